@@ -1,0 +1,57 @@
+# `make` alone lists the targets. Two are all that a fresh machine needs: `make demo` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+# uv does not read pip's setting; DeepSpeed must not compile its operators at install time.
+export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+export DS_BUILD_OPS := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-slow check format bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+env: $(STAMP)  ## make .venv if it is missing or out of date
+
+# One resolve of everything, from the pins. uv where there is one (seconds), else pip (minutes).
+$(STAMP): pyproject.toml requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: rm -r .venv, then make env PYTHON=python3.11" >&2; exit 1; }
+	@if command -v uv >/dev/null; then \
+		uv pip install --python $(BIN)/python -r requirements.lock -e '.[dev]'; \
+	else \
+		$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock -e '.[dev]'; \
+	fi
+	@touch $@
+
+demo: $(STAMP)  ## the main job in small, about 15 minutes on 2 cores; run it again to resume
+	$(BIN)/fada distill recipes/tiny/demo.yaml
+	@echo
+	@echo "report: runs/demo/report/report.md"
+	@echo "videos: runs/demo/report/index.html"
+
+test: $(STAMP)  ## the tests: no GPU, no network, minutes
+	$(BIN)/python -m pytest -q
+
+test-slow: $(STAMP)  ## the long tests
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(STAMP)  ## format, lint, types, import rule
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p fada
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## put every file in the common form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## the demo's report again, from its finished run
+	$(BIN)/fada bench recipes/tiny/demo.yaml
+
+clean:  ## remove caches and builds; runs and .venv stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find fada teacher student eval tests -name __pycache__ -type d -prune -exec rm -rf {} +

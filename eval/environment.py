@@ -1,0 +1,38 @@
+"""What a figure was measured on: versions, processor, threads. No host names, no paths."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import numpy
+import torch
+
+
+def environment() -> dict[str, Any]:
+    """A flat, JSON-able description of this machine and its libraries."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "torch_threads": torch.get_num_threads(),
+        "numpy": numpy.__version__,
+        "gpu": gpu,
+        "cuda": torch.version.cuda if gpu else None,
+    }
+
+
+def processor_name() -> str:
+    """The processor's model name, or the architecture where the system does not tell."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

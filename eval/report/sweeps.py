@@ -1,0 +1,86 @@
+"""How quality moves with one setting (audio scale, reference scale, windows), as in the paper's figures 3 and 4."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fada.eval.metrics.catalogue import CATALOGUE
+from fada.eval.report.canvas import COLOURS, MARKERS, new_figure, save_figure
+from fada.eval.results import BenchResults
+from fada.eval.statistics import t_interval
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One setting tried at several values.
+
+    Args:
+        name: file name, for example ``audio-scale``.
+        label: of the horizontal axis.
+        lines: by line label (a system), by metric name, by the setting's value: one number per video.
+        caption: what was held fixed, for example ``reference scale 2.0``.
+    """
+
+    name: str
+    label: str
+    lines: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]]
+    caption: str = ""
+    metrics: Sequence[str] = field(default=("mouth_correlation_synth", "identity_error_synth", "latent_mse_truth"))
+
+
+def sweep_from_results(results: BenchResults, note: str, label: str, caption: str = "", line: str = "line") -> Sweep:
+    """A sweep out of a benchmark whose systems carry the setting in ``notes[note]``.
+
+    Systems with the same ``notes[line]`` form one line; without it they all form one.
+
+    Raises:
+        ValueError: no system carries the note.
+    """
+    lines: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for system in results.systems:
+        if note not in system["notes"]:
+            continue
+        by_metric = lines.setdefault(str(system["notes"].get(line, "all")), {})
+        for row in results.rows_of(system["name"]):
+            for metric, value in row["metrics"].items():
+                if value is not None:
+                    by_metric.setdefault(metric, {}).setdefault(float(system["notes"][note]), []).append(value)
+    if not lines:
+        known = sorted({key for system in results.systems for key in system["notes"]})
+        raise ValueError(f"no system has a note {note!r}; notes found: {', '.join(known) or 'none'}")
+    found = {metric for by_metric in lines.values() for metric in by_metric}
+    wanted = [metric for metric in CATALOGUE if metric in found and metric in Sweep.metrics]
+    return Sweep(note.replace("_", "-"), label, lines, caption, wanted or sorted(found)[:4])
+
+
+def plot_sweep(sweep: Sweep, path: Path) -> Path:
+    """One panel per metric, one line per system, bars for the 95 % t-interval over videos; PNG and SVG.
+
+    Raises:
+        ValueError: the sweep holds none of its metrics.
+    """
+    metrics = [metric for metric in sweep.metrics if any(metric in line for line in sweep.lines.values())]
+    if not metrics:
+        raise ValueError(f"sweep {sweep.name}: none of {', '.join(sweep.metrics)} was measured; name other metrics")
+    figure, axes = new_figure(len(metrics))
+    for axis, metric in zip(axes, metrics, strict=True):
+        for place, (label, by_metric) in enumerate(sweep.lines.items()):
+            values = by_metric.get(metric, {})
+            intervals = [(value, t_interval(values[value])) for value in sorted(values)]
+            known = [(value, interval) for value, interval in intervals if interval is not None]
+            heights = [interval.mean for _, interval in known]
+            halves = [interval.half_width or 0.0 for _, interval in known]
+            style: dict[str, Any] = {
+                "color": COLOURS[place % len(COLOURS)],
+                "marker": MARKERS[place % len(MARKERS)],
+                "capsize": 3,
+            }
+            axis.errorbar([value for value, _ in known], heights, yerr=halves, label=label, **style)
+        axis.set_title(f"{CATALOGUE[metric].label}, {CATALOGUE[metric].better} is better", fontsize=9)
+        axis.set_xlabel(f"{sweep.label}{f' ({sweep.caption})' if sweep.caption else ''}", fontsize=8)
+    if len(sweep.lines) > 1:
+        axes[0].legend(fontsize=8, frameon=False)
+    return save_figure(figure, path)

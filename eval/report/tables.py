@@ -1,0 +1,275 @@
+"""The report's tables: goals, cost, quality, differences, nulls, and the paper's own figures apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fada.eval.controls import CONTROLS
+from fada.eval.metrics.catalogue import CATALOGUE
+from fada.eval.report.table import Cell, Table
+from fada.eval.results import BenchResults
+from fada.eval.statistics import Interval
+from fada.eval.summary import (
+    control_names,
+    counted_nfe,
+    difference_from_reference,
+    mean_of,
+    metric_names,
+    nfe_per_second,
+    system_names,
+    why_null,
+)
+from fada.eval.timing import timing_summary
+from fada.eval.verdicts import Verdict, gate_word, instrument_checks, verdicts
+
+NULL = Cell("null")
+
+
+def all_tables(results: BenchResults) -> dict[str, Table]:
+    """Every table by a short name that also serves as file name and anchor; empty ones left out."""
+    tables = {
+        "goals": verdict_table("Goals", verdicts(results)),
+        "checks": verdict_table("Do the instruments work?", instrument_checks(results)),
+        "systems": systems_table(results),
+        "cost": cost_table(results),
+        "stages": stages_table(results),
+        "quality": quality_table(results),
+        "differences": differences_table(results),
+        "distributions": distributions_table(results),
+        "metrics": metrics_table(results),
+        "nulls": nulls_table(results),
+    }
+    return {name: table for name, table in tables.items() if table.rows}
+
+
+def verdict_table(title: str, judged: Sequence[Verdict]) -> Table:
+    """Figure, limit and whether it was reached."""
+    tones = {True: "good", False: "bad", None: "unknown"}
+    rows = [
+        [
+            Cell(verdict.goal),
+            Cell(verdict.system),
+            NULL if verdict.figure is None else Cell(f"{verdict.figure:.3g}", verdict.figure),
+            Cell(f"{verdict.comparison} {verdict.limit:.3g}"),
+            Cell(verdict.word, tone=tones[verdict.is_reached]),
+            Cell(verdict.detail),
+        ]
+        for verdict in judged
+    ]
+    return Table(title, ("goal", "system", "figure", "limit", "reached", "numbers"), rows)
+
+
+def systems_table(results: BenchResults) -> Table:
+    """What each row of the report is."""
+    rows = [[Cell(system["name"]), Cell(system["description"]), Cell(_notes(system))] for system in results.systems]
+    rows += [[Cell(name), Cell(CONTROLS.get(name, "")), Cell("")] for name in control_names(results)]
+    return Table("Systems and controls", ("system", "what it is", "notes"), rows)
+
+
+def cost_table(results: BenchResults) -> Table:
+    """Evaluations, latency, throughput and memory, with the quality gate beside the speed."""
+    rows = [row for name in system_names(results) if (row := _cost_row(results, name))]
+    columns: tuple[str, ...] = (
+        "system",
+        "quality gate",
+        "NFE-D",
+        "expected",
+        "NFE-D/s of video",
+        "p50 s",
+        "p90 s",
+        "frames/s",
+        "real-time factor",
+    )
+    columns += ("first frame s", "denoise p50 s", "denoise speed-up", "whole speed-up", "peak MiB")
+    kinds = {row["memory_kind"] for row in results.timing}
+    notes = [f"Seconds per clip; peak memory of: {', '.join(sorted(kinds))} (process: the whole resident set)."]
+    return Table("Cost", columns, rows, notes if kinds else ())
+
+
+def _cost_row(results: BenchResults, name: str) -> list[Cell]:
+    counted, expected = counted_nfe(results, name), results.system(name)["nfe_expected"]
+    agrees = expected is None or counted == [expected]
+    gate = gate_word(results, name)
+    row = [
+        Cell(name),
+        Cell(gate, tone={"pass": "good", "FAIL": "bad"}.get(gate.split(":")[0], "")),
+        Cell("/".join(map(str, counted)), float(counted[0]), "" if agrees else "bad"),
+        Cell("-") if expected is None else Cell(str(expected), float(expected)),
+        _number(nfe_per_second(results, name), 1),
+    ]
+    summary = timing_summary(results, name)
+    if summary is None:
+        return [*row, *[NULL] * 9]
+    memory = summary["peak_memory_bytes"]
+    return [
+        *row,
+        _number(summary["seconds"]["p50"], 3),
+        _number(summary["seconds"]["p90"], 3),
+        _number(summary["frames_per_second"], 1),
+        _number(summary["real_time_factor"], 3),
+        _number(summary["first_frame_seconds"], 3),
+        _number(summary["stages"]["denoise"]["p50"], 3),
+        _number(summary["denoise_speedup"], 2, "x"),
+        _number(summary["whole_speedup"], 2, "x"),
+        _number(None if memory is None else memory / 2**20, 0),
+    ]
+
+
+def stages_table(results: BenchResults) -> Table:
+    """Where a clip's time goes: median seconds per stage and its share of the whole."""
+    summaries = {name: timing_summary(results, name) for name in system_names(results)}
+    timed = {name: summary for name, summary in summaries.items() if summary is not None}
+    stages = list(dict.fromkeys(stage for summary in timed.values() for stage in summary["stages"]))
+    rows = []
+    for name, summary in timed.items():
+        whole = summary["seconds"]["p50"]
+        times = [summary["stages"].get(stage, {"p50": 0.0})["p50"] for stage in stages]
+        times.append(max(0.0, whole - sum(times)))
+        shares = [Cell(f"{seconds:.3f} ({seconds / whole:.0%})", seconds) for seconds in times]
+        rows.append([Cell(name), *shares, _number(whole, 3)])
+    return Table("Stages, p50 seconds per clip (share)", ("system", *stages, "other", "whole"), rows)
+
+
+def quality_table(results: BenchResults) -> Table:
+    """Mean over videos with 95 % t-interval, systems first, then controls."""
+    metrics = metric_names(results)
+    rows = [
+        [Cell(name), *(interval_cell(mean_of(results, name, metric), metric) for metric in metrics)]
+        for name in [*system_names(results), *control_names(results)]
+    ]
+    count = len(results.rows_of(results.reference))
+    return Table(
+        "Quality",
+        ("system", *(_head(metric) for metric in metrics)),
+        rows,
+        (f"Mean over {count} videos ± half the 95 % t-interval; ↑ more is better, ↓ less, →1 and →0 nearer to that.",),
+    )
+
+
+def differences_table(results: BenchResults) -> Table:
+    """Paired differences to the reference; a star marks intervals that leave zero out."""
+    metrics = [metric for metric in metric_names(results) if metric != "latent_mse_reference"]
+    rows = []
+    for name in system_names(results):
+        if name == results.reference:
+            continue
+        cells = []
+        for metric in metrics:
+            difference = difference_from_reference(results, name, metric)
+            cell = interval_cell(difference, metric, signed=True)
+            is_clear = difference is not None and difference.low is not None and difference.high is not None
+            if is_clear and (difference.low > 0 or difference.high < 0):  # type: ignore[union-attr, operator]
+                cell = Cell(cell.text + " *", cell.number)
+            cells.append(cell)
+        rows.append([Cell(name), *cells])
+    title = f"Differences to {results.reference}, paired by clip and seed"
+    note = "Mean ± half the 95 % t-interval; * where the interval leaves zero out (not corrected for many comparisons)."
+    return Table(title, ("system", *(_head(metric) for metric in metrics)), rows, (note,))
+
+
+def distributions_table(results: BenchResults) -> Table:
+    """Fréchet and kernel distances with N, d and the floor of two real halves."""
+    rows = []
+    for row in results.set_metrics:
+        value, floor = row["value"], row["floor"]
+        rows.append(
+            [
+                Cell(_distance_label(row["metric"])),
+                Cell(row["system"]),
+                NULL if value is None else Cell(f"{value:.4g}", value),
+                NULL if floor is None else Cell(f"{floor:.4g}", floor),
+                Cell("-") if value is None else Cell(f"{row['samples']} frames of {row['videos']} videos"),
+                Cell("-") if floor is None else Cell(" and ".join(map(str, row["floor_samples"]))),
+                Cell("-") if value is None else Cell(str(row["dimensions"])),
+                Cell(row["reason"] or ""),
+            ]
+        )
+    note = "Latents pooled to 4 x 4 cells, one sample per frame; no weights, so this is neither FID nor FVD. The floor"
+    note += " is the distance between two halves of the true videos, with fewer samples and so biased upward."
+    columns = ("metric", "system", "value", "real-real floor", "N", "floor N", "d", "reason")
+    return Table("Distributions", columns, rows, (note,))
+
+
+def metrics_table(results: BenchResults) -> Table:
+    """What each metric means."""
+    words = {"higher": "higher", "lower": "lower", "one": "nearer to 1", "zero": "nearer to 0"}
+    chosen = [CATALOGUE[name] for name in metric_names(results)]
+    rows = [[Cell(m.name), Cell(m.label), Cell(m.unit or "-"), Cell(words[m.better]), Cell(m.meaning)] for m in chosen]
+    return Table("Metrics", ("name", "label", "unit", "better", "meaning"), rows)
+
+
+def nulls_table(results: BenchResults) -> Table:
+    """Which values are missing, and why."""
+    rows = [
+        [Cell(metric), Cell(name), Cell(reason)]
+        for metric in metric_names(results)
+        for name in [*system_names(results), *control_names(results)]
+        if (reason := why_null(results, name, metric))
+    ]
+    return Table("What could not be measured", ("metric", "system", "reason"), rows)
+
+
+def clips_table(results: BenchResults) -> Table:
+    """One row per (system or control, clip), every metric: the CSV of the benchmark."""
+    metrics = metric_names(results)
+    rows = []
+    for row in results.rows:
+        values = [row["metrics"].get(metric) for metric in metrics]
+        cells = [Cell("") if value is None else Cell(str(value), value) for value in values]
+        cost = [Cell("") if key not in row else Cell(str(row[key]), row[key]) for key in ("nfe", "seconds")]
+        rows.append([Cell(row["system"]), Cell(row["clip"]), Cell(row["identity"]), *cost, *cells])
+    return Table("Clips", ("system", "clip", "identity", "nfe", "seconds", *metrics), rows)
+
+
+def paper_table() -> Table:
+    """The paper's table 1, to be read and never to be compared with the figures above."""
+    figures = (
+        ("Hallo", 80, 3.922, 7.917, 21.71, 20.15, 1.337),
+        ("EchoMimic", 60, 3.994, 9.391, 18.71, 19.01, 1.328),
+        ("V-Express", 50, 3.482, 7.382, 48.03, 30.91, 1.506),
+        ("FADA teacher", 75, 3.998, 7.849, 18.27, 18.49, 1.365),
+        ("FADA balanced", 18, 3.951, 7.925, 13.32, 18.39, 1.362),
+        ("FADA fast", 6, 3.927, 7.996, 16.67, 18.51, 1.635),
+    )
+    rows = [[Cell(str(name)), *(Cell(f"{value:g}", float(value)) for value in values)] for name, *values in figures]
+    columns = ("paper's row", "NFE-D", "IQA", "Sync-D", "FVD", "FID", "E-FID")
+    return Table("The paper, HDTF, not comparable", columns, rows, (PAPER_NOTE,))
+
+
+PAPER_NOTE = (
+    "Quoted from the FADA paper's table 1: other data, weights and metrics than everything above, so no figure "
+    "here may be set against one there."
+)
+
+
+def interval_cell(interval: Interval | None, metric: str, signed: bool = False) -> Cell:
+    """``mean ± half`` in the metric's digits."""
+    if interval is None:
+        return NULL
+    digits = CATALOGUE[metric].digits
+    text = f"{interval.mean:+.{digits}f}" if signed else f"{interval.mean:.{digits}f}"
+    if interval.half_width is not None:
+        text += f" ± {interval.half_width:.{digits}f}"
+    return Cell(text, interval.mean)
+
+
+def _head(metric: str) -> str:
+    entry = CATALOGUE[metric]
+    arrow = {"higher": "↑", "lower": "↓", "one": "→1", "zero": "→0"}[entry.better]
+    synthetic = "-synth" if metric.endswith("_synth") else ""
+    unit = f", {entry.unit}" if entry.unit else ""
+    return f"{entry.label}{synthetic}{unit} {arrow}"
+
+
+def _distance_label(name: str) -> str:
+    """``fd_latent_synth`` -> ``FD-latent-synth``."""
+    kind, rest = name.split("_", 1)
+    return f"{kind.upper()}-{rest.replace('_', '-')}"
+
+
+def _notes(system: dict) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in system["notes"].items())
+
+
+def _number(value: float | None, digits: int, ending: str = "") -> Cell:
+    return NULL if value is None else Cell(f"{value:.{digits}f}{ending}", float(value))

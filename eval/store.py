@@ -1,0 +1,84 @@
+"""The benchmark's folder: a row, its latents and its video per (clip, system), each written whole or not at all.
+
+OUT/rows/CLIP/SYSTEM.json   metrics, NFE, timing; carries the fingerprint of what made it
+OUT/rows/CLIP/SYSTEM.npy    latents (F, C, h, w)
+OUT/rows/CLIP/SYSTEM.mp4    the video with sound, enlarged so that small faces can be seen
+OUT/rows/CLIP/truth.mp4     the real video
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fada.eval.results import ResultsError, read_json, write_json
+from fada.eval.systems import BenchClip
+from fada.media.video import write_video
+
+SMALLEST_SIDE = 256
+"""Videos for people are enlarged to at least this many pixels."""
+
+
+class Store:
+    """Rows under ``folder``; a row with another fingerprint counts as missing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "rows"
+
+    def row(self, clip: str, system: str, fingerprint: str) -> dict[str, Any] | None:
+        """The stored row, or None if there is none, it is damaged, or something else made it."""
+        try:
+            row = read_json(self._path(clip, system, "json"))
+        except ResultsError:
+            return None
+        return row if isinstance(row, dict) and row.get("fingerprint") == fingerprint else None
+
+    def write_row(self, row: dict[str, Any]) -> None:
+        """Stores a row; written last, so that latents and video are there when it is."""
+        write_json(self._path(row["clip"], row["system"], "json"), row)
+
+    def latents(self, clip: str, system: str) -> torch.Tensor | None:
+        """Stored latents (F, C, h, w), or None where the system had none."""
+        path = self._path(clip, system, "npy")
+        return torch.from_numpy(np.load(path, allow_pickle=False)) if path.exists() else None
+
+    def write_latents(self, clip: str, system: str, latents: torch.Tensor | None) -> None:
+        """Stores latents as float32, or removes older ones where there are none."""
+        path = self._path(clip, system, "npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if latents is None:
+            path.unlink(missing_ok=True)
+            return
+        unfinished = path.with_name(path.name + ".tmp")
+        with unfinished.open("wb") as file:
+            np.save(file, latents.detach().float().cpu().numpy())
+        os.replace(unfinished, path)
+
+    def video_path(self, clip: str, system: str) -> Path:
+        """Where the video lies; ``truth`` is the real one."""
+        return self._path(clip, system, "mp4")
+
+    def write_clip_video(self, clip: BenchClip, system: str, frames: np.ndarray) -> None:
+        """Stores a video with the clip's sound, cut to the video's length."""
+        path = self.video_path(clip.key, system)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = round(len(frames) / clip.fps * clip.sample_rate)
+        write_video(path, enlarge(frames), clip.fps, clip.audio[:samples], clip.sample_rate)
+
+    def _path(self, clip: str, system: str, ending: str) -> Path:
+        return self.folder / clip / f"{system}.{ending}"
+
+
+def enlarge(frames: np.ndarray, smallest_side: int = SMALLEST_SIDE) -> np.ndarray:
+    """The video at the least whole factor that makes its smaller side ``smallest_side`` pixels (Lanczos)."""
+    height, width = frames.shape[1:3]
+    factor = -(-smallest_side // min(height, width))
+    if factor <= 1:
+        return frames
+    size = (width * factor, height * factor)
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)) for frame in frames])

@@ -1,0 +1,3 @@
+"""fada: diffusion distillation for talking avatars."""
+
+__version__ = "0.1.0"

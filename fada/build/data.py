@@ -1,0 +1,208 @@
+"""Recipe to data: clips, the VAE that encodes them, and shards of latents and audio states; all of it resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from rich.console import Console
+from rich.progress import track
+
+from fada.build.models import AudioEncoder, audio_encoder
+from fada.build.progress import step_bar
+from fada.data.clip import Clip, list_clips, read_clip
+from fada.data.dataset import LatentClip
+from fada.data.shards import Sample, ShardIndex, read_index, read_shards, write_shards
+from fada.data.world import make_world
+from fada.recipe.schema import Recipe
+from fada.teacher.vae import encode_frames, new_vae, train_vae
+
+SAMPLES_PER_SHARD = 100
+VAE_IMAGES = 12000
+"""Images that a VAE is trained on, at most."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What training and the report need of the data."""
+
+    train: list[LatentClip]
+    test: list[Clip]
+    vae: AutoencoderKL
+    encoder: AudioEncoder
+
+    @property
+    def latent_channels(self) -> int:
+        return int(self.vae.config.latent_channels)
+
+    def audio_shape(self, context: int) -> tuple[int, int, int]:
+        """(window, layers, dim) of the audio encoder's states."""
+        return 2 * context + 1, self.encoder.layers, self.encoder.states_dim
+
+
+def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
+    """Make, or find again, everything between raw clips and training samples."""
+    if recipe.data.world is not None:
+        clips = _draw_world(recipe, folder / "data" / "clips", console)
+        sources: dict[str, Iterable[Sample]] = {
+            "train": _ClipFolder(clips, "train"),
+            "test": _ClipFolder(clips, "test"),
+        }
+    else:
+        assert recipe.data.train_shards is not None and recipe.data.test_shards is not None
+        sources = {"train": _Shards(recipe.data.train_shards), "test": _Shards(recipe.data.test_shards)}
+    encoder = audio_encoder(recipe.audio)
+    vae = _vae(recipe, folder, sources["train"], console)
+    encoded = folder / "data" / "train"
+    features = {"vae": fingerprint(vae), "audio_encoder": encoder.fingerprint()}
+    if not _has_shards(encoded, features):
+        samples = track(sources["train"], "encoding clips", console=console, total=None)
+        write_shards(encode_samples(samples, vae, encoder), encoded, SAMPLES_PER_SHARD, features)
+    test = [_clip(sample) for sample in sources["test"]]
+    return RunData(load_latents(encoded), test, vae, encoder)
+
+
+def encode_samples(
+    samples: Iterable[Sample], vae: AutoencoderKL, encoder: AudioEncoder, keep_media: bool = False
+) -> Iterator[Sample]:
+    """The samples with VAE latents (float16) and audio states; frames and sound are dropped unless kept."""
+    for sample in samples:
+        if sample.frames is None or sample.audio is None:
+            raise ValueError(f"{sample.key}: no frames or no sound to encode; write shards with both")
+        latents = encode_frames(vae, sample.frames).to(torch.float16)
+        states = encoder(torch.from_numpy(sample.audio).float()[None], len(sample.frames))[0].to(torch.float16)
+        frames, audio = (sample.frames, sample.audio) if keep_media else (None, None)
+        yield Sample(sample.key, sample.meta, frames, audio, latents.cpu(), states.cpu())
+
+
+def shard_clips(
+    folder: Path, out: Path, vae: AutoencoderKL | None = None, encoder: AudioEncoder | None = None
+) -> dict[str, ShardIndex]:
+    """`fada data shard`: clips to shards, a folder per split; with a VAE and an encoder features are stored too."""
+    indices = {}
+    for split in sorted({str(clip.meta.get("split", "train")) for clip in _read_clips(folder)}):
+        samples: Iterable[Sample] = _ClipFolder(folder, split)
+        features = {}
+        if vae is not None and encoder is not None:
+            samples = encode_samples(samples, vae, encoder, keep_media=True)
+            features = {"vae": fingerprint(vae), "audio_encoder": encoder.fingerprint()}
+        indices[split] = write_shards(samples, out / split, SAMPLES_PER_SHARD, features)
+    return indices
+
+
+def load_latents(folder: Path) -> list[LatentClip]:
+    """Training clips of encoded shards, in memory."""
+    clips = []
+    for sample in read_shards(folder, parts=("latents", "audio_states")):
+        if sample.latents is None or sample.audio_states is None:
+            continue
+        clips.append(LatentClip(sample.key, str(sample.meta.get("quality", "A")), sample.latents, sample.audio_states))
+    return clips
+
+
+def fingerprint(module: torch.nn.Module) -> str:
+    """Short hash of a module's weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+class _ClipFolder:
+    """Clips of one split as samples, read anew at every pass."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder, self.split = folder, split
+
+    def __iter__(self) -> Iterator[Sample]:
+        for clip in _read_clips(self.folder):
+            if clip.meta.get("split", "train") == self.split:
+                yield Sample(clip.key, clip.meta, clip.frames, clip.audio)
+
+
+class _Shards:
+    """Frames and sound of shards as samples, read anew at every pass."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __iter__(self) -> Iterator[Sample]:
+        yield from read_shards(self.folder, parts=("frames", "audio"))
+
+
+def _read_clips(folder: Path) -> Iterator[Clip]:
+    for key in list_clips(folder):
+        yield read_clip(folder, key)
+
+
+def _clip(sample: Sample) -> Clip:
+    if sample.frames is None or sample.audio is None:
+        raise ValueError(f"{sample.key}: held-out clips need frames and sound; write shards with both")
+    return Clip(sample.key, sample.frames, sample.audio, meta=dict(sample.meta))
+
+
+def _draw_world(recipe: Recipe, clips: Path, console: Console) -> Path:
+    world = recipe.data.world
+    assert world is not None
+    total = world.clips + world.test_clips
+    with console.status(f"drawing {total} clips") as status:
+        make_world(
+            clips,
+            world.clips,
+            world.seed,
+            recipe.clip.size,
+            world.frames,
+            world.flawed_share,
+            workers=min(4, os.cpu_count() or 1),
+            test_clips=world.test_clips,
+            progress=lambda done, of: status.update(f"drawing clips: {done} of {of}"),
+        )
+    return clips
+
+
+def _vae(recipe: Recipe, folder: Path, samples: Iterable[Sample], console: Console) -> AutoencoderKL:
+    """The recipe's VAE: loaded, found again in the run, or trained on frames of the training clips."""
+    saved = recipe.vae.path or folder / "vae"
+    if (saved / "config.json").is_file():
+        return AutoencoderKL.from_pretrained(str(saved)).eval().requires_grad_(False)
+    if recipe.vae.path is not None:
+        raise ValueError(f"vae.path: {saved} holds no diffusers VAE (no config.json)")
+    settings = recipe.vae.train
+    torch.manual_seed(recipe.seed)
+    vae = new_vae(recipe.vae.channels, recipe.vae.latent_channels)
+    frames = _some_frames(samples, VAE_IMAGES)
+    console.print(f"vae: training on {len(frames)} images, {sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M weights")
+    with step_bar("vae", settings.steps, console) as on_step:
+        train_vae(
+            vae,
+            frames,
+            steps=settings.steps,
+            batch=settings.batch,
+            lr=settings.lr,
+            kl_weight=settings.kl_weight,
+            seed=recipe.seed,
+            on_step=on_step,
+        )
+    partial = folder / ".partial-vae"
+    vae.save_pretrained(str(partial))
+    os.replace(partial, folder / "vae")
+    return vae
+
+
+def _some_frames(samples: Iterable[Sample], most: int) -> np.ndarray:
+    """Evenly spread frames (N, H, W, 3) of all clips, about `most` when a clip gives ten."""
+    chosen = [sample.frames[:: max(1, len(sample.frames) // 10)] for sample in samples if sample.frames is not None]
+    frames = np.concatenate(chosen)
+    return frames[:: max(1, math.ceil(len(frames) / most))]
+
+
+def _has_shards(folder: Path, features: dict[str, str]) -> bool:
+    return (folder / "index.json").is_file() and read_index(folder).features == features

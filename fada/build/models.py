@@ -1,0 +1,132 @@
+"""Recipe to networks, and networks to folders."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+
+from fada.data.audio_features import LogMelEncoder, Wav2Vec2Encoder
+from fada.diffusion.paths import NoisePath
+from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.recipe.schema import Audio, Network, Noise, Recipe
+from fada.student.network import StudentUNet
+from fada.student.pipeline import FadaPipeline
+from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
+
+# diffusers warns at every `.to(dtype)` of a model, with an empty list of the modules that it worries about.
+logging.getLogger("diffusers.models.modeling_utils").setLevel(logging.ERROR)
+
+AudioEncoder = LogMelEncoder | Wav2Vec2Encoder
+
+
+def audio_encoder(section: Audio) -> AudioEncoder:
+    """The frozen audio encoder of a recipe."""
+    if section.kind == "log_mel":
+        return LogMelEncoder(section.bins)
+    assert section.path is not None
+    return Wav2Vec2Encoder.from_pretrained(section.path)
+
+
+def scheduler(section: Noise, windows: int) -> PeRFlowScheduler:
+    """The noise path as a diffusers scheduler."""
+    return PeRFlowScheduler(**section.model_dump(), num_windows=windows)
+
+
+def new_dual_unet(network: Network, noise: Noise, audio: tuple[int, int, int], latent_channels: int) -> DualUNet:
+    """A dual UNet with random weights; `audio` is (window, layers, dim) of the encoder's states."""
+    shape: dict[str, Any] = {
+        "in_channels": latent_channels,
+        "channels": network.channels,
+        "layers_per_block": network.layers_per_block,
+        "heads": network.heads,
+        "attention_levels": network.attention_levels,
+        "temporal_levels": network.temporal_levels,
+        "norm_groups": network.norm_groups,
+    }
+    window, layers, states_dim = audio
+    return DualUNet(
+        ReferenceUNet(**shape),
+        DenoisingUNet(**shape, audio_dim=network.audio_dim, max_frames=network.max_frames),
+        AudioProjection(window, layers, states_dim, network.audio_hidden, network.audio_tokens, network.audio_dim),
+        NoisePath.from_config(noise.model_dump()),
+    )
+
+
+def pipeline(
+    recipe: Recipe, model: DualUNet, vae: AutoencoderKL, encoder: AudioEncoder, *, steps: int, scales: tuple[float, float]
+) -> FadaPipeline:
+    """A pipeline around a model; scales are (reference, audio), the defaults of a call."""
+    return FadaPipeline(
+        vae=vae,
+        reference_unet=model.reference_unet,
+        denoising_unet=model.denoising_unet,
+        audio_projection=model.audio_projection,
+        audio_encoder=encoder,
+        scheduler=scheduler(recipe.noise, recipe.distill.windows),
+        frames=recipe.clip.frames,
+        motion_frames=recipe.clip.motion_frames,
+        context=recipe.audio.context,
+        fps=recipe.clip.fps,
+        size=recipe.clip.size,
+        steps=steps,
+        reference_scale=scales[0],
+        audio_scale=scales[1],
+        is_student=isinstance(model.denoising_unet, StudentUNet),
+    )
+
+
+def frozen_copy(model: DualUNet, precision: str) -> DualUNet:
+    """A teacher for targets: its own copy, without gradients, in the precision it runs in."""
+    teacher = copy.deepcopy(model).eval().requires_grad_(False)
+    return teacher.to(torch.bfloat16) if precision == "bf16" else teacher
+
+
+def save_pipeline(built: FadaPipeline, folder: Path) -> None:
+    """Save as a diffusers folder, under its final name only when it is complete."""
+    partial = folder.with_name(f".partial-{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    built.save_pretrained(str(partial), safe_serialization=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+
+
+def load_pipeline(folder: Path, student: str | None = None) -> FadaPipeline:
+    """The pipeline in a folder, or of a run: its newest student (or the one named, or `teacher`).
+
+    Raises:
+        ValueError: there is no model.
+    """
+    return FadaPipeline.from_pretrained(str(find_model(folder, student)))
+
+
+def find_model(folder: Path, student: str | None = None) -> Path:
+    """The model folder that `folder` is, or holds as a run."""
+    if (folder / "model_index.json").is_file():
+        return folder
+    models = {path.parent.name: path.parent for path in sorted(folder.glob("students/*/model_index.json"), key=_age)}
+    if (folder / "teacher" / "model_index.json").is_file():
+        models = {"teacher": folder / "teacher", **models}
+    if student is not None:
+        if student not in models:
+            raise ValueError(f"{folder}: no model named {student!r}; choose from {', '.join(models) or 'none'}")
+        return models[student]
+    if not models:
+        raise ValueError(f"{folder}: no model here (no model_index.json, teacher/ or students/); give a run or a model")
+    return list(models.values())[-1]
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A diffusers config without its private entries."""
+    return {key: value for key, value in config.items() if not key.startswith("_")}

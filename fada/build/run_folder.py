@@ -1,0 +1,102 @@
+"""A run is a folder: the resolved recipe, the environment, and what each phase left."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fada.recipe.errors import RecipeError
+from fada.recipe.loading import load_recipe, save_recipe
+from fada.recipe.schema import Recipe
+
+# Settings that may change between two starts of the same run: they do not alter what is learned.
+FREE = (
+    ("engine", "checkpoint_every"),
+    ("engine", "keep_last"),
+    ("engine", "preview_every"),
+    ("engine", "log_every"),
+    ("engine", "threads"),
+    ("bench",),
+    ("name",),
+    ("output",),
+)
+
+
+def open_run(recipe: Recipe) -> Path:
+    """The run's folder, made or found again; its `recipe.yaml` and `environment.json` are written.
+
+    Raises:
+        RecipeError: the folder holds a run of another recipe.
+    """
+    folder = recipe.output
+    saved = folder / "recipe.yaml"
+    if saved.is_file():
+        differences = _differences(_learned(load_recipe(saved)), _learned(recipe))
+        if differences:
+            raise RecipeError(
+                f"{folder}: holds a run of another recipe ({'; '.join(differences[:5])}); "
+                "give another folder with output=..., or delete this one"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    save_recipe(recipe, saved)
+    write_json(folder / "environment.json", environment())
+    return folder
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine that a run was made with."""
+    packages = {}
+    for name in ("fada", "torch", "diffusers", "transformers", "accelerate", "deepspeed", "numpy"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor_cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "packages": packages,
+        "command": sys.argv,
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON under a temporary name, then rename."""
+    partial = path.with_name(f".partial-{path.name}")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)
+
+
+def _learned(recipe: Recipe) -> dict[str, Any]:
+    content = recipe.model_dump(mode="json")
+    for path in FREE:
+        section = content
+        for key in path[:-1]:
+            section = section[key]
+        section.pop(path[-1], None)
+    return content
+
+
+def _differences(before: Any, now: Any, path: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(set(before) | set(now))
+        return [
+            line
+            for key in keys
+            for line in _differences(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+        ]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return [line for index, (old, new) in pairs for line in _differences(old, new, f"{path}.{index}")]
+    return [] if before == now else [f"{path} was {before!r}, is {now!r}"]
+
+

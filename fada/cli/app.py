@@ -1,0 +1,74 @@
+"""The command ``fada``: gathers the verbs, and turns expected errors into one line.
+
+Verb modules import only typer at the top; what a verb needs is imported when it runs, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from fada import __version__
+from fada.cli import bench, data, distill, doctor, export, generate, recipe, teacher, world
+from fada.cli.failures import report
+
+app = typer.Typer(
+    name="fada",
+    help="Distils talking-avatar diffusion teachers into six-step, single-pass students.",
+    epilog="Start with: fada doctor, then fada distill recipes/tiny/demo.yaml (or make demo).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("doctor")(doctor.doctor)
+app.add_typer(world.app, name="world")
+app.add_typer(data.app, name="data")
+app.add_typer(teacher.app, name="teacher")
+app.command("distill")(distill.distill)
+app.command("generate")(generate.generate)
+app.command("bench")(bench.bench)
+app.command("export")(export.export)
+app.add_typer(recipe.app, name="recipe")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fada {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors (also FADA_DEBUG=1).")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of every verb; ``run`` reads --debug itself, so that it works behind a verb too."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C, else a fault."""
+    debug = "--debug" in arguments or os.environ.get("FADA_DEBUG", "") not in ("", "0")
+    try:
+        app(args=[argument for argument in arguments if argument != "--debug"], prog_name="fada")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        return report(error)
+    return 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

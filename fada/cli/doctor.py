@@ -1,0 +1,191 @@
+"""``fada doctor``: what is here, and what each missing thing switches off.
+
+Versions come from package metadata; only torch is imported, to ask it for devices.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "deepspeed", "safetensors", "webdataset", "av", "numpy")
+EXTRAS = {
+    "data": "fada data prepare; fada generate --face-landmarker",
+    "metrics": "nothing yet: the paper's metrics on real footage come with a later version",
+    "cluster": "DeepSpeed's fused operators (training works without)",
+    "ui": "nothing yet: the web page comes with a later version",
+    "dev": "make check, make test",
+}
+"""Extra → what its absence switches off."""
+WEIGHTS = {
+    "face landmarker": "fada data prepare; face crops in fada generate",
+    "wav2vec2": "audio.kind: wav2vec2 (log_mel needs no weights)",
+    "VAE": "vae.path (without one a small VAE is trained)",
+    "teacher": "teacher.path (without one the recipe's stages are trained)",
+}
+"""Weights → what their absence switches off."""
+DEPTH = 3
+"""Folders below a weights folder that are searched."""
+
+
+def doctor(
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--weights", metavar="DIR", help="Look for weights here (repeatable; also FADA_WEIGHTS, ':' between)."
+        ),
+    ] = None,
+) -> None:
+    """What is installed, devices, weights found; what each missing one switches off.
+
+    Examples:
+
+      fada doctor
+      fada doctor --weights weights --weights ~/models
+    """
+    from rich.console import Console
+
+    console = Console()
+    folders = list(weights or []) + [Path(part) for part in os.environ.get("FADA_WEIGHTS", "").split(":") if part]
+    for table in (_machine(), _packages(), _extras(), _weights(folders)):
+        console.print(table)
+        console.print()
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _machine() -> Table:
+    import psutil
+
+    table = _table("machine", "")
+    memory = psutil.virtual_memory()
+    table.add_row("python", f"{platform.python_version()} ({sys.executable})")
+    table.add_row("system", f"{platform.system()} {platform.machine()}")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    table.add_row("cores", str(usable))
+    table.add_row("memory", f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB free")
+    for name, value in _devices():
+        table.add_row(name, value)
+    return table
+
+
+def _devices() -> Iterator[tuple[str, str]]:
+    try:
+        import torch
+    except Exception as error:  # a broken torch is what doctor is for
+        yield "torch", f"[red]cannot be imported: {error}[/red]"
+        return
+    yield "torch threads", str(torch.get_num_threads())
+    if not torch.cuda.is_available():
+        yield "CUDA", "none: everything runs on the CPU, in bf16 or fp32"
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield f"cuda:{index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+
+
+def _packages() -> Table:
+    table = _table("package", "version")
+    for name in ("fada", *PACKAGES):
+        found = _version(name)
+        table.add_row(name, found or "[red]missing[/red]")
+    return table
+
+
+def _extras() -> Table:
+    table = _table("extra", "state", "without it, off are")
+    for extra, off in EXTRAS.items():
+        absent = [name for name in _distributions(extra) if _version(name) is None]
+        state = f"[yellow]missing: {', '.join(absent)}[/yellow]" if absent else "[green]installed[/green]"
+        table.add_row(extra, state, off)
+    return table
+
+
+def _distributions(extra: str) -> list[str]:
+    """Distributions that an extra of fada asks for, by name."""
+    from packaging.requirements import Requirement
+
+    requirements = (Requirement(line) for line in metadata.requires("fada") or [])
+    wanted = [
+        r
+        for r in requirements
+        if r.marker and r.marker.evaluate({"extra": extra}) and not r.marker.evaluate({"extra": ""})
+    ]
+    return [r.name for r in wanted if r.name != "fada"]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _weights(folders: list[Path]) -> Table:
+    table = _table("weights", "found", "without them, off are")
+    found = find_weights(folders)
+    for kind, off in WEIGHTS.items():
+        paths = found.get(kind, [])
+        table.add_row(kind, "\n".join(map(str, paths)) or "[yellow]none[/yellow]", off)
+    if not folders:
+        table.caption = "nothing was searched: name folders with --weights or FADA_WEIGHTS"
+    return table
+
+
+def find_weights(folders: list[Path]) -> dict[str, list[Path]]:
+    """Kind of weights → where they lie, from file names and config.json; no weights are opened."""
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        for path in _walk(folder.expanduser(), DEPTH):
+            kind = _kind(path)
+            if kind is not None:
+                found.setdefault(kind, []).append(path if path.suffix == ".task" else path.parent)
+    return found
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            if depth:
+                yield from _walk(entry, depth - 1)
+        else:
+            yield entry
+
+
+def _kind(path: Path) -> str | None:
+    if path.suffix == ".task" and "face_landmarker" in path.name:
+        return "face landmarker"
+    if path.name == "model_index.json":
+        return "teacher"
+    if path.name != "config.json":
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(config, dict):
+        return None
+    if config.get("model_type") == "wav2vec2":
+        return "wav2vec2"
+    return "VAE" if config.get("_class_name") == "AutoencoderKL" else None

@@ -1,0 +1,47 @@
+"""Errors as a user should see them: what is wrong in red, without a traceback.
+
+Expected are errors that fada itself raises about its input (any ValueError from our own code), files that cannot be
+opened, and missing extras. Everything else is our fault and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+EXTRA_OF = {"mediapipe": "data"}
+"""Module → the extra that brings it."""
+
+
+def report(error: Exception) -> int:
+    """Print an expected error and return 2; raise any other again."""
+    message = expected_message(error)
+    if message is None:
+        raise error
+    from rich.console import Console
+    from rich.text import Text
+
+    # Text, not markup: paths and key paths may hold square brackets.
+    Console(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), (message, "red")))
+    return 2
+
+
+def expected_message(error: Exception) -> str | None:
+    """What to tell the user, or None where the error is not one of the expected kinds."""
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+        return f"{error.name} is not installed; run: pip install 'fada[{extra}]'" if extra else None
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error) or None
+    if isinstance(error, ValueError) and (_is_ours(type(error).__module__) or _is_ours(_raised_in(error))):
+        return str(error) or type(error).__name__
+    return None
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "fada"
+
+
+def _raised_in(error: Exception) -> str:
+    """Name of the module whose code raised the error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return str(trace.tb_frame.f_globals.get("__name__", "")) if trace is not None else ""

@@ -1,0 +1,72 @@
+"""What a set of shards holds: the table and the contact sheet of ``fada data inspect``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from fada.data.shards import INDEX_FILE, ShardError, read_index, read_shards
+from fada.media.contact_sheet import contact_sheet
+
+
+def shard_folders(folder: Path) -> list[Path]:
+    """The folder itself, or the splits in it.
+
+    Raises:
+        ShardError: neither holds an index.
+    """
+    found = [path for path in (folder, *sorted(folder.glob("*/"))) if (path / INDEX_FILE).is_file()]
+    if not found:
+        raise ShardError(f"{folder}: no shards here (no {INDEX_FILE}); make them with fada data shard")
+    return found
+
+
+def summary(folder: Path) -> list[Table]:
+    """One table per set of shards; every sample's record is read, no video is decoded."""
+    return [_table(shards) for shards in shard_folders(folder)]
+
+
+def _table(shards: Path) -> Table:
+    index = read_index(shards)
+    metas = [sample.meta for sample in read_shards(shards, parts=())]
+    table = Table(box=None, pad_edge=False, title=str(shards), title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("shards", f"{len(index.shards)}, {sum(shard.bytes for shard in index.shards) / 2**20:.1f} MiB")
+    table.add_row("clips", f"{len(metas)} readable of {index.samples}")
+    table.add_row("identities", str(len({meta.get("identity") for meta in metas} - {None})))
+    for name in ("split", "quality"):
+        table.add_row(name, _counts(str(meta.get(name, "unknown")) for meta in metas))
+    table.add_row("flaws", _counts(flaw for meta in metas for flaw in meta.get("flaws", [])))
+    table.add_row("stored", _counts(index.parts))
+    for encoder, fingerprint in index.features.items():
+        table.add_row(encoder, str(fingerprint))
+    return table
+
+
+def _counts(values: Any) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(Counter(values).items())) or "none"
+
+
+def contact_sheet_of(folder: Path, rows: int) -> np.ndarray:
+    """A row of frames per clip, for the first clips that have frames; uint8 (H, W, 3).
+
+    Raises:
+        ShardError: the shards hold features only.
+    """
+    frames: list[np.ndarray] = []
+    labels: list[str] = []
+    for shards in shard_folders(folder):
+        for sample in read_shards(shards, parts=("frames",)):
+            if sample.frames is None or len(frames) == rows:
+                break
+            frames.append(sample.frames)
+            flaws = ", ".join(sample.meta.get("flaws", []))
+            labels.append(f"{sample.key}  {sample.meta.get('quality', '')}  {flaws}".rstrip())
+    if not frames:
+        raise ShardError(f"{folder}: holds no frames, only features; nothing to show")
+    return contact_sheet(frames, labels)

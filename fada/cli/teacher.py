@@ -1,0 +1,38 @@
+"""``fada teacher``: making teachers."""
+
+from __future__ import annotations
+
+import typer
+
+from fada.cli.options import DryRun, Overrides, RecipePath
+
+app = typer.Typer(help="Train a teacher.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps ``train`` a verb of its own while it is the only one."""
+
+
+@app.command()
+def train(recipe: RecipePath, overrides: Overrides = None, dry_run: DryRun = False) -> None:
+    """Train the recipe's teacher, stage by stage.
+
+    Trains the VAE first where the recipe names none. The same command again resumes.
+
+    Examples:
+
+      fada teacher train recipes/tiny/demo.yaml
+      fada teacher train recipes/tiny/full.yaml teacher.stages.clips.steps=8000
+    """
+    from rich.console import Console
+
+    from fada import build
+    from fada.recipe import load_recipe
+
+    console = Console()
+    loaded = load_recipe(recipe, overrides or ())
+    if dry_run:
+        build.dry_run(loaded).print(console)
+    else:
+        build.train_teacher(loaded, console)

@@ -1,0 +1,125 @@
+"""Training samples: clips held as latents and audio states, and batches drawn from a step's number.
+
+Nothing is shuffled or remembered: which clips, frames and references make up the batch of a step follows from
+(seed, step, sample) alone, so resuming needs no state and any number of processes draws the same global batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fada.data.seeds import sample_generator
+
+
+@dataclass(frozen=True)
+class LatentClip:
+    """One clip ready for training.
+
+    latents: (F, C, h, w) scaled VAE latents; states: (F, layers, dim) of the audio encoder, padded by no one.
+    """
+
+    key: str
+    quality: str
+    latents: Tensor
+    states: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one step.
+
+    latents: (B, F, C, h, w); reference: (B, C, h, w) of another moment of the same clip; motion: (B, M, C, h, w) the
+    frames before; has_motion: (B,) booleans, False at a clip's start; audio: windows (B, F, 2 r + 1, layers, dim).
+    """
+
+    keys: list[str]
+    qualities: list[str]
+    latents: Tensor
+    reference: Tensor
+    motion: Tensor
+    has_motion: Tensor
+    audio: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        moved = {name: getattr(self, name).to(device) for name in ("latents", "reference", "motion", "audio")}
+        return Batch(self.keys, self.qualities, has_motion=self.has_motion.to(device), **moved)
+
+
+class ClipSampler:
+    """Draws batches from clips in memory.
+
+    Args:
+        frames, motion_frames: of a sample.
+        context: audio states of so many frames to each side belong to a frame.
+        quality: `A`, `B` or `all`.
+
+    Raises:
+        ValueError: no clip of that quality is long enough.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[LatentClip],
+        frames: int,
+        motion_frames: int,
+        context: int,
+        quality: str = "all",
+        seed: int = 0,
+    ) -> None:
+        self.clips = [clip for clip in clips if quality in ("all", clip.quality) and len(clip.latents) >= frames]
+        if not self.clips:
+            raise ValueError(
+                f"no clip of quality {quality!r} has {frames} frames (there are {len(clips)} clips in all); "
+                "make longer clips, or lower clip.frames"
+            )
+        self.frames, self.motion_frames, self.context, self.seed = frames, motion_frames, context, seed
+
+    def batch(self, step: int, size: int, micro: int = 0, rank: int = 0, world: int = 1) -> Batch:
+        """The samples of one process for one micro-batch of a step."""
+        first = (micro * world + rank) * size
+        return _stack([self._sample(step, first + index) for index in range(size)])
+
+    def _sample(self, step: int, sample: int) -> Batch:
+        generator = sample_generator(self.seed, step, sample, "clip")
+
+        def draw(bound: int) -> int:
+            return int(torch.randint(bound, (1,), generator=generator))
+
+        clip = self.clips[draw(len(self.clips))]
+        start = draw(len(clip.latents) - self.frames + 1)
+        window = clip.latents[start : start + self.frames].float()
+        has_motion = start >= self.motion_frames > 0
+        before = clip.latents[start - self.motion_frames : start].float() if has_motion else None
+        motion = window.new_zeros(self.motion_frames, *window.shape[1:]) if before is None else before
+        return Batch(
+            [clip.key],
+            [clip.quality],
+            window[None],
+            clip.latents[draw(len(clip.latents))].float()[None],
+            motion[None],
+            torch.tensor([has_motion]),
+            audio_windows(clip.states.float(), start, self.frames, self.context)[None],
+        )
+
+
+def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tensor:
+    """Windows (frames, 2 context + 1, layers, dim) of states (F, layers, dim); the ends are repeated."""
+    offsets = torch.arange(-context, context + 1)
+    index = (torch.arange(start, start + frames)[:, None] + offsets).clamp(0, len(states) - 1)
+    return states[index]
+
+
+def _stack(samples: list[Batch]) -> Batch:
+    return Batch(
+        [key for sample in samples for key in sample.keys],
+        [quality for sample in samples for quality in sample.qualities],
+        *(
+            torch.cat([getattr(sample, name) for sample in samples])
+            for name in ("latents", "reference", "motion", "has_motion", "audio")
+        ),
+    )

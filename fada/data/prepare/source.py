@@ -1,0 +1,310 @@
+"""One raw video into clips: decode, find the face, judge, measure the sound's offset, cut, write.
+
+Two passes over the video: one that looks for faces, one that cuts; so that a long video never has to fit in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from fada.data.clip import Clip, write_clip
+from fada.data.prepare import measure
+from fada.data.prepare.crop import CropBox, choose_box, cut, to_crop
+from fada.data.prepare.judge import Judgement, judge_piece, judge_stretch
+from fada.data.prepare.models import FaceFinder
+from fada.data.prepare.reasons import Limits, Reason, Rejection
+from fada.data.prepare.report import UNSURE_CONFIDENCE, PreparedClip, SourceRecord
+from fada.data.prepare.sync import SyncMeasurement, shift_audio
+from fada.data.prepare.track import Stretch, Track, follow
+from fada.media.audio import read_audio
+from fada.media.container import write_bytes
+from fada.media.error import MediaError
+from fada.media.video import VideoInfo, iterate_frames, probe
+
+_SAMPLE_RATE = 16000
+_SILENT_FRAMES_AT_END = 2
+"""Sound often ends a few milliseconds before the picture; silence fills up to this many frames."""
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """What the clips shall be like."""
+
+    size: int = 512
+    """Side of the square clips in pixels."""
+    fps: float = 25.0
+    min_seconds: float = 1.0
+    max_seconds: float = 10.0
+    margin: float = 1.9
+    """Side of the square in face heights."""
+    correct_offset: bool = True
+    """Shift the sound where it is clearly off by a few frames."""
+    test_share: float = 0.0
+    """Share of identities (by a hash of their name) whose clips are marked as test clips."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass
+class _Piece:
+    """Frames [start, end) of the video that become one clip."""
+
+    key: str
+    start: int
+    end: int
+    points: np.ndarray
+    blendshapes: np.ndarray
+    box: CropBox
+    meta: dict[str, Any]
+
+
+def clip_key(stem: str, sha256: str, index: int) -> str:
+    """Name of a clip: unique by content, readable, without dots (a dot ends the key in a shard)."""
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:80]}-{sha256[:8]}-{index:03d}"
+
+
+def is_test_identity(identity: str, test_share: float) -> bool:
+    """Whether an identity is held out; depends on nothing but its name."""
+    return int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16) / 2**32 < test_share
+
+
+def prepare_source(
+    path: Path, sha256: str, out: Path, settings: PrepareSettings, fingerprint: str, finder: FaceFinder, identity: str
+) -> SourceRecord:
+    """Write the clips of one video and say what came of every part of it; never raises for a bad video."""
+    began = time.monotonic()
+    work = _Source(path, sha256, out, settings, finder, identity)
+    try:
+        work.run()
+    except MediaError as error:
+        work.rejections = [Rejection(str(path), Reason.UNDECODABLE, 0.0, None, str(error))]
+        work.clips = []
+    return SourceRecord(
+        source=str(path),
+        sha256=sha256,
+        settings=fingerprint,
+        video_seconds=work.video_seconds,
+        seconds_taken=round(time.monotonic() - began, 3),
+        clips=tuple(work.clips),
+        rejections=tuple(sorted(work.rejections, key=lambda rejection: rejection.start_seconds)),
+    )
+
+
+class _Source:
+    """The state of preparing one video."""
+
+    def __init__(
+        self, path: Path, sha256: str, out: Path, settings: PrepareSettings, finder: FaceFinder, identity: str
+    ) -> None:
+        self.path, self.sha256, self.out, self.settings = path, sha256, out, settings
+        self.finder, self.identity = finder, identity
+        self.rejections: list[Rejection] = []
+        self.clips: list[PreparedClip] = []
+        self.video_seconds: float | None = None
+        self._pieces: list[_Piece] = []
+
+    def _reject(self, reason: Reason, detail: str, start: int = 0, end: int | None = None) -> None:
+        self._reject_all({reason: detail}, start, end)
+
+    def _reject_all(self, found: Judgement, start: int, end: int | None) -> None:
+        reasons = [reason for reason in Reason if reason in found]
+        fps = self.settings.fps
+        end_seconds = self.video_seconds if end is None else end / fps
+        self.rejections.append(
+            Rejection(str(self.path), reasons[0], start / fps, end_seconds, found[reasons[0]], tuple(reasons[1:]))
+        )
+
+    def run(self) -> None:
+        info = probe(self.path)
+        self.video_seconds = round(info.duration_seconds, 3)
+        if not info.has_audio:
+            return self._reject(Reason.NO_AUDIO, "the file has no audio stream")
+        audio = read_audio(self.path, _SAMPLE_RATE)
+        loudness = measure.loudness_decibels(audio, _SAMPLE_RATE)
+        if loudness < self.settings.limits.silence_decibels:
+            return self._reject(Reason.SILENT_AUDIO, f"loudest second at {loudness:.1f} dB")
+        track = follow(iterate_frames(self.path, self.settings.fps), self.finder, self.settings.limits.max_gap_frames)
+        self.video_seconds = round(track.frame_count / self.settings.fps, 3)
+        share = track.found_count / track.frame_count
+        if share < self.settings.limits.min_face_share:
+            return self._reject(Reason.NO_FACE, f"a face in {share:.0%} of {track.frame_count} frames")
+        self._reject_gaps(track)
+        for stretch in track.stretches:
+            self._take_stretch(stretch, track, audio, info)
+        self._write_pieces(audio)
+
+    def _reject_gaps(self, track: Track) -> None:
+        """Note where no face was followed; gaps shorter than those a stretch bridges are not worth a line."""
+        edges = [0, *(edge for s in track.stretches for edge in (s.start, s.end)), track.frame_count]
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            if end - start > self.settings.limits.max_gap_frames:
+                self._reject(Reason.FACE_LOST, f"no face for {end - start} frames", start, end)
+
+    def _take_stretch(self, stretch: Stretch, track: Track, audio: np.ndarray, info: VideoInfo) -> None:
+        """Judge a stretch, and cut it into pieces of equal length that are judged one by one."""
+        settings = self.settings
+        per_frame = _SAMPLE_RATE / settings.fps
+        end = min(stretch.end, int(np.ceil(len(audio) / per_frame)) + _SILENT_FRAMES_AT_END)
+        if end < stretch.end:
+            self._reject(Reason.NO_AUDIO, "the sound ends before the picture", max(end, stretch.start), stretch.end)
+        length = end - stretch.start
+        if length < settings.min_seconds * settings.fps:
+            if length > 0:
+                detail = f"{length / settings.fps:.2f} s, at least {settings.min_seconds:g} s wanted"
+                self._reject(Reason.TOO_SHORT, detail, stretch.start, end)
+            return
+        points, blendshapes = (values[:length] for values in stretch.arrays())
+        sound = self._sound(audio, stretch.start, end)
+        found, sync = judge_stretch(stretch, points, blendshapes, sound, settings.fps, settings.limits)
+        if found:
+            # The other measurements are worth knowing too.
+            others = judge_piece(points, stretch.other_heights[:length], sound, settings.limits)
+            return self._reject_all({**others, **found}, stretch.start, end)
+        count = int(np.ceil(length / round(settings.max_seconds * settings.fps)))
+        bounds = np.linspace(0, length, count + 1).round().astype(int)
+        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+            self._take_piece(stretch, int(first), int(last), points, blendshapes, sound, sync, track, info)
+
+    def _take_piece(
+        self,
+        stretch: Stretch,
+        first: int,
+        last: int,
+        points: np.ndarray,
+        blendshapes: np.ndarray,
+        sound: np.ndarray,
+        sync: SyncMeasurement,
+        track: Track,
+        info: VideoInfo,
+    ) -> None:
+        settings = self.settings
+        per_frame = _SAMPLE_RATE / settings.fps
+        own_points, own_shapes = points[first:last], blendshapes[first:last]
+        own_sound = sound[round(first * per_frame) : round(last * per_frame)]
+        start, end = stretch.start + first, stretch.start + last
+        found = judge_piece(own_points, stretch.other_heights[first:last], own_sound, settings.limits)
+        if found:
+            return self._reject_all(found, start, end)
+        box = choose_box(own_points, track.frame_size, settings.margin, fps=settings.fps)
+        key = clip_key(self.path.stem, self.sha256, len(self._pieces))
+        piece = _Piece(key, start, end, own_points, own_shapes, box, {})
+        piece.meta = self._meta(piece, own_sound, sync, info, stretch)
+        self._pieces.append(piece)
+
+    def _sound(self, audio: np.ndarray, start: int, end: int) -> np.ndarray:
+        """The samples of frames [start, end), silence after the end of the file."""
+        per_frame = _SAMPLE_RATE / self.settings.fps
+        first, last = round(start * per_frame), round(end * per_frame)
+        part = audio[first:last]
+        return np.pad(part, (0, last - first - len(part)))
+
+    def _meta(
+        self, piece: _Piece, sound: np.ndarray, sync: SyncMeasurement, info: VideoInfo, stretch: Stretch
+    ) -> dict[str, Any]:
+        settings = self.settings
+        opening = measure.lip_opening(piece.points)
+        is_clear = sync.confidence >= settings.limits.clear_sync_confidence
+        is_corrected = (
+            settings.correct_offset
+            and is_clear
+            and sync.offset != 0
+            and abs(sync.offset) <= settings.limits.max_corrected_offset
+        )
+        motion = measure.head_motion(piece.points)
+        flaws = {
+            "audio_offset": is_clear and abs(sync.offset) > 1 and not is_corrected,
+            "weak_sync": sync.confidence < UNSURE_CONFIDENCE,
+            "head_motion": motion > 0.6 * settings.limits.max_head_motion,
+            "upscaled": piece.box.side < 0.5 * settings.size,
+            "padded": piece.box.padded_share > 0.1,
+        }
+        named = [name for name, holds in flaws.items() if holds]
+        return {
+            "identity": self.identity,
+            "quality": "B" if named else "A",
+            "flaws": named,
+            "split": "test" if is_test_identity(self.identity, settings.test_share) else "train",
+            "source": self.path.name,
+            "sha256": self.sha256,
+            "start_seconds": round(piece.start / settings.fps, 3),
+            "end_seconds": round(piece.end / settings.fps, 3),
+            "sync": {**sync.to_json(), "is_clear": is_clear, "is_corrected": is_corrected},
+            "face": {
+                "height_pixels": round(float(np.median(measure.face_heights(piece.points))), 1),
+                "motion_per_frame": round(motion, 5),
+                "roll_degrees": round(measure.head_roll(piece.points), 2),
+                "share_found": round(stretch.share_found, 4),
+            },
+            "mouth": {
+                "mean_opening": round(float(opening.mean()), 5),
+                "range": round(measure.mouth_range(opening), 5),
+            },
+            "audio": {
+                "loudness_decibels": round(measure.loudness_decibels(sound, _SAMPLE_RATE), 2),
+                "swing_decibels": round(measure.speech_swing_decibels(sound, _SAMPLE_RATE), 2),
+            },
+            "crop": piece.box.to_json(),
+            "video": {
+                "width": info.width,
+                "height": info.height,
+                "fps": None if info.fps is None else round(info.fps, 4),
+                "codec": info.codec,
+            },
+        }
+
+    def _write_pieces(self, audio: np.ndarray) -> None:
+        """The second pass: cut the squares and write each clip as soon as its last frame is there."""
+        waiting = list(self._pieces)
+        frames: list[np.ndarray] = []
+        if not waiting:
+            return
+        for index, pixels in enumerate(iterate_frames(self.path, self.settings.fps)):
+            piece = waiting[0]
+            if index < piece.start:
+                continue
+            corner = piece.box.corners()[index - piece.start]
+            frames.append(cut(pixels, corner, piece.box.side, self.settings.size))
+            if index + 1 == piece.end:
+                self._write_piece(piece, np.stack(frames), audio)
+                frames = []
+                waiting.pop(0)
+                if not waiting:
+                    return
+        raise MediaError(f"{self.path}: gave fewer frames when read again; the file changed or is damaged")
+
+    def _write_piece(self, piece: _Piece, frames: np.ndarray, audio: np.ndarray) -> None:
+        settings, sync = self.settings, piece.meta["sync"]
+        if sync["is_corrected"]:
+            audio = shift_audio(audio, sync["offset"], settings.fps, _SAMPLE_RATE)
+        sound = self._sound(audio, piece.start, piece.end)
+        landmarks = to_crop(piece.points, piece.box)
+        boxes = np.concatenate([landmarks.min(axis=1), landmarks.max(axis=1)], axis=1)
+        arrays = {
+            "landmarks": landmarks.astype(np.float16),
+            "blendshapes": piece.blendshapes.astype(np.float16),
+            "lip_opening": measure.lip_opening(piece.points).astype(np.float32),
+            "face_box": boxes.astype(np.float32),
+        }
+        write_bytes(self.out / f"{piece.key}.landmarks.safetensors", save(arrays))
+        write_clip(self.out, Clip(piece.key, frames, sound, settings.fps, _SAMPLE_RATE, piece.meta))
+        self.clips.append(
+            PreparedClip(
+                key=piece.key,
+                start_seconds=piece.meta["start_seconds"],
+                end_seconds=piece.meta["end_seconds"],
+                quality=piece.meta["quality"],
+                flaws=tuple(piece.meta["flaws"]),
+                offset=sync["offset"],
+                correlation=sync["correlation"],
+                confidence=sync["confidence"],
+                offset_corrected=sync["is_corrected"],
+            )
+        )
+

@@ -1,0 +1,114 @@
+"""One sample of a shard and its members: KEY.json, and where there is one KEY.mp4, KEY.wav, KEY.latents.safetensors,
+KEY.states.safetensors. The JSON holds the hashes of its siblings. Nothing is unpickled.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from fada.media.audio import decode_wav, encode_wav
+from fada.media.video import decode_video, encode_video
+
+PARTS = ("frames", "audio", "latents", "audio_states")
+_SUFFIXES = {"frames": "mp4", "audio": "wav", "latents": "latents.safetensors", "audio_states": "states.safetensors"}
+
+
+Skip = Callable[[str, str], None]
+"""Called with the name of a damaged member and the reason."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One clip of a shard; parts that were not stored or not asked for are None."""
+
+    key: str
+    meta: dict[str, Any]
+    frames: np.ndarray | None = None
+    """uint8 (F, H, W, 3) RGB."""
+    audio: np.ndarray | None = None
+    """float32 (N,) mono."""
+    latents: Tensor | None = None
+    """(F, C, h, w) float16, bfloat16 or float32."""
+    audio_states: Tensor | None = None
+    """(F, L, D)."""
+    fps: float = 25.0
+    sample_rate: int = 16000
+
+
+def encode_sample(sample: Sample) -> dict[str, bytes]:
+    """The members of a sample, bytes by suffix, the JSON first."""
+    members: dict[str, bytes] = {}
+    if sample.frames is not None:
+        members["mp4"] = encode_video(sample.frames, sample.fps, quality="lossless")
+    if sample.audio is not None:
+        members["wav"] = encode_wav(sample.audio, sample.sample_rate)
+    for part in ("latents", "audio_states"):
+        tensor = getattr(sample, part)
+        if tensor is not None:
+            members[_SUFFIXES[part]] = safetensors.torch.save({part: tensor.detach().cpu().contiguous()})
+    record = {
+        "key": sample.key,
+        "meta": sample.meta,
+        "fps": sample.fps,
+        "sample_rate": sample.sample_rate,
+        "members": {suffix: hashlib.sha256(data).hexdigest() for suffix, data in members.items()},
+    }
+    return {"json": json.dumps(record).encode(), **members}
+
+
+def decode_sample(
+    key: str, members: dict[str, bytes], split: str | None, parts: Collection[str], skip: Skip
+) -> Sample | None:
+    """The sample, or None where a member is damaged or the split is another."""
+    try:
+        record = json.loads(members["json"])
+        meta, hashes = dict(record["meta"]), dict(record["members"])
+        fps, sample_rate = float(record["fps"]), int(record["sample_rate"])
+    except (KeyError, ValueError, TypeError) as error:
+        skip(f"{key}.json", "missing" if "json" not in members else f"unreadable ({type(error).__name__})")
+        return None
+    if split is not None and meta.get("split", "train") != split:
+        return None
+    values: dict[str, Any] = {}
+    for part in PARTS:
+        suffix = _SUFFIXES[part]
+        if part not in parts or suffix not in hashes:
+            continue
+        data = members.get(suffix)
+        reason = _damage(data, hashes[suffix])
+        if reason is None and data is not None:
+            try:
+                values[part] = _decode_part(part, data, sample_rate)
+            except (ValueError, KeyError, safetensors.SafetensorError) as error:
+                reason = f"unreadable ({error})"
+        if reason is not None:
+            skip(f"{key}.{suffix}", reason)
+            return None
+    return Sample(key, meta, **values, fps=fps, sample_rate=sample_rate)
+
+
+def _damage(data: bytes | None, expected: str) -> str | None:
+    """What is wrong with a member's bytes, None where nothing is."""
+    if data is None:
+        return "missing"
+    if not data:
+        return "empty or cut off"
+    return None if hashlib.sha256(data).hexdigest() == expected else "changed since it was written (SHA-256 differs)"
+
+
+def _decode_part(part: str, data: bytes, sample_rate: int) -> np.ndarray | Tensor:
+    if part == "frames":
+        return decode_video(data)
+    if part == "audio":
+        return decode_wav(data, sample_rate)
+    tensor = safetensors.torch.load(data)[part]
+    if not torch.isfinite(tensor).all():
+        raise ValueError("holds values that are not finite")
+    return tensor

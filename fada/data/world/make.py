@@ -1,0 +1,127 @@
+"""A folder of drawn clips: many at once, in several processes, going on where an earlier call stopped."""
+
+import json
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fada.data.clip import list_clips, write_clip, write_text
+from fada.data.world.draw import VERSION, clip_key, make_clip
+
+SETTINGS_FILE = "world.json"
+
+
+@dataclass(frozen=True)
+class World:
+    """What a call of make_world did."""
+
+    folder: Path
+    made: int
+    kept: int
+    """Clips that were there already."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: str
+    seed: int
+    index: int
+    size: int
+    frames: int
+    quality: Literal["A", "B"]
+    split: Literal["train", "test"]
+
+
+def make_world(
+    folder: str | Path,
+    clips: int,
+    seed: int = 0,
+    size: int = 64,
+    frames: int = 50,
+    flawed_share: float = 0.4,
+    workers: int = 1,
+    *,
+    test_clips: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> World:
+    """Draw clips into a folder, without loss; clips that are there already are kept.
+
+    Args:
+        clips: number of training clips.
+        flawed_share: share of the training clips that get quality B, spread evenly over the indices.
+        workers: processes; 1 draws in this one.
+        test_clips: number of clips of the test split, all of quality A, beside the training clips.
+        progress: called with (clips done, clips in all) after each clip.
+
+    Raises:
+        ValueError: a number is out of range, or the folder holds a world of other settings.
+    """
+    if clips < 0 or test_clips < 0 or clips + test_clips == 0:
+        raise ValueError(f"clips and test_clips must be at least 0 and not both 0, got {clips} and {test_clips}")
+    if not 0.0 <= flawed_share <= 1.0:
+        raise ValueError(f"flawed_share must be between 0 and 1, got {flawed_share}")
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, {"seed": seed, "size": size, "frames": frames, "flawed_share": flawed_share, "version": VERSION})
+    jobs = [
+        _Job(str(folder), seed, index, size, frames, _quality(index, flawed_share), "train") for index in range(clips)
+    ]
+    jobs += [_Job(str(folder), seed, index, size, frames, "A", "test") for index in range(test_clips)]
+    there = set(list_clips(folder))
+    missing = [job for job in jobs if clip_key(job.seed, job.index, job.split) not in there]
+    kept = len(jobs) - len(missing)
+
+    def report(made: int) -> None:
+        if progress is not None:
+            progress(kept + made, len(jobs))
+
+    report(0)
+    _draw_all(missing, workers, report)
+    return World(folder, len(missing), kept)
+
+
+def _draw_all(jobs: list[_Job], workers: int, report: Callable[[int], None]) -> None:
+    if workers == 1 or len(jobs) < 2:
+        for number, job in enumerate(jobs, 1):
+            _draw_one(job)
+            report(number)
+        return
+    # Spawned, not forked: a fork of a process that runs torch's threads can hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        try:
+            futures = [pool.submit(_draw_one, job) for job in jobs]
+            for number, future in enumerate(as_completed(futures), 1):
+                future.result()
+                report(number)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _draw_one(job: _Job) -> None:
+    clip = make_clip(job.seed, job.index, size=job.size, frames=job.frames, quality=job.quality, split=job.split)
+    write_clip(job.folder, clip, quality="lossless")
+
+
+def _quality(index: int, flawed_share: float) -> Literal["A", "B"]:
+    """Quality B at steady intervals, so that every beginning of the world has about the same share."""
+    return "B" if int((index + 1) * flawed_share + 1e-9) > int(index * flawed_share + 1e-9) else "A"
+
+
+def _claim(folder: Path, settings: dict[str, float]) -> None:
+    """Write the world's settings into a fresh folder, or check that they are the same."""
+    file = folder / SETTINGS_FILE
+    if not file.is_file():
+        write_text(file, json.dumps(settings, indent=2) + "\n")
+        return
+    found = json.loads(file.read_text())
+    if found != settings:
+        raise ValueError(
+            f"{folder}: holds a drawn world of other settings ({found}), asked for {settings}; choose another folder"
+        )

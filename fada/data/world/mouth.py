@@ -1,0 +1,125 @@
+"""The mouth, the part that matters: lips, dark inside, teeth, tongue, and where its edges are.
+
+All edges are heights per column and covered exactly along y, so the height of the opening in pixels is the painted
+area per column, even below one pixel.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fada.data.world.canvas import Canvas, Patch
+from fada.data.world.identity import Colour, Identity
+
+MAX_OPENING = 0.145
+"""Height of the opening at aperture 1 and mouth scale 1, as a share of the side."""
+NARROWEST, WIDEST = 0.052, 0.125
+"""Half width of the opening at width 0 and 1, at mouth scale 1."""
+UPWARD_SHARE = 0.28
+"""Share of the opening that lies above the line of the closed lips; the jaw does the rest."""
+
+INSIDE = (0.16, 0.035, 0.05)
+TEETH = (0.93, 0.91, 0.86)
+TONGUE = (0.56, 0.17, 0.22)
+JAW_SHARE = 0.42
+"""How far the chin drops, as a share of the opening."""
+
+
+@dataclass(frozen=True)
+class MouthLook:
+    """What of a mouth does not move; lengths are shares of the picture's side."""
+
+    scale: float
+    lip: tuple[float, float]
+    """Thickness of the upper and the lower lip."""
+    lip_colour: Colour
+    skin: Colour
+    height: float
+    """How far below the head's centre the closed lips meet."""
+    chin: float
+    """How far below the head's centre the chin is when the mouth is closed."""
+    light: float
+    """Side the light comes from: -1 left, 1 right."""
+
+
+def look_of(identity: Identity) -> MouthLook:
+    """The mouth of a person."""
+    return MouthLook(
+        scale=identity.mouth_scale,
+        lip=identity.lip,
+        lip_colour=identity.lip_colour,
+        skin=identity.skin,
+        height=0.53 * identity.head[1],
+        chin=identity.head[1],
+        light=identity.light,
+    )
+
+
+def opening(look: MouthLook, aperture: np.ndarray) -> np.ndarray:
+    """Height of the mouth opening in the middle, as a share of the side."""
+    return MAX_OPENING * look.scale * aperture
+
+
+def half_width(look: MouthLook, width: np.ndarray) -> np.ndarray:
+    """Half width of the opening, as a share of the side."""
+    return look.scale * (NARROWEST + (WIDEST - NARROWEST) * width)
+
+
+def skin_light(x: np.ndarray, y: np.ndarray, light: float) -> np.ndarray:
+    """Factor on the skin's colour at a place of the head; x and y run from -1 to 1 across it."""
+    return 1.04 + 0.14 * light * x - 0.06 * y - 0.20 * np.clip(np.square(x) + np.square(y), 0.0, 1.21) ** 2
+
+
+def paint_mouth(canvas: Canvas, point: np.ndarray, look: MouthLook, aperture: np.ndarray, width: np.ndarray) -> None:
+    """Paint the mouth around `point` (f, 2), the middle of the closed lips.
+
+    Args:
+        aperture: (f,) in [0, 1].
+        width: (f,) in [0, 1].
+    """
+    reach = look.scale * (WIDEST + 0.03)
+    patch = canvas.patch(point, (-reach, -0.11, reach, 0.19))
+    # Columns are split in three: the corners' edges are steep, and one sample per pixel would show steps.
+    shifts = np.array([-1.0, 0.0, 1.0]) / (3.0 * canvas.size)
+    covers = [_cover(patch, look, aperture, width, shift) for shift in shifts]
+    upper, lower, inside, teeth, tongue, shadow, line = (np.stack(parts).mean(0) for parts in zip(*covers, strict=True))
+    canvas.paint(patch, shadow, np.array(look.skin) * 0.55, opacity=0.45)
+    canvas.paint(patch, upper, np.array(look.lip_colour) * 0.88)
+    canvas.paint(patch, lower, look.lip_colour)
+    canvas.paint(patch, inside, INSIDE)
+    canvas.paint(patch, tongue, TONGUE)
+    canvas.paint(patch, teeth, TEETH)
+    canvas.paint(patch, line, INSIDE, opacity=0.75)
+
+
+def _cover(
+    patch: Patch, look: MouthLook, aperture: np.ndarray, width: np.ndarray, shift: float
+) -> tuple[np.ndarray, ...]:
+    """Coverages of upper lip, lower lip, inside, teeth, tongue, shadow and line of closed lips, at shifted columns."""
+    x = np.abs(patch.x + np.float32(shift))
+    height = opening(look, aperture)[:, None, None].astype(np.float32)
+    inner = half_width(look, width)[:, None, None].astype(np.float32)
+    arch = _arch(x, inner) ** 0.6
+    top, bottom = -UPWARD_SHARE * height * arch, (1.0 - UPWARD_SHARE) * height * arch
+    outer = inner + 0.014
+    body = _arch(x, outer) ** 0.75
+    # Cupid's bow: the upper lip dips in the middle and is highest beside it.
+    bow = 1.0 - 0.25 * np.exp(-np.square(x / 0.016))
+    lower_edge = bottom + look.lip[1] * body
+    teeth = np.clip(0.45 * (height - 0.014), 0.0, 0.030) * arch
+    tongue = np.maximum(0.42 * height - 0.008, 0.0) * _arch(x, 0.8 * inner) ** 0.5
+    is_closed = np.clip(1.0 - height * patch.size / 1.2, 0.0, 1.0)
+    thin = 0.5 * np.float32(max(0.8 / patch.size, 0.007)) * _arch(x, inner) ** 0.3
+    return (
+        patch.band(top - look.lip[0] * body * bow, top),
+        patch.band(bottom, lower_edge),
+        patch.band(top, bottom),
+        patch.band(top, top + teeth),
+        patch.band(bottom - tongue, bottom),
+        patch.band(lower_edge, lower_edge + 0.014 * _arch(x, 0.7 * outer)),
+        patch.band(-thin, thin) * is_closed,
+    )
+
+
+def _arch(x: np.ndarray, half: np.ndarray) -> np.ndarray:
+    return np.clip(1.0 - np.square(x / half), 0.0, 1.0)

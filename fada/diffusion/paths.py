@@ -1,0 +1,191 @@
+"""Noise paths: how clean latents turn into noise over time t in [0, 1].
+
+A path is a value: variance preserving (from the config of a diffusers scheduler) or rectified flow. Tables are float64;
+what meets latents is float32 or better. Time lies on the grid of 1/T, see ``NoisePath.alpha_bar``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
+BetaSchedule = Literal["linear", "scaled_linear"]
+
+
+@dataclass(frozen=True)
+class NoisePath:
+    """``z_t = a(t) z_0 + c(t) eps`` and what a network on it predicts.
+
+    With ``epsilon`` or ``v_prediction``: variance preserving, ``a = sqrt(alpha_bar)``, ``c = sqrt(1 - alpha_bar)``.
+    With ``flow_prediction``: rectified flow, ``a = 1 - t``, ``c = t``; the betas are not used.
+
+    Fields are named as in diffusers' scheduler configs. ``timestep_offset`` is added to ``T t`` for networks: -1 as in
+    diffusers (999 at t = 1), 0 for public PeRFlow checkpoints.
+
+    Raises:
+        ValueError: an unknown prediction type or beta schedule, or a grid without points.
+    """
+
+    prediction_type: PredictionType = "epsilon"
+    num_train_timesteps: int = 1000
+    timestep_offset: int = -1
+    beta_schedule: BetaSchedule = "scaled_linear"
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    rescale_betas_zero_snr: bool = False
+    set_alpha_to_one: bool = False
+
+    def __post_init__(self) -> None:
+        _check_choice("prediction_type", self.prediction_type, get_args(PredictionType))
+        _check_choice("beta_schedule", self.beta_schedule, get_args(BetaSchedule))
+        if self.num_train_timesteps < 2:
+            raise ValueError(f"noise path: num_train_timesteps must be at least 2, got {self.num_train_timesteps}")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "NoisePath":
+        """The path of a diffusers scheduler config; keys that say nothing about the path are ignored.
+
+        Absent keys take Stable Diffusion 1.5's values.
+
+        Raises:
+            ValueError: a value that this class cannot follow (say, ``trained_betas``).
+        """
+        if config.get("trained_betas") is not None:
+            raise ValueError("noise path: trained_betas is not supported; give beta_schedule, beta_start and beta_end")
+        return cls(**{field.name: config[field.name] for field in fields(cls) if field.name in config})
+
+    def to_config(self) -> dict[str, Any]:
+        """The path as plain values under diffusers' names; ``from_config`` reads it back."""
+        return asdict(self)
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether this is rectified flow."""
+        return self.prediction_type == "flow_prediction"
+
+    def alpha_bar(self, t: Tensor) -> Tensor:
+        """Share of signal variance at time t, float64 on the device of t.
+
+        Args:
+            t: times in [0, 1], any shape. Index ``round(T t) - 1`` of the table is read; t = 0 reads index 0, or gives
+                one with ``set_alpha_to_one``.
+
+        Raises:
+            ValueError: the path is rectified flow, which has none.
+        """
+        if self.is_flow:
+            raise ValueError("a rectified-flow path has no alpha_bar; use signal_noise(t)")
+        index = torch.round(t.double() * self.num_train_timesteps).long()
+        return _alpha_bar_table(self, t.device)[index]
+
+    def signal_noise(self, t: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``(a, c)`` of ``z_t = a z_0 + c eps`` at times t.
+
+        Args:
+            t: (B,) in [0, 1].
+            like: latents (B, ...) to be scaled, if any.
+
+        Returns:
+            Two float64 tensors (B,); with ``like`` (B, 1, 1, ...) on its device, in float32 (float64 for float64).
+        """
+        if self.is_flow:
+            signal, noise = 1.0 - t.double(), t.double()
+        else:
+            alpha_bar = self.alpha_bar(t)
+            signal, noise = alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()
+        return (signal, noise) if like is None else (per_sample(signal, like), per_sample(noise, like))
+
+    def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """``a z_0 + c eps`` at times t (B,); float32 or better."""
+        signal_level, noise_level = self.signal_noise(t, like=clean)
+        return signal_level * clean + noise_level * noise
+
+    def network_timestep(self, t: Tensor) -> Tensor:
+        """What networks are told at time t: ``T t + timestep_offset``, float32, not rounded."""
+        return (t.double() * self.num_train_timesteps + self.timestep_offset).float()
+
+    def time_of_timestep(self, timestep: Tensor) -> Tensor:
+        """The inverse of ``network_timestep``, in float64."""
+        return (timestep.double() - self.timestep_offset) / self.num_train_timesteps
+
+    def to_clean_and_noise(self, prediction: Tensor, noisy: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The clean latent and the noise that a prediction at ``noisy`` means; float32 or better.
+
+        Args:
+            prediction: (B, ...) of this path's prediction type.
+            noisy: (B, ...), z at times t.
+            t: (B,).
+
+        Raises:
+            ValueError: noise prediction where no signal is left, so that the clean latent is not determined.
+        """
+        signal_level, noise_level = self.signal_noise(t, like=noisy)
+        if self.is_flow:
+            return noisy - noise_level * prediction, noisy + signal_level * prediction
+        if self.prediction_type == "v_prediction":
+            clean = signal_level * noisy - noise_level * prediction
+            return clean, signal_level * prediction + noise_level * noisy
+        self.refuse_noise_prediction_without_signal(t)
+        return (noisy - noise_level * prediction) / signal_level, prediction.to(noise_level.dtype)
+
+    def training_target(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """What a network of this prediction type is trained to answer at times t (B,): eps, v, or ``eps - z_0``."""
+        if self.prediction_type == "epsilon":
+            return noise
+        if self.is_flow:
+            return noise - clean
+        signal_level, noise_level = self.signal_noise(t, like=clean)
+        return signal_level * noise - noise_level * clean
+
+    def refuse_noise_prediction_without_signal(self, t: Tensor) -> None:
+        """Stops an eps form at ``alpha_bar = 0``.
+
+        Raises:
+            ValueError: the path predicts noise, ends at zero SNR, and some t is its end.
+        """
+        # Only such paths pay for looking at the values, which waits for the device.
+        if self.prediction_type != "epsilon" or not self.rescale_betas_zero_snr:
+            return
+        if bool((self.alpha_bar(t) == 0).any()):
+            raise ValueError(
+                "epsilon form at alpha_bar = 0: with zero terminal SNR the noise prediction says nothing about the "
+                "clean latent at t = 1 and lambda is infinite; use the v form (prediction_type: v_prediction)"
+            )
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """Values (B,) as (B, 1, 1, ...) to scale ``like``, on its device, in float32 (float64 for float64)."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return values.to(device=like.device, dtype=dtype).view(-1, *(1,) * (like.ndim - 1))
+
+
+@lru_cache(maxsize=32)
+def _alpha_bar_table(path: NoisePath, device: torch.device) -> Tensor:
+    """alpha_bar at T t = 0, 1, ... T; float64 (T + 1,)."""
+    # The CPU by name: a `with torch.device("meta")` around the first call must not end up in the cache.
+    options: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+    count = path.num_train_timesteps
+    if path.beta_schedule == "scaled_linear":
+        betas = torch.linspace(path.beta_start**0.5, path.beta_end**0.5, count, **options) ** 2
+    else:
+        betas = torch.linspace(path.beta_start, path.beta_end, count, **options)
+    table = torch.cumprod(1.0 - betas, dim=0)
+    if path.rescale_betas_zero_snr:
+        table = _rescaled_to_zero_snr(table)
+    first = torch.ones_like(table[:1]) if path.set_alpha_to_one else table[:1]
+    return torch.cat([first, table]).to(device)
+
+
+def _rescaled_to_zero_snr(alpha_bar: Tensor) -> Tensor:
+    """The schedule shifted and scaled so that no signal is left at its end. Source: arXiv 2305.08891, algorithm 1."""
+    root = alpha_bar.sqrt()
+    return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"noise path: {name}: got {value!r}; choose from {', '.join(choices)}")

@@ -1,0 +1,45 @@
+"""Sampling with the student: straight steps, window after window, from noise to data."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fada.diffusion.forms import student_step
+from fada.diffusion.paths import NoisePath
+from fada.diffusion.solvers import Predict
+from fada.diffusion.windows import Windows
+
+
+def sample_student(
+    predict: Predict,
+    path: NoisePath,
+    windows: Windows,
+    z: Tensor,
+    steps: int,
+    on_step: Callable[[int], None] | None = None,
+) -> Tensor:
+    """Clean latents from noise, by ``steps`` evaluations of the student.
+
+    Args:
+        predict: the student's prediction in the path's form, already guided where guidance applies; may be half
+            precision.
+        z: noise (B, ...) at t = 1.
+        steps: at least one per window.
+        on_step: called after each step with the number of finished steps.
+
+    Returns:
+        (B, ...) in float32, or in float64 if ``z`` is float64.
+
+    Raises:
+        ValueError: fewer steps than windows.
+    """
+    z = z.to(torch.promote_types(z.dtype, torch.float32))
+    times = torch.tensor([*windows.sampling_times(steps), 0.0], dtype=torch.float64, device=z.device)
+    for step in range(steps):
+        t, t_next = times[step].expand(len(z)), times[step + 1].expand(len(z))
+        t_start, t_end = windows.look_up(t)
+        z = student_step(path, z, predict(z, t).to(z.dtype), t, t_next, t_start, t_end)
+        if on_step is not None:
+            on_step(step + 1)
+    return z

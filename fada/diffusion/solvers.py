@@ -1,0 +1,102 @@
+"""Solvers of the probability-flow ODE: from z at t_start to z at t_end with a given predictor.
+
+Used for the teacher's way through one window (training) and for its whole way from noise to data (sampling).
+Samples of a batch may travel between different times.
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from fada.diffusion.paths import NoisePath
+from fada.diffusion.windows import round_to_grid
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""``predict(z, t)`` with z (B, ...) and t (B,): the raw, already guided, prediction of the path's type."""
+
+Solver = Literal["ddim", "dpmpp_2m"]
+
+
+def time_points(t_start: Tensor, t_end: Tensor, steps: int, num_train_timesteps: int) -> Tensor:
+    """Times between equal steps, rounded to the grid; the last is exactly ``t_end``. Float64 (steps + 1, B).
+
+    Raises:
+        ValueError: ``steps`` is not positive.
+    """
+    if steps < 1:
+        raise ValueError(f"solver: steps must be at least 1, got {steps}")
+    start, end = t_start.double(), t_end.double()
+    share = torch.arange(steps, dtype=torch.float64, device=start.device)[:, None] / steps
+    points = round_to_grid(start + share * (end - start), num_train_timesteps)
+    return torch.cat([points, end[None]])
+
+
+def solve(
+    predict: Predict,
+    path: NoisePath,
+    z: Tensor,
+    t_start: Tensor,
+    t_end: Tensor,
+    steps: int,
+    solver: Solver = "ddim",
+    on_step: Callable[[int], None] | None = None,
+) -> Tensor:
+    """z at ``t_end``, by ``steps`` evaluations of ``predict``.
+
+    Args:
+        predict: may answer in half precision; its z is float32 (float64 if ``z`` is).
+        z: (B, ...), at ``t_start`` on the path.
+        t_start, t_end: (B,), ``t_start > t_end``.
+        solver: ``ddim`` is first order (on a flow path it is Euler's method); ``dpmpp_2m`` is DPM-Solver++ 2M, second
+            order with as many evaluations, first order in its first step and after a start without signal.
+        on_step: called after each step with the number of finished steps.
+
+    Returns:
+        (B, ...) in float32, or in float64 if ``z`` is float64.
+
+    Raises:
+        ValueError: unknown solver, no steps, or noise prediction where no signal is left.
+
+    Source: DDIM (arXiv 2010.02502), DPM-Solver++ (arXiv 2211.01095), algorithm 2.
+    """
+    if solver not in get_args(Solver):
+        raise ValueError(f"solver: got {solver!r}; choose from {', '.join(get_args(Solver))}")
+    z = z.to(torch.promote_types(z.dtype, torch.float32))
+    points = time_points(t_start.to(z.device), t_end.to(z.device), steps, path.num_train_timesteps)
+    if path.is_flow:
+        # Flow has no table to round to: the first point must be where z lies.
+        points[0] = t_start
+    previous_clean: Tensor | None = None
+    for step in range(steps):
+        t, t_next = points[step], points[step + 1]
+        clean, noise = path.to_clean_and_noise(predict(z, t).to(z.dtype), z, t)
+        if solver == "ddim" or previous_clean is None:
+            signal_next, noise_next = path.signal_noise(t_next, like=z)
+            z = signal_next * clean + noise_next * noise
+        else:
+            z = _second_order_step(path, z, clean, previous_clean, points[step - 1 : step + 2])
+        previous_clean = clean
+        if on_step is not None:
+            on_step(step + 1)
+    return z
+
+
+def _second_order_step(path: NoisePath, z: Tensor, clean: Tensor, previous_clean: Tensor, times: Tensor) -> Tensor:
+    """One multistep step in data-prediction form, from ``times[1]`` to ``times[2]``; times are (3, B)."""
+    signal, noise = zip(*(path.signal_noise(time) for time in times), strict=True)
+    log_snr = [torch.log(a) - torch.log(c) for a, c in zip(signal, noise, strict=True)]
+    # 1 / (2 r) of the paper: half this step in units of the one before. A start without signal makes it zero.
+    weight = (log_snr[2] - log_snr[1]) / (2.0 * (log_snr[1] - log_snr[0]))
+    # Near t = 0 equal steps in t explode in log-SNR; extrapolating further than one step overshoots (worse than DDIM).
+    weight = torch.nan_to_num(weight, nan=0.0, posinf=1.0).clamp(max=1.0)
+    # c'/c and a' - a c'/c in place of exponentials of log-SNR differences: finite at both ends.
+    keep = noise[2] / noise[1]
+    gain = signal[2] - signal[1] * keep
+
+    def shaped(values: Tensor) -> Tensor:
+        return values.to(z.dtype).view(-1, *(1,) * (z.ndim - 1))
+
+    extrapolated = clean + shaped(weight) * (clean - previous_clean)
+    return shaped(keep) * z + shaped(gain) * extrapolated

@@ -1,0 +1,126 @@
+"""What a run tells: a progress bar with rates and time left, TensorBoard, and a JSON line per log step."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+if TYPE_CHECKING:
+    from fada.engine.loop import StepLoss
+
+
+class RunLog:
+    """Collects what happens between two log lines, then writes it to `folder` and to the console.
+
+    Only the main process of a run writes.
+    """
+
+    def __init__(self, folder: Path, name: str, console: Console | None = None, is_main: bool = True) -> None:
+        self.name = name
+        self.is_main = is_main
+        self.console = console or Console()
+        self.latest_loss = math.nan
+        self._scalars: dict[str, list[float]] = defaultdict(list)
+        self._samples: dict[str, list[torch.Tensor]] = defaultdict(list)
+        self._folder = folder
+        self._writer: Any = None
+        if is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._writer = SummaryWriter(str(folder))
+
+    def say(self, text: str) -> None:
+        """One line on the console."""
+        if self.is_main:
+            self.console.print(f"[bold]{self.name}[/bold] {text}")
+
+    def collect(self, losses: list[StepLoss], norm: float, lr: float, seconds: float) -> None:
+        """Take in one optimiser step."""
+        self.latest_loss = sum(float(loss.total.detach()) for loss in losses) / len(losses)
+        for name, value in (("loss", self.latest_loss), ("grad_norm", norm), ("lr", lr), ("seconds", seconds)):
+            self._scalars[name].append(value)
+        for loss in losses:
+            for name, scalar in loss.scalars.items():
+                if math.isfinite(float(scalar)):
+                    self._scalars[name].append(float(scalar))
+            for name, samples in loss.samples.items():
+                self._samples[name].append(samples.detach().float().cpu())
+
+    def flush(self, step: int) -> dict[str, float]:
+        """Write the means since the last flush; returns them."""
+        means = {name: sum(values) / len(values) for name, values in self._scalars.items()}
+        if self.is_main:
+            for name, value in means.items():
+                self._writer.add_scalar(f"train/{name}", value, step)
+            for name, parts in self._samples.items():
+                self._writer.add_histogram(f"train/{name}", torch.cat(parts), step)
+            with (self._folder / "log.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step, **means}) + "\n")
+            self._writer.flush()
+        self._scalars.clear()
+        self._samples.clear()
+        return means
+
+    def image(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """A picture (H, W, 3) uint8."""
+        if self.is_main:
+            self._writer.add_image(name, pixels, step, dataformats="HWC")
+
+    def video(self, name: str, frames: np.ndarray, step: int, fps: float) -> None:
+        """A video (F, H, W, 3) uint8, as an animation (TensorBoard wants GIFs)."""
+        if not self.is_main:
+            return
+        from PIL import Image
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        import io
+
+        stream = io.BytesIO()
+        pictures = [Image.fromarray(frame) for frame in frames]
+        pictures[0].save(
+            stream, "GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
+        )
+        height, width = frames.shape[1:3]
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=stream.getvalue())
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
+        self._writer._get_file_writer().add_summary(summary, step)
+
+    @contextmanager
+    def progress(self, total: int, first: int) -> Iterator[Callable[[float], None]]:
+        """A progress bar; the yielded function advances it by one step and shows the loss."""
+        if not self.is_main:
+            yield lambda loss: None
+            return
+        columns = (
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, refresh_per_second=2) as bar:
+            task = bar.add_task(self.name, total=total, completed=first, loss="–", rate="")
+
+            def advance(loss: float) -> None:
+                speed = bar.tasks[0].speed
+                rate = "" if not speed else (f"{speed:.2f} it/s" if speed >= 1 else f"{1 / speed:.2f} s/it")
+                bar.update(task, advance=1, loss=f"{loss:.4f}", rate=rate)
+
+            yield advance
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,5 @@
+"""Reading and writing video, audio and pictures (PyAV and Pillow; no command-line tools needed)."""
+
+from fada.media.error import MediaError
+
+__all__ = ["MediaError"]

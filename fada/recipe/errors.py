@@ -1,0 +1,128 @@
+"""What is wrong with a recipe, said so that it can be mended.
+
+Knows the schema (to name the nearest key), not how files are read.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+
+from fada.recipe.schema import Recipe, Section
+
+KeyPath = tuple[str | int, ...]
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be used: the message names file, line, key path, what was got and what is allowed."""
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """The key path as it is typed in an override."""
+    return ".".join(str(part) for part in path)
+
+
+def did_you_mean(got: object, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(str(got), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section class inside an annotation such as ``World | None`` or ``tuple[Stage, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    for argument in get_args(annotation):
+        found = section_of(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def is_list(annotation: Any) -> bool:
+    """Whether a field holds entries (``tuple[Stage, ...]``) rather than one value."""
+    return get_origin(annotation) is tuple
+
+
+def section_at(path: Iterable[str | int]) -> type[Section] | None:
+    """The section class that a key path leads to; list entries are passed over."""
+    section: type[Section] = Recipe
+    is_entry = False
+    for part in path:
+        if is_entry:  # the index or name after a list's key
+            is_entry = False
+            continue
+        field = section.model_fields.get(str(part))
+        inner = section_of(field.annotation) if field is not None else None
+        if field is None or inner is None:
+            return None
+        is_entry = is_list(field.annotation)
+        section = inner
+    return section
+
+
+def places_of(key: str, section: type[Section] = Recipe, prefix: KeyPath = ()) -> list[str]:
+    """Dotted paths of every field with this very name, anywhere in the schema."""
+    found = []
+    for name, field in section.model_fields.items():
+        if name == key:
+            found.append(dotted((*prefix, name)))
+        inner = section_of(field.annotation)
+        if inner is not None:
+            entry = (0,) if is_list(field.annotation) else ()
+            found += places_of(key, inner, (*prefix, name, *entry))
+    return found
+
+
+def unknown_key(path: KeyPath) -> str:
+    """What to say of a key that the schema does not have."""
+    *parents, key = path
+    section = section_at(parents)
+    known = list(section.model_fields) if section is not None else []
+    hint = did_you_mean(key, known)
+    if not hint:
+        elsewhere = places_of(str(key))
+        hint = f"; there is {', '.join(elsewhere)}" if elsewhere else ""
+    allowed = f" (keys here: {', '.join(known)})" if known else ""
+    return f"unknown key{hint}{allowed}"
+
+
+def explain(error: ValidationError, where: Mapping[KeyPath, str], file: str) -> RecipeError:
+    """One RecipeError for everything pydantic found.
+
+    Args:
+        error: what validation raised.
+        where: for known key paths, the place to blame (``file:line`` or an override).
+        file: blamed for paths that stand nowhere.
+    """
+    lines = []
+    for item in error.errors(include_url=False):
+        path: KeyPath = tuple(item["loc"])
+        said = _message(dict(item), path)
+        lines.append(": ".join(part for part in (_place(path, where, file), dotted(path), said) if part))
+    return RecipeError("\n".join(lines))
+
+
+def _place(path: KeyPath, where: Mapping[KeyPath, str], file: str) -> str:
+    for length in range(len(path), 0, -1):
+        if path[:length] in where:
+            return where[path[:length]]
+    return file
+
+
+def _message(item: Mapping[str, Any], path: KeyPath) -> str:
+    kind, got = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        return unknown_key(path)
+    if kind == "missing":
+        return "missing; it has no default"
+    if kind == "literal_error":
+        allowed = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        return f"got {got!r}; choose from {', '.join(allowed)}{did_you_mean(got, allowed)}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if kind == "value_error" or isinstance(got, dict | list):
+        return message
+    return f"{message[:1].lower()}{message[1:]}, got {got!r}"

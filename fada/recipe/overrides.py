@@ -1,0 +1,89 @@
+"""``key.path=value`` from the command line, put into a recipe's data before it is checked.
+
+Entries of lists are named by index (``distill.phases.1.steps=10``) or by name (``distill.phases.fast.steps=10``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from fada.recipe.errors import KeyPath, RecipeError, did_you_mean, dotted, is_list, section_at, unknown_key
+from fada.recipe.reading import parse_value
+
+
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[KeyPath, str]:
+    """Change ``data`` in place; returns, for every path that was set, the override to blame.
+
+    Raises:
+        RecipeError: an override is not ``key.path=value``, or its path leads nowhere.
+    """
+    places: dict[KeyPath, str] = {}
+    for override in overrides:
+        path, value = split_override(override)
+        places[_set(data, path, value, override)] = f"override {override!r}"
+    return places
+
+
+def split_override(override: str) -> tuple[list[str], Any]:
+    """Key path and value; the value is read as YAML."""
+    key, equals, text = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise RecipeError(f"override {override!r}: not of the form key.path=value, as in engine.precision=fp32")
+    try:
+        return path, parse_value(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"override {override!r}: the value {text!r} is not YAML; quote it if it is a text") from error
+
+
+def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> KeyPath:
+    here: Any = data
+    walked: list[str | int] = []
+    for position, part in enumerate(path):
+        is_last = position == len(path) - 1
+        step = _step(here, part, walked, override)
+        walked.append(step)
+        if is_last:
+            here[step] = value
+        elif isinstance(here, dict) and here.get(step) is None:
+            section = section_at(walked)
+            if section is None or _is_list(walked):
+                raise RecipeError(f"override {override!r}: {dotted(walked)} has no entries in this recipe")
+            here[step] = {}
+        here = here[step]
+    return tuple(walked)
+
+
+def _step(here: Any, part: str, walked: list[str | int], override: str) -> str | int:
+    """The key or index that ``part`` means inside ``here``."""
+    if isinstance(here, dict):
+        section = section_at(walked)
+        if section is None or part not in section.model_fields:
+            raise RecipeError(f"override {override!r}: {dotted((*walked, part))}: {unknown_key((*walked, part))}")
+        return part
+    if isinstance(here, list):
+        return _entry(here, part, walked, override)
+    raise RecipeError(f"override {override!r}: {dotted(walked)} is {here!r}, which has no {part!r} inside")
+
+
+def _entry(entries: list[Any], part: str, walked: list[str | int], override: str) -> int:
+    names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
+    if part in names:
+        return names.index(part)
+    if part.isdigit() and int(part) < len(entries):
+        return int(part)
+    known = [str(name) for name in names if name is not None]
+    listed = f" named {', '.join(known)}" if known else ""
+    raise RecipeError(
+        f"override {override!r}: {dotted(walked)} has no entry {part!r}{did_you_mean(part, known)} "
+        f"({len(entries)} entries{listed})"
+    )
+
+
+def _is_list(path: list[str | int]) -> bool:
+    section = section_at(path[:-1])
+    field = section.model_fields.get(str(path[-1])) if section is not None else None
+    return field is not None and is_list(field.annotation)

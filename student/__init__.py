@@ -1,0 +1,1 @@
+"""What is distilled: CFG layers, the mixed loss, the distillation objective, the pipeline that generates."""

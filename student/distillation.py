@@ -1,0 +1,196 @@
+"""The distillation objective: PeRFlow targets of the guided teacher and ground truth, learned in one pass.
+
+One step: draw windows and scales; the frozen teacher solves each sample's window; the student predicts at a point of
+the teacher's chord and at one of the data's, in one forward pass over both; the mixed loss weighs them per sample.
+Times and targets are those of method.md, sections 3 to 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fada.data.dataset import Batch, ClipSampler
+from fada.data.seeds import sample_generator
+from fada.diffusion.forms import lambda_eta, student_point, window_target
+from fada.diffusion.solvers import Solver, solve
+from fada.diffusion.windows import Windows
+from fada.engine.loop import StepLoss
+from fada.student.mixed_loss import MixedLoss, MixedLossConfig, mixed_loss
+from fada.student.network import Student, neutral_scales
+from fada.teacher.dual_unet.model import RUNGS, ClipConditions, DualUNet
+from fada.teacher.guidance import at_rung, guided
+
+GuidanceTarget = Literal["sync", "distill"]
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """What a phase learns; the fields are those of the recipe's `distill.phases` entries."""
+
+    guidance: GuidanceTarget
+    windows: int
+    solver: Solver
+    solver_steps: int
+    audio_scale: tuple[float, float]
+    reference_scale: tuple[float, float]
+    motion_drop: float
+    loss: MixedLossConfig
+    gt_guidance: Literal["neutral", "sampled"]
+    batch: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers of a batch.
+
+    t, t_start, t_end: (B,) float64; noise (B, F, C, h, w); rung (B,); scales (B, 2): reference, audio;
+    keeps_motion (B,) booleans.
+    """
+
+    t: Tensor
+    t_start: Tensor
+    t_end: Tensor
+    noise: Tensor
+    rung: Tensor
+    scales: Tensor
+    keeps_motion: Tensor
+
+
+class DistillObjective:
+    """What `fit` trains in a distillation phase.
+
+    Args:
+        teacher: frozen, in whatever precision it runs in.
+        student: starts as the teacher's copy; its reference net is shared when it does not train.
+    """
+
+    def __init__(
+        self,
+        teacher: DualUNet,
+        student: Student,
+        sampler: ClipSampler,
+        settings: DistillSettings,
+        *,
+        trains_reference: bool = False,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.teacher, self.module, self.sampler, self.settings = teacher, student, sampler, settings
+        self.windows = Windows(settings.windows)
+        self.rank, self.world = rank, world
+        self.trains_reference = trains_reference
+        teacher.requires_grad_(False)
+        teacher.eval()
+        student.requires_grad_(True)
+        student.reference_unet.requires_grad_(trains_reference)
+
+    def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+        """The mixed loss of one micro-batch."""
+        device = next(self.module.parameters()).device
+        size = self.settings.batch
+        batch = self.sampler.batch(step, size, micro, self.rank, self.world).to(device)
+        draws = self._draw(batch, step, micro)
+        inputs = self._inputs(batch, draws.keeps_motion)
+        z_start, z_end, features = self._teacher_window(batch, draws, inputs)
+        path = self.teacher.path
+        window = (draws.t_start, draws.t_end)
+        true_end = path.add_noise(batch.latents, draws.noise, draws.t_end)
+        latents = torch.cat(
+            [student_point(z_start, z_end, draws.t, *window), student_point(z_start, true_end, draws.t, *window)]
+        )
+        prediction = model(
+            inputs,
+            latents,
+            draws.t.repeat(2),
+            rung=draws.rung.repeat(2) if self.settings.guidance == "sync" else None,
+            scales=self._student_scales(draws.scales),
+            features=None if self.trains_reference else features,
+        )
+        distill, ground_truth = prediction.float().chunk(2)
+        result = mixed_loss(
+            distill,
+            window_target(path, z_start, z_end, *window),
+            ground_truth,
+            window_target(path, z_start, true_end, *window),
+            self.settings.loss,
+            eta=lambda_eta(path, *window)[1],
+            keys=batch.keys,
+        )
+        return StepLoss(result.total, self._scalars(result, draws, batch), _histograms(result))
+
+    @torch.no_grad()
+    def _teacher_window(
+        self, batch: Batch, draws: Draws, inputs: ClipConditions
+    ) -> tuple[Tensor, Tensor, object]:
+        """Noisy start of each window, the teacher's end of it, and the reference features both networks share."""
+        path = self.teacher.path
+        z_start = path.add_noise(batch.latents, draws.noise, draws.t_start)
+        features = self.teacher.features(inputs)
+        conditions = self.teacher.prepare(inputs, features)
+        if self.settings.guidance == "sync":
+            predict = at_rung(self.teacher, conditions, draws.rung)
+        else:
+            predict = guided(self.teacher, conditions, draws.scales)
+        z_end = solve(
+            predict, path, z_start, draws.t_start, draws.t_end, self.settings.solver_steps, self.settings.solver
+        )
+        return z_start, z_end, features
+
+    def _student_scales(self, scales: Tensor) -> Tensor | None:
+        """Scales of both halves of the batch; the data is the target of plain conditional prediction."""
+        if self.settings.guidance == "sync":
+            return None
+        is_neutral = self.settings.gt_guidance == "neutral"
+        return torch.cat([scales, neutral_scales(len(scales), scales.device) if is_neutral else scales])
+
+    def _draw(self, batch: Batch, step: int, micro: int) -> Draws:
+        device = batch.latents.device
+        first = (micro * self.world + self.rank) * self.settings.batch
+        rows = [self._draw_one(batch.latents[0], step, first + index) for index in range(self.settings.batch)]
+        t, noise, rung, scales, keeps_motion = (torch.stack(column).to(device) for column in zip(*rows, strict=True))
+        t_start, t_end = self.windows.look_up(t)
+        return Draws(t, t_start, t_end, noise, rung, scales, keeps_motion)
+
+    def _draw_one(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, ...]:
+        generator = sample_generator(self.settings.seed, step, sample, "distill")
+        t = self.windows.draw_times(1, generator, self.teacher.path.num_train_timesteps, torch.device("cpu"))[0]
+        noise = torch.randn(latents.shape, generator=generator)
+        rung = torch.randint(len(RUNGS), (), generator=generator)
+        uniform = torch.rand(2, generator=generator)
+        low = torch.tensor([self.settings.reference_scale[0], self.settings.audio_scale[0]])
+        high = torch.tensor([self.settings.reference_scale[1], self.settings.audio_scale[1]])
+        keeps_motion = torch.rand((), generator=generator) >= self.settings.motion_drop
+        return t, noise, rung, low + uniform * (high - low), keeps_motion
+
+    def _inputs(self, batch: Batch, keeps_motion: Tensor) -> ClipConditions:
+        if batch.motion.shape[1] == 0:
+            return ClipConditions(batch.reference, batch.audio)
+        return ClipConditions(batch.reference, batch.audio, batch.motion, batch.has_motion & keeps_motion)
+
+    def _scalars(self, result: MixedLoss, draws: Draws, batch: Batch) -> dict[str, Tensor | float]:
+        finite = result.ratio[torch.isfinite(result.ratio)]
+        scalars: dict[str, Tensor | float] = {
+            "loss_distill": result.distill.mean(),
+            "loss_ground_truth": result.ground_truth.mean(),
+            "ratio_median": finite.median() if len(finite) else float("nan"),
+            "weight_mean": result.weight.mean(),
+            "dead_share": (result.weight == 0).float().mean(),
+        }
+        for start in draws.t_start.unique().tolist():
+            scalars[f"loss_distill_from_{start:g}"] = result.distill[draws.t_start == start].mean()
+        for quality in set(batch.qualities):
+            chosen = torch.tensor([each == quality for each in batch.qualities], device=result.ratio.device)
+            ratios = result.ratio[chosen & torch.isfinite(result.ratio)]
+            scalars[f"ratio_{quality}"] = ratios.median() if len(ratios) else float("nan")
+        return scalars
+
+
+def _histograms(result: MixedLoss) -> dict[str, Tensor]:
+    """Ratio and weight; the ratio on a decimal scale, where its spread is seen."""
+    ratio = result.ratio[torch.isfinite(result.ratio)].clamp(min=1e-6)
+    return {"log10_ratio": ratio.log10(), "weight": result.weight}

@@ -1,0 +1,87 @@
+"""CFG layers: the guidance scales inside the network, so that one pass replaces the ladder (method.md, section 5).
+
+A clip's scales become an embedding once per clip; after every audio attention layer a cross-attention reads it.
+Outputs start at zero, so an untrained student is the teacher's conditional prediction.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from diffusers.models.embeddings import get_timestep_embedding
+from torch import Tensor, nn
+
+from fada.diffusion.ladder import combine
+from fada.teacher.dual_unet.layers import Attention, zero_output
+
+GuidanceMode = Literal["none", "time_embed", "layer", "tokens"]
+
+SCALE_FACTOR = 1000.0
+"""Scales are embedded as the sinusoid of 1000 times the scale, as in Meng et al. 2022 (arXiv:2210.03142)."""
+
+
+class CFGLayer(nn.Module):
+    """Cross-attention from the hidden states to the guidance embedding; its output starts at zero."""
+
+    def __init__(self, channels: int, heads: int, guidance_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.attn = Attention(channels, heads, context_dim=guidance_dim)
+        zero_output(self.attn.to_out[0])
+
+    def forward(self, hidden: Tensor, guidance: Tensor) -> Tensor:
+        """(frames, tokens, channels) to a residual of that shape; guidance (frames, n, guidance_dim)."""
+        return self.attn(self.norm(hidden), self.attn.context(guidance))
+
+
+class ScaleTokens(nn.Module):
+    """FADA's learnable tokens: one set per rung, combined by the same ladder as the predictions (eq. 10)."""
+
+    def __init__(self, rungs: int, tokens: int, dim: int) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(torch.randn(rungs, tokens, dim) * dim**-0.5)
+
+    def forward(self, scales: Tensor) -> Tensor:
+        """Embedding (B, tokens, dim) of scales (B, rungs - 1)."""
+        batch = scales.shape[0]
+        rungs = [rung.expand(batch, -1, -1) for rung in self.tokens]
+        return combine(rungs, scales.to(self.tokens.dtype))
+
+
+class ScaleEmbedding(nn.Module):
+    """A plain embedding of the scales: one token per climb of the ladder."""
+
+    def __init__(self, climbs: int, dim: int, sinusoid_dim: int = 64) -> None:
+        super().__init__()
+        self.sinusoid_dim = sinusoid_dim
+        self.climbs = nn.ModuleList([nn.Linear(sinusoid_dim, dim, bias=False) for _ in range(climbs)])
+
+    def forward(self, scales: Tensor) -> Tensor:
+        """Embedding (B, climbs, dim) of scales (B, climbs)."""
+        columns = []
+        for index, linear in enumerate(self.climbs):
+            sinusoid = get_timestep_embedding(scales[:, index].float() * SCALE_FACTOR, self.sinusoid_dim)
+            columns.append(linear(sinusoid.to(linear.weight.dtype)))
+        return torch.stack(columns, dim=1)
+
+
+class TimeGuidance(nn.Module):
+    """Scales added to the time embedding (Meng et al. 2022), through layers that start at zero."""
+
+    def __init__(self, climbs: int, time_channels: int) -> None:
+        super().__init__()
+        self.embedding = ScaleEmbedding(climbs, time_channels)
+        for linear in self.embedding.climbs:
+            assert isinstance(linear, nn.Linear)
+            zero_output(linear)
+
+    def forward(self, scales: Tensor) -> Tensor:
+        """(B, time_channels) of scales (B, climbs)."""
+        return self.embedding(scales).sum(dim=1)
+
+
+def check_mode(mode: str) -> None:
+    """Raise ValueError unless the mode is one of the paper's Table 4."""
+    if mode not in get_args(GuidanceMode):
+        raise ValueError(f"no guidance mode named {mode!r}; choose from {', '.join(get_args(GuidanceMode))}")

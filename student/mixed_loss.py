@@ -1,0 +1,150 @@
+"""The mixed loss: learn from the teacher, and from data as far as the teacher still teaches.
+
+Per sample, ``L_distill + W(L_gt / L_distill) L_gt``; no gradient passes through W. Source: FADA eq. 5 to 8.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Weighting = Literal["adaptive", "adaptive_unlimited", "fixed"]
+LossSpace = Literal["prediction", "endpoint"]
+
+
+class NonFiniteLoss(ValueError):
+    """A loss is NaN or infinite; the message names the samples."""
+
+
+@dataclass(frozen=True)
+class MixedLossConfig:
+    """How the two losses are weighed; defaults are the paper's.
+
+    Raises:
+        ValueError: an unknown choice, a negative number, or a dead threshold not above the peak.
+    """
+
+    weighting: Weighting = "adaptive"
+    """``adaptive``: rises up to ``peak``, falls to zero at ``dead``; ``adaptive_unlimited``: rises on; ``fixed``."""
+    slope: float = 0.25
+    """Exponent s of the ratio."""
+    base: float = 0.2
+    """W0: the weight at ratio one, and the fixed weight."""
+    peak: float = 30.0
+    """Ratio of the greatest weight."""
+    dead: float = 100.0
+    """Ratio from which on data does not count: its clip is taken for flawed."""
+    loss_space: LossSpace = "prediction"
+    """``endpoint`` multiplies both losses with eta squared, so that they measure errors of the window's end."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (("weighting", get_args(Weighting)), ("loss_space", get_args(LossSpace))):
+            value = getattr(self, name)
+            if value not in choices:
+                raise ValueError(f"mixed loss: {name}: got {value!r}; choose from {', '.join(choices)}")
+        for name in ("slope", "base", "peak"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"mixed loss: {name} must not be negative, got {getattr(self, name)}")
+        if self.dead <= self.peak:
+            raise ValueError(f"mixed loss: dead must be above peak = {self.peak}, got {self.dead}")
+
+
+@dataclass
+class MixedLoss:
+    """The loss of one batch and what it consists of. All but ``total`` are per sample (B,) and detached."""
+
+    total: Tensor
+    """Mean over the batch of ``distill + weight * ground_truth``, a scalar with gradient."""
+    distill: Tensor
+    ground_truth: Tensor
+    ratio: Tensor
+    """``ground_truth / distill``; infinite where only ``distill`` is zero, zero where both are."""
+    weight: Tensor
+
+
+def adaptive_weight(ratio: Tensor, config: MixedLossConfig) -> Tensor:
+    """Weight of the ground-truth loss, detached, at ratio ``L_gt / L_distill``.
+
+    ``W0 R^s`` below the peak, then linearly down to zero at the dead threshold. An infinite ratio (nothing left to
+    distill) weighs zero. ``fixed`` weighs W0 everywhere.
+
+    Source: FADA eq. 8.
+    """
+    ratio = ratio.detach()
+    if config.weighting == "fixed":
+        return torch.full_like(ratio, config.base)
+    rising = config.base * ratio**config.slope
+    if config.weighting == "adaptive_unlimited":
+        return torch.where(torch.isinf(ratio), torch.zeros_like(ratio), rising)
+    top = config.base * config.peak**config.slope
+    falling = top * (config.dead - ratio) / (config.dead - config.peak)
+    limited = torch.where(ratio < config.peak, rising, falling)
+    return torch.where(ratio < config.dead, limited, torch.zeros_like(ratio))
+
+
+def mixed_loss(
+    prediction_distill: Tensor,
+    target_distill: Tensor,
+    prediction_gt: Tensor,
+    target_gt: Tensor,
+    config: MixedLossConfig,
+    eta: Tensor | None,
+    keys: Sequence[str],
+) -> MixedLoss:
+    """The loss of one batch, in float32 or better.
+
+    Args:
+        prediction_distill, target_distill: (B, ...), the student on the teacher's chord and its target.
+        prediction_gt, target_gt: (B, ...), the same on the chord of data and noise.
+        eta: (B,) of each sample's window; needed for ``loss_space: endpoint`` only.
+        keys: names of the B samples, for errors.
+
+    Raises:
+        NonFiniteLoss: some sample's loss is NaN or infinite; the message names it.
+        ValueError: the number of keys is not B, or endpoint space without eta.
+    """
+    if len(keys) != len(prediction_distill):
+        raise ValueError(f"mixed loss: {len(prediction_distill)} samples need as many keys, got {len(keys)}")
+    distill = _squared_error(prediction_distill, target_distill)
+    ground_truth = _squared_error(prediction_gt, target_gt)
+    if config.loss_space == "endpoint":
+        if eta is None:
+            raise ValueError("mixed loss: loss_space endpoint needs eta of each sample's window, got None")
+        scale = eta.to(distill) ** 2
+        distill, ground_truth = distill * scale, ground_truth * scale
+    _refuse_non_finite(distill.detach(), ground_truth.detach(), keys)
+    ratio = _ratio(ground_truth.detach(), distill.detach())
+    weight = adaptive_weight(ratio, config)
+    total = (distill + weight * ground_truth).mean()
+    return MixedLoss(total, distill.detach(), ground_truth.detach(), ratio, weight)
+
+
+def _squared_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error per sample (B,), float32 or better; no gradient into the target."""
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"mixed loss: prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape"
+        )
+    dtype = torch.promote_types(prediction.dtype, torch.float32)
+    return (prediction.to(dtype) - target.detach().to(dtype)).square().flatten(1).mean(dim=1)
+
+
+def _ratio(ground_truth: Tensor, distill: Tensor) -> Tensor:
+    ratio = ground_truth / distill
+    return torch.where((ground_truth == 0) & (distill == 0), torch.zeros_like(ratio), ratio)
+
+
+def _refuse_non_finite(distill: Tensor, ground_truth: Tensor, keys: Sequence[str]) -> None:
+    is_bad = ~(torch.isfinite(distill) & torch.isfinite(ground_truth))
+    if not bool(is_bad.any()):
+        return
+    names = [
+        f"{keys[index]} (distill {distill[index].item():g}, ground truth {ground_truth[index].item():g})"
+        for index in is_bad.nonzero().flatten().tolist()
+    ]
+    raise NonFiniteLoss(
+        f"mixed loss: not finite for {', '.join(names)}; look at these samples' latents, lower the learning rate, "
+        "or keep the networks' outputs in bfloat16 instead of float16"
+    )

@@ -1,0 +1,265 @@
+"""Portrait and speech to video: the pipeline that teachers and students share.
+
+A clip after another: the reference features, audio tokens and their keys and values are computed once per clip,
+the last frames of a clip become the motion frames of the next, so memory is flat in length.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline
+from diffusers.utils import BaseOutput
+from torch import Tensor
+
+from fada.data.dataset import audio_windows
+from fada.diffusion.paths import NoisePath
+from fada.diffusion.sampling import sample_student
+from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.diffusion.solvers import Solver, solve
+from fada.diffusion.windows import Windows
+from fada.media.image import square_resize
+from fada.student.network import Student, StudentUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
+from fada.teacher.dual_unet.model import ClipConditions, DualUNet
+from fada.teacher.dual_unet.unets import Conditions, DenoisingUNet, ReferenceUNet
+from fada.teacher.guidance import guided
+from fada.teacher.vae import decode_latents, encode_frames
+
+SAMPLE_RATE = 16000
+Guidance = Literal["auto", "ladder", "embedded", "none"]
+OnStep = Callable[[int, int], None]
+
+
+@dataclass
+class PipelineOutput(BaseOutput):
+    """A generated video.
+
+    frames: uint8 (F, H, W, 3); latents: (F, C, h, w) float32; stage_seconds: audio, reference, denoise, decode;
+    nfe: evaluations of the denoising net per clip, a batched pass over R rungs counting R; clips: how many;
+    seconds_to_first_frame: until the first clip was decoded.
+    """
+
+    frames: np.ndarray
+    latents: Tensor
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    nfe: int = 0
+    clips: int = 0
+    seconds_to_first_frame: float = 0.0
+
+
+class FadaPipeline(DiffusionPipeline):
+    """Audio-driven talking avatar: a teacher (guided by the ladder) or a student (six steps).
+
+    Args:
+        denoising_unet: a `StudentUNet` makes this a student's pipeline.
+        scheduler: the noise path, and for a student its windows.
+        frames, motion_frames, context, fps, size: of a clip, as in the recipe it was trained with.
+        steps, audio_scale, reference_scale: defaults of a call.
+    """
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        reference_unet: ReferenceUNet,
+        denoising_unet: DenoisingUNet,
+        audio_projection: AudioProjection,
+        audio_encoder: Any,
+        scheduler: PeRFlowScheduler,
+        frames: int = 12,
+        motion_frames: int = 2,
+        context: int = 2,
+        fps: float = 25.0,
+        size: int = 512,
+        steps: int = 25,
+        audio_scale: float = 6.5,
+        reference_scale: float = 2.5,
+        is_student: bool = False,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            reference_unet=reference_unet,
+            denoising_unet=denoising_unet,
+            audio_projection=audio_projection,
+            audio_encoder=audio_encoder,
+            scheduler=scheduler,
+        )
+        self.register_to_config(
+            frames=frames,
+            motion_frames=motion_frames,
+            context=context,
+            fps=fps,
+            size=size,
+            steps=steps,
+            audio_scale=audio_scale,
+            reference_scale=reference_scale,
+            is_student=is_student,
+        )
+        path = NoisePath.from_config(scheduler.config)
+        kind = Student if isinstance(denoising_unet, StudentUNet) else DualUNet
+        self.model: DualUNet = kind(reference_unet, denoising_unet, audio_projection, path)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: np.ndarray,
+        audio: np.ndarray,
+        *,
+        steps: int | None = None,
+        audio_scale: float | None = None,
+        reference_scale: float | None = None,
+        guidance: Guidance = "auto",
+        seed: int = 0,
+        solver: Solver = "ddim",
+        max_frames: int | None = None,
+        decode: bool = True,
+        on_step: OnStep | None = None,
+    ) -> PipelineOutput:
+        """Generate a video as long as the audio.
+
+        Args:
+            image: uint8 (H, W, 3), the portrait; it is resized to the model's square.
+            audio: float32 (N,) at 16 kHz.
+            steps: denoising steps per clip.
+            guidance: `ladder` runs every rung that the scales need; `embedded` tells the network the scales (fast
+                students); `none` is plain conditional prediction; `auto` is what the model was made for.
+            seed: of the initial noise, which is drawn per frame and so does not depend on steps or guidance.
+            solver: of a teacher; a student has its own sampler.
+            max_frames: stop after so many frames.
+            decode: False leaves `frames` empty.
+            on_step: called with (steps done, steps in all).
+
+        Raises:
+            ValueError: the audio is shorter than a frame, or the guidance does not fit the model.
+        """
+        config = self.config
+        steps = config.steps if steps is None else steps
+        scales = torch.tensor(
+            [[config.reference_scale if reference_scale is None else reference_scale,
+              config.audio_scale if audio_scale is None else audio_scale]]
+        )  # fmt: skip
+        guidance = self._resolve(guidance)
+        if guidance == "none":
+            scales = torch.ones_like(scales)
+        clock = StageClock()
+        total = math.floor(len(audio) / SAMPLE_RATE * config.fps)
+        total = total if max_frames is None else min(total, max_frames)
+        if total < 1:
+            raise ValueError(f"audio: {len(audio) / SAMPLE_RATE:.3f} s is shorter than one frame; give longer audio")
+        with clock.stage("audio"):
+            states = self.audio_encoder(torch.from_numpy(audio).float()[None].to(self.device), total)[0]
+        with clock.stage("reference"):
+            reference = encode_frames(self.vae, square_resize(image, config.size)[None])
+        generator = torch.Generator().manual_seed(seed)
+        counts = [min(config.frames, total - start) for start in range(0, total, config.frames)]
+        latents, frames = [], []
+        nfe, first_frame = 0, 0.0
+        for index, count in enumerate(counts):
+            before = torch.cat(latents)[-config.motion_frames :] if latents and config.motion_frames else None
+            with clock.stage("reference"):
+                conditions = self._conditions(reference, before, states, index * config.frames)
+            noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(self.device)
+            with clock.stage("denoise"):
+                done = index * steps
+                clip, nfe = self._denoise(
+                    noise, conditions, steps, scales, guidance, solver,
+                    None if on_step is None else lambda n, done=done: on_step(done + n, steps * len(counts)),
+                )  # fmt: skip
+            latents.append(clip[0, :count].float())
+            if decode:
+                with clock.stage("decode"):
+                    frames.append(decode_latents(self.vae, latents[-1]))
+            first_frame = first_frame or clock.elapsed()
+        size = self.config.size
+        return PipelineOutput(
+            frames=np.concatenate(frames) if frames else np.zeros((0, size, size, 3), np.uint8),
+            latents=torch.cat(latents).cpu(),
+            stage_seconds=clock.seconds,
+            nfe=nfe,
+            clips=len(counts),
+            seconds_to_first_frame=first_frame,
+        )
+
+    def _resolve(self, guidance: Guidance) -> Guidance:
+        embeds = isinstance(self.denoising_unet, StudentUNet) and self.denoising_unet.is_guided
+        if guidance == "auto":
+            return "embedded" if embeds else "ladder"
+        if guidance == "embedded" and not embeds:
+            raise ValueError(
+                "guidance: this model was not taught its scales; use guidance='ladder', or a student that was "
+                "distilled with guidance: distill"
+            )
+        if guidance not in ("ladder", "embedded", "none"):
+            raise ValueError(f"guidance: got {guidance!r}; choose from auto, ladder, embedded, none")
+        return guidance
+
+    def _conditions(self, reference: Tensor, before: Tensor | None, states: Tensor, start: int) -> Conditions:
+        config = self.config
+        windows = audio_windows(states, start, config.frames, config.context)[None]
+        motion = has_motion = None
+        if config.motion_frames:
+            blank = reference.new_zeros(1, config.motion_frames, *reference.shape[1:])
+            motion = blank if before is None else before[None].to(reference)
+            has_motion = torch.tensor([before is not None], device=reference.device)
+        return self.model.prepare(ClipConditions(reference, windows, motion, has_motion))
+
+    def _denoise(
+        self,
+        noise: Tensor,
+        conditions: Conditions,
+        steps: int,
+        scales: Tensor,
+        guidance: Guidance,
+        solver: Solver,
+        on_step: Callable[[int], None] | None,
+    ) -> tuple[Tensor, int]:
+        """Denoised latents of one clip and how many evaluations they took."""
+        evaluations = 0
+
+        def embedded(z: Tensor, t: Tensor) -> Tensor:
+            assert isinstance(self.model, Student)
+            return self.model.evaluate(z, t, conditions, scales=scales.to(z.device))
+
+        if guidance == "embedded":
+            predict, per_step = embedded, 1
+        else:
+            predict = guided(self.model, conditions, scales)
+            from fada.diffusion.ladder import needed_rungs
+
+            per_step = len(needed_rungs(scales))
+        evaluations = steps * per_step
+        path = self.model.path
+        if self.config.is_student:
+            windows = Windows(self.scheduler.config.num_windows)
+            return sample_student(predict, path, windows, noise, steps, on_step), evaluations
+        ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
+        return solve(predict, path, noise, ones, 0 * ones, steps, solver, on_step), evaluations
+
+
+class StageClock:
+    """Seconds per stage, added up over clips; waits for the device so that the shares are true."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started = time.perf_counter()
+
+    def elapsed(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._started
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the block's time to a stage."""
+        started = time.perf_counter()
+        yield
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started

@@ -1,0 +1,185 @@
+"""The attention layers of the dual UNet, under the names that Stable Diffusion 1.5 and AnimateDiff give them.
+
+Spatial attention reads [self, reference features], audio attention reads the frame's audio tokens, temporal
+attention reads [motion-frame features, frames]. What a clip's conditions contribute (keys and values of the
+reference, of the audio, of the motion frames) is computed once by `context` and reused at every denoising step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention import FeedForward
+from torch import Tensor, nn
+
+
+class KeysValues(NamedTuple):
+    """Keys and values of a context, each (batch, tokens, channels)."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class Attention(nn.Module):
+    """Multi-head attention with SD 1.5's parameter names: to_q, to_k, to_v (no bias), to_out.0."""
+
+    def __init__(self, channels: int, heads: int, context_dim: int | None = None) -> None:
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"channels ({channels}) must be divisible by heads ({heads})")
+        self.heads = heads
+        context_dim = channels if context_dim is None else context_dim
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(context_dim, channels, bias=False)
+        self.to_v = nn.Linear(context_dim, channels, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def context(self, tokens: Tensor) -> KeysValues:
+        """Keys and values of context tokens (..., tokens, context_dim)."""
+        return KeysValues(self.to_k(tokens), self.to_v(tokens))
+
+    def forward(self, hidden: Tensor, context: KeysValues) -> Tensor:
+        """Attend from (batch, queries, channels) to keys and values of the same batch."""
+        query = self._split(self.to_q(hidden))
+        attended = F.scaled_dot_product_attention(query, self._split(context.keys), self._split(context.values))
+        return self.to_out[0](attended.transpose(1, 2).flatten(2))
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def zero_output(linear: nn.Linear) -> None:
+    """Make a layer's output zero, so that adding it to a trained network changes nothing at first."""
+    nn.init.zeros_(linear.weight)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
+
+
+class TransformerBlock(nn.Module):
+    """Self and reference attention, audio attention, an optional guidance layer, feed-forward."""
+
+    def __init__(self, channels: int, heads: int, audio_dim: int | None) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn1 = Attention(channels, heads)
+        self.norm2: nn.LayerNorm | None = None
+        self.attn2: Attention | None = None
+        if audio_dim is not None:
+            self.norm2 = nn.LayerNorm(channels)
+            self.attn2 = Attention(channels, heads, context_dim=audio_dim)
+            zero_output(self.attn2.to_out[0])
+        self.guidance: nn.Module | None = None
+        """The student's CFG layer (student/guidance.py), called as guidance(hidden, tokens)."""
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(channels, activation_fn="geglu")
+
+    def forward(
+        self, hidden: Tensor, reference: KeysValues | None, audio: KeysValues | None, guidance: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """(frames, tokens, channels) in and out, and the normed input that a reference net shares."""
+        normed = self.norm1(hidden)
+        own = self.attn1.context(normed)
+        if reference is not None:
+            own = KeysValues(
+                torch.cat((own.keys, reference.keys), dim=1), torch.cat((own.values, reference.values), dim=1)
+            )
+        hidden = hidden + self.attn1(normed, own)
+        if self.attn2 is not None and self.norm2 is not None and audio is not None:
+            hidden = hidden + self.attn2(self.norm2(hidden), audio)
+        if self.guidance is not None and guidance is not None:
+            hidden = hidden + self.guidance(hidden, guidance)
+        return hidden + self.ff(self.norm3(hidden)), normed
+
+
+class SpatialTransformer(nn.Module):
+    """SD 1.5's `attentions.j`: group norm, 1x1 convolutions around one transformer block."""
+
+    def __init__(self, channels: int, heads: int, groups: int, audio_dim: int | None) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, heads, audio_dim)])
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    @property
+    def block(self) -> TransformerBlock:
+        block = self.transformer_blocks[0]
+        assert isinstance(block, TransformerBlock)
+        return block
+
+    def forward(
+        self,
+        hidden: Tensor,
+        reference: KeysValues | None = None,
+        audio: KeysValues | None = None,
+        guidance: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Feature maps (frames, channels, H, W) in and out, and the normed tokens (frames, H W, channels)."""
+        height, width = hidden.shape[-2:]
+        tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
+        tokens, normed = self.block(tokens, reference, audio, guidance)
+        maps = tokens.transpose(1, 2).unflatten(2, (height, width))
+        return hidden + self.proj_out(maps), normed
+
+
+def sinusoids(length: int, channels: int) -> Tensor:
+    """Sinusoidal positions (1, length, channels), as in Vaswani et al. 2017."""
+    position = torch.arange(length, dtype=torch.float32)[:, None]
+    frequency = torch.exp(torch.arange(0, channels, 2, dtype=torch.float32) * (-math.log(10000.0) / channels))
+    table = torch.zeros(length, channels)
+    table[:, 0::2] = torch.sin(position * frequency)
+    table[:, 1::2] = torch.cos(position * frequency)
+    return table[None]
+
+
+class TemporalBlock(nn.Module):
+    """One temporal attention over [motion frames, frames] and a feed-forward."""
+
+    def __init__(self, channels: int, heads: int, max_frames: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn1 = Attention(channels, heads)
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(channels, activation_fn="geglu")
+        self.register_buffer("positions", sinusoids(max_frames, channels), persistent=False)
+
+    def forward(self, hidden: Tensor, motion: Tensor | None) -> Tensor:
+        """(sites, frames, channels) in and out; motion (sites, motion frames, channels) comes before in time."""
+        before = 0 if motion is None else motion.shape[1]
+        positions = self.positions.to(hidden.dtype)
+        normed = self.norm1(hidden) + positions[:, before : before + hidden.shape[1]]
+        keys = normed if motion is None else torch.cat((self.norm1(motion) + positions[:, :before], normed), dim=1)
+        hidden = hidden + self.attn1(normed, self.attn1.context(keys))
+        return hidden + self.ff(self.norm3(hidden))
+
+
+class TemporalTransformer(nn.Module):
+    """`motion_modules.j`: attention over time at every place; its output starts at zero."""
+
+    def __init__(self, channels: int, heads: int, groups: int, max_frames: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels)
+        self.transformer_blocks = nn.ModuleList([TemporalBlock(channels, heads, max_frames)])
+        self.proj_out = nn.Linear(channels, channels)
+        zero_output(self.proj_out)
+
+    def context(self, motion: Tensor) -> Tensor:
+        """Motion-frame feature maps (batch, motion, channels, H, W) as tokens (batch, H W, motion, channels)."""
+        batch, frames = motion.shape[:2]
+        tokens = self.norm(motion.flatten(0, 1)).unflatten(0, (batch, frames))
+        return self.proj_in(tokens.flatten(3).permute(0, 3, 1, 2))
+
+    def forward(self, hidden: Tensor, frames: int, motion: Tensor | None) -> Tensor:
+        """Feature maps (batch * frames, channels, H, W) in and out; motion as `context` returns it."""
+        height, width = hidden.shape[-2:]
+        maps = self.norm(hidden).unflatten(0, (-1, frames))
+        batch = maps.shape[0]
+        tokens = self.proj_in(maps.flatten(3).permute(0, 3, 1, 2)).flatten(0, 1)
+        for block in self.transformer_blocks:
+            tokens = block(tokens, None if motion is None else motion.flatten(0, 1))
+        tokens = self.proj_out(tokens).unflatten(0, (batch, height * width))
+        return hidden + tokens.permute(0, 2, 3, 1).reshape(hidden.shape)

@@ -1,0 +1,223 @@
+"""The two networks: the reference net collects features once per clip, the denoising net applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from fada.teacher.dual_unet.layers import KeysValues, SpatialTransformer, TemporalTransformer
+from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
+
+SD15_CHANNELS = (320, 640, 1280, 1280)
+SD15_ATTENTION = (True, True, True, False)
+EVERYWHERE = (True, True, True, True)
+
+
+@dataclass(frozen=True)
+class ReferenceFeatures:
+    """What the reference net saw: per site, in order of execution.
+
+    spatial: normed tokens (B, H W, C) of the reference image; motion: maps (B, M, C, H, W), empty when M = 0.
+    """
+
+    spatial: list[Tensor]
+    motion: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """A clip's conditions as the denoising net uses them, computed once and constant over denoising steps.
+
+    reference: keys and values (B, H W, C) per spatial site; audio: keys and values (B, F, tokens, C) per spatial
+    site; motion: tokens (B, H W, M, C) per temporal site, empty without motion frames.
+    """
+
+    reference: list[KeysValues]
+    audio: list[KeysValues]
+    motion: list[Tensor]
+
+    def at_rungs(self, rungs: Tensor) -> Conditions:
+        """The same conditions with each sample's dropped to its rung: 0 nothing, 1 reference, 2 reference and audio.
+
+        A dropped condition is zeros, as in training with dropout; motion frames belong to every rung.
+        """
+        lowest = int(rungs.min())
+        if lowest >= 2:
+            return self
+        reference = [_masked(pair, rungs >= 1) for pair in self.reference] if lowest < 1 else self.reference
+        return Conditions(reference, [_masked(pair, rungs >= 2) for pair in self.audio], self.motion)
+
+    def repeat(self, times: int) -> Conditions:
+        """The conditions of a batch that holds these clips `times` times over."""
+        if times == 1:
+            return self
+        return Conditions(
+            [KeysValues(*(_tile(tensor, times) for tensor in pair)) for pair in self.reference],
+            [KeysValues(*(_tile(tensor, times) for tensor in pair)) for pair in self.audio],
+            [_tile(tensor, times) for tensor in self.motion],
+        )
+
+    def detach(self) -> Conditions:
+        """The conditions cut from the autograd graph."""
+        return Conditions(
+            [KeysValues(pair.keys.detach(), pair.values.detach()) for pair in self.reference],
+            [KeysValues(pair.keys.detach(), pair.values.detach()) for pair in self.audio],
+            [tokens.detach() for tokens in self.motion],
+        )
+
+
+def _tile(tensor: Tensor, times: int) -> Tensor:
+    return tensor.repeat(times, *[1] * (tensor.ndim - 1))
+
+
+def _masked(pair: KeysValues, keep: Tensor) -> KeysValues:
+    mask = keep.to(pair.keys.dtype).reshape(-1, *[1] * (pair.keys.ndim - 1))
+    return KeysValues(pair.keys * mask, pair.values * mask)
+
+
+class _Collect:
+    """Sites of the reference net: plain self-attention; keeps the reference's tokens and the motion frames' maps."""
+
+    def __init__(self, batch: int, images: int) -> None:
+        self.shape = (batch, images)
+        self.spatial_features: list[Tensor] = []
+        self.motion_features: list[Tensor] = []
+
+    def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
+        hidden, normed = attention(hidden)
+        self.spatial_features.append(normed.unflatten(0, self.shape)[:, 0])
+        return hidden
+
+    def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
+        if self.shape[1] > 1:
+            self.motion_features.append(hidden.unflatten(0, self.shape)[:, 1:])
+        return hidden
+
+
+class _Apply:
+    """Sites of the denoising net: the clip's conditions, taken in order of execution."""
+
+    def __init__(self, conditions: Conditions, frames: int, guidance: Tensor | None, use_temporal: bool) -> None:
+        self.frames = frames
+        self.guidance = None if guidance is None else guidance.repeat_interleave(frames, dim=0)
+        self.reference: Iterator[KeysValues] = iter(conditions.reference)
+        self.audio: Iterator[KeysValues] = iter(conditions.audio)
+        self.motion: Iterator[Tensor] = iter(conditions.motion)
+        self.use_temporal = use_temporal
+
+    def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
+        reference = next(self.reference)
+        per_frame = KeysValues(
+            *(tensor[:, None].expand(-1, self.frames, -1, -1).flatten(0, 1) for tensor in reference)
+        )
+        audio = next(self.audio)
+        tokens = KeysValues(audio.keys.flatten(0, 1), audio.values.flatten(0, 1))
+        return attention(hidden, per_frame, tokens, self.guidance)[0]
+
+    def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
+        if module is None or not self.use_temporal:
+            return hidden
+        return module(hidden, self.frames, next(self.motion, None))
+
+
+class ReferenceUNet(ModelMixin, ConfigMixin, Trunk):
+    """Reads the reference image and the motion frames at t = 0; its features replace its output."""
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        channels: tuple[int, ...] = SD15_CHANNELS,
+        layers_per_block: int = 2,
+        heads: int = 8,
+        attention_levels: tuple[bool, ...] = SD15_ATTENTION,
+        temporal_levels: tuple[bool, ...] = EVERYWHERE,
+        norm_groups: int = 32,
+    ) -> None:
+        super().__init__()
+        settings = TrunkSettings(channels[0], heads, norm_groups, audio_dim=None, max_frames=None)
+        self.build_trunk(in_channels, channels, layers_per_block, attention_levels, temporal_levels, settings)
+
+    def forward(self, reference: Tensor, motion: Tensor | None) -> ReferenceFeatures:
+        """Features of reference latents (B, C, H, W) and motion-frame latents (B, M, C, H, W) or None."""
+        images = reference[:, None]
+        if motion is not None and motion.shape[1]:
+            images = torch.cat((images, motion), dim=1)
+        batch, count = images.shape[:2]
+        maps = images.flatten(0, 1)
+        time = self.embed_time(torch.zeros(batch * count, device=maps.device), maps.dtype)
+        sites = _Collect(batch, count)
+        self.run_trunk(maps, time, sites)
+        return ReferenceFeatures(sites.spatial_features, sites.motion_features)
+
+
+class DenoisingUNet(ModelMixin, ConfigMixin, Trunk):
+    """Predicts noise (or v) of every frame of a clip under its conditions."""
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        channels: tuple[int, ...] = SD15_CHANNELS,
+        layers_per_block: int = 2,
+        heads: int = 8,
+        attention_levels: tuple[bool, ...] = SD15_ATTENTION,
+        temporal_levels: tuple[bool, ...] = EVERYWHERE,
+        norm_groups: int = 32,
+        audio_dim: int = 768,
+        max_frames: int = 32,
+    ) -> None:
+        super().__init__()
+        settings = TrunkSettings(channels[0], heads, norm_groups, audio_dim, max_frames)
+        self.build_trunk(in_channels, channels, layers_per_block, attention_levels, temporal_levels, settings)
+        self.conv_norm_out = nn.GroupNorm(norm_groups, channels[0], eps=1e-5)
+        self.conv_out = nn.Conv2d(channels[0], in_channels, 3, padding=1)
+
+    def contexts(self, features: ReferenceFeatures, audio_tokens: Tensor, has_motion: Tensor | None) -> Conditions:
+        """Keys, values and motion tokens of a clip.
+
+        Args:
+            features: of the reference net.
+            audio_tokens: (B, F, tokens, audio_dim).
+            has_motion: (B,) booleans; False replaces a sample's motion features by their null, zeros. None: all have.
+        """
+        blocks = [site.block for site in self.spatial_sites()]
+        motion = features.motion
+        if has_motion is not None:
+            motion = [maps * has_motion.to(maps.dtype).reshape(-1, 1, 1, 1, 1) for maps in motion]
+        return Conditions(
+            [block.attn1.context(tokens) for block, tokens in zip(blocks, features.spatial, strict=True)],
+            [block.attn2.context(audio_tokens) for block in blocks if block.attn2 is not None],
+            [site.context(maps) for site, maps in zip(self.temporal_sites(), motion, strict=bool(motion))],
+        )
+
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        guidance: Tensor | None = None,
+        time_guidance: Tensor | None = None,
+        use_temporal: bool = True,
+    ) -> Tensor:
+        """Prediction (B, F, C, H, W) for noisy latents of that shape.
+
+        Args:
+            timestep: (B,) network timesteps tau = T t + offset, floats.
+            guidance: tokens (B, n, dim) for the student's CFG layers.
+            time_guidance: (B, time_channels), added to the time embedding (the student's `time_embed` mode).
+            use_temporal: False leaves the temporal layers out (training on single images).
+        """
+        frames = latents.shape[1]
+        time = self.embed_time(timestep, latents.dtype)
+        if time_guidance is not None:
+            time = time + time_guidance
+        sites = _Apply(conditions, frames, guidance, use_temporal)
+        hidden = self.run_trunk(latents.flatten(0, 1), time.repeat_interleave(frames, dim=0), sites)
+        hidden = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
+        return hidden.unflatten(0, (-1, frames))

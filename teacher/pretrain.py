@@ -1,0 +1,116 @@
+"""Training a dual-UNet teacher: the denoising objective of one stage, with conditions dropped at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fada.data.dataset import Batch, ClipSampler
+from fada.data.seeds import sample_generator
+from fada.diffusion.windows import Windows
+from fada.engine.loop import StepLoss
+from fada.teacher.dual_unet.model import ClipConditions, DualUNet
+
+NOTHING, REFERENCE, AUDIO = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class DropRates:
+    """Shares of samples whose conditions are replaced by their null."""
+
+    reference: float
+    audio: float
+    motion: float
+
+
+class PretrainObjective:
+    """DDPM loss of a stage (FADA eq. 1, in the teacher's prediction type).
+
+    Args:
+        trains: parts that learn (`DualUNet.part`); all others are frozen.
+        is_image_stage: train on single frames, without temporal layers and motion frames.
+        min_snr_gamma: Min-SNR weighting (Hang et al. 2023, arXiv:2303.09556), None for none.
+    """
+
+    def __init__(
+        self,
+        module: DualUNet,
+        sampler: ClipSampler,
+        batch: int,
+        trains: Sequence[str],
+        drop: DropRates,
+        seed: int,
+        *,
+        is_image_stage: bool = False,
+        min_snr_gamma: float | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.module, self.sampler, self.size, self.drop, self.seed = module, sampler, batch, drop, seed
+        self.is_image_stage, self.min_snr_gamma = is_image_stage, min_snr_gamma
+        self.trains_audio = "audio" in trains
+        self.rank, self.world = rank, world
+        module.requires_grad_(False)
+        for part in trains:
+            for parameter in module.part(part):
+                parameter.requires_grad_(True)
+
+    def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+        """Mean squared error of the prediction at random times."""
+        device = next(self.module.parameters()).device
+        batch = self.sampler.batch(step, self.size, micro, self.rank, self.world).to(device)
+        draws = [self._draw(batch.latents[0], step, self._index(micro, index)) for index in range(self.size)]
+        t, rung, keeps_motion, noise = (torch.stack(column).to(device) for column in zip(*draws, strict=True))
+        path = self.module.path
+        noisy = path.add_noise(batch.latents, noise, t)
+        inputs = self._inputs(batch, keeps_motion)
+        prediction = model(inputs, noisy, t, rung, use_temporal=not self.is_image_stage)
+        target = path.training_target(batch.latents, noise, t)
+        errors = (prediction.float() - target).square().mean(dim=(1, 2, 3, 4))
+        weights = self._weights(t).to(device)
+        names = zip(("nothing", "reference", "audio"), (NOTHING, REFERENCE, AUDIO), strict=True)
+        scalars = {f"loss_{name}": _mean_where(errors, rung == value) for name, value in names}
+        return StepLoss((weights * errors).mean(), {**scalars, **self._per_window(errors, t)})
+
+    def _index(self, micro: int, index: int) -> int:
+        return (micro * self.world + self.rank) * self.size + index
+
+    def _draw(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        generator = sample_generator(self.seed, step, sample, "teacher")
+        steps = self.module.path.num_train_timesteps
+        t = (torch.randint(steps, (), generator=generator) + 1).double() / steps
+        dropped, keeps_motion = torch.rand(2, generator=generator).tolist()
+        rung = AUDIO if self.trains_audio else REFERENCE
+        if dropped < self.drop.reference:
+            rung = NOTHING
+        elif dropped < self.drop.reference + self.drop.audio:
+            rung = REFERENCE
+        noise = torch.randn(latents.shape, generator=generator)
+        return t, torch.tensor(rung), torch.tensor(keeps_motion >= self.drop.motion), noise
+
+    def _inputs(self, batch: Batch, keeps_motion: Tensor) -> ClipConditions:
+        if self.is_image_stage or batch.motion.shape[1] == 0:
+            return ClipConditions(batch.reference, batch.audio)
+        return ClipConditions(batch.reference, batch.audio, batch.motion, batch.has_motion & keeps_motion)
+
+    def _weights(self, t: Tensor) -> Tensor:
+        if self.min_snr_gamma is None:
+            return torch.ones(len(t))
+        alpha_bar = self.module.path.alpha_bar(t.cpu())
+        snr = alpha_bar / (1 - alpha_bar)
+        clipped = snr.clamp(max=self.min_snr_gamma)
+        # For v the plain loss already weighs x0 by snr + 1, for eps by snr.
+        divisor = snr + 1 if self.module.path.prediction_type == "v_prediction" else snr
+        return (clipped / divisor.clamp(min=1e-8)).float()
+
+    def _per_window(self, errors: Tensor, t: Tensor) -> dict[str, Tensor]:
+        starts = Windows(4).look_up(t)[0]
+        return {f"loss_from_{start:g}": _mean_where(errors, starts == start) for start in (0.25, 0.5, 0.75, 1.0)}
+
+
+def _mean_where(values: Tensor, chosen: Tensor) -> Tensor:
+    """Mean over the chosen samples, NaN when there is none (which logs as nothing)."""
+    return values.detach()[chosen].mean()

@@ -1,0 +1,91 @@
+"""``fada generate``: its inputs and its output; the pipeline has its own tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fada.build
+from fada.media.audio import read_audio, write_wav
+from fada.media.image import write_png
+from fada.media.video import probe
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> tuple[str, ...]:
+    write_png(tmp_path / "face.png", np.full((40, 30, 3), 120, np.uint8))
+    write_wav(tmp_path / "voice.wav", np.zeros(16000, np.float32))
+    return ("--image", str(tmp_path / "face.png"), "--audio", str(tmp_path / "voice.wav"))
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A pipeline that records how it was called and draws grey frames."""
+    seen: dict[str, Any] = {}
+
+    def generate(image: np.ndarray, audio: np.ndarray, **options: Any) -> SimpleNamespace:
+        seen.update(options, image=image, audio=audio)
+        options["on_step"](6, 6)
+        frames = np.full((round(len(audio) / 16000 * 25), 32, 32, 3), 128, np.uint8)
+        return SimpleNamespace(frames=frames, stage_seconds={"denoise": 1.0}, clips=2, nfe=6)
+
+    generate.config = SimpleNamespace(fps=25.0)  # type: ignore[attr-defined]
+
+    def load(folder: Path, student: str | None = None) -> Any:
+        seen.update(folder=folder, student=student)
+        return generate
+
+    monkeypatch.setattr(fada.build, "load_pipeline", load)
+    return seen
+
+
+def test_generate_writes_a_video_with_sound(cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path) -> None:
+    out = tmp_path / "talking.mp4"
+    outcome = cli("generate", "--model", "m", *inputs, "--out", str(out), "--seconds", "0.4")
+    assert outcome.code == 0, outcome.err
+    assert "10 frames in 2 clips, 6 evaluations each; denoise 1.00 s" in outcome.out
+    assert probe(out).has_audio
+    assert len(read_audio(out)) >= 6400
+
+
+def test_generate_hands_its_options_on(cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path) -> None:
+    options = ("--steps", "8", "--audio-scale", "6.5", "--reference-scale", "2", "--seed", "3", "--student", "fast")
+    assert cli("generate", "--model", "m", *inputs, "--out", str(tmp_path / "v.mp4"), *options).code == 0
+    assert {name: pipeline[name] for name in ("steps", "audio_scale", "reference_scale", "seed", "student")} == {
+        "steps": 8, "audio_scale": 6.5, "reference_scale": 2.0, "seed": 3, "student": "fast",
+    }  # fmt: skip
+    assert pipeline["folder"] == Path("m")
+    assert pipeline["image"].shape == (40, 30, 3)
+
+
+def test_generate_leaves_what_was_not_asked_to_the_model(cli, inputs, pipeline: dict, tmp_path: Path) -> None:
+    assert cli("generate", "--model", "m", *inputs, "--out", str(tmp_path / "v.mp4")).code == 0
+    assert [pipeline[name] for name in ("steps", "audio_scale", "reference_scale")] == [None, None, None]
+
+
+def test_generate_refuses_another_ending_than_mp4(cli, inputs: tuple[str, ...]) -> None:
+    outcome = cli("generate", "--model", "m", *inputs, "--out", "v.gif")
+    assert outcome.code == 2
+    assert "name a file that ends in .mp4" in outcome.err
+
+
+def test_generate_names_a_portrait_that_is_not_there(cli, inputs: tuple[str, ...], pipeline: dict) -> None:
+    outcome = cli("generate", "--model", "m", "--image", "no.png", *inputs[2:], "--out", "v.mp4")
+    assert outcome.code == 2
+    assert "no.png: no such file" in outcome.err
+    assert "folder" not in pipeline, "the model must not be loaded before the inputs are read"
+
+
+def test_generate_crops_the_portrait_where_a_landmarker_is_given(
+    cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fada.data import prepare
+
+    monkeypatch.setattr(prepare, "prepare_portrait", lambda pixels, path: np.zeros((8, 8, 3), np.uint8))
+    arguments = (*inputs, "--out", str(tmp_path / "v.mp4"), "--face-landmarker", "face.task")
+    assert cli("generate", "--model", "m", *arguments).code == 0
+    assert pipeline["image"].shape == (8, 8, 3)

@@ -1,0 +1,339 @@
+"""Preparing videos, without the models: a stand-in finds a drawn "face" by its colour."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fada.data.prepare.videos as videos
+from fada.data.clip import list_clips, read_clip
+from fada.data.prepare import Reason, draw_masks, prepare_videos, read_landmarks
+from fada.data.prepare.models import Face, FaceFinder, ModelError, overlap
+from fada.data.prepare.report import SourceRecord
+from fada.media import MediaError
+from fada.media.video import write_video
+
+_SIDE = 96
+_SHAPE = np.random.default_rng(5).uniform(-0.4, 0.4, (478, 3)).astype(np.float32)
+_SHAPE[:, 2] = 0
+_SHAPE[10, :2], _SHAPE[152, :2], _SHAPE[1, :2], _SHAPE[168, :2] = (0, -0.5), (0, 0.5), (0, 0), (0, -0.2)
+_SHAPE[234, :2], _SHAPE[454, :2] = (-0.5, 0), (0.5, 0)
+
+
+class ColourFinder(FaceFinder):
+    """Takes red blobs for faces; their green tells how far the mouth is open."""
+
+    def __init__(self, *paths: object) -> None:
+        self.calls = 0
+
+    def close(self) -> None:
+        pass
+
+    def find(self, pixels: np.ndarray) -> list[Face]:
+        self.calls += 1
+        faces = []
+        for half in (slice(0, pixels.shape[1] // 2), slice(pixels.shape[1] // 2, None)):
+            part = pixels[:, half]
+            rows, columns = np.nonzero((part[..., 0] > 150) & (part[..., 2] < 100))
+            if len(rows) < 20:
+                continue
+            height = float(np.ptp(rows) + 1)
+            opening = float(part[rows, columns, 1].mean()) / 255 * 0.2
+            shape = _SHAPE.copy()
+            for upper, lower in ((13, 14), (82, 87), (312, 317)):
+                shape[upper, :2], shape[lower, :2] = (0, 0.25 - opening / 2), (0, 0.25 + opening / 2)
+            left = half.start or 0
+            points = shape * height + (left + columns.mean(), rows.mean(), 0)
+            blendshapes = np.zeros(52, np.float32)
+            blendshapes[25] = opening
+            faces.append(Face(points.astype(np.float32), blendshapes))
+        return sorted(faces, key=lambda face: -face.height)
+
+    def find_near(self, pixels: np.ndarray, box: np.ndarray) -> Face | None:
+        near = [face for face in self.find(pixels) if overlap(face.box, box) > 0.2]
+        return near[0] if near else None
+
+    def search(self, pixels: np.ndarray) -> list[Face]:
+        return self.find(pixels)
+
+    def mirror_error(self, pixels: np.ndarray, face: Face) -> float:
+        return 0.0
+
+
+def make_speech(seconds: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Syllables of noise (N,) at 16 kHz and the mouth opening (F,) in [0, 1] that goes with them."""
+    generator = np.random.default_rng(seed)
+    count = round(seconds * 25)
+    opening = np.repeat(generator.choice([0.0, 0.3, 1.0], size=count // 3 + 1), 3)[:count]
+    envelope = np.repeat(opening, 640)
+    return (0.5 * envelope * generator.standard_normal(count * 640) / 3).clip(-1, 1).astype(np.float32), opening
+
+
+def draw_talker(opening: np.ndarray, *, shift: int = 0, second: bool = False, height: int = 84) -> np.ndarray:
+    """Frames (F, 96, 192, 3) with a red face left of the middle, ``shift`` frames late."""
+    frames = np.full((len(opening), _SIDE, 2 * _SIDE, 3), 128, np.uint8)
+    for index in range(len(opening)):
+        green = round(140 * float(opening[np.clip(index - shift, 0, len(opening) - 1)]))
+        frames[index, 6 : 6 + height, 8 : 8 + height] = (220, green, 20)
+        if second:
+            frames[index, 6 : 6 + height, 104 : 104 + height] = (220, green, 20)
+    return frames
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The stand-in finder, and a model file that is only hashed."""
+    monkeypatch.setattr(videos, "FaceFinder", ColourFinder)
+    (tmp_path / "model.task").write_bytes(b"model")
+    return tmp_path / "model.task"
+
+
+def prepare(tmp_path: Path, *paths: Path, **options):
+    options = {"size": 64, **options}
+    return prepare_videos(paths, tmp_path / "clips", face_landmarker_path=tmp_path / "model.task", **options)
+
+
+def talk(path: Path, seconds: float = 4.0, *, shift: int = 0, second: bool = False) -> Path:
+    audio, opening = make_speech(seconds)
+    write_video(path, draw_talker(opening, shift=shift, second=second), audio=audio)
+    return path
+
+
+def test_a_talking_video_becomes_a_clip(tmp_path) -> None:
+    report = prepare(tmp_path, talk(tmp_path / "talk one.mp4"))
+    assert [clip.quality for clip in report.clips] == ["A"] and not report.rejections
+    (key,) = list_clips(tmp_path / "clips")
+    clip = read_clip(tmp_path / "clips", key)
+    assert clip.frames.shape == (100, 64, 64, 3) and len(clip.audio) == 64000
+    assert key.startswith("talk_one-") and clip.meta["identity"] == "talk one"
+    assert clip.meta["source"] == "talk one.mp4" and len(clip.meta["sha256"]) == 64
+
+
+def test_landmarks_lie_on_the_face_of_the_clip(tmp_path) -> None:
+    (clip,) = prepare(tmp_path, talk(tmp_path / "a.mp4")).clips
+    stored = read_landmarks(tmp_path / "clips", clip.key)
+    assert stored["landmarks"].shape == (100, 478, 2) and stored["blendshapes"].shape == (100, 52)
+    frames = read_clip(tmp_path / "clips", clip.key).frames
+    left, top, right, bottom = stored["face_box"][0] * 64
+    red = frames[0, ..., 0] > frames[0, ..., 2] + 80
+    rows, columns = np.nonzero(red)
+    np.testing.assert_allclose(
+        [left, top, right, bottom], [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], atol=1.5
+    )
+
+
+@pytest.mark.parametrize("shift", [3, -4])
+def test_a_clear_offset_is_measured_and_corrected(tmp_path, shift) -> None:
+    (clip,) = prepare(tmp_path, talk(tmp_path / "a.mp4", 6.0, shift=shift)).clips
+    assert clip.offset == shift and clip.offset_corrected
+    again = prepare_videos(
+        [tmp_path / "clips" / f"{clip.key}.mp4"],
+        tmp_path / "twice",
+        face_landmarker_path=tmp_path / "model.task",
+        size=96,
+        margin=1.9,
+        min_seconds=0.5,
+    )
+    assert not again.clips or abs(again.clips[0].offset) <= 1
+
+
+def test_offset_correction_can_be_switched_off(tmp_path) -> None:
+    (clip,) = prepare(tmp_path, talk(tmp_path / "a.mp4", 6.0, shift=3), correct_offset=False).clips
+    assert clip.offset == 3 and not clip.offset_corrected and "audio_offset" in clip.flaws and clip.quality == "B"
+
+
+def test_large_offsets_are_left_alone_and_flagged(tmp_path) -> None:
+    (clip,) = prepare(tmp_path, talk(tmp_path / "a.mp4", 6.0, shift=9)).clips
+    assert clip.offset == 9 and not clip.offset_corrected and "audio_offset" in clip.flaws
+
+
+def test_long_videos_are_cut_into_equal_clips(tmp_path) -> None:
+    report = prepare(tmp_path, talk(tmp_path / "a.mp4", 5.0), max_seconds=2.0)
+    assert [round((clip.end_seconds - clip.start_seconds) * 25) for clip in report.clips] == [42, 41, 42]
+    assert [clip.start_seconds for clip in report.clips][1:] == [clip.end_seconds for clip in report.clips][:-1]
+
+
+def reject(tmp_path: Path, frames: np.ndarray, audio: np.ndarray | None, **options) -> list[Reason]:
+    write_video(tmp_path / "v.mp4", frames, audio=audio)
+    report = prepare(tmp_path, tmp_path / "v.mp4", **options)
+    assert not report.clips and not list_clips(tmp_path / "clips")
+    return [rejection.reason for rejection in report.rejections]
+
+
+def test_video_without_sound_is_rejected(tmp_path) -> None:
+    assert reject(tmp_path, draw_talker(np.ones(30)), None) == [Reason.NO_AUDIO]
+
+
+def test_silent_video_is_rejected(tmp_path) -> None:
+    assert reject(tmp_path, draw_talker(np.ones(30)), np.zeros(19200, np.float32)) == [Reason.SILENT_AUDIO]
+
+
+def test_video_without_a_face_is_rejected(tmp_path) -> None:
+    audio, _ = make_speech(2.0)
+    assert reject(tmp_path, np.full((50, 96, 96, 3), 128, np.uint8), audio) == [Reason.NO_FACE]
+
+
+def test_two_large_faces_are_rejected(tmp_path) -> None:
+    audio, opening = make_speech(4.0)
+    assert reject(tmp_path, draw_talker(opening, second=True), audio) == [Reason.SEVERAL_FACES]
+
+
+def test_small_faces_are_rejected(tmp_path) -> None:
+    audio, opening = make_speech(4.0)
+    assert reject(tmp_path, draw_talker(opening, height=40), audio) == [Reason.TOO_SMALL_FACE]
+
+
+def test_still_mouths_are_rejected(tmp_path) -> None:
+    audio, opening = make_speech(4.0)
+    assert reject(tmp_path, draw_talker(0 * opening), audio) == [Reason.STILL_MOUTH]
+
+
+def test_short_videos_are_rejected(tmp_path) -> None:
+    audio, opening = make_speech(0.8)
+    assert reject(tmp_path, draw_talker(opening), audio) == [Reason.TOO_SHORT]
+
+
+def test_steady_sound_that_the_lips_do_not_follow_is_not_speech(tmp_path) -> None:
+    _, opening = make_speech(4.0)
+    hum = 0.3 * np.sin(2 * np.pi * 700 * np.arange(64000) / 16000).astype(np.float32)
+    assert reject(tmp_path, draw_talker(opening), hum) == [Reason.NOT_SPEECH]
+
+
+def test_a_shaking_head_is_rejected(tmp_path) -> None:
+    audio, opening = make_speech(4.0)
+    frames = draw_talker(opening, height=82)
+    frames[1::2] = np.roll(frames[1::2], 6, axis=2)
+    assert reject(tmp_path, frames, audio) == [Reason.STRONG_HEAD_MOTION]
+
+
+def test_a_face_that_goes_away_leaves_two_clips_and_a_note(tmp_path) -> None:
+    audio, opening = make_speech(8.0)
+    frames = draw_talker(opening)
+    frames[80:120] = 128
+    write_video(tmp_path / "v.mp4", frames, audio=audio)
+    report = prepare(tmp_path, tmp_path / "v.mp4")
+    assert [(clip.start_seconds, clip.end_seconds) for clip in report.clips] == [(0.0, 3.2), (4.8, 8.0)]
+    assert [(item.reason, item.start_seconds, item.end_seconds) for item in report.rejections] == [
+        (Reason.FACE_LOST, 3.2, 4.8)
+    ]
+
+
+def test_short_gaps_are_bridged(tmp_path) -> None:
+    audio, opening = make_speech(4.0)
+    frames = draw_talker(opening)
+    frames[50:55] = 128
+    write_video(tmp_path / "v.mp4", frames, audio=audio)
+    (clip,) = prepare(tmp_path, tmp_path / "v.mp4").clips
+    assert clip.end_seconds == 4.0
+
+
+def test_undecodable_files_are_rejected_with_their_error(tmp_path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "zero.mp4").touch()
+    report = prepare(tmp_path, tmp_path / "text.mp4", tmp_path / "zero.mp4")
+    assert [rejection.reason for rejection in report.rejections] == [Reason.UNDECODABLE] * 2
+    assert "0 bytes" in report.rejections[1].detail
+
+
+def test_the_same_content_twice_is_done_once(tmp_path) -> None:
+    talk(tmp_path / "a.mp4")
+    (tmp_path / "b.mp4").write_bytes((tmp_path / "a.mp4").read_bytes())
+    report = prepare(tmp_path, tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert len(report.clips) == 1 and [item.reason for item in report.rejections] == [Reason.DUPLICATE]
+
+
+def test_finished_sources_are_skipped(tmp_path) -> None:
+    path = talk(tmp_path / "a.mp4")
+    first = prepare(tmp_path, path)
+    second = prepare(tmp_path, path)
+    assert (first.resumed, second.resumed) == (0, 1)
+    assert second.records == first.records
+
+
+def test_half_done_sources_are_redone(tmp_path) -> None:
+    path = talk(tmp_path / "a.mp4")
+    (clip,) = prepare(tmp_path, path).clips
+    (tmp_path / "clips" / f"{clip.key}.wav").unlink()
+    report = prepare(tmp_path, path)
+    assert report.resumed == 0 and read_clip(tmp_path / "clips", clip.key).frames.shape[0] == 100
+
+
+def test_a_damaged_record_is_redone(tmp_path) -> None:
+    path = talk(tmp_path / "a.mp4")
+    prepare(tmp_path, path)
+    (record,) = (tmp_path / "clips" / ".prepare").iterdir()
+    record.write_text('{"source": ')
+    assert prepare(tmp_path, path).resumed == 0
+
+
+def test_other_settings_replace_the_clips(tmp_path) -> None:
+    path = talk(tmp_path / "a.mp4")
+    prepare(tmp_path, path, max_seconds=2.0)
+    report = prepare(tmp_path, path)
+    assert report.resumed == 0 and list_clips(tmp_path / "clips") == [clip.key for clip in report.clips]
+
+
+def test_report_is_written_and_round_trips(tmp_path) -> None:
+    report = prepare(tmp_path, talk(tmp_path / "a.mp4"))
+    written = json.loads((tmp_path / "clips" / "report.json").read_text())
+    assert written["clips"] == 1 and written["models"]["model.task"].startswith("9372c470")
+    assert SourceRecord.from_json(written["sources"][0]) == report.records[0]
+    assert [table.row_count for table in report.tables()] == [1, 0]
+
+
+def test_progress_is_told_after_each_source(tmp_path) -> None:
+    told = []
+    prepare(tmp_path, talk(tmp_path / "a.mp4", 2.0), on_progress=told.append)
+    assert [(item.done, item.total, item.is_resumed) for item in told] == [(1, 1, False)]
+
+
+def test_folders_are_searched_and_other_files_named(tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    talk(tmp_path / "in" / "a.mp4", 2.0)
+    (tmp_path / "in" / "note.txt").write_text("x")
+    report = prepare(tmp_path, tmp_path / "in")
+    assert len(report.records) == 1 and [Path(name).name for name in report.ignored_files] == ["note.txt"]
+
+
+def test_identities_can_be_given_and_held_out(tmp_path) -> None:
+    report = prepare(tmp_path, talk(tmp_path / "a.mp4"), identities={"a.mp4": "P01"}, test_share=1.0)
+    meta = read_clip(tmp_path / "clips", report.clips[0].key).meta
+    assert (meta["identity"], meta["split"]) == ("P01", "test")
+
+
+def test_missing_paths_are_refused(tmp_path) -> None:
+    with pytest.raises(MediaError, match="no such file or folder"):
+        prepare(tmp_path, tmp_path / "none.mp4")
+
+
+def test_folders_without_videos_are_refused(tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(MediaError, match="no videos to prepare: the folders hold 0 files"):
+        prepare(tmp_path, tmp_path / "in")
+
+
+def test_a_missing_model_says_where_to_get_it(tmp_path) -> None:
+    with pytest.raises(ModelError, match=r"no face landmarker model there; get face_landmarker.*and give its path"):
+        prepare_videos([talk(tmp_path / "a.mp4", 1.0)], tmp_path / "c", face_landmarker_path=tmp_path / "none.task")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 0}, "size must be positive, got 0"),
+        ({"min_seconds": 6.0}, "at least twice min_seconds, got 10.0 and 6.0"),
+        ({"test_share": 2.0}, r"test_share must lie in \[0, 1\], got 2.0"),
+        ({"workers": 0}, "workers must be at least 1, got 0"),
+    ],
+)
+def test_senseless_settings_are_refused(tmp_path, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare(tmp_path, tmp_path, **options)
+
+
+def test_masks_of_unknown_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="full, face, lip or background, got 'nose'"):
+        draw_masks(np.zeros((1, 478, 2)), 8, "nose")

@@ -1,0 +1,58 @@
+"""Facts about the repository itself: links, packaging, wording."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+LINKED = ("teacher", "student", "eval", "recipes")
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_the_top_level_folder_is_linked_into_the_package(project_root: Path, name: str) -> None:
+    link = project_root / "fada" / name
+    assert link.is_symlink()
+    assert link.readlink() == Path("..") / name
+    assert link.resolve() == project_root / name
+
+
+@pytest.mark.parametrize("name", ["teacher", "student", "eval"])
+def test_the_linked_folders_are_imported_as_parts_of_fada(name: str) -> None:
+    assert importlib.import_module(f"fada.{name}").__name__ == f"fada.{name}"
+
+
+def test_every_folder_with_python_in_it_is_a_package(project_root: Path) -> None:
+    folders = {path.parent for top in ("fada", *LINKED[:3]) for path in (project_root / top).rglob("*.py")}
+    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+
+
+def test_the_pins_leave_torchvision_out_and_name_no_index(project_root: Path) -> None:
+    lines = (project_root / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert not any(line.startswith(("torchvision", "-", "http")) for line in pins)
+    assert all("==" in line for line in pins)
+
+
+def test_ci_calls_check_and_test(project_root: Path) -> None:
+    script = project_root / ".ci" / "run"
+    assert "make check test" in script.read_text(encoding="utf-8")
+    assert script.stat().st_mode & 0o111
+
+
+def test_make_alone_lists_its_targets(project_root: Path) -> None:
+    listed = subprocess.run(["make"], cwd=project_root, capture_output=True, text=True, check=True).stdout
+    assert all(f"\n{target} " in f"\n{listed}" for target in ("env", "demo", "test", "check", "bench"))
+
+
+def test_links_in_the_documents_lead_somewhere(project_root: Path) -> None:
+    import re
+
+    dead = []
+    for page in [*project_root.glob("*.md"), *project_root.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                dead.append(f"{page.relative_to(project_root)}: {target}")
+    assert dead == []
