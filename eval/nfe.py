@@ -70,11 +70,11 @@ class NfeCounter:
         self.evaluations += len(self._batch_tensor(args, kwargs))
 
     def _batch_tensor(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-        if isinstance(self.argument, str) and self.argument in kwargs:
-            return kwargs[self.argument]
+        chosen = kwargs.get(self.argument) if isinstance(self.argument, str) else None
         if isinstance(self.argument, int) and self.argument < len(args):
-            return args[self.argument]
-        for value in (*args, *kwargs.values()):
+            chosen = args[self.argument]
+        # A caller may pass the named argument by position, and the other way round: then the first tensor is it.
+        for value in (chosen, *args, *kwargs.values()):
             if isinstance(value, torch.Tensor) and value.ndim:
                 return value
         raise ValueError(

@@ -6,11 +6,12 @@ A teacher family implements `Denoiser`; targets, guidance, students and samplers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from fada.diffusion.paths import NoisePath
+if TYPE_CHECKING:
+    from fada.diffusion.paths import NoisePath
 
 
 class Denoiser(Protocol):

@@ -126,7 +126,7 @@ def student_of(teacher: DualUNet, mode: GuidanceMode, tokens: int, num_windows: 
     """
     config = {key: value for key, value in teacher.denoising_unet.config.items() if not key.startswith("_")}
     known = {"guidance_mode": mode, "guidance_tokens": tokens, "num_windows": num_windows}
-    network = StudentUNet(**{**config, **known})
+    network = StudentUNet(**{**config, **known}).to(teacher.dtype)
     missing, unexpected = network.load_state_dict(teacher.denoising_unet.state_dict(), strict=False)
     unexplained = [key for key in missing if not is_guidance_key(key)]
     if unexplained:

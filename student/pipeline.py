@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,9 @@ from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
+from fada.data.audio_features import load_audio_encoder
 from fada.data.dataset import audio_windows
+from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.scheduler import PeRFlowScheduler
@@ -106,6 +109,18 @@ class FadaPipeline(DiffusionPipeline):
         path = NoisePath.from_config(scheduler.config)
         kind = Student if isinstance(denoising_unet, StudentUNet) else DualUNet
         self.model: DualUNet = kind(reference_unet, denoising_unet, audio_projection, path)
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """Save as a diffusers folder; the audio encoder, which is none of diffusers' classes, saves itself."""
+        super().save_pretrained(str(save_directory), **options)
+        self.audio_encoder.save_pretrained(Path(save_directory) / "audio_encoder")
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> FadaPipeline:
+        """Load what `save_pretrained` wrote; options are those of diffusers' pipelines."""
+        folder = Path(pretrained_model_name_or_path)
+        options.setdefault("audio_encoder", load_audio_encoder(folder / "audio_encoder"))
+        return super().from_pretrained(str(folder), **options)
 
     @torch.no_grad()
     def __call__(
@@ -222,7 +237,6 @@ class FadaPipeline(DiffusionPipeline):
         on_step: Callable[[int], None] | None,
     ) -> tuple[Tensor, int]:
         """Denoised latents of one clip and how many evaluations they took."""
-        evaluations = 0
 
         def embedded(z: Tensor, t: Tensor) -> Tensor:
             assert isinstance(self.model, Student)
@@ -231,10 +245,7 @@ class FadaPipeline(DiffusionPipeline):
         if guidance == "embedded":
             predict, per_step = embedded, 1
         else:
-            predict = guided(self.model, conditions, scales)
-            from fada.diffusion.ladder import needed_rungs
-
-            per_step = len(needed_rungs(scales))
+            predict, per_step = guided(self.model, conditions, scales), len(needed_rungs(scales))
         evaluations = steps * per_step
         path = self.model.path
         if self.config.is_student:

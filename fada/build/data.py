@@ -187,7 +187,6 @@ def _vae(recipe: Recipe, folder: Path, samples: Iterable[Sample], console: Conso
             steps=settings.steps,
             batch=settings.batch,
             lr=settings.lr,
-            kl_weight=settings.kl_weight,
             seed=recipe.seed,
             on_step=on_step,
         )

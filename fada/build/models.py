@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
-from fada.data.audio_features import LogMelEncoder, Wav2Vec2Encoder
+from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.recipe.schema import Audio, Network, Noise, Recipe
@@ -23,8 +23,6 @@ from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, Ref
 
 # diffusers warns at every `.to(dtype)` of a model, with an empty list of the modules that it worries about.
 logging.getLogger("diffusers.models.modeling_utils").setLevel(logging.ERROR)
-
-AudioEncoder = LogMelEncoder | Wav2Vec2Encoder
 
 
 def audio_encoder(section: Audio) -> AudioEncoder:

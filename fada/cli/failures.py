@@ -6,21 +6,33 @@ opened, and missing extras. Everything else is our fault and keeps its traceback
 
 from __future__ import annotations
 
+import sys
+
 EXTRA_OF = {"mediapipe": "data"}
 """Module → the extra that brings it."""
 
 
 def report(error: Exception) -> int:
-    """Print an expected error and return 2; raise any other again."""
-    message = expected_message(error)
-    if message is None:
-        raise error
+    """Print an expected error and return the exit code: 2, or 130 for a run that was asked to stop; raise any other."""
     from rich.console import Console
     from rich.text import Text
 
     # Text, not markup: paths and key paths may hold square brackets.
-    Console(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), (message, "red")))
+    console = Console(stderr=True, soft_wrap=True)
+    if _is_clean_stop(error):
+        console.print(Text(str(error), style="yellow"))
+        return 130
+    message = expected_message(error)
+    if message is None:
+        raise error
+    console.print(Text.assemble(("error: ", "bold red"), (message, "red")))
     return 2
+
+
+def _is_clean_stop(error: Exception) -> bool:
+    # Looked up, not imported: the loop brings torch, and whoever raised this has loaded it already.
+    loop = sys.modules.get("fada.engine.loop")
+    return loop is not None and isinstance(error, loop.Interrupted)
 
 
 def expected_message(error: Exception) -> str | None:

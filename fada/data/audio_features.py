@@ -22,7 +22,25 @@ _PREPROCESSOR = "preprocessor_config.json"
 _FLOOR, _MEAN, _DEVIATION = 1e-3, -2.23, 1.2
 
 
-class LogMelEncoder(nn.Module):
+class AudioEncoder(nn.Module):
+    """What diffusers' pipelines ask of a component beside its being a module."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder computes."""
+        return next(iter(self.state()), torch.zeros(0)).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what precision it computes."""
+        return next(iter(self.state()), torch.zeros(0)).dtype
+
+    def state(self) -> list[Tensor]:
+        """Parameters and buffers."""
+        return [*self.parameters(), *self.buffers()]
+
+
+class LogMelEncoder(AudioEncoder):
     """Log-mel energies, several moments per video frame side by side; no weights, always the same.
 
     Frame f sees the sound from f / fps to (f + 1) / fps, plus half an analysis window at both ends.
@@ -94,7 +112,7 @@ class LogMelEncoder(nn.Module):
         return cls(config["bins"], config["frames_per_video_frame"], config["fps"])
 
 
-class Wav2Vec2Encoder(nn.Module):
+class Wav2Vec2Encoder(AudioEncoder):
     """Hidden states of all transformer layers of a wav2vec2 model, brought to video rate by linear interpolation.
 
     Long audio is taken in pieces with context on both sides, so that memory does not grow with its square.

@@ -1,6 +1,7 @@
 """Opening media containers and saying clearly what is wrong with a bad one.
 
-Knows files, streams and the common time line of picture and sound. Does not know pixels (video.py) or samples (audio.py).
+Knows files, streams and the common time line of picture and sound. Does not know pixels (video.py) or samples
+(audio.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from fada.media.error import MediaError
 Source = str | os.PathLike[str] | bytes
 """A path, or the bytes of a whole file."""
 
-# Formats whose header states the length, so that missing data can be noticed. Others (MPEG streams, bare mp3) estimate it.
+# Formats whose header states the length, so that missing data can be noticed; MPEG streams and bare mp3 only guess.
 _FORMATS_WITH_KNOWN_LENGTH = ("mov", "mp4", "matroska", "webm", "avi", "wav", "flac")
 _TRUNCATION_TOLERANCE_SECONDS = 0.5
 _TRUNCATION_TOLERANCE_SHARE = 0.05
@@ -137,7 +138,7 @@ def _list_streams(container: InputContainer) -> str:
 def origin_seconds(container: InputContainer) -> float:
     """Time 0 of both picture and sound: the first video frame, or the first sample where there is no video.
 
-    Picture and sound are read separately; one origin keeps them together when a container starts them at different times.
+    Picture and sound are read separately; one origin keeps them together where a container starts them apart.
     """
     real_video = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     for stream in [*real_video[:1], *container.streams.audio[:1]]:
@@ -186,7 +187,8 @@ def decode_stream(
     Raises:
         MediaError: nothing can be decoded, more than one packet in ten is damaged, or the end of the file is missing.
     """
-    stream.thread_type = "AUTO"
+    if isinstance(stream, av.VideoStream):
+        stream.thread_type = "AUTO"
     watch = TruncationWatch(container, source)
     good, damaged = 0, 0
     packets = container.demux()

@@ -39,10 +39,7 @@ Quality = Literal["visual", "lossless"]
 _AUDIO_BLOCK = 1024
 # FFmpeg's default colour conversion darkens every picture by about 1/255; these flags make it exact on average.
 _EXACT_COLOURS = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
 
 

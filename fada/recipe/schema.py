@@ -109,12 +109,10 @@ class VAETraining(Section):
 
     steps: PositiveInt = 600
     """Optimiser steps."""
-    batch: PositiveInt = 32
+    batch: PositiveInt = 8
     """Images per step."""
     lr: PositiveFloat = 2e-3
     """Peak learning rate of AdamW (cosine decay)."""
-    kl_weight: NonNegativeFloat = 1e-6
-    """Weight of the KL term."""
 
 
 class VAE(Section):
@@ -122,7 +120,7 @@ class VAE(Section):
 
     path: Path | None = None
     """A diffusers folder; without one a VAE of the shape below is trained."""
-    channels: tuple[PositiveInt, ...] = (32, 64, 64)
+    channels: tuple[PositiveInt, ...] = (16, 32, 64)
     """Width of each level; a level more halves the resolution once more."""
     latent_channels: PositiveInt = 4
     """Channels of a latent."""
@@ -401,8 +399,6 @@ class Engine(Section):
     """Steps between log lines."""
     threads: PositiveInt | None = None
     """CPU threads of torch; default: torch's own choice."""
-    channels_last: bool = True
-    """Memory format of convolutions."""
 
 
 class Bench(Section):

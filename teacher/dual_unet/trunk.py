@@ -112,7 +112,7 @@ class Trunk:
             level = Level(pairs, settings, attention_levels[index], temporal_levels[index])
             skips += [width] * layers_per_block
             if index < len(widths) - 1:
-                level.downsamplers = nn.ModuleList([Downsample2D(width, use_conv=True, out_channels=width)])
+                level.downsamplers = nn.ModuleList([Downsample2D(width, use_conv=True, out_channels=width, name="op")])
                 skips.append(width)
             self.down_blocks.append(level)
             before = width

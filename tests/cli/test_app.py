@@ -96,6 +96,18 @@ def test_ctrl_c_is_exit_code_130(cli, calls, monkeypatch: pytest.MonkeyPatch) ->
     assert cli("distill", "tiny/smoke").code == 130
 
 
+def test_a_run_that_stopped_cleanly_says_how_to_go_on(cli, calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fada.engine.loop import Interrupted
+
+    def stopped(recipe: object, console: object) -> None:
+        raise Interrupted("stopped at step 3 of 9; the same command resumes")
+
+    monkeypatch.setattr(sys.modules["fada.build"], "distill", stopped)
+    outcome = cli("distill", "tiny/smoke")
+    assert outcome.code == 130
+    assert outcome.err == "stopped at step 3 of 9; the same command resumes\n"
+
+
 def test_our_own_faults_keep_their_traceback(cli, calls, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(recipe: object, console: object) -> None:
         raise KeyError("a fault in the program")

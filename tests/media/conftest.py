@@ -78,9 +78,7 @@ def greys() -> Callable[..., np.ndarray]:
     """Frames of one grey each, so that a frame can be told by its value."""
 
     def make(values: list[int], height: int = 32, width: int = 48) -> np.ndarray:
-        return np.broadcast_to(
-            np.array(values, np.uint8)[:, None, None, None], (len(values), height, width, 3)
-        ).copy()
+        return np.broadcast_to(np.array(values, np.uint8)[:, None, None, None], (len(values), height, width, 3)).copy()
 
     return make
 

@@ -75,7 +75,8 @@ def test_contact_sheet_has_a_row_per_clip() -> None:
     rows = [np.full((10, 16, 20, 3), value, np.uint8) for value in (50, 200)]
     sheet = contact_sheet(rows, columns=4)
     assert sheet.shape == (2 * (16 + 4) + 4, 4 * 24 - 4 + 8, 3)
-    assert (sheet == 50).any() and (sheet == 200).any()
+    assert (sheet == 50).any()
+    assert (sheet == 200).any()
 
 
 def test_contact_sheet_scales_and_labels() -> None:

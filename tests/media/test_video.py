@@ -107,7 +107,9 @@ def test_other_containers_are_read(tmp_path, greys, write_media, name, codec) ->
 def test_probe_tells_size_rate_and_sound(tmp_path, greys, tone, write_media) -> None:
     info = probe(write_media(tmp_path / "v.mp4", greys([0] * 10), fps=30, sound=tone(0.3, 44100), rate=44100))
     assert (info.width, info.height, info.fps, info.frame_count) == (48, 32, 30.0, 10)
-    assert info.has_audio and info.codec == "h264" and abs(info.duration_seconds - 1 / 3) < 0.01
+    assert info.has_audio
+    assert info.codec == "h264"
+    assert abs(info.duration_seconds - 1 / 3) < 0.01
 
 
 def test_wrong_extension_does_not_matter(tmp_path, greys, write_media) -> None:

@@ -15,7 +15,7 @@ from fada.recipe import RecipeError, load_recipe
         ("seed=7", 7),
         ("engine.weight_decay=1e-4", 1e-4),
         ("engine.ema=0", 0.0),
-        ("engine.channels_last=false", False),
+        ("noise.set_alpha_to_one=true", True),
         ("bench.sweep_audio=[1, 2.5]", (1.0, 2.5)),
         ("distill.phases.1.steps=10", 10),
         ("distill.phases.fast.steps=10", 10),
@@ -52,7 +52,7 @@ def test_null_takes_a_section_away() -> None:
 
 
 def test_sections_that_the_file_leaves_out_can_be_set() -> None:
-    assert load_recipe("tiny/smoke", ["vae.train.kl_weight=1e-5"]).vae.train.kl_weight == 1e-5
+    assert load_recipe("tiny/smoke", ["teacher.stages.clips.drop.audio=0.2"]).teacher.stages[1].drop.audio == 0.2
 
 
 @pytest.mark.parametrize(

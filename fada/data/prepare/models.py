@@ -98,7 +98,9 @@ class FaceFinder:
             import mediapipe
             from mediapipe.tasks.python import BaseOptions, vision
         except ImportError as error:
-            raise ModelError("finding faces needs mediapipe: install the extra `data` (pip install 'fada[data]')") from error
+            raise ModelError(
+                "finding faces needs mediapipe: install the extra `data` (pip install 'fada[data]')"
+            ) from error
         self._mediapipe: Any = mediapipe
         self._detector: Any = None
         with _quiet_native_logs():
@@ -110,7 +112,9 @@ class FaceFinder:
                 )
                 self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
             except (RuntimeError, ValueError) as error:
-                raise ModelError(f"{landmarker_path}: not a face landmarker; get {_WHERE['face landmarker']}") from error
+                raise ModelError(
+                    f"{landmarker_path}: not a face landmarker; get {_WHERE['face landmarker']}"
+                ) from error
             if detector_path is not None:
                 try:
                     self._detector = vision.FaceDetector.create_from_model_path(str(detector_path))

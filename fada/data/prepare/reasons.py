@@ -100,4 +100,3 @@ class Rejection:
         """The inverse of :meth:`to_json`."""
         also = tuple(Reason(name) for name in record["also"])
         return cls(**{**record, "reason": Reason(record["reason"]), "also": also})
-

@@ -9,6 +9,7 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ class _Source:
             return self._reject_all({**others, **found}, stretch.start, end)
         count = int(np.ceil(length / round(settings.max_seconds * settings.fps)))
         bounds = np.linspace(0, length, count + 1).round().astype(int)
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, last in pairwise(bounds):
             self._take_piece(stretch, int(first), int(last), points, blendshapes, sound, sync, track, info)
 
     def _take_piece(
@@ -286,7 +287,7 @@ class _Source:
         sound = self._sound(audio, piece.start, piece.end)
         landmarks = to_crop(piece.points, piece.box)
         boxes = np.concatenate([landmarks.min(axis=1), landmarks.max(axis=1)], axis=1)
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             "landmarks": landmarks.astype(np.float16),
             "blendshapes": piece.blendshapes.astype(np.float16),
             "lip_opening": measure.lip_opening(piece.points).astype(np.float32),
@@ -307,4 +308,3 @@ class _Source:
                 offset_corrected=sync["is_corrected"],
             )
         )
-

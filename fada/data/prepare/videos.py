@@ -24,7 +24,25 @@ from fada.media.container import write_bytes
 from fada.media.error import MediaError
 
 VIDEO_EXTENSIONS = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .3gp .ogv .vob .mxf".split()
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".flv",
+        ".wmv",
+        ".3gp",
+        ".ogv",
+        ".vob",
+        ".mxf",
+    ]
 )
 _VERSION = 1
 """Raise when prepare would make other clips of the same video; old records are then redone."""
@@ -230,9 +248,7 @@ def _work(task: _Task) -> SourceRecord:
 
 
 def _prepare(task: _Task, finder: FaceFinder) -> SourceRecord:
-    return prepare_source(
-        task.path, task.sha256, task.out, task.settings, task.fingerprint, finder, task.identity
-    )
+    return prepare_source(task.path, task.sha256, task.out, task.settings, task.fingerprint, finder, task.identity)
 
 
 def _run(

@@ -1,0 +1,176 @@
+"""What a recipe would cost, without running it: shapes on the meta device, forward passes, memory, hours."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from fada.build.models import find_model, new_dual_unet
+from fada.build.training import default_steps
+from fada.recipe.schema import Phase, Recipe, Stage
+from fada.student.network import Student, student_of
+from fada.student.pipeline import FadaPipeline
+from fada.teacher.dual_unet import ClipConditions, DualUNet
+
+BYTES_TRAINED = 16
+"""Per trained weight in fp32: weight, gradient, two moments of AdamW."""
+BACKWARD = 2.0
+"""A backward pass costs about two forward passes."""
+WAV2VEC2 = (12, 768)
+"""Layers and width of wav2vec2-base, when the encoder is not at hand."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One row of the table: a stage or phase."""
+
+    name: str
+    steps: int
+    trained: float
+    """Trained weights, millions."""
+    teacher_passes: float
+    """Teacher forward passes over one clip, per sample and step."""
+    student_passes: float
+    """The same of the trained networks, backward included."""
+    tera_flop: float
+    """Floating-point operations per step, 1e12."""
+    gibibytes: float
+    """Weights, gradients, optimiser, moving average and the frozen teacher; activations come on top."""
+    hours: float
+    """At the measured matmul rate of this machine."""
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """Rows of the table and lines of text around it."""
+
+    costs: list[Cost]
+    lines: list[str]
+
+    def print(self, console: Console) -> None:
+        """Show it."""
+        for line in self.lines:
+            console.print(line)
+        table = Table(title="cost per stage and phase (one process)")
+        for head in ("phase", "steps", "trained M", "teacher passes", "student passes", "TFLOP/step", "GiB", "hours"):
+            table.add_column(head, justify="left" if head == "phase" else "right")
+        for cost in self.costs:
+            table.add_row(
+                cost.name, str(cost.steps), f"{cost.trained:.2f}", f"{cost.teacher_passes:g}",
+                f"{cost.student_passes:g}", f"{cost.tera_flop:.3g}", f"{cost.gibibytes:.2f}", f"{cost.hours:.2g}",
+            )  # fmt: skip
+        console.print(table)
+
+
+def dry_run(recipe: Recipe) -> DryRun:
+    """Build every network of the recipe on the meta device, run one step's shapes, and price it."""
+    with torch.device("meta"):
+        teacher = _meta_teacher(recipe)
+        student = student_of(teacher, recipe.distill.cfg.mode, recipe.distill.cfg.tokens, recipe.distill.windows)
+    forward = forward_flop(recipe, teacher)
+    with_cfg = forward_flop(recipe, student)
+    rate = matmul_rate(torch.bfloat16 if recipe.engine.precision == "bf16" else torch.float32)
+    costs = [_stage_cost(recipe, stage, teacher, forward, rate) for stage in recipe.teacher.stages]
+    costs += [_phase_cost(recipe, phase, teacher, student, forward, rate) for phase in recipe.distill.phases]
+    count = {name: sum(p.numel() for p in teacher.part(name)) / 1e6 for name in ("reference", "spatial", "audio", "temporal")}
+    lines = [
+        f"[bold]{recipe.name}[/bold]: recipe is valid; shapes of one step run on the meta device",
+        "teacher: " + ", ".join(f"{name} {millions:.2f} M" for name, millions in count.items()),
+        f"one pass over a clip of {recipe.clip.frames} frames: {forward / 1e9:.2f} GFLOP; "
+        f"CFG layers add {100 * (with_cfg / forward - 1):.1f} %",
+        f"evaluations per clip: teacher {recipe.bench.teacher_steps * 3}, then {_evaluations(recipe)}",
+        f"matmul rate measured here: {rate / 1e9:.0f} GFLOP/s ({recipe.engine.precision}); hours assume half of it",
+        *_missing(recipe),
+        f"total: about {sum(cost.hours for cost in costs):.2g} hours",
+    ]
+    return DryRun(costs, lines)
+
+
+def forward_flop(recipe: Recipe, model: DualUNet) -> float:
+    """Floating-point operations of one pass of the denoising net over one clip."""
+    counter = FlopCounterMode(display=False)
+    latents, inputs = _meta_inputs(recipe, model)
+    with torch.no_grad(), torch.device("meta"):
+        conditions = model.prepare(inputs)
+        t = torch.ones(1, dtype=torch.float64)
+        with counter:
+            if isinstance(model, Student):
+                model.evaluate(latents, t, conditions, scales=torch.ones(1, 2))
+            else:
+                model.denoising_unet(latents, model.path.network_timestep(t), conditions)
+    return float(counter.get_total_flops())
+
+
+def matmul_rate(dtype: torch.dtype, size: int = 1024) -> float:
+    """Operations per second of a square matrix product here, best of five."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    left = torch.randn(size, size, dtype=dtype, device=device)
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        float((left @ left)[0, 0])
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best
+
+
+def _evaluations(recipe: Recipe) -> str:
+    steps = default_steps(recipe)
+    rungs = {"sync": 3, "distill": 1}
+    return ", ".join(f"{phase.name} {steps * rungs[phase.guidance]}" for phase in recipe.distill.phases) or "no student"
+
+
+def _missing(recipe: Recipe) -> list[str]:
+    paths = {"teacher.path": recipe.teacher.path, "vae.path": recipe.vae.path, "audio.path": recipe.audio.path,
+             "data.train_shards": recipe.data.train_shards, "data.test_shards": recipe.data.test_shards}  # fmt: skip
+    return [f"[yellow]{key}: {path} is not there yet[/yellow]" for key, path in paths.items() if path and not path.exists()]
+
+
+def _meta_teacher(recipe: Recipe) -> DualUNet:
+    if recipe.teacher.path is not None and recipe.teacher.path.exists():
+        return FadaPipeline.from_pretrained(str(find_model(recipe.teacher.path))).model.to("meta")
+    layers, width = (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
+    audio = (2 * recipe.audio.context + 1, layers, width)
+    return new_dual_unet(recipe.teacher.network, recipe.noise, audio, recipe.vae.latent_channels)
+
+
+def _meta_inputs(recipe: Recipe, model: DualUNet) -> tuple[torch.Tensor, ClipConditions]:
+    clip = recipe.clip
+    side = clip.size // (recipe.vae.downscale if recipe.vae.path is None else 8)
+    shape = (recipe.vae.latent_channels, side, side)
+    config = model.audio_projection.config
+    audio = (1, clip.frames, config.window, config.layers, config.states_dim)
+    motion = torch.zeros(1, clip.motion_frames, *shape, device="meta") if clip.motion_frames else None
+    latents = torch.zeros(1, clip.frames, *shape, device="meta")
+    return latents, ClipConditions(latents[:, 0], torch.zeros(audio, device="meta"), motion)
+
+
+def _stage_cost(recipe: Recipe, stage: Stage, teacher: DualUNet, forward: float, rate: float) -> Cost:
+    trained = sum(sum(p.numel() for p in teacher.part(part)) for part in stage.trains)
+    total = sum(p.numel() for p in teacher.parameters())
+    share = (stage.frames or recipe.clip.frames) / recipe.clip.frames
+    passes = 1 + BACKWARD
+    flop = forward * share * passes * stage.batch * recipe.engine.accumulate
+    memory = trained * (BYTES_TRAINED + 4) + (total - trained) * 4
+    return Cost(stage.name, stage.steps, trained / 1e6, 0, passes * share, flop / 1e12, memory / 2**30,
+                stage.steps * flop / (0.5 * rate) / 3600)  # fmt: skip
+
+
+def _phase_cost(
+    recipe: Recipe, phase: Phase, teacher: DualUNet, student: DualUNet, forward: float, rate: float
+) -> Cost:
+    rungs = len(teacher.ladder) if phase.guidance == "distill" else 1
+    teacher_passes = rungs * phase.solver.steps
+    student_passes = 2 * (1 + BACKWARD)
+    frozen = sum(p.numel() for p in teacher.parameters())
+    trained = sum(p.numel() for p in student.parameters())
+    if not phase.trains_reference:
+        trained -= sum(p.numel() for p in student.reference_unet.parameters())
+    flop = forward * (teacher_passes + student_passes) * phase.batch * recipe.engine.accumulate
+    memory = trained * (BYTES_TRAINED + 4) + frozen * (2 if recipe.engine.precision == "bf16" else 4)
+    return Cost(phase.name, phase.steps, trained / 1e6, teacher_passes, student_passes, flop / 1e12, memory / 2**30,
+                phase.steps * flop / (0.5 * rate) / 3600)  # fmt: skip

@@ -1,0 +1,251 @@
+"""Recipe to report: the systems that are compared, at scales where the teacher is best, on held-out clips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from fada.build.data import RunData, fingerprint, prepare_data
+from fada.build.models import find_model
+from fada.build.run_folder import open_run, write_json
+from fada.build.training import default_steps
+from fada.data.clip import Clip
+from fada.data.world import measure_aperture
+from fada.eval.bench import run_bench
+from fada.eval.measure import Instruments, measure_clip
+from fada.eval.nfe import NfeCounter
+from fada.eval.report import Sweep, write_report
+from fada.eval.systems import BenchClip, GenerationResult, System
+from fada.recipe.schema import Recipe
+from fada.student.pipeline import FadaPipeline, Guidance
+from fada.teacher.vae import encode_frames
+
+SWEEP_METRICS = ("mouth_correlation_synth", "identity_error_synth", "latent_mse_truth")
+IDENTITY_SLACK = 1.05
+"""A sweep's best point has the best mouth of those whose identity error is within this factor of the lowest."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a pipeline is called."""
+
+    steps: int
+    reference_scale: float
+    audio_scale: float
+    guidance: Guidance = "auto"
+
+
+def bench(recipe: Recipe, console: Console) -> Path:
+    """Measure a finished run; the report's folder.
+
+    Raises:
+        ValueError: a model or held-out clips are missing.
+    """
+    folder = open_run(recipe)
+    out = folder / "bench"
+    data = prepare_data(recipe, folder, console)
+    teacher = FadaPipeline.from_pretrained(str(find_model(recipe.teacher.path or folder / "teacher")))
+    students = {
+        phase.name: FadaPipeline.from_pretrained(str(find_model(folder, phase.name)))
+        for phase in recipe.distill.phases
+    }
+    measured, spare = _split(data.test, recipe.bench.clips)
+    clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]
+    sweeps, scales = _scales(recipe, teacher, [bench_clip(clip, data, recipe.bench.seconds) for clip in spare], console)
+    write_json(out / "scales.json", {"reference_scale": scales[0], "audio_scale": scales[1]})
+    with console.status("measuring") as status:
+        results = run_bench(
+            systems(recipe, teacher, students, scales),
+            clips,
+            out,
+            seed=recipe.bench.seed,
+            warmups=recipe.bench.warmups,
+            repeats=recipe.bench.repeats,
+            instruments=instruments(clips),
+            extra={"recipe": recipe.name, "reference_scale": scales[0], "audio_scale": scales[1]},
+            on_progress=lambda what, done, total: status.update(f"{what} ({done + 1} of {total})"),
+        )
+    written = write_report(results, title=f"{recipe.name}: NFE, quality and latency", sweeps=sweeps)
+    console.print(f"report: {written['page']}")
+    return out
+
+
+def systems(
+    recipe: Recipe, teacher: FadaPipeline, students: dict[str, FadaPipeline], scales: tuple[float, float]
+) -> list[System]:
+    """Teacher, its undistilled shortcuts at the fast student's cost, and the students."""
+    steps, few = recipe.bench.teacher_steps, default_steps(recipe)
+    rungs = len(teacher.model.ladder)
+    listed = [
+        _system(f"teacher-{steps * rungs}", f"guided teacher, {steps} steps x {rungs} rungs", teacher,
+                Setting(steps, *scales), steps * rungs, is_reference=True),
+        _system(f"teacher-{few}-conditional", f"teacher without guidance, {few} steps", teacher,
+                Setting(few, *scales, guidance="none"), few, is_alternative=True),
+        _system(f"teacher-{few // rungs}x{rungs}", f"guided teacher, {few // rungs} steps x {rungs} rungs", teacher,
+                Setting(few // rungs, *scales), few // rungs * rungs, is_alternative=True),
+    ]  # fmt: skip
+    for name, built in students.items():
+        is_fast = built.denoising_unet.is_guided
+        nfe = few if is_fast else few * rungs
+        kind = "scales inside the network, 1 pass" if is_fast else f"scales outside, {rungs} rungs"
+        setting = Setting(few, *scales)
+        listed.append(_system(f"{name}-{nfe}", f"student, {few} steps, {kind}", built, setting, nfe, is_candidate=True))
+    return listed
+
+
+def _system(name: str, description: str, built: FadaPipeline, setting: Setting, nfe: int, **roles: bool) -> System:
+    # Scales that let rungs fall away (ones, equal ones) make a system cheaper than its name says: no check then.
+    expected = nfe if setting.guidance == "none" or setting.reference_scale != setting.audio_scale else None
+    return System(
+        name,
+        description,
+        expected,
+        generator(built, setting),
+        fingerprint=f"{fingerprint(built.model)}-{setting}",
+        notes={
+            "steps": setting.steps,
+            "reference_scale": setting.reference_scale,
+            "audio_scale": setting.audio_scale,
+            "dtype": str(built.dtype).removeprefix("torch."),
+            "compiled": False,
+        },
+        **roles,
+    )
+
+
+def generator(built: FadaPipeline, setting: Setting) -> Callable[[BenchClip, int], GenerationResult]:
+    """A pipeline at one setting, as the benchmark calls it; evaluations are counted by a hook."""
+
+    def generate(clip: BenchClip, seed: int) -> GenerationResult:
+        with NfeCounter(built.denoising_unet) as counter:
+            made = built(
+                clip.reference,
+                clip.audio,
+                seed=seed,
+                steps=setting.steps,
+                reference_scale=setting.reference_scale,
+                audio_scale=setting.audio_scale,
+                guidance=setting.guidance,
+            )
+        return GenerationResult(
+            frames=made.frames,
+            latents=made.latents,
+            stage_seconds=made.stage_seconds,
+            nfe=counter.per_clip // made.clips,
+            clips=made.clips,
+            first_frame_seconds=made.seconds_to_first_frame,
+        )
+
+    return generate
+
+
+def bench_clip(clip: Clip, data: RunData, seconds: float) -> BenchClip:
+    """A held-out clip, cut to length; its own first frame is the portrait."""
+    frames = min(len(clip.frames), math.floor(seconds * clip.fps))
+    meta = dict(clip.meta)
+    if "truth" in meta:
+        meta["truth"] = {name: _cut(value, len(clip.frames), frames) for name, value in meta["truth"].items()}
+    return BenchClip(
+        key=clip.key,
+        identity=str(meta.get("identity", clip.key)),
+        reference=clip.frames[0],
+        audio=clip.audio[: round(frames / clip.fps * clip.sample_rate)],
+        truth_frames=clip.frames[:frames],
+        truth_latents=encode_frames(data.vae, clip.frames[:frames]),
+        meta=meta,
+        fps=clip.fps,
+        sample_rate=clip.sample_rate,
+    )
+
+
+def _cut(value: Any, length: int, frames: int) -> Any:
+    """The first frames of a per-frame list of the truth; anything else as it is."""
+    return value[:frames] if isinstance(value, list) and len(value) == length else value
+
+
+def instruments(clips: Sequence[BenchClip]) -> Instruments:
+    """The drawn world measures its own mouths; other footage has no such truth."""
+    return Instruments(measure_aperture=measure_aperture if all(clip.drawn_truth for clip in clips) else None)
+
+
+def _split(test: list[Clip], count: int) -> tuple[list[Clip], list[Clip]]:
+    """Clips of the report, and spare held-out ones on which scales may be chosen."""
+    if not test:
+        raise ValueError("bench: there are no held-out clips; give data.test_shards, or data.world.test_clips")
+    return test[:count], test[count:]
+
+
+def _scales(
+    recipe: Recipe, teacher: FadaPipeline, spare: list[BenchClip], console: Console
+) -> tuple[list[Sweep], tuple[float, float]]:
+    """Sweeps of the teacher, and the (reference, audio) scales of the report: the recipe's, or the sweep's best."""
+    section = recipe.bench
+    if not section.sweep_audio or not section.sweep_reference:
+        assert section.reference_scale is not None and section.audio_scale is not None
+        return [], (section.reference_scale, section.audio_scale)
+    if not spare:
+        raise ValueError(
+            "bench: a sweep needs held-out clips beside those of the report; raise data.world.test_clips above bench.clips"
+        )
+    spare = spare[: section.sweep_clips]
+    reference = section.reference_scale or section.sweep_reference[len(section.sweep_reference) // 2]
+    by_audio = _sweep(teacher, spare, [Setting(section.teacher_steps, reference, a) for a in section.sweep_audio], recipe, console)
+    audio = section.audio_scale or best_scale({s.audio_scale: v for s, v in by_audio.items()})
+    by_reference = _sweep(teacher, spare, [Setting(section.teacher_steps, r, audio) for r in section.sweep_reference], recipe, console)
+    reference = section.reference_scale or best_scale({s.reference_scale: v for s, v in by_reference.items()})
+    sweeps = [
+        Sweep("audio-scale", "audio scale", _lines({s.audio_scale: v for s, v in by_audio.items()}),
+              "reference scale fixed, teacher, held-out clips outside the report"),
+        Sweep("reference-scale", "reference scale", _lines({s.reference_scale: v for s, v in by_reference.items()}),
+              f"audio scale {audio:g}, teacher, held-out clips outside the report"),
+    ]  # fmt: skip
+    return sweeps, (reference, audio)
+
+
+Measured = dict[str, list[float]]
+
+
+def _sweep(
+    teacher: FadaPipeline, clips: list[BenchClip], settings: list[Setting], recipe: Recipe, console: Console
+) -> dict[Setting, Measured]:
+    measured = {}
+    with console.status("sweep") as status:
+        for setting in settings:
+            status.update(f"sweep: reference scale {setting.reference_scale:g}, audio scale {setting.audio_scale:g}")
+            values: Measured = {}
+            for clip in clips:
+                made = generator(teacher, setting)(clip, clip.seed(recipe.bench.seed))
+                found = measure_clip(clip, made.frames, made.latents, instruments(clips)).values
+                for name in SWEEP_METRICS:
+                    value = found.get(name)
+                    if value is not None:
+                        values.setdefault(name, []).append(value)
+            measured[setting] = values
+    return measured
+
+
+def best_scale(measured: dict[float, Measured]) -> float:
+    """The scale with the best mouth among those whose identity error is near the lowest.
+
+    Without mouths that can be measured: the scale whose latents are nearest to the truth.
+    """
+    means = {scale: {name: float(np.mean(values)) for name, values in found.items()} for scale, found in measured.items()}
+    if any("mouth_correlation_synth" not in found for found in means.values()):
+        return min(means, key=lambda scale: means[scale]["latent_mse_truth"])
+    lowest = min(found["identity_error_synth"] for found in means.values())
+    kept = [scale for scale, found in means.items() if found["identity_error_synth"] <= IDENTITY_SLACK * lowest]
+    return max(kept, key=lambda scale: means[scale]["mouth_correlation_synth"])
+
+
+def _lines(measured: dict[float, Measured]) -> dict[str, dict[str, dict[float, list[float]]]]:
+    lines: dict[str, dict[float, list[float]]] = {}
+    for scale, found in measured.items():
+        for name, values in found.items():
+            lines.setdefault(name, {})[scale] = values
+    return {"teacher": lines}

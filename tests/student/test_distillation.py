@@ -1,0 +1,138 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fada.data.dataset import ClipSampler, LatentClip
+from fada.student.distillation import DistillObjective, DistillSettings
+from fada.student.mixed_loss import MixedLossConfig
+from fada.student.network import Student, student_of
+from fada.teacher.dual_unet import DualUNet
+
+
+def settings(**changes: object) -> DistillSettings:
+    values: dict[str, object] = {
+        "guidance": "distill",
+        "windows": 4,
+        "solver": "ddim",
+        "solver_steps": 1,
+        "audio_scale": (1.0, 1.0),
+        "reference_scale": (1.0, 1.0),
+        "motion_drop": 0.3,
+        "loss": MixedLossConfig(),
+        "gt_guidance": "neutral",
+        "batch": 3,
+        "seed": 0,
+        **changes,
+    }
+    return DistillSettings(**values)
+
+
+@pytest.fixture
+def sampler() -> ClipSampler:
+    generator = torch.Generator().manual_seed(3)
+    clips = [
+        LatentClip(f"clip-{i}", "AB"[i % 2], torch.randn(9, 4, 8, 8, generator=generator), torch.randn(9, 1, 12, generator=generator))
+        for i in range(4)
+    ]
+    return ClipSampler(clips, frames=3, motion_frames=2, context=2)
+
+
+def objective(teacher: DualUNet, sampler: ClipSampler, **changes: object) -> DistillObjective:
+    student = student_of(teacher, "tokens", 2, 4).double()
+    return DistillObjective(teacher, student, sampler, settings(**changes))
+
+
+class Recorded(nn.Module):
+    """The student, remembering what it was asked."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student, self.calls = student, []
+
+    def forward(self, inputs: object, latents: Tensor, t: Tensor, **options: object) -> Tensor:
+        self.calls.append({"latents": latents, "t": t, **options})
+        return self.student(inputs, latents.double(), t, **options)
+
+
+def test_copy_of_the_teacher_has_no_distillation_loss_where_one_solver_step_starts_a_window(
+    teacher: DualUNet, sampler: ClipSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # At t = t_start with n = 1 the target is the teacher's own prediction, up to float32 of the chain.
+    made = objective(teacher, sampler)
+    monkeypatch.setattr(made.windows.__class__, "draw_times", lambda self, n, g, T, d: torch.full((n,), 0.75).double())
+    loss = made.loss(made.module, step=0, micro=0)
+    assert float(loss.scalars["loss_distill"]) < 1e-8
+    assert float(loss.scalars["loss_ground_truth"]) > 1e-2
+
+
+def test_one_student_pass_covers_both_branches(teacher: DualUNet, sampler: ClipSampler) -> None:
+    made = objective(teacher, sampler, audio_scale=(2.0, 9.0), reference_scale=(2.0, 4.0))
+    recorded = Recorded(made.module)
+    made.loss(recorded, step=0, micro=0)
+    (call,) = recorded.calls
+    assert call["latents"].shape == (6, 3, 4, 8, 8)
+    assert torch.equal(call["t"][:3], call["t"][3:])
+
+
+def test_ground_truth_is_told_neutral_scales_and_the_teacher_branch_its_own(
+    teacher: DualUNet, sampler: ClipSampler
+) -> None:
+    made = objective(teacher, sampler, audio_scale=(2.0, 9.0), reference_scale=(2.0, 4.0))
+    recorded = Recorded(made.module)
+    made.loss(recorded, step=0, micro=0)
+    told, neutral = recorded.calls[0]["scales"].chunk(2)
+    assert torch.equal(neutral, torch.ones(3, 2))
+    assert bool(((told >= 2.0) & (told <= torch.tensor([4.0, 9.0]))).all())
+
+
+def test_sampled_ground_truth_guidance_repeats_the_scales(teacher: DualUNet, sampler: ClipSampler) -> None:
+    made = objective(teacher, sampler, audio_scale=(2.0, 9.0), gt_guidance="sampled")
+    recorded = Recorded(made.module)
+    made.loss(recorded, step=0, micro=0)
+    told, repeated = recorded.calls[0]["scales"].chunk(2)
+    assert torch.equal(told, repeated)
+
+
+def test_balanced_student_sees_the_rungs_of_its_teacher_and_no_scales(teacher: DualUNet, sampler: ClipSampler) -> None:
+    made = objective(teacher, sampler, guidance="sync")
+    recorded = Recorded(made.module)
+    made.loss(recorded, step=0, micro=0)
+    call = recorded.calls[0]
+    assert call["scales"] is None
+    assert torch.equal(call["rung"][:3], call["rung"][3:])
+
+
+def test_the_guided_teacher_runs_its_three_rungs_in_one_pass_per_solver_step(
+    teacher: DualUNet, sampler: ClipSampler
+) -> None:
+    made = objective(teacher, sampler, solver_steps=5, audio_scale=(2.0, 9.0), reference_scale=(2.0, 4.0))
+    batches: list[int] = []
+    handle = teacher.denoising_unet.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
+    made.loss(made.module, step=0, micro=0)
+    handle.remove()
+    assert batches == [9] * 5
+
+
+def test_reference_net_runs_once_per_step_for_teacher_and_student(teacher: DualUNet, sampler: ClipSampler) -> None:
+    made = objective(teacher, sampler, solver_steps=4)
+    calls: list[int] = []
+    teacher.reference_unet.register_forward_pre_hook(lambda module, args: calls.append(1))
+    made.loss(made.module, step=0, micro=0)
+    assert len(calls) == 1
+
+
+def test_the_same_step_has_the_same_loss(teacher: DualUNet, sampler: ClipSampler) -> None:
+    made = objective(teacher, sampler, solver_steps=2)
+    assert torch.equal(made.loss(made.module, 5, 0).total, made.loss(made.module, 5, 0).total)
+    assert not torch.equal(made.loss(made.module, 5, 0).total, made.loss(made.module, 6, 0).total)
+
+
+def test_gradients_reach_the_guidance_tokens_but_not_the_shared_reference_net(
+    teacher: DualUNet, sampler: ClipSampler
+) -> None:
+    made = objective(teacher, sampler, audio_scale=(2.0, 9.0))
+    for site in made.module.denoising_unet.spatial_sites():
+        torch.nn.init.normal_(site.block.guidance.attn.to_out[0].weight)
+    made.loss(made.module, 0, 0).total.backward()
+    assert made.module.denoising_unet.scale_tokens.tokens.grad.abs().sum() > 0
+    assert all(p.grad is None for p in made.module.reference_unet.parameters())

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from fada.student.network import Student, StudentUNet, is_guidance_key, neutral_scales, student_of
+from fada.teacher.dual_unet import ClipConditions, DualUNet
+
+MODES = ("none", "time_embed", "layer", "tokens")
+T = torch.tensor([0.3, 0.8], dtype=torch.float64)
+SCALES = torch.tensor([[1.0, 1.0], [2.5, 6.5]], dtype=torch.float64)
+
+
+def shaken(student: Student) -> Student:
+    """Give the layers that start at zero something to say."""
+    for name, parameter in student.denoising_unet.named_parameters():
+        if is_guidance_key(name) and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.5)
+    return student
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_untouched_student_is_the_teachers_conditional_prediction_bit_for_bit(
+    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor, mode: str
+) -> None:
+    student = student_of(teacher, mode, 4, 4).double()
+    expected = teacher.predict(latents, T, teacher.prepare(inputs), (2,))[0]
+    # Frozen as the teacher is: torch takes other kernels, with other rounding, where weights want gradients.
+    student.requires_grad_(False)
+    assert torch.equal(student(inputs, latents, T, scales=SCALES), expected)
+
+
+@pytest.mark.parametrize("mode", ["time_embed", "layer", "tokens"])
+def test_trained_guidance_layers_answer_to_the_scales(
+    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor, mode: str
+) -> None:
+    student = shaken(student_of(teacher, mode, 4, 4).double())
+    neutral = student(inputs, latents, T, scales=neutral_scales(2).double())
+    assert not torch.allclose(neutral[1], student(inputs, latents, T, scales=SCALES)[1])
+
+
+def test_tokens_are_combined_by_the_ladder(teacher: DualUNet) -> None:
+    tokens = student_of(teacher, "tokens", 4, 4).denoising_unet.scale_tokens
+    nothing, reference, audio = tokens.tokens
+    expected = nothing + 2.0 * (reference - nothing) + 6.5 * (audio - reference)
+    torch.testing.assert_close(tokens(torch.tensor([[2.0, 6.5]]))[0], expected)
+
+
+def test_pair_of_points_shares_the_conditions_of_its_clips(
+    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+) -> None:
+    student = shaken(student_of(teacher, "tokens", 4, 4).double())
+    both = student(inputs, torch.cat([latents, -latents]), T.repeat(2), scales=SCALES.repeat(2, 1))
+    apart = [student(inputs, sign * latents, T, scales=SCALES) for sign in (1, -1)]
+    torch.testing.assert_close(both, torch.cat(apart))
+
+
+def test_shared_features_give_the_same_prediction(
+    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+) -> None:
+    student = student_of(teacher, "tokens", 4, 4).double()
+    student.requires_grad_(False)
+    shared = student(inputs, latents, T, scales=SCALES, features=teacher.features(inputs))
+    assert torch.equal(shared, student(inputs, latents, T, scales=SCALES))
+
+
+def test_a_fast_student_starts_from_a_balanced_one(
+    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+) -> None:
+    balanced = student_of(teacher, "none", 4, 4).double()
+    torch.nn.init.normal_(balanced.denoising_unet.conv_out.weight)
+    fast = student_of(balanced, "tokens", 4, 4).double()
+    torch.testing.assert_close(fast(inputs, latents, T, scales=SCALES), balanced(inputs, latents, T))
+
+
+def test_every_audio_layer_is_followed_by_a_guidance_layer(teacher: DualUNet) -> None:
+    student = student_of(teacher, "tokens", 4, 4)
+    assert all(site.block.guidance is not None for site in student.denoising_unet.spatial_sites())
+
+
+def test_unknown_mode_is_refused() -> None:
+    with pytest.raises(ValueError, match="no guidance mode named 'token'; choose from none, time_embed, layer, tokens"):
+        StudentUNet(channels=(8,), attention_levels=(True,), temporal_levels=(True,), heads=2, norm_groups=4,
+                    layers_per_block=1, guidance_mode="token")  # fmt: skip
