@@ -35,6 +35,7 @@ class StudentUNet(DenoisingUNet):
         attention_levels: tuple[bool, ...] = SD15_ATTENTION,
         temporal_levels: tuple[bool, ...] = (True, True, True, True),
         norm_groups: int = 32,
+        has_places: bool = False,
         audio_dim: int = 768,
         max_frames: int = 32,
         guidance_mode: GuidanceMode = "tokens",
@@ -49,6 +50,7 @@ class StudentUNet(DenoisingUNet):
             attention_levels=attention_levels,
             temporal_levels=temporal_levels,
             norm_groups=norm_groups,
+            has_places=has_places,
             audio_dim=audio_dim,
             max_frames=max_frames,
         )

@@ -48,11 +48,18 @@ def new_dual_unet(network: Network, noise: Noise, audio: tuple[int, int, int], l
         "attention_levels": network.attention_levels,
         "temporal_levels": network.temporal_levels,
         "norm_groups": network.norm_groups,
+        "has_places": network.has_places,
     }
     window, layers, states_dim = audio
+    reference = ReferenceUNet(**shape)
+    denoiser = DenoisingUNet(**shape, audio_dim=network.audio_dim, max_frames=network.max_frames)
+    # Both start from the same weights, as both start from SD 1.5 in the paper: the reference's keys then lie in the
+    # space that the denoising net's queries know.
+    shared = reference.state_dict().keys()
+    reference.load_state_dict({key: value for key, value in denoiser.state_dict().items() if key in shared})
     return DualUNet(
-        ReferenceUNet(**shape),
-        DenoisingUNet(**shape, audio_dim=network.audio_dim, max_frames=network.max_frames),
+        reference,
+        denoiser,
         AudioProjection(window, layers, states_dim, network.audio_hidden, network.audio_tokens, network.audio_dim),
         NoisePath.from_config(noise.model_dump()),
     )

@@ -58,6 +58,7 @@ def bench(recipe: Recipe, console: Console) -> Path:
     measured, spare = _split(data.test, recipe.bench.clips)
     clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]
     sweeps, scales = _scales(recipe, teacher, [bench_clip(clip, data, recipe.bench.seconds) for clip in spare], console)
+    out.mkdir(exist_ok=True)
     write_json(out / "scales.json", {"reference_scale": scales[0], "audio_scale": scales[1]})
     with console.status("measuring") as status:
         results = run_bench(

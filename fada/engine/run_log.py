@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections import defaultdict
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 if TYPE_CHECKING:
@@ -72,19 +75,18 @@ class RunLog:
         return means
 
     def image(self, name: str, pixels: np.ndarray, step: int) -> None:
-        """A picture (H, W, 3) uint8."""
-        if self.is_main:
-            self._writer.add_image(name, pixels, step, dataformats="HWC")
+        """A picture (H, W, 3) uint8, for TensorBoard and as FOLDER/NAME-STEP.png."""
+        if not self.is_main:
+            return
+        self._writer.add_image(name, pixels, step, dataformats="HWC")
+        path = self._folder / f"{name}-{step:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
 
     def video(self, name: str, frames: np.ndarray, step: int, fps: float) -> None:
         """A video (F, H, W, 3) uint8, as an animation (TensorBoard wants GIFs)."""
         if not self.is_main:
             return
-        from PIL import Image
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        import io
-
         stream = io.BytesIO()
         pictures = [Image.fromarray(frame) for frame in frames]
         pictures[0].save(

@@ -178,6 +178,9 @@ class Network(Section):
     """Which levels have temporal attention; the middle block always has."""
     norm_groups: PositiveInt = 32
     """Groups of the group norms."""
+    has_places: bool = False
+    """Tell spatial attention where a token lies (fixed 2-D sinusoids). SD 1.5 has no such thing and must leave it off;
+    small networks trained from nothing learn to read the reference much faster with it."""
     audio_tokens: PositiveInt = 32
     """Audio tokens per frame after projection."""
     audio_dim: PositiveInt = 768

@@ -8,6 +8,7 @@ reference, of the audio, of the motion frames) is computed once by `context` and
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -61,8 +62,9 @@ def zero_output(linear: nn.Linear) -> None:
 class TransformerBlock(nn.Module):
     """Self and reference attention, audio attention, an optional guidance layer, feed-forward."""
 
-    def __init__(self, channels: int, heads: int, audio_dim: int | None) -> None:
+    def __init__(self, channels: int, heads: int, audio_dim: int | None, has_places: bool = False) -> None:
         super().__init__()
+        self.has_places = has_places
         self.norm1 = nn.LayerNorm(channels)
         self.attn1 = Attention(channels, heads)
         self.norm2: nn.LayerNorm | None = None
@@ -77,10 +79,20 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels, activation_fn="geglu")
 
     def forward(
-        self, hidden: Tensor, reference: KeysValues | None, audio: KeysValues | None, guidance: Tensor | None
+        self,
+        hidden: Tensor,
+        reference: KeysValues | None,
+        audio: KeysValues | None,
+        guidance: Tensor | None,
+        sides: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
-        """(frames, tokens, channels) in and out, and the normed input that a reference net shares."""
+        """(frames, tokens, channels) in and out, and the normed input that a reference net shares.
+
+        `sides` are the (height, width) of the maps that the tokens come from.
+        """
         normed = self.norm1(hidden)
+        if self.has_places:
+            normed = normed + places(*sides, normed.shape[-1]).to(normed)
         own = self.attn1.context(normed)
         if reference is not None:
             own = KeysValues(
@@ -97,11 +109,13 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """SD 1.5's `attentions.j`: group norm, 1x1 convolutions around one transformer block."""
 
-    def __init__(self, channels: int, heads: int, groups: int, audio_dim: int | None) -> None:
+    def __init__(
+        self, channels: int, heads: int, groups: int, audio_dim: int | None, has_places: bool = False
+    ) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Conv2d(channels, channels, 1)
-        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, heads, audio_dim)])
+        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, heads, audio_dim, has_places)])
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     @property
@@ -120,7 +134,7 @@ class SpatialTransformer(nn.Module):
         """Feature maps (frames, channels, H, W) in and out, and the normed tokens (frames, H W, channels)."""
         height, width = hidden.shape[-2:]
         tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
-        tokens, normed = self.block(tokens, reference, audio, guidance)
+        tokens, normed = self.block(tokens, reference, audio, guidance, (height, width))
         maps = tokens.transpose(1, 2).unflatten(2, (height, width))
         return hidden + self.proj_out(maps), normed
 
@@ -133,6 +147,15 @@ def sinusoids(length: int, channels: int) -> Tensor:
     table[:, 0::2] = torch.sin(position * frequency)
     table[:, 1::2] = torch.cos(position * frequency)
     return table[None]
+
+
+@lru_cache(maxsize=32)
+def places(height: int, width: int, channels: int) -> Tensor:
+    """Where a token lies: (1, height * width, channels), rows in one half of the channels, columns in the other."""
+    half = channels // 2
+    rows = sinusoids(height, half)[0][:, None].expand(height, width, half)
+    columns = sinusoids(width, channels - half)[0][None].expand(height, width, channels - half)
+    return torch.cat((rows, columns), dim=-1).reshape(1, height * width, channels)
 
 
 class TemporalBlock(nn.Module):

@@ -57,7 +57,16 @@ class Level(nn.Module):
 class TrunkSettings:
     """Builds the layers of a trunk from its numbers."""
 
-    def __init__(self, channels: int, heads: int, groups: int, audio_dim: int | None, max_frames: int | None) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        groups: int,
+        audio_dim: int | None,
+        max_frames: int | None,
+        has_places: bool = False,
+    ) -> None:
+        self.has_places = has_places
         self.time_channels = channels * 4
         self.heads = heads
         self.groups = groups
@@ -70,7 +79,7 @@ class TrunkSettings:
         )
 
     def spatial(self, channels: int) -> SpatialTransformer:
-        return SpatialTransformer(channels, self.heads, self.groups, self.audio_dim)
+        return SpatialTransformer(channels, self.heads, self.groups, self.audio_dim, self.has_places)
 
     def temporal(self, channels: int) -> TemporalTransformer:
         assert self.max_frames is not None

@@ -138,9 +138,10 @@ class ReferenceUNet(ModelMixin, ConfigMixin, Trunk):
         attention_levels: tuple[bool, ...] = SD15_ATTENTION,
         temporal_levels: tuple[bool, ...] = EVERYWHERE,
         norm_groups: int = 32,
+        has_places: bool = False,
     ) -> None:
         super().__init__()
-        settings = TrunkSettings(channels[0], heads, norm_groups, audio_dim=None, max_frames=None)
+        settings = TrunkSettings(channels[0], heads, norm_groups, audio_dim=None, max_frames=None, has_places=has_places)
         self.build_trunk(in_channels, channels, layers_per_block, attention_levels, temporal_levels, settings)
 
     def forward(self, reference: Tensor, motion: Tensor | None) -> ReferenceFeatures:
@@ -169,11 +170,12 @@ class DenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         attention_levels: tuple[bool, ...] = SD15_ATTENTION,
         temporal_levels: tuple[bool, ...] = EVERYWHERE,
         norm_groups: int = 32,
+        has_places: bool = False,
         audio_dim: int = 768,
         max_frames: int = 32,
     ) -> None:
         super().__init__()
-        settings = TrunkSettings(channels[0], heads, norm_groups, audio_dim, max_frames)
+        settings = TrunkSettings(channels[0], heads, norm_groups, audio_dim, max_frames, has_places)
         self.build_trunk(in_channels, channels, layers_per_block, attention_levels, temporal_levels, settings)
         self.conv_norm_out = nn.GroupNorm(norm_groups, channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(channels[0], in_channels, 3, padding=1)

@@ -1,0 +1,167 @@
+"""The whole main job, small: drawn world, VAE, teacher, both students, report; killed, resumed, exported, used."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from fada import build
+from fada.build.models import find_model, load_pipeline
+from fada.build.report import best_scale
+from fada.media.video import read_video
+from fada.recipe import load_recipe
+from fada.recipe.errors import RecipeError
+from fada.recipe.schema import Recipe
+from fada.student.export import ExportError, export_run
+
+QUIET = Console(quiet=True)
+
+
+def smoke(folder: Path, *overrides: str) -> Recipe:
+    return load_recipe("tiny/smoke", [f"output={folder}", *overrides])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the smoke recipe."""
+    folder = tmp_path_factory.mktemp("run") / "smoke"
+    build.distill(smoke(folder), QUIET)
+    return folder
+
+
+def test_a_run_leaves_recipe_models_and_report(finished: Path) -> None:
+    expected = ["recipe.yaml", "environment.json", "vae/config.json", "teacher/model_index.json",
+                "students/balanced/model_index.json", "students/fast/model_index.json",
+                "bench/report.md", "bench/results.json", "bench/index.html"]  # fmt: skip
+    assert [name for name in expected if not (finished / name).is_file()] == []
+
+
+def test_the_report_counts_the_evaluations_of_every_system(finished: Path) -> None:
+    rows = json.loads((finished / "bench" / "results.json").read_text())["rows"]
+    counted = {row["system"]: row["nfe"] for row in rows if row.get("nfe")}
+    by_kind = {name: nfe for name, nfe in counted.items() if not name.startswith("control")}
+    assert by_kind["fast-6"] == 6
+    assert by_kind["balanced-18"] == 18
+    assert by_kind["teacher-6-conditional"] == 6
+    assert by_kind["teacher-2x3"] == 6
+
+
+def test_the_same_command_again_trains_nothing(finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.safetensors")}
+    build.training.distill(smoke(finished), QUIET)
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*.safetensors")} == before
+
+
+def test_another_recipe_in_the_same_folder_is_refused(finished: Path) -> None:
+    with pytest.raises(RecipeError, match=r"holds a run of another recipe \(clip.frames was .*give another folder"):
+        build.distill(smoke(finished, "clip.frames=2"), QUIET)
+
+
+def test_settings_that_do_not_change_what_is_learned_may_change(finished: Path) -> None:
+    build.training.distill(smoke(finished, "engine.log_every=1", "bench.clips=1"), QUIET)
+
+
+def test_untrained_and_loaded_student_give_the_same_video_at_the_same_seed(finished: Path) -> None:
+    image, audio = np.full((40, 30, 3), 90, np.uint8), np.zeros(8000, np.float32)
+    first, second = (load_pipeline(finished)(image, audio, seed=3) for _ in range(2))
+    assert torch.equal(first.latents, second.latents)
+    assert not torch.equal(first.latents, load_pipeline(finished)(image, audio, seed=4).latents)
+
+
+def test_video_is_as_long_as_the_audio_and_of_the_models_size(finished: Path) -> None:
+    made = load_pipeline(finished)(np.zeros((50, 50, 3), np.uint8), np.zeros(16000, np.float32))
+    assert made.frames.shape == (25, 32, 32, 3)
+    assert set(made.stage_seconds) == {"audio", "reference", "denoise", "decode"}
+
+
+def test_audio_shorter_than_a_frame_is_refused(finished: Path) -> None:
+    with pytest.raises(ValueError, match="shorter than one frame"):
+        load_pipeline(finished)(np.zeros((50, 50, 3), np.uint8), np.zeros(100, np.float32))
+
+
+def test_embedded_guidance_of_a_model_without_it_is_refused(finished: Path) -> None:
+    with pytest.raises(ValueError, match="this model was not taught its scales"):
+        load_pipeline(finished, "teacher")(
+            np.zeros((32, 32, 3), np.uint8), np.zeros(8000, np.float32), guidance="embedded"
+        )
+
+
+def test_missing_model_names_what_is_there(finished: Path) -> None:
+    with pytest.raises(ValueError, match="no model named 'slow'; choose from teacher, balanced, fast"):
+        find_model(finished, "slow")
+
+
+def test_an_exported_folder_generates_a_video_with_sound(finished: Path, tmp_path: Path) -> None:
+    out = export_run(finished, tmp_path / "model")
+    assert "6 x" not in (out / "README.md").read_text().splitlines()[0]
+    assert "evaluations of the denoising net per clip: 6" in (out / "README.md").read_text()
+    clip = next((finished / "data" / "clips").glob("test-*.wav"))
+    command = ["generate", "--model", str(out), "--image", "tests/build/portrait.png", "--audio", str(clip),
+               "--out", str(tmp_path / "out.mp4"), "--seconds", "0.5"]  # fmt: skip
+    from PIL import Image
+
+    portrait = tmp_path / "portrait.png"
+    Image.new("RGB", (64, 64), (180, 120, 90)).save(portrait)
+    command[4] = str(portrait)
+    subprocess.run([sys.executable, "-m", "fada", *command], check=True, capture_output=True)
+    assert len(read_video(tmp_path / "out.mp4")) == 12
+
+
+def test_export_into_a_full_folder_is_refused(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="is not empty"):
+        export_run(finished, tmp_path)
+
+
+def test_a_killed_distillation_goes_on_and_its_losses_are_those_of_an_unbroken_run(
+    finished: Path, tmp_path: Path
+) -> None:
+    more = ["distill.phases.fast.steps=6", "engine.checkpoint_every=2", "engine.log_every=1", "engine.precision=fp32"]
+    teacher = [f"teacher.path={finished / 'teacher'}", f"vae.path={finished / 'vae'}"]
+    build.training.distill(smoke(tmp_path / "whole", *more, *teacher), QUIET)
+    killed = tmp_path / "killed"
+    overrides = [f"output={killed}", *more, *teacher]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fada", "distill", "tiny/smoke", *overrides], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    checkpoint = killed / "work" / "fast" / "checkpoints" / "step-00000004"
+    deadline = time.monotonic() + 240
+    while not checkpoint.is_dir() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert checkpoint.is_dir()
+    build.training.distill(smoke(killed, *more, *teacher), QUIET)
+
+    def last_losses(folder: Path) -> dict[int, float]:
+        lines = (folder / "work" / "fast" / "log.jsonl").read_text().splitlines()
+        return {row["step"]: row["loss"] for row in map(json.loads, lines)}
+
+    assert last_losses(killed) == last_losses(tmp_path / "whole")
+
+
+def test_best_scale_is_the_best_mouth_among_the_faithful_faces() -> None:
+    def point(mouth: float, identity: float) -> dict[str, list[float]]:
+        return {"mouth_correlation_synth": [mouth], "identity_error_synth": [identity], "latent_mse_truth": [1.0]}
+
+    assert best_scale({1.0: point(0.8, 1.0), 2.0: point(0.9, 1.04), 4.0: point(0.95, 1.2)}) == 2.0
+
+
+def test_best_scale_without_mouths_is_nearest_to_the_truth() -> None:
+    assert best_scale({1.0: {"latent_mse_truth": [0.3]}, 2.0: {"latent_mse_truth": [0.2]}}) == 2.0
+
+
+def test_dry_run_prices_the_paper_scale_recipe() -> None:
+    priced = build.dry_run(load_recipe("sd15/fast"))
+    assert any("evaluations per clip: teacher 75" in line for line in priced.lines)
+    fast = priced.costs[-1]
+    assert fast.teacher_passes == 24
+    assert fast.student_passes == 6

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from fada.data.dataset import ClipSampler, LatentClip, audio_windows
+from fada.data.seeds import sample_generator
+
+
+def clip(key: str, frames: int, quality: str = "A") -> LatentClip:
+    """A clip whose latents and states hold the frame's number."""
+    numbers = torch.arange(frames, dtype=torch.float32)
+    return LatentClip(key, quality, numbers.reshape(-1, 1, 1, 1).expand(-1, 4, 2, 2), numbers.reshape(-1, 1, 1))
+
+
+def sampler(**changes: object) -> ClipSampler:
+    return ClipSampler([clip("a", 20), clip("b", 30, "B")], **{"frames": 4, "motion_frames": 2, "context": 1, **changes})
+
+
+def test_motion_frames_are_the_frames_before() -> None:
+    batch = sampler().batch(step=3, size=64)
+    first, before = batch.latents[:, 0, 0, 0, 0], batch.motion[:, :, 0, 0, 0]
+    has = batch.has_motion
+    assert has.any()
+    assert torch.equal(before[has], torch.stack([first[has] - 2, first[has] - 1], dim=1))
+
+
+def test_a_clips_start_has_no_motion_frames() -> None:
+    batch = sampler().batch(step=3, size=256)
+    assert torch.equal(batch.has_motion, batch.latents[:, 0, 0, 0, 0] >= 2)
+    assert not batch.motion[~batch.has_motion].any()
+
+
+def test_audio_windows_surround_their_frames() -> None:
+    batch = sampler().batch(step=0, size=16)
+    inner = (batch.latents[:, 0, 0, 0, 0] >= 1) & (batch.latents[:, -1, 0, 0, 0] <= 18)
+    centre = batch.latents[inner][:, :, 0, 0, 0]
+    expected = torch.stack([centre - 1, centre, centre + 1], dim=-1)
+    assert torch.equal(batch.audio[inner][..., 0, 0], expected)
+
+
+def test_audio_windows_repeat_the_ends() -> None:
+    windows = audio_windows(torch.arange(5.0).reshape(5, 1, 1), start=3, frames=4, context=1)
+    assert windows[..., 0, 0].tolist() == [[2, 3, 4], [3, 4, 4], [4, 4, 4], [4, 4, 4]]
+
+
+def test_the_same_step_draws_the_same_batch_on_any_number_of_processes() -> None:
+    whole = sampler().batch(step=7, size=8)
+    halves = [sampler().batch(step=7, size=4, rank=rank, world=2) for rank in (0, 1)]
+    assert whole.keys == halves[0].keys + halves[1].keys
+    assert torch.equal(whole.latents, torch.cat([half.latents for half in halves]))
+
+
+def test_other_steps_and_seeds_draw_other_batches() -> None:
+    first = sampler().batch(step=0, size=8).latents
+    assert not torch.equal(first, sampler().batch(step=1, size=8).latents)
+    assert not torch.equal(first, sampler(seed=1).batch(step=0, size=8).latents)
+
+
+def test_only_clips_of_the_wanted_quality_are_drawn() -> None:
+    assert set(sampler(quality="B").batch(step=0, size=16).keys) == {"b"}
+
+
+def test_no_clip_of_a_quality_is_an_error_that_says_so() -> None:
+    with pytest.raises(ValueError, match="no clip of quality 'B' has 4 frames"):
+        ClipSampler([clip("a", 20)], frames=4, motion_frames=2, context=1, quality="B")
+
+
+def test_generators_depend_on_all_their_arguments() -> None:
+    draws = {
+        float(torch.rand((), generator=sample_generator(*arguments)))
+        for arguments in [(0, 0, 0, "a"), (1, 0, 0, "a"), (0, 1, 0, "a"), (0, 0, 1, "a"), (0, 0, 0, "b")]
+    }
+    assert len(draws) == 5
