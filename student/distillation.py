@@ -124,9 +124,7 @@ class DistillObjective:
         return StepLoss(result.total, self._scalars(result, draws, batch), _histograms(result))
 
     @torch.no_grad()
-    def _teacher_window(
-        self, batch: Batch, draws: Draws, inputs: ClipConditions
-    ) -> tuple[Tensor, Tensor, object]:
+    def _teacher_window(self, batch: Batch, draws: Draws, inputs: ClipConditions) -> tuple[Tensor, Tensor, object]:
         """Noisy start of each window, the teacher's end of it, and the reference features both networks share."""
         path = self.teacher.path
         z_start = path.add_noise(batch.latents, draws.noise, draws.t_start)

@@ -61,7 +61,7 @@ def export_run(run: Path, out: Path, student: str | None = None) -> Path:
     shutil.copytree(model, partial)
     if (run / "recipe.yaml").is_file():
         shutil.copyfile(run / "recipe.yaml", partial / "recipe.yaml")
-    report = run / "bench" / "report.md"
+    report = run / "report" / "report.md"
     if report.is_file():
         shutil.copyfile(report, partial / "report.md")
     config = json.loads((model / "model_index.json").read_text())

@@ -26,7 +26,7 @@ from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.diffusion.solvers import Solver, solve
+from fada.diffusion.solvers import Predict, Solver, solve
 from fada.diffusion.windows import Windows
 from fada.media.image import square_resize
 from fada.student.network import Student, StudentUNet
@@ -175,7 +175,8 @@ class FadaPipeline(DiffusionPipeline):
             reference = encode_frames(self.vae, square_resize(image, config.size)[None])
         generator = torch.Generator().manual_seed(seed)
         counts = [min(config.frames, total - start) for start in range(0, total, config.frames)]
-        latents, frames = [], []
+        latents: list[Tensor] = []
+        frames: list[np.ndarray] = []
         nfe, first_frame = 0, 0.0
         for index, count in enumerate(counts):
             before = torch.cat(latents)[-config.motion_frames :] if latents and config.motion_frames else None
@@ -183,11 +184,8 @@ class FadaPipeline(DiffusionPipeline):
                 conditions = self._conditions(reference, before, states, index * config.frames)
             noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(self.device)
             with clock.stage("denoise"):
-                done = index * steps
-                clip, nfe = self._denoise(
-                    noise, conditions, steps, scales, guidance, solver,
-                    None if on_step is None else lambda n, done=done: on_step(done + n, steps * len(counts)),
-                )  # fmt: skip
+                told = _in_all(on_step, index * steps, steps * len(counts))
+                clip, nfe = self._denoise(noise, conditions, steps, scales, guidance, solver, told)
             latents.append(clip[0, :count].float())
             if decode:
                 with clock.stage("decode"):
@@ -237,22 +235,27 @@ class FadaPipeline(DiffusionPipeline):
         on_step: Callable[[int], None] | None,
     ) -> tuple[Tensor, int]:
         """Denoised latents of one clip and how many evaluations they took."""
-
-        def embedded(z: Tensor, t: Tensor) -> Tensor:
-            assert isinstance(self.model, Student)
-            return self.model.evaluate(z, t, conditions, scales=scales.to(z.device))
-
+        model, path = self.model, self.model.path
         if guidance == "embedded":
-            predict, per_step = embedded, 1
+            assert isinstance(model, Student)
+            predict, rungs = embedded(model, conditions, scales), 1
         else:
-            predict, per_step = guided(self.model, conditions, scales), len(needed_rungs(scales))
-        evaluations = steps * per_step
-        path = self.model.path
+            predict, rungs = guided(model, conditions, scales), len(needed_rungs(scales))
         if self.config.is_student:
             windows = Windows(self.scheduler.config.num_windows)
-            return sample_student(predict, path, windows, noise, steps, on_step), evaluations
+            return sample_student(predict, path, windows, noise, steps, on_step), steps * rungs
         ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
-        return solve(predict, path, noise, ones, 0 * ones, steps, solver, on_step), evaluations
+        return solve(predict, path, noise, ones, 0 * ones, steps, solver, on_step), steps * rungs
+
+
+def embedded(student: Student, conditions: Conditions, scales: Tensor) -> Predict:
+    """Predictor of a student that is told its scales (B, 2): one pass a step."""
+    return lambda latents, t: student.evaluate(latents, t, conditions, scales=scales.to(latents.device))
+
+
+def _in_all(on_step: OnStep | None, done: int, total: int) -> Callable[[int], None] | None:
+    """Progress of one clip as progress of the whole video."""
+    return None if on_step is None else lambda step: on_step(done + step, total)
 
 
 class StageClock:

@@ -56,7 +56,8 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
             "test": _ClipFolder(clips, "test"),
         }
     else:
-        assert recipe.data.train_shards is not None and recipe.data.test_shards is not None
+        assert recipe.data.train_shards is not None
+        assert recipe.data.test_shards is not None
         sources = {"train": _Shards(recipe.data.train_shards), "test": _Shards(recipe.data.test_shards)}
     encoder = audio_encoder(recipe.audio)
     vae = _vae(recipe, folder, sources["train"], console)
@@ -179,7 +180,9 @@ def _vae(recipe: Recipe, folder: Path, samples: Iterable[Sample], console: Conso
     torch.manual_seed(recipe.seed)
     vae = new_vae(recipe.vae.channels, recipe.vae.latent_channels)
     frames = _some_frames(samples, VAE_IMAGES)
-    console.print(f"vae: training on {len(frames)} images, {sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M weights")
+    console.print(
+        f"vae: training on {len(frames)} images, {sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M weights"
+    )
     with step_bar("vae", settings.steps, console) as on_step:
         train_vae(
             vae,

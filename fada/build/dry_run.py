@@ -77,7 +77,9 @@ def dry_run(recipe: Recipe) -> DryRun:
     rate = matmul_rate(torch.bfloat16 if recipe.engine.precision == "bf16" else torch.float32)
     costs = [_stage_cost(recipe, stage, teacher, forward, rate) for stage in recipe.teacher.stages]
     costs += [_phase_cost(recipe, phase, teacher, student, forward, rate) for phase in recipe.distill.phases]
-    count = {name: sum(p.numel() for p in teacher.part(name)) / 1e6 for name in ("reference", "spatial", "audio", "temporal")}
+    count = {
+        name: sum(p.numel() for p in teacher.part(name)) / 1e6 for name in ("reference", "spatial", "audio", "temporal")
+    }
     lines = [
         f"[bold]{recipe.name}[/bold]: recipe is valid; shapes of one step run on the meta device",
         "teacher: " + ", ".join(f"{name} {millions:.2f} M" for name, millions in count.items()),
@@ -127,7 +129,9 @@ def _evaluations(recipe: Recipe) -> str:
 def _missing(recipe: Recipe) -> list[str]:
     paths = {"teacher.path": recipe.teacher.path, "vae.path": recipe.vae.path, "audio.path": recipe.audio.path,
              "data.train_shards": recipe.data.train_shards, "data.test_shards": recipe.data.test_shards}  # fmt: skip
-    return [f"[yellow]{key}: {path} is not there yet[/yellow]" for key, path in paths.items() if path and not path.exists()]
+    return [
+        f"[yellow]{key}: {path} is not there yet[/yellow]" for key, path in paths.items() if path and not path.exists()
+    ]
 
 
 def _meta_teacher(recipe: Recipe) -> DualUNet:

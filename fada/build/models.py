@@ -66,7 +66,13 @@ def new_dual_unet(network: Network, noise: Noise, audio: tuple[int, int, int], l
 
 
 def pipeline(
-    recipe: Recipe, model: DualUNet, vae: AutoencoderKL, encoder: AudioEncoder, *, steps: int, scales: tuple[float, float]
+    recipe: Recipe,
+    model: DualUNet,
+    vae: AutoencoderKL,
+    encoder: AudioEncoder,
+    *,
+    steps: int,
+    scales: tuple[float, float],
 ) -> FadaPipeline:
     """A pipeline around a model; scales are (reference, audio), the defaults of a call."""
     return FadaPipeline(

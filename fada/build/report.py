@@ -48,12 +48,11 @@ def bench(recipe: Recipe, console: Console) -> Path:
         ValueError: a model or held-out clips are missing.
     """
     folder = open_run(recipe)
-    out = folder / "bench"
+    out = folder / "report"
     data = prepare_data(recipe, folder, console)
     teacher = FadaPipeline.from_pretrained(str(find_model(recipe.teacher.path or folder / "teacher")))
     students = {
-        phase.name: FadaPipeline.from_pretrained(str(find_model(folder, phase.name)))
-        for phase in recipe.distill.phases
+        phase.name: FadaPipeline.from_pretrained(str(find_model(folder, phase.name))) for phase in recipe.distill.phases
     }
     measured, spare = _split(data.test, recipe.bench.clips)
     clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]
@@ -188,17 +187,23 @@ def _scales(
     """Sweeps of the teacher, and the (reference, audio) scales of the report: the recipe's, or the sweep's best."""
     section = recipe.bench
     if not section.sweep_audio or not section.sweep_reference:
-        assert section.reference_scale is not None and section.audio_scale is not None
+        assert section.reference_scale is not None
+        assert section.audio_scale is not None
         return [], (section.reference_scale, section.audio_scale)
     if not spare:
         raise ValueError(
-            "bench: a sweep needs held-out clips beside those of the report; raise data.world.test_clips above bench.clips"
+            "bench: a sweep needs held-out clips beside those of the report; "
+            "raise data.world.test_clips above bench.clips"
         )
     spare = spare[: section.sweep_clips]
     reference = section.reference_scale or section.sweep_reference[len(section.sweep_reference) // 2]
-    by_audio = _sweep(teacher, spare, [Setting(section.teacher_steps, reference, a) for a in section.sweep_audio], recipe, console)
+    by_audio = _sweep(
+        teacher, spare, [Setting(section.teacher_steps, reference, a) for a in section.sweep_audio], recipe, console
+    )
     audio = section.audio_scale or best_scale({s.audio_scale: v for s, v in by_audio.items()})
-    by_reference = _sweep(teacher, spare, [Setting(section.teacher_steps, r, audio) for r in section.sweep_reference], recipe, console)
+    by_reference = _sweep(
+        teacher, spare, [Setting(section.teacher_steps, r, audio) for r in section.sweep_reference], recipe, console
+    )
     reference = section.reference_scale or best_scale({s.reference_scale: v for s, v in by_reference.items()})
     sweeps = [
         Sweep("audio-scale", "audio scale", _lines({s.audio_scale: v for s, v in by_audio.items()}),
@@ -236,7 +241,9 @@ def best_scale(measured: dict[float, Measured]) -> float:
 
     Without mouths that can be measured: the scale whose latents are nearest to the truth.
     """
-    means = {scale: {name: float(np.mean(values)) for name, values in found.items()} for scale, found in measured.items()}
+    means = {
+        scale: {name: float(np.mean(values)) for name, values in found.items()} for scale, found in measured.items()
+    }
     if any("mouth_correlation_synth" not in found for found in means.values()):
         return min(means, key=lambda scale: means[scale]["latent_mse_truth"])
     lowest = min(found["identity_error_synth"] for found in means.values())

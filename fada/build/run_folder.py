@@ -52,7 +52,7 @@ def open_run(recipe: Recipe) -> Path:
 
 def environment() -> dict[str, Any]:
     """Versions and machine that a run was made with."""
-    packages = {}
+    packages: dict[str, str | None] = {}
     for name in ("fada", "torch", "diffusers", "transformers", "accelerate", "deepspeed", "numpy"):
         try:
             packages[name] = version(name)
@@ -98,5 +98,3 @@ def _differences(before: Any, now: Any, path: str = "") -> list[str]:
         pairs = enumerate(zip(before, now, strict=True))
         return [line for index, (old, new) in pairs for line in _differences(old, new, f"{path}.{index}")]
     return [] if before == now else [f"{path} was {before!r}, is {now!r}"]
-
-

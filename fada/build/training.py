@@ -52,9 +52,11 @@ def distill(recipe: Recipe, console: Console) -> list[Path]:
             console.print(f"{phase.name}: {final} is there")
             continue
         teacher = FadaPipeline.from_pretrained(str(teacher_folder)).model
-        start = teacher if phase.init == "teacher" else FadaPipeline.from_pretrained(
-            str(folder / "students" / phase.init)
-        ).model
+        start = (
+            teacher
+            if phase.init == "teacher"
+            else FadaPipeline.from_pretrained(str(folder / "students" / phase.init)).model
+        )
         student = _distill_phase(recipe, phase, teacher, start, data.get(), folder, console)
         save_pipeline(_student_pipeline(recipe, student, data.get()), final)
         console.print(f"{phase.name}: saved to {final}")
@@ -151,7 +153,9 @@ def _train_stage(recipe: Recipe, stage: Stage, model: DualUNet, data: RunData, f
     )
     preview = None if is_image else _preview(_teacher_pipeline(recipe, model, data), data)
     work = folder / "work" / f"teacher-{stage.name}"
-    _fit_with_average(objective, loop_settings(recipe, stage.steps, stage.lr), prepared, work, stage.name, console, preview)
+    _fit_with_average(
+        objective, loop_settings(recipe, stage.steps, stage.lr), prepared, work, stage.name, console, preview
+    )
 
 
 def _distill_phase(
@@ -251,9 +255,13 @@ def _preview(built: FadaPipeline, data: RunData) -> Preview:
         for clip, video in zip(clips, videos, strict=True):
             rows += [clip.frames[: len(video)], video]
             labels += [f"{clip.key} truth", f"step {step}"]
-        log.image("preview/frames", contact_sheet(rows, labels, columns=8, scale=max(1.0, 96 / videos[0].shape[1])), step)
+        log.image(
+            "preview/frames", contact_sheet(rows, labels, columns=8, scale=max(1.0, 96 / videos[0].shape[1])), step
+        )
         shortest = min(len(video) for video in videos)
-        log.video("preview/video", np.concatenate([video[:shortest] for video in videos], axis=2), step, built.config.fps)
+        log.video(
+            "preview/video", np.concatenate([video[:shortest] for video in videos], axis=2), step, built.config.fps
+        )
 
     return show
 

@@ -6,6 +6,7 @@ Two encoders with one interface: log-mel (no weights) for the drawn world, wav2v
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,22 @@ _PREPROCESSOR = "preprocessor_config.json"
 _FLOOR, _MEAN, _DEVIATION = 1e-3, -2.23, 1.2
 
 
-class AudioEncoder(nn.Module):
-    """What diffusers' pipelines ask of a component beside its being a module."""
+class AudioEncoder(nn.Module, ABC):
+    """Audio (B, N) at 16 kHz to states (B, F, layers, states_dim), as a pipeline's component."""
+
+    @property
+    @abstractmethod
+    def layers(self) -> int:
+        """Layers of states per video frame."""
+
+    @property
+    @abstractmethod
+    def states_dim(self) -> int:
+        """Width of a state."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A short hash of everything that decides the states."""
 
     @property
     def device(self) -> torch.device:

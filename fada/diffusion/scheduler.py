@@ -28,7 +28,7 @@ class PeRFlowSchedulerOutput(BaseOutput):
     """The clean latents that the prediction means, for previews."""
 
 
-class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]  # the two disagree about config_name
+class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about config_name
     """Piecewise rectified flow (arXiv 2405.07510): straight steps inside each of ``num_windows`` windows.
 
     The configs of DDIM and kindred schedulers load through ``from_config``. Timesteps handed to networks are floats,

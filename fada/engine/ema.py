@@ -57,7 +57,9 @@ class MovingAverage:
         names = set(state) - {"__updates__"}
         if names != set(self.averages):
             odd = sorted(names ^ set(self.averages))
-            raise ValueError(f"moving average: the checkpoint's parameters differ from the model's: {', '.join(odd[:5])}")
+            raise ValueError(
+                f"moving average: the checkpoint's parameters differ from the model's: {', '.join(odd[:5])}"
+            )
         for name, average in self.averages.items():
             average.copy_(state[name])
         self.updates = int(state["__updates__"])

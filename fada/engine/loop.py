@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -58,8 +58,10 @@ class StepLoss:
 class Objective(Protocol):
     """What is learned."""
 
-    module: nn.Module
-    """The trained module; parameters that do not learn have requires_grad False."""
+    @property
+    def module(self) -> nn.Module:
+        """The trained module; parameters that do not learn have requires_grad False."""
+        ...
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """Loss of one micro-batch; `model` is `module` as the accelerator wrapped it."""
@@ -115,13 +117,14 @@ def fit(
             started = time.perf_counter()
             optimizer.zero_grad(set_to_none=True)
             losses = _accumulated_backward(objective, model, accelerator, step, settings.accumulate)
-            norm = accelerator.clip_grad_norm_(trained, settings.clip_norm)
-            _check_finite(norm, step)
+            norm = float(accelerator.clip_grad_norm_(trained, settings.clip_norm) or 0.0)
+            if not math.isfinite(norm):
+                raise FloatingPointError(f"step {step}: the gradient norm is {norm}; lower the learning rate")
             optimizer.step()
             scheduler.step()
             if average is not None:
                 average.update()
-            log.collect(losses, float(norm), scheduler.get_last_lr()[0], time.perf_counter() - started)
+            log.collect(losses, norm, float(scheduler.get_last_lr()[0]), time.perf_counter() - started)
             advance(log.latest_loss)
             if (step + 1) % settings.log_every == 0 or step + 1 == settings.steps:
                 log.flush(step + 1)
@@ -145,15 +148,10 @@ def _accumulated_backward(
     for micro in range(accumulate):
         loss = objective.loss(model, step, micro)
         if not torch.isfinite(loss.total):
-            raise FloatingPointError(f"step {step}: the loss is {float(loss.total)}; lower the learning rate")
+            raise FloatingPointError(f"step {step}: the loss is {float(loss.total.detach())}; lower the learning rate")
         accelerator.backward(loss.total / accumulate)
         losses.append(loss)
     return losses
-
-
-def _check_finite(norm: Tensor | float | None, step: int) -> None:
-    if norm is not None and not math.isfinite(float(norm)):
-        raise FloatingPointError(f"step {step}: the gradient norm is {float(norm)}; lower the learning rate")
 
 
 class _Stop:
@@ -171,11 +169,9 @@ def stop_on_signals() -> Iterator[_Stop]:
         stop.requested = True
 
     before = {}
-    try:
+    # Elsewhere than in the main thread (tests, notebooks) signals stay as they are.
+    with suppress(ValueError):
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
-        # Not the main thread (tests, notebooks): signals stay as they are.
-        pass
     try:
         yield stop
     finally:

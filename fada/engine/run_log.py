@@ -89,9 +89,7 @@ class RunLog:
             return
         stream = io.BytesIO()
         pictures = [Image.fromarray(frame) for frame in frames]
-        pictures[0].save(
-            stream, "GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
-        )
+        pictures[0].save(stream, "GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0)
         height, width = frames.shape[1:3]
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=stream.getvalue())
         summary = Summary(value=[Summary.Value(tag=name, image=image)])

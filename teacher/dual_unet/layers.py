@@ -52,11 +52,10 @@ class Attention(nn.Module):
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def zero_output(linear: nn.Linear) -> None:
+def zero_output(layer: nn.Module) -> None:
     """Make a layer's output zero, so that adding it to a trained network changes nothing at first."""
-    nn.init.zeros_(linear.weight)
-    if linear.bias is not None:
-        nn.init.zeros_(linear.bias)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 class TransformerBlock(nn.Module):
@@ -109,9 +108,7 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """SD 1.5's `attentions.j`: group norm, 1x1 convolutions around one transformer block."""
 
-    def __init__(
-        self, channels: int, heads: int, groups: int, audio_dim: int | None, has_places: bool = False
-    ) -> None:
+    def __init__(self, channels: int, heads: int, groups: int, audio_dim: int | None, has_places: bool = False) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Conv2d(channels, channels, 1)
@@ -160,6 +157,8 @@ def places(height: int, width: int, channels: int) -> Tensor:
 
 class TemporalBlock(nn.Module):
     """One temporal attention over [motion frames, frames] and a feed-forward."""
+
+    positions: Tensor
 
     def __init__(self, channels: int, heads: int, max_frames: int) -> None:
         super().__init__()

@@ -82,9 +82,7 @@ class DualUNet(nn.Module):
         """Predictions (B, F, C, H, W) at several rungs, in one batched pass."""
         batch, count = latents.shape[0], len(rungs)
         rung = torch.tensor(list(rungs), device=latents.device).repeat_interleave(batch)
-        stacked = self.predict_at(
-            latents.repeat(count, 1, 1, 1, 1), t.repeat(count), conditions.repeat(count), rung
-        )
+        stacked = self.predict_at(latents.repeat(count, 1, 1, 1, 1), t.repeat(count), conditions.repeat(count), rung)
         return list(stacked.chunk(count))
 
     def predict_at(self, latents: Tensor, t: Tensor, conditions: Conditions, rung: Tensor) -> Tensor:
@@ -103,7 +101,7 @@ class DualUNet(nn.Module):
         for key, parameter in self.denoising_unet.named_parameters():
             if "motion_modules." in key:
                 groups["temporal"].append(parameter)
-            elif ".attn2." in key or ".norm2." in key and "transformer_blocks" in key:
+            elif ".attn2." in key or (".norm2." in key and "transformer_blocks" in key):
                 groups["audio"].append(parameter)
             else:
                 groups["spatial"].append(parameter)

@@ -8,8 +8,8 @@ denoising net applies the clip's conditions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol, cast
 
 import torch
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
@@ -34,6 +34,12 @@ class Sites(Protocol):
 class Level(nn.Module):
     """One level of the UNet: residual layers, each with its attentions, and a change of resolution."""
 
+    resnets: nn.ModuleList
+    attentions: nn.ModuleList
+    motion_modules: nn.ModuleList
+    downsamplers: nn.ModuleList
+    upsamplers: nn.ModuleList
+
     def __init__(self, layers: list[tuple[int, int]], settings: TrunkSettings, attention: bool, temporal: bool) -> None:
         super().__init__()
         self.has_temporal = temporal
@@ -47,10 +53,10 @@ class Level(nn.Module):
         """Run residual layer `index` with its attentions."""
         hidden = self.resnets[index](hidden, time)
         if hasattr(self, "attentions"):
-            hidden = sites.spatial(self.attentions[index], hidden)
+            hidden = sites.spatial(cast(SpatialTransformer, self.attentions[index]), hidden)
         if self.has_temporal:
-            modules = getattr(self, "motion_modules", None)
-            hidden = sites.temporal(None if modules is None else modules[index], hidden)
+            module = self.motion_modules[index] if hasattr(self, "motion_modules") else None
+            hidden = sites.temporal(cast(TemporalTransformer | None, module), hidden)
         return hidden
 
 
@@ -146,7 +152,7 @@ class Trunk:
         """Feature maps (frames, channels, H, W) after the last up block; time (frames, time_channels)."""
         hidden = self.conv_in(maps)
         skips = [hidden]
-        for level in self.down_blocks:
+        for level in cast(Iterable[Level], self.down_blocks):
             for index in range(len(level.resnets)):
                 hidden = level.layer(index, hidden, time, sites)
                 skips.append(hidden)
@@ -155,7 +161,7 @@ class Trunk:
                 skips.append(hidden)
         hidden = self.mid_block.layer(0, hidden, time, sites)
         hidden = self.mid_block.resnets[1](hidden, time)
-        for level in self.up_blocks:
+        for level in cast(Iterable[Level], self.up_blocks):
             for index in range(len(level.resnets)):
                 hidden = level.layer(index, torch.cat((hidden, skips.pop()), dim=1), time, sites)
             if hasattr(level, "upsamplers"):
@@ -164,9 +170,9 @@ class Trunk:
 
     def levels(self) -> Iterator[Level]:
         """Levels in order of execution."""
-        yield from self.down_blocks
+        yield from cast(Iterable[Level], self.down_blocks)
         yield self.mid_block
-        yield from self.up_blocks
+        yield from cast(Iterable[Level], self.up_blocks)
 
     def spatial_sites(self) -> list[SpatialTransformer]:
         """Spatial transformers in order of execution."""

@@ -112,9 +112,7 @@ class _Apply:
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
         reference = next(self.reference)
-        per_frame = KeysValues(
-            *(tensor[:, None].expand(-1, self.frames, -1, -1).flatten(0, 1) for tensor in reference)
-        )
+        per_frame = KeysValues(*(tensor[:, None].expand(-1, self.frames, -1, -1).flatten(0, 1) for tensor in reference))
         audio = next(self.audio)
         tokens = KeysValues(audio.keys.flatten(0, 1), audio.values.flatten(0, 1))
         return attention(hidden, per_frame, tokens, self.guidance)[0]
@@ -141,7 +139,9 @@ class ReferenceUNet(ModelMixin, ConfigMixin, Trunk):
         has_places: bool = False,
     ) -> None:
         super().__init__()
-        settings = TrunkSettings(channels[0], heads, norm_groups, audio_dim=None, max_frames=None, has_places=has_places)
+        settings = TrunkSettings(
+            channels[0], heads, norm_groups, audio_dim=None, max_frames=None, has_places=has_places
+        )
         self.build_trunk(in_channels, channels, layers_per_block, attention_levels, temporal_levels, settings)
 
     def forward(self, reference: Tensor, motion: Tensor | None) -> ReferenceFeatures:

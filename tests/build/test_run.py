@@ -40,12 +40,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_recipe_models_and_report(finished: Path) -> None:
     expected = ["recipe.yaml", "environment.json", "vae/config.json", "teacher/model_index.json",
                 "students/balanced/model_index.json", "students/fast/model_index.json",
-                "bench/report.md", "bench/results.json", "bench/index.html"]  # fmt: skip
+                "report/report.md", "report/results.json", "report/index.html"]  # fmt: skip
     assert [name for name in expected if not (finished / name).is_file()] == []
 
 
 def test_the_report_counts_the_evaluations_of_every_system(finished: Path) -> None:
-    rows = json.loads((finished / "bench" / "results.json").read_text())["rows"]
+    rows = json.loads((finished / "report" / "results.json").read_text())["rows"]
     counted = {row["system"]: row["nfe"] for row in rows if row.get("nfe")}
     by_kind = {name: nfe for name, nfe in counted.items() if not name.startswith("control")}
     assert by_kind["fast-6"] == 6
@@ -130,7 +130,9 @@ def test_a_killed_distillation_goes_on_and_its_losses_are_those_of_an_unbroken_r
     killed = tmp_path / "killed"
     overrides = [f"output={killed}", *more, *teacher]
     process = subprocess.Popen(
-        [sys.executable, "-m", "fada", "distill", "tiny/smoke", *overrides], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "fada", "distill", "tiny/smoke", *overrides],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     checkpoint = killed / "work" / "fast" / "checkpoints" / "step-00000004"
     deadline = time.monotonic() + 240

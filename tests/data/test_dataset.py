@@ -12,7 +12,9 @@ def clip(key: str, frames: int, quality: str = "A") -> LatentClip:
 
 
 def sampler(**changes: object) -> ClipSampler:
-    return ClipSampler([clip("a", 20), clip("b", 30, "B")], **{"frames": 4, "motion_frames": 2, "context": 1, **changes})
+    return ClipSampler(
+        [clip("a", 20), clip("b", 30, "B")], **{"frames": 4, "motion_frames": 2, "context": 1, **changes}
+    )
 
 
 def test_motion_frames_are_the_frames_before() -> None:

@@ -31,7 +31,12 @@ def settings(**changes: object) -> DistillSettings:
 def sampler() -> ClipSampler:
     generator = torch.Generator().manual_seed(3)
     clips = [
-        LatentClip(f"clip-{i}", "AB"[i % 2], torch.randn(9, 4, 8, 8, generator=generator), torch.randn(9, 1, 12, generator=generator))
+        LatentClip(
+            f"clip-{i}",
+            "AB"[i % 2],
+            torch.randn(9, 4, 8, 8, generator=generator),
+            torch.randn(9, 1, 12, generator=generator),
+        )
         for i in range(4)
     ]
     return ClipSampler(clips, frames=3, motion_frames=2, context=2)

@@ -23,7 +23,10 @@ def tiny_dual_unet() -> DualUNet:
         {"prediction_type": "v_prediction", "beta_schedule": "linear", "rescale_betas_zero_snr": True}
     )
     network = DualUNet(
-        ReferenceUNet(**SHAPE), DenoisingUNet(**SHAPE, audio_dim=8, max_frames=8), AudioProjection(5, 1, 12, 16, 2, 8), path
+        ReferenceUNet(**SHAPE),
+        DenoisingUNet(**SHAPE, audio_dim=8, max_frames=8),
+        AudioProjection(5, 1, 12, 16, 2, 8),
+        path,
     )
     for parameter in network.parameters():
         if not parameter.any():

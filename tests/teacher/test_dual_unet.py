@@ -40,9 +40,7 @@ def test_a_rung_sees_exactly_its_conditions(
         assert (not torch.allclose(before, after)) == (name in changes)
 
 
-def test_motion_frames_belong_to_every_rung(
-    dual_unet: DualUNet, inputs: ClipConditions, latents: torch.Tensor
-) -> None:
+def test_motion_frames_belong_to_every_rung(dual_unet: DualUNet, inputs: ClipConditions, latents: torch.Tensor) -> None:
     other = replace(inputs, motion=inputs.motion + 1)
     for rung in (0, 1, 2):
         before = dual_unet.predict(latents, T, dual_unet.prepare(inputs), (rung,))[0]
@@ -107,8 +105,8 @@ def test_a_new_temporal_layer_changes_nothing() -> None:
 
 
 def test_new_audio_layers_change_nothing(inputs: ClipConditions, latents: torch.Tensor) -> None:
-    from fada.teacher.dual_unet import ReferenceUNet
     from fada.diffusion.paths import NoisePath
+    from fada.teacher.dual_unet import ReferenceUNet
 
     shape = {"channels": (8, 16), "layers_per_block": 1, "heads": 2, "norm_groups": 4}
     levels = {"attention_levels": (False, True), "temporal_levels": (True, True)}
