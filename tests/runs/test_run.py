@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 
 from fada import build
@@ -101,18 +102,14 @@ def test_missing_model_names_what_is_there(finished: Path) -> None:
 
 def test_an_exported_folder_generates_a_video_with_sound(finished: Path, tmp_path: Path) -> None:
     out = export_run(finished, tmp_path / "model")
-    assert "6 x" not in (out / "README.md").read_text().splitlines()[0]
     assert "evaluations of the denoising net per clip: 6" in (out / "README.md").read_text()
-    clip = next((finished / "data" / "clips").glob("test-*.wav"))
-    command = ["generate", "--model", str(out), "--image", "tests/build/portrait.png", "--audio", str(clip),
-               "--out", str(tmp_path / "out.mp4"), "--seconds", "0.5"]  # fmt: skip
-    from PIL import Image
-
-    portrait = tmp_path / "portrait.png"
+    sound = next((finished / "data" / "clips").glob("test-*.wav"))
+    portrait, video = tmp_path / "portrait.png", tmp_path / "out.mp4"
     Image.new("RGB", (64, 64), (180, 120, 90)).save(portrait)
-    command[4] = str(portrait)
-    subprocess.run([sys.executable, "-m", "fada", *command], check=True, capture_output=True)
-    assert len(read_video(tmp_path / "out.mp4")) == 12
+    paths = ["--model", str(out), "--image", str(portrait), "--audio", str(sound), "--out", str(video)]
+    command = [sys.executable, "-m", "fada", "generate", *paths, "--seconds", "0.2"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert len(read_video(video)) == 5
 
 
 def test_export_into_a_full_folder_is_refused(finished: Path, tmp_path: Path) -> None:
