@@ -17,7 +17,7 @@ from rich.progress import track
 
 from fada.build.models import AudioEncoder, audio_encoder
 from fada.build.progress import step_bar
-from fada.data.clip import Clip, list_clips, read_clip
+from fada.data.clip import Clip, list_clips, read_clip, read_record
 from fada.data.dataset import LatentClip
 from fada.data.shards import Sample, ShardIndex, read_index, read_shards, write_shards
 from fada.data.world import make_world
@@ -88,7 +88,7 @@ def shard_clips(
 ) -> dict[str, ShardIndex]:
     """`fada data shard`: clips to shards, a folder per split; with a VAE and an encoder features are stored too."""
     indices = {}
-    for split in sorted({str(clip.meta.get("split", "train")) for clip in _read_clips(folder)}):
+    for split in sorted({_split_of(folder, key) for key in list_clips(folder)}):
         samples: Iterable[Sample] = _ClipFolder(folder, split)
         features = {}
         if vae is not None and encoder is not None:
@@ -124,8 +124,9 @@ class _ClipFolder:
         self.folder, self.split = folder, split
 
     def __iter__(self) -> Iterator[Sample]:
-        for clip in _read_clips(self.folder):
-            if clip.meta.get("split", "train") == self.split:
+        for key in list_clips(self.folder):
+            if _split_of(self.folder, key) == self.split:
+                clip = read_clip(self.folder, key)
                 yield Sample(clip.key, clip.meta, clip.frames, clip.audio)
 
 
@@ -139,9 +140,9 @@ class _Shards:
         yield from read_shards(self.folder, parts=("frames", "audio"))
 
 
-def _read_clips(folder: Path) -> Iterator[Clip]:
-    for key in list_clips(folder):
-        yield read_clip(folder, key)
+def _split_of(folder: Path, key: str) -> str:
+    """The split of a clip, from its record alone: nothing is decoded."""
+    return str(read_record(folder / f"{key}.json")["meta"].get("split", "train"))
 
 
 def _clip(sample: Sample) -> Clip:
