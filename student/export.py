@@ -73,14 +73,20 @@ def export_run(run: Path, out: Path, student: str | None = None) -> Path:
     return out
 
 
-def _model(run: Path, student: str | None) -> Path:
+def models_of(run: Path) -> dict[str, Path]:
+    """A run's finished models by name: the teacher first, then the students from oldest to newest."""
     models = {"teacher": run / "teacher"} if (run / "teacher" / "model_index.json").is_file() else {}
     found = sorted(run.glob("students/*/model_index.json"), key=lambda path: path.stat().st_mtime)
-    models.update({path.parent.name: path.parent for path in found})
+    return {**models, **{path.parent.name: path.parent for path in found}}
+
+
+def _model(run: Path, student: str | None) -> Path:
+    models = models_of(run)
     if student is None:
-        if not found:
+        students = [path for name, path in models.items() if name != "teacher"]
+        if not students:
             raise ExportError(f"{run}: holds no finished student (students/*/model_index.json); finish the run first")
-        return found[-1].parent
+        return students[-1]
     if student not in models:
         raise ExportError(f"{run}: no model named {student!r}; choose from {', '.join(models) or 'none'}")
     return models[student]

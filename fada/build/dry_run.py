@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from fada.build.models import find_model, new_dual_unet
+from fada.build.models import find_teacher, new_dual_unet
 from fada.build.training import default_steps
 from fada.recipe.schema import Phase, Recipe, Stage
 from fada.student.network import Student, student_of
@@ -136,7 +136,7 @@ def _missing(recipe: Recipe) -> list[str]:
 
 def _meta_teacher(recipe: Recipe) -> DualUNet:
     if recipe.teacher.path is not None and recipe.teacher.path.exists():
-        return FadaPipeline.from_pretrained(str(find_model(recipe.teacher.path))).model.to("meta")
+        return FadaPipeline.from_pretrained(str(find_teacher(recipe.teacher.path))).model.to("meta")
     layers, width = (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
     audio = (2 * recipe.audio.context + 1, layers, width)
     return new_dual_unet(recipe.teacher.network, recipe.noise, audio, recipe.vae.latent_channels)

@@ -6,7 +6,6 @@ import copy
 import logging
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encode
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.recipe.schema import Audio, Network, Noise, Recipe
+from fada.student.export import models_of
 from fada.student.network import StudentUNet
 from fada.student.pipeline import FadaPipeline
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
@@ -122,9 +122,7 @@ def find_model(folder: Path, student: str | None = None) -> Path:
     """The model folder that `folder` is, or holds as a run."""
     if (folder / "model_index.json").is_file():
         return folder
-    models = {path.parent.name: path.parent for path in sorted(folder.glob("students/*/model_index.json"), key=_age)}
-    if (folder / "teacher" / "model_index.json").is_file():
-        models = {"teacher": folder / "teacher", **models}
+    models = models_of(folder)
     if student is not None:
         if student not in models:
             raise ValueError(f"{folder}: no model named {student!r}; choose from {', '.join(models) or 'none'}")
@@ -134,10 +132,6 @@ def find_model(folder: Path, student: str | None = None) -> Path:
     return list(models.values())[-1]
 
 
-def _age(path: Path) -> float:
-    return path.stat().st_mtime
-
-
-def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A diffusers config without its private entries."""
-    return {key: value for key, value in config.items() if not key.startswith("_")}
+def find_teacher(path: Path) -> Path:
+    """The teacher that `path` is, or, where it is a run, the run's teacher: never one of its students."""
+    return find_model(path, "teacher" if (path / "teacher").is_dir() else None)

@@ -12,8 +12,8 @@ import numpy as np
 from rich.console import Console
 
 from fada.build.data import RunData, fingerprint, prepare_data
-from fada.build.models import find_model
-from fada.build.run_folder import open_run, write_json
+from fada.build.models import find_model, find_teacher
+from fada.build.run_folder import open_run
 from fada.build.training import default_steps
 from fada.data.clip import Clip
 from fada.data.world import measure_aperture
@@ -21,6 +21,7 @@ from fada.eval.bench import run_bench
 from fada.eval.measure import Instruments, measure_clip
 from fada.eval.nfe import NfeCounter
 from fada.eval.report import Sweep, write_report
+from fada.eval.results import write_json
 from fada.eval.systems import BenchClip, GenerationResult, System
 from fada.recipe.schema import Recipe
 from fada.student.pipeline import FadaPipeline, Guidance
@@ -50,7 +51,7 @@ def bench(recipe: Recipe, console: Console) -> Path:
     folder = open_run(recipe)
     out = folder / "report"
     data = prepare_data(recipe, folder, console)
-    teacher = FadaPipeline.from_pretrained(str(find_model(recipe.teacher.path or folder / "teacher")))
+    teacher = FadaPipeline.from_pretrained(str(find_teacher(recipe.teacher.path or folder)))
     students = {
         phase.name: FadaPipeline.from_pretrained(str(find_model(folder, phase.name))) for phase in recipe.distill.phases
     }

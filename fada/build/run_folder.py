@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from fada.eval.results import write_json
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe, save_recipe
 from fada.recipe.schema import Recipe
@@ -67,13 +67,6 @@ def environment() -> dict[str, Any]:
         "packages": packages,
         "command": sys.argv,
     }
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON under a temporary name, then rename."""
-    partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)
 
 
 def _learned(recipe: Recipe) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from fada.build.data import RunData, prepare_data
-from fada.build.models import find_model, frozen_copy, new_dual_unet, pipeline, save_pipeline
+from fada.build.models import find_teacher, frozen_copy, new_dual_unet, pipeline, save_pipeline
 from fada.build.run_folder import open_run
 from fada.data.dataset import ClipSampler
 from fada.engine.loop import LoopSettings, Objective, Preview, fit
@@ -78,7 +78,7 @@ class _Once:
 
 def _ensure_teacher(recipe: Recipe, folder: Path, console: Console, lazy: _Once) -> Path:
     if recipe.teacher.path is not None:
-        return find_model(recipe.teacher.path, "teacher" if (recipe.teacher.path / "teacher").is_dir() else None)
+        return find_teacher(recipe.teacher.path)
     final = folder / "teacher"
     if (final / "model_index.json").is_file():
         console.print(f"teacher: {final} is there")

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from fada import build
-from fada.build.models import find_model, load_pipeline
+from fada.build.models import find_model, find_teacher, load_pipeline
 from fada.build.report import best_scale
 from fada.media.video import read_video
 from fada.recipe import load_recipe
@@ -98,6 +98,10 @@ def test_embedded_guidance_of_a_model_without_it_is_refused(finished: Path) -> N
 def test_missing_model_names_what_is_there(finished: Path) -> None:
     with pytest.raises(ValueError, match="no model named 'slow'; choose from teacher, balanced, fast"):
         find_model(finished, "slow")
+
+
+def test_the_teacher_of_a_run_is_never_one_of_its_students(finished: Path) -> None:
+    assert find_teacher(finished) == find_teacher(finished / "teacher") == finished / "teacher"
 
 
 def test_an_exported_folder_generates_a_video_with_sound(finished: Path, tmp_path: Path) -> None:
