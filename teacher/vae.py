@@ -16,6 +16,8 @@ from fada.data.seeds import sample_generator
 
 LATENT_NOISE = 0.05
 """Noise on latents while a VAE is trained, so that its decoder bears the small errors of generated latents."""
+START_NOISE = 0.3
+"""Deviation of the noise in a new VAE's near-identity weights, as a share of the whole."""
 
 
 def new_vae(channels: tuple[int, ...], latent_channels: int) -> AutoencoderKL:
@@ -36,20 +38,23 @@ def new_vae(channels: tuple[int, ...], latent_channels: int) -> AutoencoderKL:
         scaling_factor=1.0,
         shift_factor=0.0,
     )
-    keep_signal(vae)
+    start_near_identity(vae)
     return vae
 
 
-def keep_signal(vae: AutoencoderKL) -> None:
-    """Initial weights through which an image's colours reach the latents and come back.
+def start_near_identity(vae: AutoencoderKL) -> None:
+    """Initial weights through which an image passes almost unchanged, but for its resolution.
 
-    PyTorch's own start shrinks a signal by sqrt(3) in every convolution, so that after a dozen of them a decoder sees
-    almost nothing for hundreds of steps, and colour, the weakest signal, longest. Convolutions that keep the variance
-    and residual branches that start at zero gave 21.0 dB after 200 steps where the default gave 20.1 after 250.
+    Every convolution copies its first channels (a Dirac kernel) with variance-keeping noise beside them, and residual
+    branches start at zero. PyTorch's own start shrinks a signal by sqrt(3) in every convolution and scrambles it; a
+    small VAE then learns no colour for hundreds of steps: 21.3 dB on held-out drawn faces after 300 steps, 27 dB of it
+    in the mean colours of 16-pixel squares, where this start gave 24.5 and 41 dB.
     """
     for module in vae.modules():
         if isinstance(module, nn.Conv2d):
-            module.weight.data.mul_(math.sqrt(3.0))
+            noise = module.weight.data * math.sqrt(3.0)
+            copies = nn.init.dirac_(torch.empty_like(noise))
+            module.weight.data = math.sqrt(1 - START_NOISE**2) * copies + START_NOISE * noise
     for module in vae.modules():
         if isinstance(module, ResnetBlock2D):
             nn.init.zeros_(module.conv2.weight)

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import track
 
 from fada.build.models import AudioEncoder, audio_encoder
-from fada.build.progress import step_bar
 from fada.data.clip import Clip, list_clips, read_clip, read_record
 from fada.data.dataset import LatentClip
 from fada.data.shards import Sample, ShardIndex, read_index, read_shards, write_shards
 from fada.data.world import make_world
+from fada.engine.progress import step_bar
 from fada.recipe.schema import Recipe
 from fada.teacher.vae import encode_frames, new_vae, train_vae
 

@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fada.engine.checkpoints import Checkpoints
 from fada.engine.ema import MovingAverage
+from fada.engine.progress import step_bar
 from fada.engine.run_log import RunLog
 
 
@@ -105,14 +106,12 @@ def fit(
         if due or stop.requested:
             checkpoints.save(accelerator, step, average)
         if preview is not None and settings.preview_every and step % settings.preview_every == 0:
-            with average.applied() if average is not None else _nothing():
+            with average.applied() if average is not None else nullcontext():
                 preview(step, log)
         if stop.requested and step < settings.steps:
             raise Interrupted(f"stopped at step {step} of {settings.steps}; the same command resumes")
 
-    with stop_on_signals() as stop, log.progress(settings.steps, first) as advance:
-        if preview is not None and settings.preview_every and first == 0:
-            preview(0, log)
+    with stop_on_signals() as stop, _bar(log, settings.steps, first) as on_step:
         for step in range(first, settings.steps):
             started = time.perf_counter()
             optimizer.zero_grad(set_to_none=True)
@@ -125,7 +124,7 @@ def fit(
             if average is not None:
                 average.update()
             log.collect(losses, norm, float(scheduler.get_last_lr()[0]), time.perf_counter() - started)
-            advance(log.latest_loss)
+            on_step(step + 1, log.latest_loss)
             if (step + 1) % settings.log_every == 0 or step + 1 == settings.steps:
                 log.flush(step + 1)
             finish_step(step + 1)
@@ -180,5 +179,10 @@ def stop_on_signals() -> Iterator[_Stop]:
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _bar(log: RunLog, total: int, first: int) -> Iterator[Callable[[int, float], None]]:
+    """The progress bar, in the main process only."""
+    if not log.is_main:
+        yield lambda step, loss: None
+        return
+    with step_bar(log.name, total, log.console, first) as on_step:
+        yield on_step

@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar with rates and time left, TensorBoard, and a JSON line per log step."""
+"""What a run tells: lines on the console, TensorBoard, and a JSON line per log step."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import io
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,6 @@ import numpy as np
 import torch
 from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
@@ -94,31 +91,6 @@ class RunLog:
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=stream.getvalue())
         summary = Summary(value=[Summary.Value(tag=name, image=image)])
         self._writer._get_file_writer().add_summary(summary, step)
-
-    @contextmanager
-    def progress(self, total: int, first: int) -> Iterator[Callable[[float], None]]:
-        """A progress bar; the yielded function advances it by one step and shows the loss."""
-        if not self.is_main:
-            yield lambda loss: None
-            return
-        columns = (
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("loss {task.fields[loss]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, refresh_per_second=2) as bar:
-            task = bar.add_task(self.name, total=total, completed=first, loss="–", rate="")
-
-            def advance(loss: float) -> None:
-                speed = bar.tasks[0].speed
-                rate = "" if not speed else (f"{speed:.2f} it/s" if speed >= 1 else f"{1 / speed:.2f} s/it")
-                bar.update(task, advance=1, loss=f"{loss:.4f}", rate=rate)
-
-            yield advance
 
     def close(self) -> None:
         """Finish the files."""

@@ -111,7 +111,7 @@ class VAETraining(Section):
     """Optimiser steps."""
     batch: PositiveInt = 8
     """Images per step."""
-    lr: PositiveFloat = 2e-3
+    lr: PositiveFloat = 1.5e-3
     """Peak learning rate of AdamW (cosine decay)."""
 
 

@@ -1,4 +1,4 @@
-"""A progress bar for jobs that report (step, loss)."""
+"""The progress bar of every training: steps done, rate, loss, time gone and time left."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def step_bar(name: str, total: int, console: Console) -> Iterator[Callable[[int, float], None]]:
-    """A bar that is told the steps done and the loss."""
+def step_bar(name: str, total: int, console: Console, first: int = 0) -> Iterator[Callable[[int, float], None]]:
+    """A bar that is told the steps done and the loss; it starts at `first` where a run is resumed."""
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TextColumn("loss {task.fields[loss]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=2) as bar:
-        task = bar.add_task(name, total=total, loss="–")
+        task = bar.add_task(name, total=total, completed=first, loss="–", rate="")
 
         def on_step(step: int, loss: float) -> None:
-            bar.update(task, completed=step, loss=f"{loss:.4f}")
+            speed = bar.tasks[0].speed
+            rate = "" if not speed else (f"{speed:.2f} it/s" if speed >= 1 else f"{1 / speed:.2f} s/it")
+            bar.update(task, completed=step, loss=f"{loss:.4f}", rate=rate)
 
         yield on_step
