@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from fada.build.models import find_teacher, new_dual_unet
@@ -40,7 +43,7 @@ class Cost:
     tera_flop: float
     """Floating-point operations per step, 1e12."""
     gibibytes: float
-    """Weights, gradients, optimiser, moving average and the frozen teacher; activations come on top."""
+    """Weights, gradients, optimiser, moving average, the frozen teacher, and activations kept for the backward pass."""
     hours: float
     """At the measured matmul rate of this machine."""
 
@@ -56,13 +59,13 @@ class DryRun:
         """Show it."""
         for line in self.lines:
             console.print(line)
-        table = Table(title="cost per stage and phase (one process)")
-        for head in ("phase", "steps", "trained M", "teacher passes", "student passes", "TFLOP/step", "GiB", "hours"):
+        table = Table(title="cost per stage and phase: passes and TFLOP of a step, memory of one process")
+        for head in ("phase", "steps", "trained M", "teacher", "student", "TFLOP", "GiB", "hours"):
             table.add_column(head, justify="left" if head == "phase" else "right")
         for cost in self.costs:
             table.add_row(
                 cost.name, str(cost.steps), f"{cost.trained:.2f}", f"{cost.teacher_passes:g}",
-                f"{cost.student_passes:g}", f"{cost.tera_flop:.3g}", f"{cost.gibibytes:.2f}", f"{cost.hours:.2g}",
+                f"{cost.student_passes:g}", f"{cost.tera_flop:.4g}", f"{cost.gibibytes:.2f}", f"{cost.hours:.2g}",
             )  # fmt: skip
         console.print(table)
 
@@ -74,9 +77,10 @@ def dry_run(recipe: Recipe) -> DryRun:
         student = student_of(teacher, recipe.distill.cfg.mode, recipe.distill.cfg.tokens, recipe.distill.windows)
     forward = forward_flop(recipe, teacher)
     with_cfg = forward_flop(recipe, student)
+    kept = activation_bytes(recipe, student)
     rate = matmul_rate(torch.bfloat16 if recipe.engine.precision == "bf16" else torch.float32)
-    costs = [_stage_cost(recipe, stage, teacher, forward, rate) for stage in recipe.teacher.stages]
-    costs += [_phase_cost(recipe, phase, teacher, student, forward, rate) for phase in recipe.distill.phases]
+    costs = [_stage_cost(recipe, stage, teacher, forward, kept, rate) for stage in recipe.teacher.stages]
+    costs += [_phase_cost(recipe, phase, teacher, student, forward, kept, rate) for phase in recipe.distill.phases]
     count = {
         name: sum(p.numel() for p in teacher.part(name)) / 1e6 for name in ("reference", "spatial", "audio", "temporal")
     }
@@ -96,16 +100,40 @@ def dry_run(recipe: Recipe) -> DryRun:
 def forward_flop(recipe: Recipe, model: DualUNet) -> float:
     """Floating-point operations of one pass of the denoising net over one clip."""
     counter = FlopCounterMode(display=False)
+    with torch.no_grad():
+        _one_pass(recipe, model, counter)
+    return float(counter.get_total_flops())
+
+
+def activation_bytes(recipe: Recipe, model: DualUNet) -> float:
+    """What autograd keeps of one pass of the denoising net over one clip, weights not counted."""
+    kept: dict[int, torch.UntypedStorage] = {}
+    weights = {weight.untyped_storage()._cdata for weight in model.parameters()}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage
+        return tensor
+
+    _one_pass(recipe, model, saved_tensors_hooks(keep, lambda tensor: tensor))
+    total = sum(storage.nbytes() for storage in kept.values())
+    # Shapes run in float32 on the meta device; autocast keeps almost all of them in half of that.
+    return total / (1 if recipe.engine.precision == "fp32" else 2)
+
+
+def _one_pass(recipe: Recipe, model: DualUNet, watcher: AbstractContextManager[Any]) -> None:
+    """One pass of the denoising net over one clip on the meta device, with `watcher` open."""
     latents, inputs = _meta_inputs(recipe, model)
-    with torch.no_grad(), torch.device("meta"):
-        conditions = model.prepare(inputs)
+    with torch.device("meta"):
+        with torch.no_grad():
+            conditions = model.prepare(inputs)
         t = torch.ones(1, dtype=torch.float64)
-        with counter:
+        with watcher:
             if isinstance(model, Student):
                 model.evaluate(latents, t, conditions, scales=torch.ones(1, 2))
             else:
                 model.denoising_unet(latents, model.path.network_timestep(t), conditions)
-    return float(counter.get_total_flops())
 
 
 def matmul_rate(dtype: torch.dtype, size: int = 1024) -> float:
@@ -153,19 +181,19 @@ def _meta_inputs(recipe: Recipe, model: DualUNet) -> tuple[torch.Tensor, ClipCon
     return latents, ClipConditions(latents[:, 0], torch.zeros(audio, device="meta"), motion)
 
 
-def _stage_cost(recipe: Recipe, stage: Stage, teacher: DualUNet, forward: float, rate: float) -> Cost:
+def _stage_cost(recipe: Recipe, stage: Stage, teacher: DualUNet, forward: float, kept: float, rate: float) -> Cost:
     trained = sum(sum(p.numel() for p in teacher.part(part)) for part in stage.trains)
     total = sum(p.numel() for p in teacher.parameters())
     share = (stage.frames or recipe.clip.frames) / recipe.clip.frames
     passes = 1 + BACKWARD
     flop = forward * share * passes * stage.batch * recipe.engine.accumulate
-    memory = trained * (BYTES_TRAINED + 4) + (total - trained) * 4
+    memory = trained * (BYTES_TRAINED + 4) + (total - trained) * 4 + kept * share * stage.batch
     return Cost(stage.name, stage.steps, trained / 1e6, 0, passes * share, flop / 1e12, memory / 2**30,
                 stage.steps * flop / (0.5 * rate) / 3600)  # fmt: skip
 
 
 def _phase_cost(
-    recipe: Recipe, phase: Phase, teacher: DualUNet, student: DualUNet, forward: float, rate: float
+    recipe: Recipe, phase: Phase, teacher: DualUNet, student: DualUNet, forward: float, kept: float, rate: float
 ) -> Cost:
     rungs = len(teacher.ladder) if phase.guidance == "distill" else 1
     teacher_passes = rungs * phase.solver.steps
@@ -176,5 +204,7 @@ def _phase_cost(
         trained -= sum(p.numel() for p in student.reference_unet.parameters())
     flop = forward * (teacher_passes + student_passes) * phase.batch * recipe.engine.accumulate
     memory = trained * (BYTES_TRAINED + 4) + frozen * (2 if recipe.engine.precision == "bf16" else 4)
+    # The student's one pass is over both halves of the mixed loss.
+    memory += kept * 2 * phase.batch
     return Cost(phase.name, phase.steps, trained / 1e6, teacher_passes, student_passes, flop / 1e12, memory / 2**30,
                 phase.steps * flop / (0.5 * rate) / 3600)  # fmt: skip

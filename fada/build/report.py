@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from torch.utils.tensorboard import SummaryWriter
 
 from fada.build.data import RunData, fingerprint, prepare_data
 from fada.build.models import find_model, find_teacher
@@ -19,9 +21,12 @@ from fada.data.clip import Clip
 from fada.data.world import measure_aperture
 from fada.eval.bench import run_bench
 from fada.eval.measure import Instruments, measure_clip
+from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.nfe import NfeCounter
 from fada.eval.report import Sweep, write_report
-from fada.eval.results import write_json
+from fada.eval.results import BenchResults, write_json
+from fada.eval.results import fingerprint as hash_of
+from fada.eval.summary import mean_of, metric_names
 from fada.eval.systems import BenchClip, GenerationResult, System
 from fada.recipe.schema import Recipe
 from fada.student.pipeline import FadaPipeline, Guidance
@@ -57,8 +62,9 @@ def bench(recipe: Recipe, console: Console) -> Path:
     }
     measured, spare = _split(data.test, recipe.bench.clips)
     clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]
-    sweeps, scales = _scales(recipe, teacher, [bench_clip(clip, data, recipe.bench.seconds) for clip in spare], console)
     out.mkdir(exist_ok=True)
+    spare_clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in spare]
+    sweeps, scales = _scales(recipe, teacher, spare_clips, out / "sweep.json", console)
     write_json(out / "scales.json", {"reference_scale": scales[0], "audio_scale": scales[1]})
     with console.status("measuring") as status:
         results = run_bench(
@@ -73,8 +79,21 @@ def bench(recipe: Recipe, console: Console) -> Path:
             on_progress=lambda what, done, total: status.update(f"{what} ({done + 1} of {total})"),
         )
     written = write_report(results, title=f"{recipe.name}: NFE, quality and latency", sweeps=sweeps)
+    _write_scalars(results, out)
     console.print(f"report: {written['page']}")
     return out
+
+
+def _write_scalars(results: BenchResults, out: Path) -> None:
+    """Every system's means as TensorBoard scalars, beside the training's curves."""
+    for stale in out.glob("events.out.tfevents.*"):
+        stale.unlink()
+    with SummaryWriter(str(out)) as writer:
+        for metric in metric_names(results):
+            for system in results.systems:
+                mean = mean_of(results, system["name"], metric)
+                if mean is not None:
+                    writer.add_scalar(f"bench-{metric}/{system['name']}", mean.mean, 0)
 
 
 def systems(
@@ -183,7 +202,7 @@ def _split(test: list[Clip], count: int) -> tuple[list[Clip], list[Clip]]:
 
 
 def _scales(
-    recipe: Recipe, teacher: FadaPipeline, spare: list[BenchClip], console: Console
+    recipe: Recipe, teacher: FadaPipeline, spare: list[BenchClip], store: Path, console: Console
 ) -> tuple[list[Sweep], tuple[float, float]]:
     """Sweeps of the teacher, and the (reference, audio) scales of the report: the recipe's, or the sweep's best."""
     section = recipe.bench
@@ -198,13 +217,10 @@ def _scales(
         )
     spare = spare[: section.sweep_clips]
     reference = section.reference_scale or section.sweep_reference[len(section.sweep_reference) // 2]
-    by_audio = _sweep(
-        teacher, spare, [Setting(section.teacher_steps, reference, a) for a in section.sweep_audio], recipe, console
-    )
+    sweep = _Sweep(teacher, spare, section.seed, store, console)
+    by_audio = sweep.run([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
     audio = section.audio_scale or best_scale({s.audio_scale: v for s, v in by_audio.items()})
-    by_reference = _sweep(
-        teacher, spare, [Setting(section.teacher_steps, r, audio) for r in section.sweep_reference], recipe, console
-    )
+    by_reference = sweep.run([Setting(section.teacher_steps, scale, audio) for scale in section.sweep_reference])
     reference = section.reference_scale or best_scale({s.reference_scale: v for s, v in by_reference.items()})
     sweeps = [
         Sweep("audio-scale", "audio scale", _lines({s.audio_scale: v for s, v in by_audio.items()}),
@@ -218,23 +234,37 @@ def _scales(
 Measured = dict[str, list[float]]
 
 
-def _sweep(
-    teacher: FadaPipeline, clips: list[BenchClip], settings: list[Setting], recipe: Recipe, console: Console
-) -> dict[Setting, Measured]:
-    measured = {}
-    with console.status("sweep") as status:
-        for setting in settings:
-            status.update(f"sweep: reference scale {setting.reference_scale:g}, audio scale {setting.audio_scale:g}")
-            values: Measured = {}
-            for clip in clips:
-                made = generator(teacher, setting)(clip, clip.seed(recipe.bench.seed))
-                found = measure_clip(clip, made.frames, made.latents, instruments(clips)).values
-                for name in SWEEP_METRICS:
-                    value = found.get(name)
-                    if value is not None:
-                        values.setdefault(name, []).append(value)
-            measured[setting] = values
-    return measured
+class _Sweep:
+    """The teacher at other scales, measured; every finished setting is kept in `store` and not made again."""
+
+    def __init__(self, teacher: FadaPipeline, clips: list[BenchClip], seed: int, store: Path, console: Console) -> None:
+        self.teacher, self.clips, self.seed, self.store, self.console = teacher, clips, seed, store, console
+        self.mark = hash_of([METRICS_VERSION, fingerprint(teacher.model), seed, [c.content_hash() for c in clips]])
+        kept = json.loads(store.read_text()) if store.is_file() else {}
+        self.kept: dict[str, Measured] = kept["measured"] if kept.get("fingerprint") == self.mark else {}
+
+    def run(self, settings: list[Setting]) -> dict[Setting, Measured]:
+        """Per setting the values of each metric over the clips."""
+        with self.console.status("sweep") as status:
+            for setting in settings:
+                status.update(
+                    f"sweep: reference scale {setting.reference_scale:g}, audio scale {setting.audio_scale:g}"
+                )
+                if str(setting) not in self.kept:
+                    self.kept[str(setting)] = self._measure(setting)
+                    write_json(self.store, {"fingerprint": self.mark, "measured": self.kept})
+        return {setting: self.kept[str(setting)] for setting in settings}
+
+    def _measure(self, setting: Setting) -> Measured:
+        values: Measured = {}
+        for clip in self.clips:
+            made = generator(self.teacher, setting)(clip, clip.seed(self.seed))
+            found = measure_clip(clip, made.frames, made.latents, instruments(self.clips)).values
+            for name in SWEEP_METRICS:
+                value = found.get(name)
+                if value is not None:
+                    values.setdefault(name, []).append(value)
+        return values
 
 
 def best_scale(measured: dict[float, Measured]) -> float:
