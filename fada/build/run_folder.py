@@ -20,6 +20,7 @@ from fada.recipe.schema import Recipe
 FREE = (
     ("engine", "checkpoint_every"),
     ("engine", "keep_last"),
+    ("engine", "keep_every"),
     ("engine", "preview_every"),
     ("engine", "log_every"),
     ("engine", "threads"),

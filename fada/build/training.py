@@ -129,6 +129,7 @@ def loop_settings(recipe: Recipe, steps: int, lr: float) -> LoopSettings:
         ema=engine.ema,
         checkpoint_every=engine.checkpoint_every,
         keep_last=engine.keep_last,
+        keep_every=engine.keep_every,
         preview_every=engine.preview_every,
         log_every=engine.log_every,
     )

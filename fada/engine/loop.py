@@ -40,6 +40,7 @@ class LoopSettings:
     ema: float = 0.999
     checkpoint_every: int = 500
     keep_last: int = 2
+    keep_every: int = 0
     preview_every: int = 500
     log_every: int = 10
 
@@ -96,7 +97,7 @@ def fit(
     model, optimizer = accelerator.prepare(objective.module, optimizer)
     accelerator.register_for_checkpointing(scheduler)
     average = MovingAverage(objective.module, settings.ema) if settings.ema else None
-    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_last)
+    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_last, settings.keep_every)
     first = checkpoints.load(accelerator, average)
     if first:
         log.say(f"resumed at step {first} of {settings.steps}")

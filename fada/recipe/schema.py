@@ -395,7 +395,9 @@ class Engine(Section):
     checkpoint_every: PositiveInt = 500
     """Steps between checkpoints."""
     keep_last: PositiveInt = 2
-    """Checkpoints kept."""
+    """Newest checkpoints kept."""
+    keep_every: NonNegativeInt = 0
+    """Checkpoints of steps that are a multiple of this are kept for good; 0 keeps none."""
     preview_every: NonNegativeInt = 500
     """Steps between previews at fixed seeds; 0 turns them off."""
     log_every: PositiveInt = 10

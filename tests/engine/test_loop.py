@@ -113,14 +113,6 @@ def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000008", "step-00000012"]
 
 
-def test_an_incomplete_checkpoint_is_named_and_not_loaded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run(tmp_path, Line())
-    newest = tmp_path / "checkpoints" / "step-00000012"
-    (newest / "progress.json").unlink()
-    assert Checkpoints(tmp_path / "checkpoints", 2).latest().name == "step-00000008"
-    assert f"{newest}: incomplete checkpoint" in caplog.text
-
-
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.5), (1, 1.0), (100, 0.5), (200, 0.0)])
 def test_learning_rate_warms_up_and_follows_a_cosine(step: int, expected: float) -> None:
     assert learning_rate_factor(step, settings(steps=200)) == pytest.approx(expected, abs=1e-3)
