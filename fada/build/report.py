@@ -34,7 +34,7 @@ from fada.teacher.vae import encode_frames
 
 SWEEP_METRICS = ("mouth_correlation_synth", "identity_error_synth", "latent_mse_truth")
 IDENTITY_SLACK = 1.05
-"""A sweep's best point has the best mouth of those whose identity error is within this factor of the lowest."""
+"""The best audio scale has the best mouth of those whose identity error is within this factor of the lowest."""
 
 
 @dataclass(frozen=True)
@@ -219,9 +219,9 @@ def _scales(
     reference = section.reference_scale or section.sweep_reference[len(section.sweep_reference) // 2]
     sweep = _Sweep(teacher, spare, section.seed, store, console)
     by_audio = sweep.run([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
-    audio = section.audio_scale or best_scale({s.audio_scale: v for s, v in by_audio.items()})
+    audio = section.audio_scale or best_audio_scale({s.audio_scale: v for s, v in by_audio.items()})
     by_reference = sweep.run([Setting(section.teacher_steps, scale, audio) for scale in section.sweep_reference])
-    reference = section.reference_scale or best_scale({s.reference_scale: v for s, v in by_reference.items()})
+    reference = section.reference_scale or best_reference_scale({s.reference_scale: v for s, v in by_reference.items()})
     sweeps = [
         Sweep("audio-scale", "audio scale", _lines({s.audio_scale: v for s, v in by_audio.items()}),
               "reference scale fixed, teacher, held-out clips outside the report"),
@@ -267,19 +267,37 @@ class _Sweep:
         return values
 
 
-def best_scale(measured: dict[float, Measured]) -> float:
+def best_audio_scale(measured: dict[float, Measured]) -> float:
     """The scale with the best mouth among those whose identity error is near the lowest.
 
     Without mouths that can be measured: the scale whose latents are nearest to the truth.
     """
-    means = {
-        scale: {name: float(np.mean(values)) for name, values in found.items()} for scale, found in measured.items()
-    }
-    if any("mouth_correlation_synth" not in found for found in means.values()):
-        return min(means, key=lambda scale: means[scale]["latent_mse_truth"])
-    lowest = min(found["identity_error_synth"] for found in means.values())
-    kept = [scale for scale, found in means.items() if found["identity_error_synth"] <= IDENTITY_SLACK * lowest]
-    return max(kept, key=lambda scale: means[scale]["mouth_correlation_synth"])
+    if not _measures_mouths(measured):
+        return _nearest_to_truth(measured)
+    identity = _means(measured, "identity_error_synth")
+    kept = [scale for scale in measured if identity[scale] <= IDENTITY_SLACK * min(identity.values())]
+    return max(kept, key=lambda scale: _means(measured, "mouth_correlation_synth")[scale])
+
+
+def best_reference_scale(measured: dict[float, Measured]) -> float:
+    """The scale with the lowest identity error, or, where that cannot be measured, the nearest to the truth."""
+    if not _measures_mouths(measured):
+        return _nearest_to_truth(measured)
+    identity = _means(measured, "identity_error_synth")
+    return min(identity, key=lambda scale: identity[scale])
+
+
+def _measures_mouths(measured: dict[float, Measured]) -> bool:
+    return all("mouth_correlation_synth" in found for found in measured.values())
+
+
+def _nearest_to_truth(measured: dict[float, Measured]) -> float:
+    distance = _means(measured, "latent_mse_truth")
+    return min(distance, key=lambda scale: distance[scale])
+
+
+def _means(measured: dict[float, Measured], metric: str) -> dict[float, float]:
+    return {scale: float(np.mean(found[metric])) for scale, found in measured.items()}
 
 
 def _lines(measured: dict[float, Measured]) -> dict[str, dict[str, dict[float, list[float]]]]:
