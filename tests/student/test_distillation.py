@@ -63,7 +63,7 @@ def test_copy_of_the_teacher_has_no_distillation_loss_where_one_solver_step_star
     teacher: DualUNet, sampler: ClipSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # At t = t_start with n = 1 the target is the teacher's own prediction, up to float32 of the chain.
-    made = objective(teacher, sampler)
+    made = objective(teacher, sampler, batch=1)
     monkeypatch.setattr(made.windows.__class__, "draw_times", lambda self, n, g, T, d: torch.full((n,), 0.75).double())
     loss = made.loss(made.module, step=0, micro=0)
     assert float(loss.scalars["loss_distill"]) < 1e-8
@@ -141,3 +141,14 @@ def test_gradients_reach_the_guidance_tokens_but_not_the_shared_reference_net(
     made.loss(made.module, 0, 0).total.backward()
     assert made.module.denoising_unet.scale_tokens.tokens.grad.abs().sum() > 0
     assert all(p.grad is None for p in made.module.reference_unet.parameters())
+
+
+def test_a_batch_covers_the_windows_evenly(teacher: DualUNet, sampler: ClipSampler) -> None:
+    made = objective(teacher, sampler, batch=4)
+    batch = sampler.batch(0, 4)
+    times = torch.stack([made._draw(batch, step, 0).t for step in range(200)])
+    starts = made.windows.look_up(times)[0]
+    assert torch.equal(starts, torch.tensor([0.25, 0.5, 0.75, 1.0], dtype=torch.float64).expand(200, 4))
+    grid = times * 1000
+    assert torch.equal(grid, grid.round())
+    assert float(times.mean()) == pytest.approx(0.5, abs=0.01)
