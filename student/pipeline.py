@@ -27,7 +27,6 @@ from fada.diffusion.paths import NoisePath
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Predict, Solver, solve
-from fada.diffusion.windows import Windows
 from fada.media.image import square_resize
 from fada.student.network import Student, StudentUNet
 from fada.teacher.dual_unet.audio_projection import AudioProjection
@@ -242,8 +241,7 @@ class FadaPipeline(DiffusionPipeline):
         else:
             predict, rungs = guided(model, conditions, scales), len(needed_rungs(scales))
         if self.config.is_student:
-            windows = Windows(self.scheduler.config.num_windows)
-            return sample_student(predict, path, windows, noise, steps, on_step), steps * rungs
+            return sample_student(predict, path, self.scheduler.windows, noise, steps, on_step), steps * rungs
         ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
         return solve(predict, path, noise, ones, 0 * ones, steps, solver, on_step), steps * rungs
 

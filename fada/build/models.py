@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL
 from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.recipe.schema import Audio, Network, Noise, Recipe
+from fada.recipe.schema import Audio, Distill, Network, Noise, Recipe
 from fada.student.export import models_of
 from fada.student.network import StudentUNet
 from fada.student.pipeline import FadaPipeline
@@ -33,9 +33,9 @@ def audio_encoder(section: Audio) -> AudioEncoder:
     return Wav2Vec2Encoder.from_pretrained(section.path)
 
 
-def scheduler(section: Noise, windows: int) -> PeRFlowScheduler:
-    """The noise path as a diffusers scheduler."""
-    return PeRFlowScheduler(**section.model_dump(), num_windows=windows)
+def scheduler(section: Noise, distill: Distill) -> PeRFlowScheduler:
+    """The noise path and the windows as a diffusers scheduler."""
+    return PeRFlowScheduler(**section.model_dump(), num_windows=distill.windows, extra_steps=distill.extra_steps)
 
 
 def new_dual_unet(network: Network, noise: Noise, audio: tuple[int, int, int], latent_channels: int) -> DualUNet:
@@ -81,7 +81,7 @@ def pipeline(
         denoising_unet=model.denoising_unet,
         audio_projection=model.audio_projection,
         audio_encoder=encoder,
-        scheduler=scheduler(recipe.noise, recipe.distill.windows),
+        scheduler=scheduler(recipe.noise, recipe.distill),
         frames=recipe.clip.frames,
         motion_frames=recipe.clip.motion_frames,
         context=recipe.audio.context,

@@ -127,7 +127,7 @@ def _system(name: str, description: str, built: FadaPipeline, setting: Setting, 
         description,
         expected,
         generator(built, setting),
-        fingerprint=f"{fingerprint(built.model)}-{setting}",
+        fingerprint=f"{fingerprint(built.model)}-{built.scheduler.windows}-{setting}",
         notes={
             "steps": setting.steps,
             "reference_scale": setting.reference_scale,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fada.diffusion.forms import student_step, window_clean
 from fada.diffusion.paths import NoisePath
-from fada.diffusion.windows import Windows
+from fada.diffusion.windows import ExtraSteps, Windows
 
 
 @dataclass
@@ -51,9 +51,10 @@ class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about c
         set_alpha_to_one: bool = False,
         timestep_offset: int = -1,
         num_windows: int = 4,
+        extra_steps: ExtraSteps = "first",
     ) -> None:
         self.path = NoisePath.from_config(self.config)
-        self.windows = Windows(num_windows)
+        self.windows = Windows(num_windows, extra_steps)
         self.num_inference_steps: int | None = None
         self._set_times(num_windows, None)
 

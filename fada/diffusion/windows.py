@@ -4,9 +4,12 @@ Times are float64, computed from whole numbers, so every K and N lands where it 
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+ExtraSteps = Literal["first", "last"]
 
 # In units of one window. Above float32's rounding of K t, below 1/T, the least distance of a grid point to a boundary.
 BOUNDARY_TOLERANCE = 1e-4
@@ -16,15 +19,23 @@ BOUNDARY_TOLERANCE = 1e-4
 class Windows:
     """``count`` equal windows; the first is [1, 1 - 1/K], the last [1/K, 0].
 
+    Args:
+        count: how many.
+        extra_steps: where sampling spends the steps that ``count`` does not divide: in the ``first`` windows, nearest
+            to noise (PeRFlow), or in the ``last``, nearest to data.
+
     Raises:
-        ValueError: ``count`` is not positive.
+        ValueError: ``count`` is not positive, or ``extra_steps`` is neither.
     """
 
     count: int
+    extra_steps: ExtraSteps = "first"
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"windows: count must be at least 1, got {self.count}")
+        if self.extra_steps not in get_args(ExtraSteps):
+            raise ValueError(f"windows: extra_steps: got {self.extra_steps!r}; choose from first, last")
 
     def look_up(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The window of each time, the one with ``t_end < t <= t_start``.
@@ -42,7 +53,7 @@ class Windows:
     def sampling_times(self, steps: int) -> list[float]:
         """Start time of each of ``steps`` student steps, from 1 downwards.
 
-        The first ``steps mod count`` windows (nearest t = 1) get one step more; inside a window steps are equal.
+        ``steps mod count`` windows, by ``extra_steps``, get one step more; inside a window steps are equal.
 
         Raises:
             ValueError: fewer steps than windows.
@@ -55,7 +66,8 @@ class Windows:
         times = []
         for window in range(self.count):
             start, end = (self.count - window) / self.count, (self.count - window - 1) / self.count
-            inside = steps // self.count + (window < steps % self.count)
+            place = window if self.extra_steps == "first" else self.count - 1 - window
+            inside = steps // self.count + (place < steps % self.count)
             times += [start + step * (end - start) / inside for step in range(inside)]
         return times
 

@@ -356,6 +356,8 @@ class Distill(Section):
 
     windows: PositiveInt = 4
     """K: PeRFlow windows."""
+    extra_steps: Literal["first", "last"] = "first"
+    """Which windows a student's sampler gives the steps that K does not divide: nearest to noise, or to data."""
     cfg: Guidance = Guidance()
     """CFG layers of fast students."""
     phases: tuple[Phase, ...] = ()

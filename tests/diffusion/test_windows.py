@@ -91,3 +91,13 @@ def test_drawn_times_repeat_with_the_seed() -> None:
 def test_round_to_grid_goes_to_the_nearest_point() -> None:
     rounded = round_to_grid(torch.tensor([2 / 3, 0.12345, 1.0]), 1000)
     assert rounded.tolist() == [0.667, 0.123, 1.0]
+
+
+def test_extra_steps_go_to_the_windows_nearest_to_data_where_asked() -> None:
+    assert Windows(4, "last").sampling_times(6) == [1.0, 0.75, 0.5, 0.375, 0.25, 0.125]
+    assert Windows(4, "first").sampling_times(6) == [1.0, 0.875, 0.75, 0.625, 0.5, 0.25]
+
+
+def test_unknown_place_of_extra_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match="extra_steps: got 'middle'; choose from first, last"):
+        Windows(4, "middle")
