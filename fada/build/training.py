@@ -230,13 +230,22 @@ def _fit_with_average(
 
 
 def _teacher_pipeline(recipe: Recipe, model: DualUNet, data: RunData) -> FadaPipeline:
-    scales = (recipe.bench.reference_scale or 2.5, recipe.bench.audio_scale or 6.5)
-    return pipeline(recipe, model, data.vae, data.encoder, steps=recipe.bench.teacher_steps, scales=scales)
+    return pipeline(
+        recipe, model, data.vae, data.encoder, steps=recipe.bench.teacher_steps, scales=default_scales(recipe)
+    )
 
 
 def _student_pipeline(recipe: Recipe, student: Student, data: RunData) -> FadaPipeline:
-    scales = (recipe.bench.reference_scale or 2.0, recipe.bench.audio_scale or 6.5)
-    return pipeline(recipe, student, data.vae, data.encoder, steps=default_steps(recipe), scales=scales)
+    return pipeline(recipe, student, data.vae, data.encoder, steps=default_steps(recipe), scales=default_scales(recipe))
+
+
+def default_scales(recipe: Recipe) -> tuple[float, float]:
+    """Reference and audio scale of a call that names none: the report's, or the middle of what a student learns."""
+    learned = [phase for phase in recipe.distill.phases if phase.guidance == "distill"]
+    ranges = (learned[-1].reference_scale, learned[-1].audio_scale) if learned else None
+    named = (recipe.bench.reference_scale, recipe.bench.audio_scale)
+    middle = tuple((each.low + each.high) / 2 for each in ranges) if ranges else (2.5, 6.5)
+    return (named[0] or middle[0], named[1] or middle[1])
 
 
 def _preview(built: FadaPipeline, data: RunData) -> Preview:

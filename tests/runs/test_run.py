@@ -17,6 +17,7 @@ from rich.console import Console
 from fada import build
 from fada.build.models import find_model, find_teacher, load_pipeline
 from fada.build.report import best_audio_scale, best_reference_scale
+from fada.build.training import default_scales
 from fada.media.video import read_video
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
@@ -167,6 +168,11 @@ def test_best_reference_scale_is_the_most_faithful_face() -> None:
 @pytest.mark.parametrize("best", [best_audio_scale, best_reference_scale])
 def test_without_mouths_the_best_scale_is_nearest_to_the_truth(best) -> None:
     assert best({1.0: {"latent_mse_truth": [0.3]}, 2.0: {"latent_mse_truth": [0.2]}}) == 2.0
+
+
+def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learned(tmp_path: Path) -> None:
+    assert default_scales(load_recipe("tiny/full")) == (1.5, 2.0)
+    assert default_scales(load_recipe("tiny/full", ["bench.audio_scale=3.5"])) == (1.5, 3.5)
 
 
 def test_dry_run_prices_the_paper_scale_recipe() -> None:
