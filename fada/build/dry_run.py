@@ -203,8 +203,8 @@ def _phase_cost(
     if not phase.trains_reference:
         trained -= sum(p.numel() for p in student.reference_unet.parameters())
     flop = forward * (teacher_passes + student_passes) * phase.batch * recipe.engine.accumulate
-    memory = trained * (BYTES_TRAINED + 4) + frozen * (2 if recipe.engine.precision == "bf16" else 4)
+    weights = trained * (BYTES_TRAINED + 4) + frozen * (2 if recipe.engine.precision == "bf16" else 4)
     # The student's one pass is over both halves of the mixed loss.
-    memory += kept * 2 * phase.batch
+    memory = weights + kept * 2 * phase.batch
     return Cost(phase.name, phase.steps, trained / 1e6, teacher_passes, student_passes, flop / 1e12, memory / 2**30,
                 phase.steps * flop / (0.5 * rate) / 3600)  # fmt: skip
