@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml requirements.lock
 	fi
 	@touch $@
 
-demo: $(STAMP)  ## the main job in small, about 15 minutes on 2 cores; run it again to resume
+demo: $(STAMP)  ## the main job in small, 15 to 18 minutes on 2 cores; run it again to resume
 	$(BIN)/fada distill recipes/tiny/demo.yaml
 	@echo
 	@echo "report: runs/demo/report/report.md"
