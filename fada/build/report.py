@@ -274,9 +274,9 @@ def best_audio_scale(measured: dict[float, Measured]) -> float:
     """
     if not _measures_mouths(measured):
         return _nearest_to_truth(measured)
-    identity = _means(measured, "identity_error_synth")
+    identity, mouth = _means(measured, "identity_error_synth"), _means(measured, "mouth_correlation_synth")
     kept = [scale for scale in measured if identity[scale] <= IDENTITY_SLACK * min(identity.values())]
-    return max(kept, key=lambda scale: _means(measured, "mouth_correlation_synth")[scale])
+    return max(kept, key=lambda scale: mouth[scale])
 
 
 def best_reference_scale(measured: dict[float, Measured]) -> float:

@@ -170,7 +170,7 @@ def test_without_mouths_the_best_scale_is_nearest_to_the_truth(best) -> None:
     assert best({1.0: {"latent_mse_truth": [0.3]}, 2.0: {"latent_mse_truth": [0.2]}}) == 2.0
 
 
-def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learned(tmp_path: Path) -> None:
+def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learned() -> None:
     assert default_scales(load_recipe("tiny/full")) == (1.5, 2.0)
     assert default_scales(load_recipe("tiny/full", ["bench.audio_scale=3.5"])) == (1.5, 3.5)
 
