@@ -7,13 +7,14 @@ Times and targets are those of method.md, sections 3 to 5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import Batch, ClipSampler
+from fada.data.dataset import Batch, BatchShape, ClipSampler, stack
 from fada.data.seeds import sample_generator
 from fada.diffusion.forms import lambda_eta, student_point, window_target
 from fada.diffusion.solvers import Solver, solve
@@ -21,7 +22,9 @@ from fada.diffusion.windows import Windows
 from fada.engine.loop import StepLoss
 from fada.student.mixed_loss import MixedLoss, MixedLossConfig, mixed_loss
 from fada.student.network import Student, neutral_scales
+from fada.student.target_cache import TargetCache
 from fada.teacher.dual_unet.model import RUNGS, ClipConditions, DualUNet
+from fada.teacher.dual_unet.unets import ReferenceFeatures
 from fada.teacher.guidance import at_rung, guided
 
 GuidanceTarget = Literal["sync", "distill"]
@@ -40,7 +43,6 @@ class DistillSettings:
     motion_drop: float
     loss: MixedLossConfig
     gt_guidance: Literal["neutral", "sampled"]
-    batch: int
     seed: int
 
 
@@ -67,6 +69,7 @@ class DistillObjective:
     Args:
         teacher: frozen, in whatever precision it runs in.
         student: starts as the teacher's copy; its reference net is shared when it does not train.
+        cache: window ends that were solved before; the teacher is asked for none, and may be let go.
     """
 
     def __init__(
@@ -75,15 +78,16 @@ class DistillObjective:
         student: Student,
         sampler: ClipSampler,
         settings: DistillSettings,
+        shape: BatchShape,
         *,
         trains_reference: bool = False,
-        rank: int = 0,
-        world: int = 1,
+        cache: TargetCache | None = None,
     ) -> None:
-        self.teacher, self.module, self.sampler, self.settings = teacher, student, sampler, settings
+        self.teacher, self.module, self.sampler, self.settings, self.shape = teacher, student, sampler, settings, shape
         self.windows = Windows(settings.windows)
-        self.rank, self.world = rank, world
+        self.path = teacher.path
         self.trains_reference = trains_reference
+        self.cache = cache
         teacher.requires_grad_(False)
         teacher.eval()
         student.requires_grad_(True)
@@ -92,12 +96,21 @@ class DistillObjective:
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """The mixed loss of one micro-batch."""
         device = next(self.module.parameters()).device
-        size = self.settings.batch
-        batch = self.sampler.batch(step, size, micro, self.rank, self.world).to(device)
-        draws = self._draw(batch, step, micro)
-        inputs = self._inputs(batch, draws.keeps_motion)
-        z_start, z_end, features = self._teacher_window(batch, draws, inputs)
-        path = self.teacher.path
+        features: ReferenceFeatures | None = None
+        if self.cache is None:
+            batch = self.sampler.batch(step, self.shape, micro).to(device)
+            draws = self._draw(batch, [(step, sample) for sample in self.shape.samples(micro)])
+            inputs = self._inputs(batch, draws.keeps_motion)
+            z_start, z_end, features = self._teacher_window(batch, draws, inputs)
+        else:
+            positions = [step * self.shape.per_step + sample for sample in self.shape.samples(micro)]
+            numbers = [self.cache.number(position) for position in positions]
+            batch, draws = self._cached_inputs(numbers, device)
+            draws = self._redraw_times(draws, step, micro)
+            inputs = self._inputs(batch, draws.keeps_motion)
+            z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
+            z_end = self.cache.read(numbers).to(z_start)
+        path = self.path
         window = (draws.t_start, draws.t_end)
         true_end = path.add_noise(batch.latents, draws.noise, draws.t_end)
         latents = torch.cat(
@@ -121,13 +134,42 @@ class DistillObjective:
             eta=lambda_eta(path, *window)[1],
             keys=batch.keys,
         )
-        return StepLoss(result.total, self._scalars(result, draws, batch), _histograms(result))
+        return StepLoss(result.total, self._scalars(result, draws, batch), _histograms(result), batch.keys)
+
+    def let_teacher_go(self) -> None:
+        """Forget the teacher's weights: with a full cache nothing asks for them."""
+        if self.cache is None or self.cache.missing():
+            raise ValueError("the teacher is needed as long as window ends are missing")
+        del self.teacher
+
+    def window_ends(self, numbers: Sequence[int], device: torch.device) -> Tensor:
+        """The teacher's ends (n, F, C, h, w) of the windows that the cache counts under these numbers."""
+        batch, draws = self._cached_inputs(numbers, device)
+        return self._teacher_window(batch, draws, self._inputs(batch, draws.keeps_motion))[1]
+
+    def _cached_inputs(self, numbers: Sequence[int], device: torch.device) -> tuple[Batch, Draws]:
+        """Clips and draws of cached samples: they follow from a sample's number alone, whatever step uses it."""
+        assert self.cache is not None
+        count = self.cache.count
+        batch = stack([self.sampler.sample(0, number, count) for number in numbers]).to(device)
+        return batch, self._draw(batch, [(0, number) for number in numbers])
+
+    def _redraw_times(self, draws: Draws, step: int, micro: int) -> Draws:
+        """The same windows at times of this step, so that an endpoint teaches another point in every epoch."""
+        steps = self.path.num_train_timesteps
+        generators = [sample_generator(self.settings.seed, step, each, "time") for each in self.shape.samples(micro)]
+        share = torch.stack([torch.rand((), generator=generator).double() for generator in generators])
+        ends, lengths = draws.t_end.cpu(), (draws.t_start - draws.t_end).cpu()
+        # (0, 1] of the window, on the grid: its end belongs to the next one.
+        t = torch.ceil((ends + (1 - share) * lengths) * steps - 1e-6) / steps
+        return replace(draws, t=t.to(draws.t.device))
 
     @torch.no_grad()
-    def _teacher_window(self, batch: Batch, draws: Draws, inputs: ClipConditions) -> tuple[Tensor, Tensor, object]:
+    def _teacher_window(
+        self, batch: Batch, draws: Draws, inputs: ClipConditions
+    ) -> tuple[Tensor, Tensor, ReferenceFeatures]:
         """Noisy start of each window, the teacher's end of it, and the reference features both networks share."""
-        path = self.teacher.path
-        z_start = path.add_noise(batch.latents, draws.noise, draws.t_start)
+        z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
         features = self.teacher.features(inputs)
         conditions = self.teacher.prepare(inputs, features)
         if self.settings.guidance == "sync":
@@ -135,7 +177,7 @@ class DistillObjective:
         else:
             predict = guided(self.teacher, conditions, draws.scales)
         z_end = solve(
-            predict, path, z_start, draws.t_start, draws.t_end, self.settings.solver_steps, self.settings.solver
+            predict, self.path, z_start, draws.t_start, draws.t_end, self.settings.solver_steps, self.settings.solver
         )
         return z_start, z_end, features
 
@@ -146,17 +188,17 @@ class DistillObjective:
         is_neutral = self.settings.gt_guidance == "neutral"
         return torch.cat([scales, neutral_scales(len(scales), scales.device) if is_neutral else scales])
 
-    def _draw(self, batch: Batch, step: int, micro: int) -> Draws:
+    def _draw(self, batch: Batch, samples: Sequence[tuple[int, int]]) -> Draws:
+        """Random numbers of samples that are known by (step, sample)."""
         device = batch.latents.device
-        first = (micro * self.world + self.rank) * self.settings.batch
-        rows = [self._draw_one(batch.latents[0], step, first + index) for index in range(self.settings.batch)]
+        rows = [self._draw_one(batch.latents[0], *sample) for sample in samples]
         t, noise, rung, scales, keeps_motion = (torch.stack(column).to(device) for column in zip(*rows, strict=True))
         t_start, t_end = self.windows.look_up(t)
         return Draws(t, t_start, t_end, noise, rung, scales, keeps_motion)
 
     def _draw_one(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, ...]:
         generator = sample_generator(self.settings.seed, step, sample, "distill")
-        steps = self.teacher.path.num_train_timesteps
+        steps = self.path.num_train_timesteps
         t = self._spread(self.windows.draw_times(1, generator, steps, torch.device("cpu"))[0], sample)
         noise = torch.randn(latents.shape, generator=generator)
         rung = torch.randint(len(RUNGS), (), generator=generator)
@@ -172,13 +214,16 @@ class DistillObjective:
         A micro-batch of all processes then covers the windows evenly instead of by chance, and no gradient lacks
         the last one, which decides most about the result. Over many steps times are as uniform as before.
         """
-        steps = self.teacher.path.num_train_timesteps
+        steps = self.path.num_train_timesteps
         return torch.ceil((sample % self.shares + t) / self.shares * steps - 1e-6) / steps
 
     @property
     def shares(self) -> int:
-        """Into how many parts a micro-batch of all processes divides the time: one for each of its samples."""
-        return self.settings.batch * self.world
+        """Into how many parts a micro-batch of all processes divides the time: one for each of its samples.
+
+        A cache has no batches; there, samples take turns at the windows.
+        """
+        return self.windows.count if self.cache is not None else self.shape.size * self.shape.world
 
     def _inputs(self, batch: Batch, keeps_motion: Tensor) -> ClipConditions:
         if batch.motion.shape[1] == 0:

@@ -14,7 +14,7 @@ Weighting = Literal["adaptive", "adaptive_unlimited", "fixed"]
 LossSpace = Literal["prediction", "endpoint"]
 
 
-class NonFiniteLoss(ValueError):
+class NonFiniteLoss(FloatingPointError):
     """A loss is NaN or infinite; the message names the samples."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import Batch, ClipSampler
+from fada.data.dataset import Batch, BatchShape, ClipSampler
 from fada.data.seeds import sample_generator
 from fada.diffusion.windows import Windows
 from fada.engine.loop import StepLoss
@@ -39,20 +39,17 @@ class PretrainObjective:
         self,
         module: DualUNet,
         sampler: ClipSampler,
-        batch: int,
+        shape: BatchShape,
         trains: Sequence[str],
         drop: DropRates,
         seed: int,
         *,
         is_image_stage: bool = False,
         min_snr_gamma: float | None = None,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
-        self.module, self.sampler, self.size, self.drop, self.seed = module, sampler, batch, drop, seed
+        self.module, self.sampler, self.shape, self.drop, self.seed = module, sampler, shape, drop, seed
         self.is_image_stage, self.min_snr_gamma = is_image_stage, min_snr_gamma
         self.trains_audio = "audio" in trains
-        self.rank, self.world = rank, world
         module.requires_grad_(False)
         for part in trains:
             for parameter in module.part(part):
@@ -61,8 +58,8 @@ class PretrainObjective:
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """Mean squared error of the prediction at random times."""
         device = next(self.module.parameters()).device
-        batch = self.sampler.batch(step, self.size, micro, self.rank, self.world).to(device)
-        draws = [self._draw(batch.latents[0], step, self._index(micro, index)) for index in range(self.size)]
+        batch = self.sampler.batch(step, self.shape, micro).to(device)
+        draws = [self._draw(batch.latents[0], step, sample) for sample in self.shape.samples(micro)]
         t, rung, keeps_motion, noise = (torch.stack(column).to(device) for column in zip(*draws, strict=True))
         path = self.module.path
         noisy = path.add_noise(batch.latents, noise, t)
@@ -73,10 +70,7 @@ class PretrainObjective:
         weights = self._weights(t).to(device)
         names = zip(("nothing", "reference", "audio"), (NOTHING, REFERENCE, AUDIO), strict=True)
         scalars = {f"loss_{name}": _mean_where(errors, rung == value) for name, value in names}
-        return StepLoss((weights * errors).mean(), {**scalars, **self._per_window(errors, t)})
-
-    def _index(self, micro: int, index: int) -> int:
-        return (micro * self.world + self.rank) * self.size + index
+        return StepLoss((weights * errors).mean(), {**scalars, **self._per_window(errors, t)}, keys=batch.keys)
 
     def _draw(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         generator = sample_generator(self.seed, step, sample, "teacher")

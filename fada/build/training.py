@@ -4,102 +4,283 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from rich.console import Console
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from fada.build.data import RunData, prepare_data
+from fada.build.data import RunData, fingerprint, prepare_data
 from fada.build.models import find_teacher, frozen_copy, new_dual_unet, pipeline, save_pipeline
 from fada.build.run_folder import open_run
-from fada.data.dataset import ClipSampler
+from fada.data.dataset import BatchShape, ClipSampler
 from fada.engine.loop import LoopSettings, Objective, Preview, fit
+from fada.engine.parallel import ParallelSettings, is_main, join, main_first, new_accelerator
+from fada.engine.progress import sample_bar
 from fada.engine.run_log import RunLog
 from fada.media.contact_sheet import contact_sheet
+from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Loss, Phase, Recipe, Stage
 from fada.student.distillation import DistillObjective, DistillSettings
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import Student, student_of
 from fada.student.pipeline import FadaPipeline
+from fada.student.target_cache import PER_FILE, TargetCache
 from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.checkpointing import checkpoint_activations
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 PREVIEW_CLIPS = 3
+SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "audio_scale", "reference_scale", "motion_drop")
+"""Settings of a phase that its window ends follow from."""
 
 
 def train_teacher(recipe: Recipe, console: Console) -> Path:
     """Train the teacher's stages (or find them done); the teacher's folder."""
-    folder = open_run(recipe)
-    return _ensure_teacher(recipe, folder, console, _Once(recipe, folder, console))
+    return _Run(recipe, console).teacher()
 
 
 def distill(recipe: Recipe, console: Console) -> list[Path]:
     """Train the teacher if there is none, then every student that is missing; the students' folders."""
-    folder = open_run(recipe)
-    data = _Once(recipe, folder, console)
-    teacher_folder = _ensure_teacher(recipe, folder, console, data)
-    students = []
+    run = _Run(recipe, console)
+    teacher = run.teacher()
+    return [run.student(phase, teacher) for phase in recipe.distill.phases]
+
+
+def prepare(recipe: Recipe, console: Console) -> None:
+    """Make the data that training needs, if anything is left to train; for whoever starts processes afterwards."""
+    run = _Run(recipe, console)
+    if not run.is_finished():
+        _ = run.data
+
+
+def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjective | DistillObjective:
+    """What a stage (`teacher-NAME`) or phase learns, as it is before training; for looking at single steps.
+
+    Raises:
+        RecipeError: the recipe has no such stage or phase.
+    """
+    run = _Run(recipe, console)
+    for stage in recipe.teacher.stages:
+        if work == f"teacher-{stage.name}":
+            return run.stage_objective(stage, run.new_teacher(), accelerator(recipe, stage.batch))
     for phase in recipe.distill.phases:
-        final = folder / "students" / phase.name
-        students.append(final)
+        if work == phase.name:
+            prepared = accelerator(recipe, phase.batch)
+            return run.phase_objective(phase, run.teacher(), prepared, run.new_student(phase, run.teacher()))
+    names = [f"teacher-{stage.name}" for stage in recipe.teacher.stages]
+    names += [phase.name for phase in recipe.distill.phases]
+    raise RecipeError(f"{recipe.name}: no stage or phase {work!r}; choose from {', '.join(names)}")
+
+
+class _Run:
+    """A run's folder, data and parts; every finished part is found again. In all processes alike."""
+
+    def __init__(self, recipe: Recipe, console: Console) -> None:
+        join(recipe.engine.timeout_minutes)
+        self.recipe = recipe
+        self.console = console if is_main() else Console(quiet=True)
+        with main_first():
+            self.folder = open_run(recipe) if is_main() else recipe.output
+
+    @cached_property
+    def data(self) -> RunData:
+        """Prepared when it is first needed, by the main process first."""
+        with main_first():
+            return prepare_data(self.recipe, self.folder, self.console)
+
+    def is_finished(self) -> bool:
+        """Whether all that the recipe asks for is trained."""
+        models = [self.folder / "students" / phase.name for phase in self.recipe.distill.phases]
+        models += [] if self.recipe.teacher.path else [self.folder / "teacher"]
+        return all((model / "model_index.json").is_file() for model in models)
+
+    def teacher(self) -> Path:
+        recipe, folder = self.recipe, self.folder
+        if recipe.teacher.path is not None:
+            return find_teacher(recipe.teacher.path)
+        final = folder / "teacher"
         if (final / "model_index.json").is_file():
-            console.print(f"{phase.name}: {final} is there")
-            continue
-        teacher = FadaPipeline.from_pretrained(str(teacher_folder)).model
-        start = (
-            teacher
-            if phase.init == "teacher"
-            else FadaPipeline.from_pretrained(str(folder / "students" / phase.init)).model
-        )
-        student = _distill_phase(recipe, phase, teacher, start, data.get(), folder, console)
-        save_pipeline(_student_pipeline(recipe, student, data.get()), final)
-        console.print(f"{phase.name}: saved to {final}")
-    return students
-
-
-class _Once:
-    """The run's data, prepared when it is first needed."""
-
-    def __init__(self, recipe: Recipe, folder: Path, console: Console) -> None:
-        self._arguments = (recipe, folder, console)
-        self._data: RunData | None = None
-
-    def get(self) -> RunData:
-        if self._data is None:
-            self._data = prepare_data(*self._arguments)
-        return self._data
-
-
-def _ensure_teacher(recipe: Recipe, folder: Path, console: Console, lazy: _Once) -> Path:
-    if recipe.teacher.path is not None:
-        return find_teacher(recipe.teacher.path)
-    final = folder / "teacher"
-    if (final / "model_index.json").is_file():
-        console.print(f"teacher: {final} is there")
+            self.console.print(f"teacher: {final} is there")
+            return final
+        model = self.new_teacher()
+        for index, stage in enumerate(recipe.teacher.stages):
+            weights = folder / "stages" / f"{index + 1}-{stage.name}.safetensors"
+            if weights.is_file():
+                model.load_state_dict(load_file(str(weights)))
+                continue
+            self._train_stage(stage, model)
+            with main_first():
+                if is_main():
+                    _save_weights(model, weights)
+        self._save(self._teacher_pipeline(model), final)
+        self.console.print(f"teacher: saved to {final}")
         return final
-    data = lazy.get()
-    torch.manual_seed(recipe.seed)
-    audio = data.audio_shape(recipe.audio.context)
-    model = new_dual_unet(recipe.teacher.network, recipe.noise, audio, data.latent_channels)
-    for index, stage in enumerate(recipe.teacher.stages):
-        weights = folder / "stages" / f"{index + 1}-{stage.name}.safetensors"
-        if weights.is_file():
-            model.load_state_dict(load_file(str(weights)))
-            continue
-        _train_stage(recipe, stage, model, data, folder, console)
-        weights.parent.mkdir(exist_ok=True)
-        partial = weights.with_suffix(".partial")
-        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, str(partial))
-        partial.replace(weights)
-    save_pipeline(_teacher_pipeline(recipe, model, data), final)
-    console.print(f"teacher: saved to {final}")
-    return final
+
+    def student(self, phase: Phase, teacher: Path) -> Path:
+        final = self.folder / "students" / phase.name
+        if (final / "model_index.json").is_file():
+            self.console.print(f"{phase.name}: {final} is there")
+            return final
+        student = self.new_student(phase, teacher)
+        self._distill_phase(phase, teacher, student)
+        self._save(self._student_pipeline(student), final)
+        self.console.print(f"{phase.name}: saved to {final}")
+        return final
+
+    def new_teacher(self) -> DualUNet:
+        """The teacher before its first stage."""
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed)
+        audio = self.data.audio_shape(recipe.audio.context)
+        return new_dual_unet(recipe.teacher.network, recipe.noise, audio, self.data.latent_channels)
+
+    def new_student(self, phase: Phase, teacher: Path) -> Student:
+        """A phase's student before its training."""
+        distill = self.recipe.distill
+        begin = teacher if phase.init == "teacher" else self.folder / "students" / phase.init
+        start = FadaPipeline.from_pretrained(str(begin)).model
+        torch.manual_seed(self.recipe.seed)
+        return student_of(
+            start, "none" if phase.guidance == "sync" else distill.cfg.mode, distill.cfg.tokens, distill.windows
+        )
+
+    def stage_objective(self, stage: Stage, model: DualUNet, prepared: Accelerator) -> PretrainObjective:
+        """What a stage learns, in a copy of `model`."""
+        recipe = self.recipe
+        frames = stage.frames or recipe.clip.frames
+        is_image = frames == 1
+        return PretrainObjective(
+            copy.deepcopy(model),
+            self._sampler(frames, 0 if is_image else recipe.clip.motion_frames, stage.quality),
+            batch_shape(recipe, stage.batch, prepared),
+            stage.trains,
+            DropRates(**stage.drop.model_dump()),
+            recipe.seed,
+            is_image_stage=is_image,
+            min_snr_gamma=stage.min_snr_gamma,
+        )
+
+    def phase_objective(
+        self, phase: Phase, teacher_folder: Path, prepared: Accelerator, student: Student
+    ) -> DistillObjective:
+        """What a phase learns, in a copy of `student`."""
+        recipe = self.recipe
+        teacher = FadaPipeline.from_pretrained(str(teacher_folder)).model
+        settings = distill_settings(recipe, phase)
+        cache = self._cache(phase, settings, teacher) if phase.targets == "cached" else None
+        return DistillObjective(
+            frozen_copy(teacher, recipe.engine.precision).to(prepared.device),
+            copy.deepcopy(student),
+            self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality),
+            settings,
+            batch_shape(recipe, phase.batch, prepared),
+            trains_reference=phase.trains_reference,
+            cache=cache,
+        )
+
+    def _sampler(self, frames: int, motion: int, quality: str) -> ClipSampler:
+        return ClipSampler(self.data.train, frames, motion, self.recipe.audio.context, quality, self.recipe.seed)
+
+    def _train_stage(self, stage: Stage, model: DualUNet) -> None:
+        """Train one stage; its result is left in `model`."""
+        prepared = accelerator(self.recipe, stage.batch)
+        objective = self.stage_objective(stage, model, prepared)
+        settings = loop_settings(self.recipe, stage.steps, stage.lr, objective.shape.per_step)
+        shown = None if objective.is_image_stage else self._teacher_pipeline(model)
+        self._fit(objective, settings, prepared, f"teacher-{stage.name}", stage.name, model, shown)
+
+    def _distill_phase(self, phase: Phase, teacher: Path, student: Student) -> None:
+        """Train one phase; its result is left in `student`."""
+        prepared = accelerator(self.recipe, phase.batch)
+        objective = self.phase_objective(phase, teacher, prepared, student)
+        if objective.cache is not None:
+            self._fill(objective, objective.cache, phase, prepared)
+        settings = loop_settings(self.recipe, phase.steps, phase.lr, objective.shape.per_step)
+        self._fit(objective, settings, prepared, phase.name, phase.name, student, self._student_pipeline(student))
+
+    def _cache(self, phase: Phase, settings: DistillSettings, teacher: DualUNet) -> TargetCache:
+        made_with = {
+            "teacher": fingerprint(teacher),
+            "precision": self.recipe.engine.precision,
+            "noise": self.recipe.noise.model_dump(),
+            "clip": self.recipe.clip.model_dump(),
+            "context": self.recipe.audio.context,
+            "features": {"vae": fingerprint(self.data.vae), "audio_encoder": self.data.encoder.fingerprint()},
+            "clips": len(self.data.train),
+            "quality": phase.quality,
+            **{name: getattr(settings, name) for name in SOLVED_WITH},
+        }
+        folder = self.folder / "work" / phase.name / "targets"
+        return TargetCache(folder, phase.cached_samples, settings.windows, settings.seed, made_with)
+
+    def _fill(self, objective: DistillObjective, cache: TargetCache, phase: Phase, prepared: Accelerator) -> None:
+        missing = cache.missing()
+        if missing:
+            total = min(cache.count, len(missing) * PER_FILE)
+            with sample_bar(f"{phase.name}: targets", total, self.console) as on_samples:
+                cache.fill(
+                    lambda numbers: objective.window_ends(numbers, prepared.device),
+                    phase.batch,
+                    prepared.process_index,
+                    prepared.num_processes,
+                    on_samples=lambda count: on_samples(count * prepared.num_processes),
+                )
+        prepared.wait_for_everyone()
+        objective.let_teacher_go()
+
+    def _fit(
+        self,
+        objective: Objective,
+        settings: LoopSettings,
+        prepared: Accelerator,
+        work: str,
+        name: str,
+        result: nn.Module,
+        shown: FadaPipeline | None,
+    ) -> None:
+        """Train, and leave the averaged weights in `result`; `shown` is the pipeline around it, for previews."""
+        if self.recipe.engine.activation_checkpointing:
+            checkpoint_activations(objective.module)
+        log = RunLog(self.folder / "work" / work, name, self.console, prepared.is_main_process)
+        preview = None if shown is None else _preview(shown, result, self.data, prepared.device)
+        try:
+            weights = fit(objective, settings, prepared, self.folder / "work" / work, log, preview)
+        finally:
+            log.close()
+        _put(weights, result)
+        result.requires_grad_(False)
+
+    def _save(self, built: FadaPipeline, final: Path) -> None:
+        with main_first():
+            if is_main():
+                save_pipeline(built, final)
+
+    def _teacher_pipeline(self, model: DualUNet) -> FadaPipeline:
+        recipe = self.recipe
+        return pipeline(
+            recipe,
+            model,
+            self.data.vae,
+            self.data.encoder,
+            steps=recipe.bench.teacher_steps,
+            scales=default_scales(recipe),
+        )
+
+    def _student_pipeline(self, student: Student) -> FadaPipeline:
+        recipe = self.recipe
+        return pipeline(
+            recipe,
+            student,
+            self.data.vae,
+            self.data.encoder,
+            steps=default_steps(recipe),
+            scales=default_scales(recipe),
+        )
 
 
 def default_steps(recipe: Recipe) -> int:
@@ -107,15 +288,30 @@ def default_steps(recipe: Recipe) -> int:
     return math.ceil(1.5 * recipe.distill.windows)
 
 
-def accelerator(recipe: Recipe) -> Accelerator:
-    """A fresh Accelerator for one phase."""
-    AcceleratorState._reset_state()
-    if recipe.engine.threads is not None:
-        torch.set_num_threads(recipe.engine.threads)
-    return Accelerator(mixed_precision="no" if recipe.engine.precision == "fp32" else recipe.engine.precision)
+def accelerator(recipe: Recipe, batch: int) -> Accelerator:
+    """A fresh Accelerator for one phase, of so many samples per process and micro-batch."""
+    engine = recipe.engine
+    if engine.threads is not None:
+        torch.set_num_threads(engine.threads)
+    settings = ParallelSettings(
+        strategy=engine.strategy,
+        precision=engine.precision,
+        accumulate=engine.accumulate,
+        clip_norm=engine.clip_norm,
+        offload_optimizer=engine.offload_optimizer,
+        offload_parameters=engine.offload_parameters,
+        deepspeed=engine.deepspeed,
+        timeout_minutes=engine.timeout_minutes,
+    )
+    return new_accelerator(settings, batch)
 
 
-def loop_settings(recipe: Recipe, steps: int, lr: float) -> LoopSettings:
+def batch_shape(recipe: Recipe, size: int, prepared: Accelerator) -> BatchShape:
+    """Samples of a step, and this process's among them."""
+    return BatchShape(size, prepared.process_index, prepared.num_processes, recipe.engine.accumulate)
+
+
+def loop_settings(recipe: Recipe, steps: int, lr: float, samples_per_step: int | None = None) -> LoopSettings:
     """The engine section, for one phase."""
     engine = recipe.engine
     return LoopSettings(
@@ -132,60 +328,11 @@ def loop_settings(recipe: Recipe, steps: int, lr: float) -> LoopSettings:
         keep_every=engine.keep_every,
         preview_every=engine.preview_every,
         log_every=engine.log_every,
+        skip_budget=engine.skip_budget,
+        timeout_minutes=engine.timeout_minutes,
+        seed=recipe.seed,
+        samples_per_step=samples_per_step,
     )
-
-
-def _train_stage(recipe: Recipe, stage: Stage, model: DualUNet, data: RunData, folder: Path, console: Console) -> None:
-    frames = stage.frames or recipe.clip.frames
-    is_image = frames == 1
-    motion = 0 if is_image else recipe.clip.motion_frames
-    prepared = accelerator(recipe)
-    objective = PretrainObjective(
-        model,
-        ClipSampler(data.train, frames, motion, recipe.audio.context, stage.quality, recipe.seed),
-        stage.batch,
-        stage.trains,
-        DropRates(**stage.drop.model_dump()),
-        recipe.seed,
-        is_image_stage=is_image,
-        min_snr_gamma=stage.min_snr_gamma,
-        rank=prepared.process_index,
-        world=prepared.num_processes,
-    )
-    preview = None if is_image else _preview(_teacher_pipeline(recipe, model, data), data)
-    work = folder / "work" / f"teacher-{stage.name}"
-    _fit_with_average(
-        objective, loop_settings(recipe, stage.steps, stage.lr), prepared, work, stage.name, console, preview
-    )
-
-
-def _distill_phase(
-    recipe: Recipe, phase: Phase, teacher: DualUNet, start: DualUNet, data: RunData, folder: Path, console: Console
-) -> Student:
-    mode = "none" if phase.guidance == "sync" else recipe.distill.cfg.mode
-    torch.manual_seed(recipe.seed)
-    student = student_of(start, mode, recipe.distill.cfg.tokens, recipe.distill.windows)
-    if phase.trains_reference:
-        student.reference_unet = copy.deepcopy(start.reference_unet)
-    prepared = accelerator(recipe)
-    sampler = ClipSampler(
-        data.train, recipe.clip.frames, recipe.clip.motion_frames, recipe.audio.context, phase.quality, recipe.seed
-    )
-    frozen = frozen_copy(teacher, recipe.engine.precision).to(prepared.device)
-    objective = DistillObjective(
-        frozen,
-        student,
-        sampler,
-        distill_settings(recipe, phase),
-        trains_reference=phase.trains_reference,
-        rank=prepared.process_index,
-        world=prepared.num_processes,
-    )
-    settings = loop_settings(recipe, phase.steps, phase.lr)
-    built = _student_pipeline(recipe, student, data)
-    work = folder / "work" / phase.name
-    _fit_with_average(objective, settings, prepared, work, phase.name, console, _preview(built, data))
-    return student
 
 
 def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
@@ -200,43 +347,12 @@ def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
         motion_drop=phase.motion_drop,
         loss=_loss_config(phase.loss),
         gt_guidance=phase.loss.gt_guidance,
-        batch=phase.batch,
         seed=recipe.seed,
     )
 
 
 def _loss_config(section: Loss) -> MixedLossConfig:
     return MixedLossConfig(**section.model_dump(exclude={"gt_guidance"}))
-
-
-def _fit_with_average(
-    objective: Objective,
-    settings: LoopSettings,
-    prepared: Accelerator,
-    work: Path,
-    name: str,
-    console: Console,
-    preview: Preview | None,
-) -> None:
-    """Train, and leave the averaged weights in the module."""
-    log = RunLog(work, name, console, prepared.is_main_process)
-    try:
-        average = fit(objective, settings, prepared, work, log, preview)
-    finally:
-        log.close()
-    if average is not None:
-        average.copy_to_module()
-    objective.module.float().cpu().requires_grad_(False)
-
-
-def _teacher_pipeline(recipe: Recipe, model: DualUNet, data: RunData) -> FadaPipeline:
-    return pipeline(
-        recipe, model, data.vae, data.encoder, steps=recipe.bench.teacher_steps, scales=default_scales(recipe)
-    )
-
-
-def _student_pipeline(recipe: Recipe, student: Student, data: RunData) -> FadaPipeline:
-    return pipeline(recipe, student, data.vae, data.encoder, steps=default_steps(recipe), scales=default_scales(recipe))
 
 
 def default_scales(recipe: Recipe) -> tuple[float, float]:
@@ -248,19 +364,20 @@ def default_scales(recipe: Recipe) -> tuple[float, float]:
     return (named[0] or middle[0], named[1] or middle[1])
 
 
-def _preview(built: FadaPipeline, data: RunData) -> Preview:
+def _preview(built: FadaPipeline, result: nn.Module, data: RunData, device: torch.device) -> Preview:
     """Previews at fixed seeds and conditions: the same held-out portraits and speech every time."""
     clips = data.test[:PREVIEW_CLIPS]
     frames = 2 * built.config.frames
 
-    def show(step: int, log: RunLog) -> None:
-        if not log.is_main:
-            return
-        with _evaluating(built.model):
-            videos = [
-                built(clip.frames[0], clip.audio, seed=index, max_frames=min(frames, len(clip.frames))).frames
-                for index, clip in enumerate(clips)
-            ]
+    def show(step: int, log: RunLog, weights: dict[str, Tensor]) -> None:
+        _put(weights, result)
+        result.eval()
+        built.to(device)
+        videos = [
+            built(clip.frames[0], clip.audio, seed=index, max_frames=min(frames, len(clip.frames))).frames
+            for index, clip in enumerate(clips)
+        ]
+        built.to("cpu")
         rows, labels = [], []
         for clip, video in zip(clips, videos, strict=True):
             rows += [clip.frames[: len(video)], video]
@@ -276,11 +393,15 @@ def _preview(built: FadaPipeline, data: RunData) -> Preview:
     return show
 
 
-@contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
+def _put(weights: dict[str, Tensor], module: nn.Module) -> None:
+    """Trained parameters into a module that has them, and others."""
+    unknown = module.load_state_dict(weights, strict=False).unexpected_keys
+    if unknown:
+        raise ValueError(f"trained weights that the model does not have: {', '.join(unknown[:5])}")
+
+
+def _save_weights(model: nn.Module, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, str(partial))
+    partial.replace(path)

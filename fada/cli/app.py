@@ -14,7 +14,7 @@ import typer
 
 from fada import __version__
 from fada.cli import bench, data, distill, doctor, export, generate, recipe, teacher, world
-from fada.cli.failures import report
+from fada.cli.failures import STOPPED, report
 
 app = typer.Typer(
     name="fada",
@@ -61,11 +61,13 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
-        return 130
+        return STOPPED
     except Exception as error:
         if debug:
             raise
-        return report(error)
+        code = report(error)
+        # Whoever started this process asked it to stop: to torch's launcher anything but 0 is a failure.
+        return 0 if code == STOPPED and "FADA_STARTED_HERE" in os.environ else code
     return 0
 
 

@@ -6,8 +6,11 @@ opened, and missing extras. Everything else is our fault and keeps its traceback
 
 from __future__ import annotations
 
+import os
 import sys
 
+STOPPED = 130
+"""Exit code of a run that was asked to stop, as shells give it to Ctrl-C."""
 EXTRA_OF = {"mediapipe": "data"}
 """Module → the extra that brings it."""
 
@@ -20,13 +23,19 @@ def report(error: Exception) -> int:
     # Text, not markup: paths and key paths may hold square brackets.
     console = Console(stderr=True, soft_wrap=True)
     if _is_clean_stop(error):
-        console.print(Text(str(error), style="yellow"))
-        return 130
+        if os.environ.get("RANK", "0") == "0":
+            console.print(Text(str(error), style="yellow"))
+        return STOPPED
     message = expected_message(error)
     if message is None:
         raise error
-    console.print(Text.assemble(("error: ", "bold red"), (message, "red")))
+    console.print(Text.assemble((f"error{_process()}: ", "bold red"), (message, "red")))
     return 2
+
+
+def _process() -> str:
+    """Which of several processes speaks."""
+    return f" (process {os.environ['RANK']})" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
 
 
 def _is_clean_stop(error: Exception) -> bool:

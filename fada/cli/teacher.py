@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from fada.cli.options import DryRun, Overrides, RecipePath
+from fada.cli.running import run_training
 
 app = typer.Typer(help="Train a teacher.", no_args_is_help=True)
 
@@ -35,4 +36,5 @@ def train(recipe: RecipePath, overrides: Overrides = None, dry_run: DryRun = Fal
     if dry_run:
         build.dry_run(loaded).print(console)
     else:
-        build.train_teacher(loaded, console)
+        command = ["teacher", "train", recipe, *(overrides or ())]
+        run_training(loaded, console, lambda: build.train_teacher(loaded, console), command)

@@ -1,7 +1,8 @@
-"""Training samples: clips held as latents and audio states, and batches drawn from a step's number.
+"""Training samples: clips as latents and audio states, and batches drawn from a step's number.
 
-Nothing is shuffled or remembered: which clips, frames and references make up the batch of a step follows from
-(seed, step, sample) alone, so resuming needs no state and any number of processes draws the same global batch.
+Nothing is remembered: which clips, frames and references make up the batch of a step follows from (seed, step, sample)
+alone, so resuming needs no state and any number of processes draws the same global batch. Every epoch goes through all
+clips once, in an order of its own, whatever the number of processes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +28,29 @@ class LatentClip:
     quality: str
     latents: Tensor
     states: Tensor
+
+
+@dataclass(frozen=True)
+class BatchShape:
+    """How many samples make a step, and which of them are this process's.
+
+    size: of one process and micro-batch; accumulate: micro-batches per step.
+    """
+
+    size: int
+    rank: int = 0
+    world: int = 1
+    accumulate: int = 1
+
+    @property
+    def per_step(self) -> int:
+        """Samples of a step, over all processes and micro-batches."""
+        return self.size * self.world * self.accumulate
+
+    def samples(self, micro: int) -> range:
+        """Numbers of this process's samples within a step."""
+        first = (micro * self.world + self.rank) * self.size
+        return range(first, first + self.size)
 
 
 @dataclass(frozen=True)
@@ -78,19 +103,21 @@ class ClipSampler:
                 "make longer clips, or lower clip.frames"
             )
         self.frames, self.motion_frames, self.context, self.seed = frames, motion_frames, context, seed
+        self._orders: dict[int, np.ndarray] = {}
 
-    def batch(self, step: int, size: int, micro: int = 0, rank: int = 0, world: int = 1) -> Batch:
+    def batch(self, step: int, shape: BatchShape, micro: int = 0) -> Batch:
         """The samples of one process for one micro-batch of a step."""
-        first = (micro * world + rank) * size
-        return _stack([self._sample(step, first + index) for index in range(size)])
+        return stack([self.sample(step, sample, shape.per_step) for sample in shape.samples(micro)])
 
-    def _sample(self, step: int, sample: int) -> Batch:
+    def sample(self, step: int, sample: int, per_step: int) -> Batch:
+        """One sample of a step, as a batch of one."""
         generator = sample_generator(self.seed, step, sample, "clip")
 
         def draw(bound: int) -> int:
             return int(torch.randint(bound, (1,), generator=generator))
 
-        clip = self.clips[draw(len(self.clips))]
+        epoch, place = divmod(step * per_step + sample, len(self.clips))
+        clip = self.clips[self._order(epoch)[place]]
         start = draw(len(clip.latents) - self.frames + 1)
         window = clip.latents[start : start + self.frames].float()
         has_motion = start >= self.motion_frames > 0
@@ -106,6 +133,14 @@ class ClipSampler:
             audio_windows(clip.states.float(), start, self.frames, self.context)[None],
         )
 
+    def _order(self, epoch: int) -> np.ndarray:
+        """Order of the clips in an epoch; a batch may lie across two of them."""
+        if epoch not in self._orders:
+            entropy = sample_generator(self.seed, epoch, 0, "order").initial_seed()
+            kept = {known: order for known, order in self._orders.items() if abs(known - epoch) == 1}
+            self._orders = {**kept, epoch: np.random.default_rng(entropy).permutation(len(self.clips))}
+        return self._orders[epoch]
+
 
 def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tensor:
     """Windows (frames, 2 context + 1, layers, dim) of states (F, layers, dim); the ends are repeated."""
@@ -114,7 +149,8 @@ def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tens
     return states[index]
 
 
-def _stack(samples: list[Batch]) -> Batch:
+def stack(samples: Sequence[Batch]) -> Batch:
+    """One batch of several."""
     return Batch(
         [key for sample in samples for key in sample.keys],
         [quality for sample in samples for quality in sample.qualities],

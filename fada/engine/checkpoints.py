@@ -1,7 +1,10 @@
 """Checkpoints of a run: written under a temporary name, hashed, synced, then renamed; only whole ones are ever loaded.
 
-A checkpoint is Accelerate's saved state (model, optimiser, scheduler, random numbers), the moving average as
-safetensors, and `manifest.json`, which is written last: the step, and size and SHA-256 of every other file.
+A checkpoint holds every trained parameter's weight, both moments of Adam and the moving average, whole and in float32,
+by name, as safetensors; and `manifest.json`, written last: the step, facts about the run, and size and SHA-256 of every
+other file. It knows nothing of processes and shards: a run that was divided in one way goes on divided in another, and
+consolidation is reading. All processes share the writing. Nothing else needs to be kept, as all that a step draws
+follows from its number.
 """
 
 from __future__ import annotations
@@ -11,20 +14,32 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from accelerate.utils import broadcast_object_list, gather_object
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
-from fada.engine.ema import MovingAverage
+from fada.engine.parallel import agree
+from fada.engine.trained_state import TrainedState
 
 MANIFEST = "manifest.json"
+BYTES_PER_FILE = 256 * 2**20
+"""Of float32 state; bounds what a process holds while it writes."""
 logger = logging.getLogger(__name__)
 
 
 class CheckpointError(OSError):
     """A checkpoint could not be written; the message says what is still there."""
+
+
+class CheckpointMismatch(ValueError):
+    """A checkpoint belongs to another run; the message says what differs."""
 
 
 class Checkpoints:
@@ -33,45 +48,34 @@ class Checkpoints:
     Args:
         keep_last: the newest so many are kept.
         keep_every: those of steps that are a multiple of it are kept for good; 0 keeps none.
+        facts: written into the manifest; a checkpoint with other facts is refused.
     """
 
-    def __init__(self, folder: Path, keep_last: int, keep_every: int = 0) -> None:
+    def __init__(self, folder: Path, keep_last: int, keep_every: int = 0, facts: dict[str, Any] | None = None) -> None:
         self.folder = folder
         self.keep_last = keep_last
         self.keep_every = keep_every
+        self.facts = facts or {}
 
-    def save(self, accelerator: Accelerator, step: int, average: MovingAverage | None) -> Path:
-        """Write the state after `step` steps; on return it is on disk under its final name.
+    def save(self, accelerator: Accelerator, step: int, state: TrainedState) -> Path:
+        """Write the state after `step` steps; on return it is on disk under its final name, in every process.
 
         Raises:
             CheckpointError: it could not be written (a full disk); older checkpoints are as they were.
         """
         final = self.folder / f"step-{step:08d}"
         partial = self.folder / f".partial-{step:08d}"
-        try:
+        if accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+        accelerator.wait_for_everyone()
+        files, fault = _write_share(accelerator, partial, state)
+        written = dict(pair for share in gather_object([files]) for pair in share.items())
+        if fault is None and accelerator.is_main_process and len(written) == _count_files(state):
+            fault = self._finish(step, written, partial, final)
+        if agree(accelerator, fault is not None):
             if accelerator.is_main_process:
                 shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir(parents=True)
-            accelerator.wait_for_everyone()
-            accelerator.save_state(str(partial), safe_serialization=True)
-            if accelerator.is_main_process and average is not None:
-                save_file(average.state_dict(), str(partial / "ema.safetensors"))
-            accelerator.wait_for_everyone()
-            if accelerator.is_main_process:
-                write_manifest(partial, step)
-                _sync_folder(partial)
-                shutil.rmtree(final, ignore_errors=True)
-                os.replace(partial, final)
-                self._forget_old()
-        # safetensors and torch.save have errors of their own for a full disk.
-        except Exception as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            latest = self.latest()
-            raise CheckpointError(
-                f"{final}: the checkpoint could not be written ({error}); free space and repeat the command: it goes "
-                f"on from {latest.name if latest else 'the start of this phase'}"
-            ) from error
-        accelerator.wait_for_everyone()
+            raise self._failure(final, fault)
         return final
 
     def latest(self) -> Path | None:
@@ -85,15 +89,53 @@ class Checkpoints:
             logger.warning("%s: %s; this checkpoint is not loaded", folder, fault)
         return None
 
-    def load(self, accelerator: Accelerator, average: MovingAverage | None) -> int:
-        """Restore the newest whole checkpoint; the step to go on from, 0 when there is none."""
-        folder = self.latest()
-        if folder is None:
-            return 0
-        accelerator.load_state(str(folder))
-        if average is not None:
-            average.load_state_dict(load_file(str(folder / "ema.safetensors")))
-        return int(_read_manifest(folder)["step"])
+    def find(self, accelerator: Accelerator) -> Path | None:
+        """The newest whole checkpoint, looked up (and hashed) by the main process for all.
+
+        Raises:
+            CheckpointMismatch: it has other facts than this run.
+        """
+        found = [self.latest() if accelerator.is_main_process else None]
+        broadcast_object_list(found)
+        if found[0] is not None:
+            self._refuse_mismatch(found[0])
+        return found[0]
+
+    def _refuse_mismatch(self, folder: Path) -> None:
+        before = read_manifest(folder).get("facts", {})
+        different = [
+            f"{name} was {before.get(name)}, is {value}"
+            for name, value in self.facts.items()
+            if before.get(name) != value
+        ]
+        if different:
+            raise CheckpointMismatch(
+                f"{folder}: was written by another kind of run ({'; '.join(different)}): it would not go on as it "
+                "began. Give back the old settings (processes x batch x accumulate makes the samples of a step), or "
+                "start anew with output=..."
+            )
+
+    def _finish(self, step: int, files: dict[str, Any], partial: Path, final: Path) -> str | None:
+        try:
+            (partial / MANIFEST).write_text(
+                json.dumps({"step": step, "facts": self.facts, "files": files}, indent=1) + "\n"
+            )
+            _sync(partial / MANIFEST)
+            _sync(partial)
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(partial, final)
+            _sync(self.folder)
+            self._forget_old()
+        except OSError as error:
+            return str(error)
+        return None
+
+    def _failure(self, final: Path, fault: str | None) -> CheckpointError:
+        latest = self.latest()
+        return CheckpointError(
+            f"{final}: the checkpoint could not be written ({fault or 'another process failed'}); free space and "
+            f"repeat the command: it goes on from {latest.name if latest else 'the start of this phase'}"
+        )
 
     def _forget_old(self) -> None:
         for folder in sorted(self.folder.glob("step-*"), reverse=True)[self.keep_last :]:
@@ -103,20 +145,37 @@ class Checkpoints:
             shutil.rmtree(partial)
 
 
-def write_manifest(folder: Path, step: int) -> None:
-    """Write `manifest.json` over the files that the folder holds now."""
-    files = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _hash(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    (folder / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=1) + "\n")
+def load_state(folder: Path, state: TrainedState, keys: tuple[str, ...]) -> None:
+    """Put what a checkpoint holds into its places.
+
+    Raises:
+        CheckpointMismatch: its parameters are not those that are trained.
+    """
+    names = set()
+    for name, key, value in read_checkpoint(folder):
+        if name not in state.parameters:
+            raise CheckpointMismatch(f"{folder}: holds {name}, which this phase does not train")
+        names.add(name)
+        if key in keys:
+            state.write(name, key, value)
+    missing = sorted(set(state.parameters) - names)
+    if missing:
+        raise CheckpointMismatch(f"{folder}: lacks {', '.join(missing[:5])}, which this phase trains")
+
+
+def read_checkpoint(folder: Path) -> Iterator[tuple[str, str, Tensor]]:
+    """(parameter, what, value) of everything in a checkpoint; what is weight, exp_avg, exp_avg_sq or average."""
+    for path in sorted(folder.glob("state-*.safetensors")):
+        with safe_open(str(path), framework="pt") as file:
+            for entry in file.keys():  # noqa: SIM118 (no mapping, it has only this method)
+                key, name = entry.split(":", 1)
+                yield name, key, file.get_tensor(entry)
 
 
 def find_fault(folder: Path) -> str | None:
     """What is wrong with a checkpoint, against its manifest; None for a whole one."""
     try:
-        files = _read_manifest(folder)["files"]
+        files = read_manifest(folder)["files"]
     except FileNotFoundError:
         return f"incomplete, it has no {MANIFEST}"
     except (json.JSONDecodeError, KeyError):
@@ -132,9 +191,61 @@ def find_fault(folder: Path) -> str | None:
     return None
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A checkpoint's manifest: step, facts, files."""
     content: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     return content
+
+
+def _write_share(
+    accelerator: Accelerator, partial: Path, state: TrainedState
+) -> tuple[dict[str, dict[str, Any]], str | None]:
+    """Read everything with the others, write this process's files; what was written, and what went wrong."""
+    files: dict[str, dict[str, Any]] = {}
+    fault = None
+    for number, names in enumerate(_groups(state)):
+        is_mine = number % accelerator.num_processes == accelerator.process_index
+        held: dict[str, Tensor] = {}
+        for name in names:
+            for key in state.keys:
+                value = state.read(name, key)
+                if is_mine:
+                    held[f"{key}:{name}"] = value
+        if not is_mine or fault is not None:
+            continue
+        path = partial / f"state-{number:05d}.safetensors"
+        # safetensors has an error of its own for a full disk.
+        try:
+            partial.mkdir(parents=True, exist_ok=True)
+            save_file(held, str(path))
+            _sync(path)
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": _hash(path)}
+        except Exception as error:
+            fault = str(error)
+    return files, fault
+
+
+def _groups(state: TrainedState) -> list[list[str]]:
+    """Names of the parameters of each file, the same in every process."""
+    groups: list[list[str]] = [[]]
+    filled = 0
+    for name, parameter in state.parameters.items():
+        size = _numel(parameter) * 4 * len(state.keys)
+        if groups[-1] and filled + size > BYTES_PER_FILE:
+            groups.append([])
+            filled = 0
+        groups[-1].append(name)
+        filled += size
+    return groups
+
+
+def _count_files(state: TrainedState) -> int:
+    return len(_groups(state))
+
+
+def _numel(parameter: torch.nn.Parameter) -> int:
+    """Elements of the whole parameter, also where ZeRO-3 has emptied it."""
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
 
 
 def _hash(path: Path) -> str:
@@ -142,11 +253,9 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make sure that the files are on disk before the folder gets its final name."""
-    for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,29 +1,44 @@
-"""The training loop: an objective's losses in, a trained module and its moving average out.
+"""The training loop: an objective's losses in, trained weights and their moving average out.
 
-Knows steps, logging and saving. Does not know what is learned: the objective draws its own batch from the step's
-number, so a resumed run continues exactly where the data and the random numbers were.
+Knows steps, logging, saving, and processes. Does not know what is learned: the objective draws its own batch from the
+step's number, and so does everything else here (learning rate, random numbers), so that a resumed run continues
+exactly where an unbroken one would be, on any number of processes.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import signal
+import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from accelerate import Accelerator
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fada.engine.checkpoints import Checkpoints
-from fada.engine.ema import MovingAverage
+from fada.engine.checkpoints import Checkpoints, load_state, read_manifest
+from fada.engine.failures import TrainingFailed, explain
+from fada.engine.optimizer import AveragingAdamW
+from fada.engine.parallel import agree, is_sharded
 from fada.engine.progress import step_bar
 from fada.engine.run_log import RunLog
+from fada.engine.trained_state import WEIGHT, TrainedState
+
+TRIES = 4
+"""Draws of one micro-batch: samples that give no finite loss are replaced, but not for ever."""
+SPIKE = 5.0
+"""A loss so many times the recent median is noted as a spike."""
+RECENT = 50
+"""Steps that make the recent median."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +58,17 @@ class LoopSettings:
     keep_every: int = 0
     preview_every: int = 500
     log_every: int = 10
+    skip_budget: int = 0
+    """Micro-batches without a finite loss that may be replaced by others before the run stops."""
+    timeout_minutes: float = 30.0
+    seed: int = 0
+    samples_per_step: int | None = None
+    """Over all processes and micro-batches; a checkpoint of another number is refused."""
 
 
 @dataclass
 class StepLoss:
-    """What an objective says of one step."""
+    """What an objective says of one micro-batch."""
 
     total: Tensor
     """Scalar that is minimised."""
@@ -55,6 +76,8 @@ class StepLoss:
     """Averaged over the steps between two log lines; NaN means that there was nothing to count."""
     samples: dict[str, Tensor] = field(default_factory=dict)
     """Per-sample values, collected between two log lines into histograms."""
+    keys: list[str] = field(default_factory=list)
+    """Names of the samples, for messages."""
 
 
 class Objective(Protocol):
@@ -66,7 +89,11 @@ class Objective(Protocol):
         ...
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
-        """Loss of one micro-batch; `model` is `module` as the accelerator wrapped it."""
+        """Loss of one micro-batch; `model` is `module` as the accelerator wrapped it.
+
+        Raises:
+            FloatingPointError: a loss is not finite; the message names the samples.
+        """
         ...
 
 
@@ -74,7 +101,8 @@ class Interrupted(Exception):
     """The run was asked to stop, and did after saving a checkpoint."""
 
 
-Preview = Callable[[int, RunLog], None]
+Preview = Callable[[int, RunLog, dict[str, Tensor]], None]
+"""Called in the main process with the step, the log, and the result's weights so far."""
 
 
 def fit(
@@ -84,53 +112,17 @@ def fit(
     folder: Path,
     log: RunLog,
     preview: Preview | None = None,
-) -> MovingAverage | None:
-    """Train until `settings.steps`, resuming from `folder/checkpoints`; the moving average, None when it is off.
+) -> dict[str, Tensor]:
+    """Train until `settings.steps`, resuming from `folder/checkpoints`.
+
+    Returns:
+        The trained parameters by name, whole, float32, on the CPU: their moving average where one is kept.
 
     Raises:
-        FloatingPointError: a loss or gradient is not finite.
+        TrainingFailed: a loss or gradient is not finite, memory ran out, or another process is gone.
         Interrupted: SIGINT or SIGTERM came; a checkpoint of the last finished step is on disk.
     """
-    trained = [p for p in objective.module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, settings))
-    model, optimizer = accelerator.prepare(objective.module, optimizer)
-    accelerator.register_for_checkpointing(scheduler)
-    average = MovingAverage(objective.module, settings.ema) if settings.ema else None
-    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_last, settings.keep_every)
-    first = checkpoints.load(accelerator, average)
-    if first:
-        log.say(f"resumed at step {first} of {settings.steps}")
-
-    def finish_step(step: int) -> None:
-        due = step % settings.checkpoint_every == 0 or step == settings.steps
-        if due or stop.requested:
-            checkpoints.save(accelerator, step, average)
-        if preview is not None and settings.preview_every and step % settings.preview_every == 0:
-            with average.applied() if average is not None else nullcontext():
-                preview(step, log)
-        if stop.requested and step < settings.steps:
-            raise Interrupted(f"stopped at step {step} of {settings.steps}; the same command resumes")
-
-    with stop_on_signals() as stop, _bar(log, settings.steps, first) as on_step:
-        for step in range(first, settings.steps):
-            started = time.perf_counter()
-            optimizer.zero_grad(set_to_none=True)
-            losses = _accumulated_backward(objective, model, accelerator, step, settings.accumulate)
-            norm = float(accelerator.clip_grad_norm_(trained, settings.clip_norm) or 0.0)
-            if not math.isfinite(norm):
-                raise FloatingPointError(f"step {step}: the gradient norm is {norm}; lower the learning rate")
-            optimizer.step()
-            scheduler.step()
-            if average is not None:
-                average.update()
-            log.collect(losses, norm, float(scheduler.get_last_lr()[0]), time.perf_counter() - started)
-            on_step(step + 1, log.latest_loss)
-            if (step + 1) % settings.log_every == 0 or step + 1 == settings.steps:
-                log.flush(step + 1)
-            finish_step(step + 1)
-    accelerator.free_memory()
-    return average
+    return _Training(objective, settings, accelerator, folder, log, preview).run()
 
 
 def learning_rate_factor(step: int, settings: LoopSettings) -> float:
@@ -141,17 +133,183 @@ def learning_rate_factor(step: int, settings: LoopSettings) -> float:
     return warmup * 0.5 * (1.0 + math.cos(math.pi * min(step / settings.steps, 1.0)))
 
 
-def _accumulated_backward(
-    objective: Objective, model: nn.Module, accelerator: Accelerator, step: int, accumulate: int
-) -> list[StepLoss]:
-    losses = []
-    for micro in range(accumulate):
-        loss = objective.loss(model, step, micro)
-        if not torch.isfinite(loss.total):
-            raise FloatingPointError(f"step {step}: the loss is {float(loss.total.detach())}; lower the learning rate")
-        accelerator.backward(loss.total / accumulate)
-        losses.append(loss)
-    return losses
+class _Training:
+    """One phase's training: what `fit` needs from step to step."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        settings: LoopSettings,
+        accelerator: Accelerator,
+        folder: Path,
+        log: RunLog,
+        preview: Preview | None,
+    ) -> None:
+        self.objective, self.settings, self.accelerator = objective, settings, accelerator
+        self.folder, self.log, self.preview = folder, log, preview
+        facts = {} if settings.samples_per_step is None else {"samples_per_step": settings.samples_per_step}
+        self.checkpoints = Checkpoints(folder / "checkpoints", settings.keep_last, settings.keep_every, facts)
+        self.recent: deque[float] = deque(maxlen=RECENT)
+        self.skipped = 0
+
+    def run(self) -> dict[str, Tensor]:
+        found = self.checkpoints.find(self.accelerator)
+        self.first = 0 if found is None else int(read_manifest(found)["step"])
+        self._prepare(found)
+        if found is not None:
+            self.log.say(f"resumed at step {self.first} of {self.settings.steps}")
+        with stop_on_signals() as stop, _bar(self.log, self.settings.steps, self.first) as on_step:
+            for step in range(self.first, self.settings.steps):
+                self._guarded_step(step)
+                on_step(step + 1, self.log.latest_loss)
+                self._finish_step(step + 1, agree(self.accelerator, stop.requested))
+        result = self.state.result()
+        if is_sharded(self.accelerator):
+            self.model.destroy()
+        self.accelerator.free_memory()
+        return result
+
+    def _prepare(self, found: Path | None) -> None:
+        """Wrap module and optimiser, and put a checkpoint's state into them."""
+        module = self.objective.module
+        trained = [p for p in module.parameters() if p.requires_grad]
+        settings = self.settings
+        self.optimizer = AveragingAdamW(trained, settings.lr, settings.weight_decay, settings.ema)
+        self.state = TrainedState(module, self.optimizer, self.accelerator)
+        if found is not None:
+            # Before DeepSpeed takes the weights over: its working copies are made from them.
+            load_state(found, TrainedState(module, self.optimizer), (WEIGHT,))
+        self.model: Any
+        self.model, self.wrapped = self.accelerator.prepare(module, self.optimizer)
+        if found is None:
+            return
+        if is_sharded(self.accelerator):
+            # DeepSpeed makes its state in its first step; one without effect makes it without reaching into DeepSpeed.
+            self.optimizer.set_lr(0.0)
+            self.accelerator.backward(self._drawn(self.first, 0).total)
+            load_state(found, self.state, self.state.keys)
+        else:
+            self.optimizer.start()
+            load_state(found, self.state, self.optimizer.state_names)
+        self.optimizer.set_count(self.first)
+
+    def _guarded_step(self, step: int) -> None:
+        try:
+            self._step(step)
+        except TrainingFailed:
+            raise
+        except (RuntimeError, MemoryError) as error:
+            known = explain(error, step, self.settings.timeout_minutes)
+            if known is None:
+                raise
+            raise known from error
+
+    def _step(self, step: int) -> None:
+        started = time.perf_counter()
+        lr = self.settings.lr * learning_rate_factor(step, self.settings)
+        self.optimizer.set_lr(lr)
+        # Whatever draws from torch's own generators draws the same after a resume.
+        torch.manual_seed((self.settings.seed * 1_000_003 + step) * 1009 + self.accelerator.process_index)
+        losses = []
+        for micro in range(self.settings.accumulate):
+            with self.accelerator.accumulate(self.model):
+                loss = self._drawn(step, micro)
+                self.accelerator.backward(loss.total)
+                losses.append(loss)
+        norm = self._update()
+        if agree(self.accelerator, not math.isfinite(norm)):
+            raise self._failure(step, losses, f"the gradient norm is {norm}")
+        self.log.collect(losses, norm, lr, time.perf_counter() - started)
+        self._note_spike(step, losses)
+
+    def _update(self) -> float:
+        """Clip and step; the gradient's norm before clipping. DeepSpeed did both after the last backward pass."""
+        if is_sharded(self.accelerator):
+            norm = self.model.get_global_grad_norm()
+            return float(norm) if norm is not None else 0.0
+        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm))
+        if self.accelerator.scaler is not None:
+            # fp16: the scaler itself leaves out steps whose gradient overflowed, and lowers its scale.
+            norm = norm if math.isfinite(norm) else 0.0
+            self.wrapped.step()
+        elif math.isfinite(norm):
+            self.wrapped.step()
+        self.wrapped.zero_grad(set_to_none=True)
+        return norm
+
+    def _drawn(self, step: int, micro: int) -> StepLoss:
+        """A micro-batch's loss that is finite in all processes; within the budget, others are drawn for it."""
+        for attempt in range(TRIES):
+            # A step beyond the run's last: samples that no step of this run draws.
+            drawn = step + attempt * self.settings.steps
+            loss, fault = None, None
+            try:
+                loss = self.objective.loss(self.model, drawn, micro)
+                if not torch.isfinite(loss.total):
+                    fault = f"the loss is {float(loss.total.detach())} for {', '.join(loss.keys) or 'its samples'}"
+            except FloatingPointError as error:
+                fault = str(error)
+            if not agree(self.accelerator, fault is not None):
+                assert loss is not None
+                return loss
+            self.skipped += 1
+            keys = loss.keys if loss is not None else []
+            if fault is not None:
+                self._event(step, "not_finite", micro=micro, drawn=drawn, message=fault, keys=keys)
+            if self.skipped > self.settings.skip_budget:
+                raise self._failure(drawn, [] if loss is None else [loss], fault, micro)
+        raise self._failure(step, [], f"{TRIES} draws of a batch in a row gave no finite loss", micro)
+
+    def _failure(self, step: int, losses: list[StepLoss], fault: str | None, micro: int = 0) -> TrainingFailed:
+        """What to raise; the weights and the step are saved so that `--replay` can look at it again."""
+        folder = self.folder / "failed" / f"step-{step:08d}"
+        weights = {name: self.state.read(name, WEIGHT) for name in self.state.parameters}
+        if self.accelerator.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(weights, str(folder / "weights.safetensors"))
+            keys = [key for loss in losses for key in loss.keys]
+            record = {
+                "phase": self.log.name,
+                "step": step,
+                "micro": micro,
+                "processes": self.accelerator.num_processes,
+                "fault": fault,
+                "keys": keys,
+            }
+            (folder / "failure.json").write_text(json.dumps(record, indent=1) + "\n")
+        self.accelerator.wait_for_everyone()
+        return TrainingFailed(
+            f"{self.log.name}, step {step}: {fault or 'another process met a loss that is not finite'}. To see which "
+            f"sample it is: repeat the command with --replay {folder}. Then remove the sample, lower the learning "
+            "rate, or allow some with engine.skip_budget; the same command goes on from the last checkpoint"
+        )
+
+    def _note_spike(self, step: int, losses: list[StepLoss]) -> None:
+        loss = self.log.latest_loss
+        if len(self.recent) == RECENT and loss > SPIKE * statistics.median(self.recent):
+            keys = [key for each in losses for key in each.keys]
+            self._event(step, "spike", loss=loss, median=statistics.median(self.recent), keys=keys)
+        self.recent.append(loss)
+
+    def _event(self, step: int, kind: str, **facts: Any) -> None:
+        """A line in `events-RANK.jsonl`: every process has its own samples to tell of."""
+        with (self.folder / f"events-{self.accelerator.process_index}.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step, "event": kind, **facts}) + "\n")
+
+    def _finish_step(self, step: int, is_stopping: bool) -> None:
+        settings = self.settings
+        is_last = step == settings.steps
+        if step % settings.log_every == 0 or is_last:
+            self.log.flush(step)
+        if step % settings.checkpoint_every == 0 or is_last or is_stopping:
+            self.checkpoints.save(self.accelerator, step, self.state)
+        if self.preview is not None and settings.preview_every and step % settings.preview_every == 0:
+            result = self.state.result()
+            if self.accelerator.is_main_process:
+                self.preview(step, self.log, result)
+            self.accelerator.wait_for_everyone()
+        if is_stopping and not is_last:
+            raise Interrupted(f"stopped at step {step} of {settings.steps}; the same command resumes")
 
 
 class _Stop:

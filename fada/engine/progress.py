@@ -30,3 +30,18 @@ def step_bar(name: str, total: int, console: Console, first: int = 0) -> Iterato
             bar.update(task, completed=step, loss=f"{loss:.4f}", rate=rate)
 
         yield on_step
+
+
+@contextmanager
+def sample_bar(name: str, total: int, console: Console) -> Iterator[Callable[[int], None]]:
+    """A bar that is told how many more samples are done."""
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, refresh_per_second=2) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda count: bar.advance(task, count)

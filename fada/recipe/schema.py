@@ -349,6 +349,11 @@ class Phase(Section):
     """The mixed loss."""
     trains_reference: bool = False
     """Train the student's reference net too; frozen it is shared with the teacher."""
+    targets: Literal["online", "cached"] = "online"
+    """`online`: the teacher solves every sample's window in its step. `cached`: it solves `cached_samples` windows
+    first, and the student then trains on them again and again, without the teacher."""
+    cached_samples: PositiveInt = 2048
+    """Windows in the cache; only for `targets: cached`."""
 
 
 class Distill(Section):
@@ -380,8 +385,27 @@ class Distill(Section):
 class Engine(Section):
     """How training runs, the same for teacher and students."""
 
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """Precision of the forward and backward passes; weights and optimiser stay in fp32."""
+    processes: PositiveInt | None = None
+    """Processes on this machine, which `fada distill` starts itself; default: one per GPU, or one. Under torchrun,
+    accelerate launch, deepspeed or SLURM their number is the launcher's."""
+    strategy: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
+    """How processes divide the training: `ddp` keeps everything in each; DeepSpeed's `zero1` divides the optimiser's
+    state (and the moving average), `zero2` the gradients too, `zero3` the weights too."""
+    offload_optimizer: Literal["device", "cpu"] = "device"
+    """Where the optimiser's state lies; `cpu` needs a zero strategy."""
+    offload_parameters: Literal["device", "cpu"] = "device"
+    """Where weights lie between their uses; `cpu` needs `zero3`."""
+    deepspeed: Path | None = None
+    """A DeepSpeed JSON file whose entries win over those made from this section; needs a zero strategy."""
+    activation_checkpointing: bool = False
+    """Compute the trained networks' activations again in the backward pass instead of keeping them: less memory,
+    about a third more time."""
+    timeout_minutes: PositiveFloat = 30.0
+    """How long a process waits for a sign of life of the others."""
+    skip_budget: NonNegativeInt = 0
+    """Micro-batches without a finite loss that may be replaced by others before the run stops."""
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """Precision of the forward and backward passes; weights and optimiser stay in fp32. fp16 needs CUDA."""
     accumulate: PositiveInt = 1
     """Gradient accumulation steps."""
     clip_norm: PositiveFloat = 1.0
@@ -406,6 +430,17 @@ class Engine(Section):
     """Steps between log lines."""
     threads: PositiveInt | None = None
     """CPU threads of torch; default: torch's own choice."""
+
+    @model_validator(mode="after")
+    def zero_where_needed(self) -> Engine:
+        is_zero = self.strategy != "ddp"
+        if self.offload_optimizer == "cpu" and not is_zero:
+            raise ValueError("offload_optimizer: cpu needs strategy zero1, zero2 or zero3")
+        if self.offload_parameters == "cpu" and self.strategy != "zero3":
+            raise ValueError("offload_parameters: cpu needs strategy zero3")
+        if self.deepspeed is not None and not is_zero:
+            raise ValueError("deepspeed: needs strategy zero1, zero2 or zero3")
+        return self
 
 
 class Bench(Section):

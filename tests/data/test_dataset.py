@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fada.data.dataset import ClipSampler, LatentClip, audio_windows
+from fada.data.dataset import BatchShape, ClipSampler, LatentClip, audio_windows
 from fada.data.seeds import sample_generator
 
 
@@ -18,7 +18,7 @@ def sampler(**changes: object) -> ClipSampler:
 
 
 def test_motion_frames_are_the_frames_before() -> None:
-    batch = sampler().batch(step=3, size=64)
+    batch = sampler().batch(3, BatchShape(64))
     first, before = batch.latents[:, 0, 0, 0, 0], batch.motion[:, :, 0, 0, 0]
     has = batch.has_motion
     assert has.any()
@@ -26,13 +26,13 @@ def test_motion_frames_are_the_frames_before() -> None:
 
 
 def test_a_clips_start_has_no_motion_frames() -> None:
-    batch = sampler().batch(step=3, size=256)
+    batch = sampler().batch(3, BatchShape(256))
     assert torch.equal(batch.has_motion, batch.latents[:, 0, 0, 0, 0] >= 2)
     assert not batch.motion[~batch.has_motion].any()
 
 
 def test_audio_windows_surround_their_frames() -> None:
-    batch = sampler().batch(step=0, size=16)
+    batch = sampler().batch(0, BatchShape(16))
     inner = (batch.latents[:, 0, 0, 0, 0] >= 1) & (batch.latents[:, -1, 0, 0, 0] <= 18)
     centre = batch.latents[inner][:, :, 0, 0, 0]
     expected = torch.stack([centre - 1, centre, centre + 1], dim=-1)
@@ -45,20 +45,40 @@ def test_audio_windows_repeat_the_ends() -> None:
 
 
 def test_the_same_step_draws_the_same_batch_on_any_number_of_processes() -> None:
-    whole = sampler().batch(step=7, size=8)
-    halves = [sampler().batch(step=7, size=4, rank=rank, world=2) for rank in (0, 1)]
+    whole = sampler().batch(7, BatchShape(8))
+    halves = [sampler().batch(7, BatchShape(4, rank, 2)) for rank in (0, 1)]
     assert whole.keys == halves[0].keys + halves[1].keys
     assert torch.equal(whole.latents, torch.cat([half.latents for half in halves]))
 
 
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_an_epoch_has_every_clip_once_over_all_processes(world: int) -> None:
+    clips = [clip(str(number), 5) for number in range(24)]
+    drawn = [
+        key
+        for rank in range(world)
+        for step in range(3)
+        for micro in range(2)
+        for key in ClipSampler(clips, 4, 0, 1).batch(step, BatchShape(4 // world, rank, world, 2), micro).keys
+    ]
+    assert sorted(drawn, key=int) == [each.key for each in clips]
+
+
+def test_epochs_differ_in_their_order() -> None:
+    made = ClipSampler([clip(str(number), 5) for number in range(24)], 4, 0, 1)
+    first, second = (made.batch(step, BatchShape(24)).keys for step in (0, 1))
+    assert first != second
+    assert sorted(first) == sorted(second)
+
+
 def test_other_steps_and_seeds_draw_other_batches() -> None:
-    first = sampler().batch(step=0, size=8).latents
-    assert not torch.equal(first, sampler().batch(step=1, size=8).latents)
-    assert not torch.equal(first, sampler(seed=1).batch(step=0, size=8).latents)
+    first = sampler().batch(0, BatchShape(8)).latents
+    assert not torch.equal(first, sampler().batch(1, BatchShape(8)).latents)
+    assert not torch.equal(first, sampler(seed=1).batch(0, BatchShape(8)).latents)
 
 
 def test_only_clips_of_the_wanted_quality_are_drawn() -> None:
-    assert set(sampler(quality="B").batch(step=0, size=16).keys) == {"b"}
+    assert set(sampler(quality="B").batch(0, BatchShape(16)).keys) == {"b"}
 
 
 def test_no_clip_of_a_quality_is_an_error_that_says_so() -> None:

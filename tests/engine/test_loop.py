@@ -5,33 +5,32 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from rich.console import Console
 from torch import nn
 
-from fada.engine.checkpoints import Checkpoints
-from fada.engine.ema import MovingAverage
+from fada.engine.checkpoints import CheckpointMismatch, Checkpoints
+from fada.engine.failures import TrainingFailed
 from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit, learning_rate_factor
+from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
 
 
 class Line:
     """Learn y = 3 x from batches that follow from the step's number."""
 
-    def __init__(self, stop_at: int | None = None, bad_at: int | None = None) -> None:
+    def __init__(self, stop_at: int | None = None, bad: tuple[int, ...] = ()) -> None:
         torch.manual_seed(0)
         self.module: nn.Module = nn.Linear(1, 1)
-        self.stop_at, self.bad_at = stop_at, bad_at
+        self.stop_at, self.bad = stop_at, bad
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         if step == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
         x = torch.randn(8, 1, generator=torch.Generator().manual_seed(step * 10 + micro))
         error = (model(x) - 3 * x).square().mean()
-        if step == self.bad_at:
+        if step in self.bad:
             error = error * float("nan")
-        return StepLoss(error, {"error": error.detach(), "nothing": float("nan")}, {"x": x.flatten()})
+        return StepLoss(error, {"error": error.detach(), "nothing": float("nan")}, {"x": x.flatten()}, [f"clip-{step}"])
 
 
 def settings(**changes: object) -> LoopSettings:
@@ -47,18 +46,18 @@ def settings(**changes: object) -> LoopSettings:
     return LoopSettings(**values)
 
 
-def run(folder: Path, objective: Line, **changes: object) -> tuple[Line, MovingAverage | None]:
-    AcceleratorState._reset_state()
+def run(folder: Path, objective: Line, **changes: object) -> dict[str, torch.Tensor]:
+    made = settings(**changes)
+    accelerator = new_accelerator(ParallelSettings(accumulate=made.accumulate), batch=8)
     log = RunLog(folder, "line", Console(quiet=True))
     try:
-        average = fit(objective, settings(**changes), Accelerator(cpu=True), folder, log)
+        return fit(objective, made, accelerator, folder, log)
     finally:
         log.close()
-    return objective, average
 
 
-def weights(objective: Line) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in objective.module.parameters()])
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
@@ -67,45 +66,123 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     assert lines[-1]["loss"] < 0.2 * lines[0]["loss"]
 
 
-def test_a_stopped_and_resumed_run_equals_the_unbroken_one_bit_for_bit(tmp_path: Path) -> None:
-    whole, whole_average = run(tmp_path / "whole", Line())
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_stopped_and_resumed_run_equals_the_unbroken_one_bit_for_bit(tmp_path: Path, ema: float) -> None:
+    whole = run(tmp_path / "whole", Line(), ema=ema)
     with pytest.raises(Interrupted, match="stopped at step 6 of 12; the same command resumes"):
-        run(tmp_path / "parts", Line(stop_at=5))
-    parts, parts_average = run(tmp_path / "parts", Line())
-    assert torch.equal(weights(whole), weights(parts))
-    for name, average in whole_average.averages.items():
-        assert torch.equal(average, parts_average.averages[name])
+        run(tmp_path / "parts", Line(stop_at=5), ema=ema)
+    assert same(whole, run(tmp_path / "parts", Line(), ema=ema))
 
 
 def test_a_run_that_died_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
-    whole, _ = run(tmp_path / "whole", Line())
-    with pytest.raises(FloatingPointError):
-        run(tmp_path / "parts", Line(bad_at=9))
+    whole = run(tmp_path / "whole", Line())
+    with pytest.raises(TrainingFailed):
+        run(tmp_path / "parts", Line(bad=(9,)))
     assert Checkpoints(tmp_path / "parts" / "checkpoints", 2).latest().name == "step-00000008"
-    parts, _ = run(tmp_path / "parts", Line())
-    assert torch.equal(weights(whole), weights(parts))
+    assert same(whole, run(tmp_path / "parts", Line()))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
-    first, _ = run(tmp_path, Line())
-    again, _ = run(tmp_path, Line(bad_at=0))
-    assert torch.equal(weights(first), weights(again))
+    assert same(run(tmp_path, Line()), run(tmp_path, Line(bad=tuple(range(12)))))
+
+
+def test_the_result_is_the_moving_average(tmp_path: Path) -> None:
+    average, last = run(tmp_path / "a", Line(), ema=0.9), run(tmp_path / "b", Line(), ema=0.0)
+    assert not same(average, last)
+    assert abs(float(average["weight"]) - 3) > abs(float(last["weight"]) - 3)
 
 
 def test_accumulated_micro_batches_equal_their_mean(tmp_path: Path) -> None:
-    objective, _ = run(tmp_path, Line(), steps=1, accumulate=2, clip_norm=1e9)
+    made = run(tmp_path, Line(), steps=1, accumulate=2, clip_norm=1e9, ema=0.0)
     by_hand = Line()
-    optimizer = torch.optim.AdamW(by_hand.module.parameters(), lr=0.05, weight_decay=1e-2)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, settings(steps=1)))
+    rate = 0.05 * learning_rate_factor(0, settings(steps=1))
+    optimizer = torch.optim.AdamW(by_hand.module.parameters(), lr=rate, weight_decay=1e-2)
     (0.5 * (by_hand.loss(by_hand.module, 0, 0).total + by_hand.loss(by_hand.module, 0, 1).total)).backward()
     optimizer.step()
-    scheduler.step()
-    torch.testing.assert_close(weights(objective), weights(by_hand))
+    torch.testing.assert_close(made, {name: p.detach() for name, p in by_hand.module.named_parameters()})
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(FloatingPointError, match="step 3: the loss is nan"):
-        run(tmp_path, Line(bad_at=3))
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_kept_for_replay(tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match=r"line, step 3: the loss is nan for clip-3\. .*--replay .*step-00000003"):
+        run(tmp_path, Line(bad=(3,)))
+    record = json.loads((tmp_path / "failed" / "step-00000003" / "failure.json").read_text())
+    assert (record["step"], record["micro"], record["keys"]) == (3, 0, ["clip-3"])
+    assert (tmp_path / "failed" / "step-00000003" / "weights.safetensors").is_file()
+
+
+def test_within_the_budget_other_samples_are_drawn_and_each_is_noted(tmp_path: Path) -> None:
+    made = run(tmp_path, Line(bad=(3, 7)), skip_budget=2)
+    assert abs(float(made["weight"]) - 3) < 3
+    events = [json.loads(line) for line in (tmp_path / "events-0.jsonl").read_text().splitlines()]
+    assert [(event["event"], event["step"], event["keys"]) for event in events] == [
+        ("not_finite", 3, ["clip-3"]), ("not_finite", 7, ["clip-7"])
+    ]  # fmt: skip
+
+
+def test_beyond_the_budget_the_run_stops(tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match="step 7"):
+        run(tmp_path, Line(bad=(3, 7)), skip_budget=1)
+
+
+def test_broken_weights_stop_the_run_whatever_the_budget(tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match="4 draws of a batch in a row gave no finite loss"):
+        run(tmp_path, Line(bad=tuple(range(200))), skip_budget=1000)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_does_harm(tmp_path: Path) -> None:
+    class Steep(Line):
+        def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+            made = super().loss(model, step, micro)
+            if step == 2:
+                made.total = made.total + (0 * model.weight).sqrt().sum()
+            return made
+
+    with pytest.raises(TrainingFailed, match="step 2: the gradient norm is nan"):
+        run(tmp_path, Steep())
+
+
+def test_a_spike_is_noted(tmp_path: Path) -> None:
+    class Spiky(Line):
+        def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+            made = super().loss(model, step, micro)
+            made.total = made.total * 0 + (100.0 if step == 60 else 1.0)
+            return made
+
+    run(tmp_path, Spiky(), steps=62)
+    (event,) = [json.loads(line) for line in (tmp_path / "events-0.jsonl").read_text().splitlines()]
+    assert (event["event"], event["step"], event["loss"], event["median"]) == ("spike", 60, 100.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 bytes"), "out of memory.*engine.accumulate"),
+        (RuntimeError("[gloo] Connection closed by peer [127.0.0.1]"), "another process of this run has died"),
+        (RuntimeError("Timed out waiting 1000ms for recv operation"), "no sign of life for 30 minutes"),
+    ],
+)
+def test_known_failures_say_what_to_do(tmp_path: Path, error: Exception, said: str) -> None:
+    class Failing(Line):
+        def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+            raise error
+
+    with pytest.raises(TrainingFailed, match=f"step 0: .*{said}"):
+        run(tmp_path, Failing())
+
+
+def test_an_unknown_failure_stays_itself(tmp_path: Path) -> None:
+    class Failing(Line):
+        def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+            raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run(tmp_path, Failing())
+
+
+def test_a_run_with_another_number_of_samples_per_step_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, Line(), samples_per_step=8)
+    with pytest.raises(CheckpointMismatch, match=r"samples_per_step was 8, is 16.*start anew with output"):
+        run(tmp_path, Line(), samples_per_step=16)
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -113,32 +190,19 @@ def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000008", "step-00000012"]
 
 
+def test_previews_see_the_result_so_far(tmp_path: Path) -> None:
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    log = RunLog(tmp_path, "line", Console(quiet=True))
+    made = fit(
+        Line(), settings(preview_every=6), new_accelerator(ParallelSettings(), 8), tmp_path, log,
+        lambda step, log, weights: seen.update({step: weights}),
+    )  # fmt: skip
+    log.close()
+    assert sorted(seen) == [6, 12]
+    assert same(seen[12], made)
+    assert not same(seen[6], made)
+
+
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.5), (1, 1.0), (100, 0.5), (200, 0.0)])
 def test_learning_rate_warms_up_and_follows_a_cosine(step: int, expected: float) -> None:
     assert learning_rate_factor(step, settings(steps=200)) == pytest.approx(expected, abs=1e-3)
-
-
-def test_moving_average_forgets_its_start() -> None:
-    module = nn.Linear(1, 1, bias=False)
-    nn.init.zeros_(module.weight)
-    average = MovingAverage(module, decay=0.9)
-    module.weight.data.fill_(1.0)
-    for _ in range(200):
-        average.update()
-    assert average.averages["weight"].item() == pytest.approx(1.0, abs=1e-3)
-
-
-def test_applied_average_is_taken_away_again() -> None:
-    module = nn.Linear(1, 1, bias=False)
-    nn.init.zeros_(module.weight)
-    average = MovingAverage(module, decay=0.9)
-    module.weight.data.fill_(1.0)
-    with average.applied():
-        assert module.weight.item() == 0.0
-    assert module.weight.item() == 1.0
-
-
-def test_moving_average_of_another_model_is_refused() -> None:
-    average = MovingAverage(nn.Linear(1, 1), 0.9)
-    with pytest.raises(ValueError, match="the checkpoint's parameters differ from the model's: bias"):
-        average.load_state_dict({"weight": torch.zeros(1, 1), "__updates__": torch.tensor(1)})

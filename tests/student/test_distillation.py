@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import ClipSampler, LatentClip
+from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.student.distillation import DistillObjective, DistillSettings
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import Student, student_of
@@ -20,7 +20,6 @@ def settings(**changes: object) -> DistillSettings:
         "motion_drop": 0.3,
         "loss": MixedLossConfig(),
         "gt_guidance": "neutral",
-        "batch": 3,
         "seed": 0,
         **changes,
     }
@@ -42,9 +41,9 @@ def sampler() -> ClipSampler:
     return ClipSampler(clips, frames=3, motion_frames=2, context=2)
 
 
-def objective(teacher: DualUNet, sampler: ClipSampler, **changes: object) -> DistillObjective:
+def objective(teacher: DualUNet, sampler: ClipSampler, batch: int = 3, **changes: object) -> DistillObjective:
     student = student_of(teacher, "tokens", 2, 4).double()
-    return DistillObjective(teacher, student, sampler, settings(**changes))
+    return DistillObjective(teacher, student, sampler, settings(**changes), BatchShape(batch))
 
 
 class Recorded(nn.Module):
@@ -145,8 +144,8 @@ def test_gradients_reach_the_guidance_tokens_but_not_the_shared_reference_net(
 
 def test_a_batch_covers_the_windows_evenly(teacher: DualUNet, sampler: ClipSampler) -> None:
     made = objective(teacher, sampler, batch=4)
-    batch = sampler.batch(0, 4)
-    times = torch.stack([made._draw(batch, step, 0).t for step in range(200)])
+    batch = sampler.batch(0, BatchShape(4))
+    times = torch.stack([made._draw(batch, [(step, sample) for sample in range(4)]).t for step in range(200)])
     starts = made.windows.look_up(times)[0]
     assert torch.equal(starts, torch.tensor([0.25, 0.5, 0.75, 1.0], dtype=torch.float64).expand(200, 4))
     grid = times * 1000

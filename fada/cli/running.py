@@ -1,0 +1,27 @@
+"""Verbs that train: in this process, or in as many as the recipe asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def run_training(recipe: Any, console: Any, train: Callable[[], object], command: Sequence[str]) -> bool:
+    """Train here, or start processes that do; whether this process is one that goes on to the report.
+
+    Args:
+        train: what one process does.
+        command: the command line that does it, for the processes.
+    """
+    from fada import build
+    from fada.engine import launch, parallel
+
+    count = launch.processes_to_start(recipe.engine.processes)
+    if count > 1:
+        build.prepare(recipe, console)
+        launch.start_processes(count, command)
+        return True
+    train()
+    goes_on = parallel.is_main() and not launch.is_started_here()
+    parallel.leave()
+    return goes_on

@@ -1,0 +1,91 @@
+"""Trained weights and their optimiser state by name and whole, wherever and in how many parts they lie.
+
+This is what makes a checkpoint independent of the number of processes and of the way that they divide the work. Under
+DeepSpeed every read is a collective: all processes must ask for the same names in the same order.
+"""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from fada.engine.optimizer import AVERAGE, AveragingAdamW
+from fada.engine.parallel import is_sharded
+
+WEIGHT = "weight"
+
+
+class TrainedState:
+    """Reads and writes single parameters' state.
+
+    Args:
+        module: the bare module, not as the accelerator wrapped it.
+        optimizer: the bare optimiser.
+        accelerator: what prepared them; None while nothing has.
+    """
+
+    def __init__(self, module: nn.Module, optimizer: AveragingAdamW, accelerator: Accelerator | None = None) -> None:
+        self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.optimizer = optimizer
+        self.is_sharded = accelerator is not None and is_sharded(accelerator)
+        self.rank = 0 if accelerator is None else accelerator.process_index
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What there is of every parameter."""
+        return (WEIGHT, *self.optimizer.state_names)
+
+    @property
+    def result_key(self) -> str:
+        """What a run saves as its result: the moving average, or the weights where there is none."""
+        return AVERAGE if self.optimizer.decay else WEIGHT
+
+    def read(self, name: str, key: str) -> Tensor:
+        """One parameter's weight or state, whole, float32, on the CPU; it may share memory with what is trained."""
+        parameter = self.parameters[name]
+        if not self.is_sharded:
+            found = parameter if key == WEIGHT else self.optimizer.state[parameter][key]
+        elif key == WEIGHT:
+            from deepspeed.utils import safe_get_full_fp32_param
+
+            found = safe_get_full_fp32_param(parameter)
+        else:
+            from deepspeed.utils import safe_get_full_optimizer_state
+
+            found = safe_get_full_optimizer_state(parameter, key)
+        return found.detach().float().cpu().contiguous()
+
+    @torch.no_grad()
+    def write(self, name: str, key: str, value: Tensor) -> None:
+        """Put one parameter's weight or state in its place."""
+        parameter = self.parameters[name]
+        if not self.is_sharded:
+            (parameter if key == WEIGHT else self.optimizer.state[parameter][key]).copy_(value)
+        elif hasattr(parameter, "ds_tensor"):
+            self._write_shard(parameter, key, value)
+        elif key == WEIGHT:
+            from deepspeed.utils import safe_set_full_fp32_param
+
+            safe_set_full_fp32_param(parameter, value)
+        else:
+            from deepspeed.utils import safe_set_full_optimizer_state
+
+            safe_set_full_optimizer_state(parameter, value, key)
+
+    def result(self) -> dict[str, Tensor]:
+        """The run's result by name: averaged weights where an average is kept."""
+        return {name: self.read(name, self.result_key).clone() for name in self.parameters}
+
+    def _write_shard(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
+        """ZeRO-3: this process's part of the value, which is padded to equal parts."""
+        from deepspeed.utils import safe_set_local_fp32_param, safe_set_local_optimizer_state
+
+        size = parameter.ds_tensor.numel()  # type: ignore[attr-defined]
+        part = torch.zeros(size, dtype=torch.float32)
+        own = value.flatten()[self.rank * size : (self.rank + 1) * size]
+        part[: len(own)] = own
+        if key == WEIGHT:
+            safe_set_local_fp32_param(parameter, part)
+        else:
+            safe_set_local_optimizer_state(parameter, part, key)

@@ -1,0 +1,175 @@
+"""Training in real processes: every way of dividing it gives what one process gives, and nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fada.engine.checkpoints import MANIFEST, find_fault, read_checkpoint
+
+STRATEGIES = ["ddp", "zero1", "zero2", "zero3"]
+
+
+def result(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(str(folder / "result.safetensors"))
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """Last loss of every step; a step that was done twice counts once."""
+    return {row["step"]: row["loss"] for row in map(json.loads, (folder / "log.jsonl").read_text().splitlines())}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, finish) -> Path:
+    """One process: plain, ZeRO alone, accumulating; two: every strategy, in fp32 and bf16, and stopped and resumed."""
+    out = tmp_path_factory.mktemp("trained")
+    finish(
+        1,
+        [
+            {"out": out / "one", "strategies": ["ddp", "zero2"]},
+            {"out": out / "one", "strategies": ["ddp"], "name": "accumulated", "accumulate": 2},
+            # Begun by one process, gone on with by two, in another way.
+            *({"out": out / "moved", "strategies": ["ddp"], "name": each, "until": 5} for each in STRATEGIES),
+        ],
+    )
+    finish(
+        2,
+        [
+            {"out": out / "two", "strategies": STRATEGIES},
+            {"out": out / "bf16", "strategies": STRATEGIES, "precision": "bf16"},
+            {"out": out / "two", "strategies": ["zero2"], "name": "accumulated", "accumulate": 2},
+            {"out": out / "parts", "strategies": STRATEGIES, "until": 5},
+            {"out": out / "moved", "strategies": STRATEGIES},
+            # Begun by two with ZeRO-3, gone on with by one.
+            {"out": out / "back", "strategies": ["zero3"], "name": "back", "until": 5},
+        ],
+    )
+    finish(2, [{"out": out / "parts", "strategies": STRATEGIES}])
+    finish(1, [{"out": out / "back", "strategies": ["zero1"], "name": "back"}])
+    return out
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_processes_give_what_one_gives(trained: Path, strategy: str) -> None:
+    torch.testing.assert_close(
+        result(trained / "two" / strategy), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_zero_in_one_process_gives_the_same(trained: Path) -> None:
+    torch.testing.assert_close(result(trained / "one" / "zero2"), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("place", ["one", "two"])
+def test_accumulated_batches_give_the_same(trained: Path, place: str) -> None:
+    torch.testing.assert_close(
+        result(trained / place / "accumulated"), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_bf16_stays_near(trained: Path, strategy: str) -> None:
+    torch.testing.assert_close(
+        result(trained / "bf16" / strategy), result(trained / "one" / "ddp"), rtol=0.1, atol=0.02
+    )
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_stopped_and_resumed_run_equals_the_unbroken_one_bit_for_bit(trained: Path, strategy: str) -> None:
+    parts, whole = trained / "parts" / strategy, trained / "two" / strategy
+    assert result(parts).keys() == result(whole).keys()
+    assert all(torch.equal(result(parts)[name], value) for name, value in result(whole).items())
+    assert losses(parts) == losses(whole)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_goes_on_with_more_processes_and_another_strategy(trained: Path, strategy: str) -> None:
+    torch.testing.assert_close(
+        result(trained / "moved" / strategy), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_run_goes_on_with_fewer_processes(trained: Path) -> None:
+    torch.testing.assert_close(result(trained / "back" / "back"), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6)
+
+
+def test_checkpoints_of_shards_hold_whole_parameters_without_the_frozen_ones(trained: Path) -> None:
+    (newest,) = (trained / "two" / "zero3" / "checkpoints").glob("step-00000008")
+    found = {(name, key): value for name, key, value in read_checkpoint(newest)}
+    assert {name for name, _ in found} == {"0.weight", "0.bias", "4.weight", "4.bias"}
+    assert found["0.weight", "exp_avg_sq"].shape == (13, 7)
+    assert torch.equal(found["0.weight", "average"], result(trained / "two" / "zero3")["0.weight"])
+
+
+@pytest.fixture
+def dying(tmp_path: Path, start, trained: Path):
+    """A slow ZeRO-2 run of two processes, and what it must lead to in the end, however it is killed."""
+
+    class Dying:
+        folder = tmp_path / "zero2"
+        order = ({"out": tmp_path, "strategies": ["zero2"], "delay": 0.15, "checkpoint_every": 1},)
+
+        def begin(self, until: str) -> psutil.Process:
+            """Start, and wait until a checkpoint, or the beginning of one, is there."""
+            self.launcher = start(2, list(self.order))
+            deadline = time.monotonic() + 120
+            while not list((self.folder / "checkpoints").glob(until)) and time.monotonic() < deadline:
+                assert self.launcher.poll() is None, self.launcher.communicate()[0][-4000:]
+                time.sleep(0.002)
+            return psutil.Process(self.launcher.pid)
+
+        def end(self) -> None:
+            self.launcher.communicate(timeout=120)
+
+        def go_on(self, finish) -> None:
+            finish(2, [{**self.order[0], "delay": 0}])
+            expected = result(trained / "two" / "zero2")
+            assert all(torch.equal(result(self.folder)[name], value) for name, value in expected.items())
+            assert losses(self.folder) == losses(trained / "two" / "zero2")
+
+    made = Dying()
+    yield made
+    for process in psutil.Process(made.launcher.pid).children(recursive=True) if made.launcher.poll() is None else []:
+        process.kill()
+
+
+def workers(launcher: psutil.Process) -> list[psutil.Process]:
+    return [child for child in launcher.children(recursive=True) if "worker.py" in " ".join(child.cmdline())]
+
+
+def test_one_process_killed(dying, finish) -> None:
+    workers(dying.begin("step-00000003"))[1].kill()
+    dying.end()
+    assert dying.launcher.returncode != 0
+    dying.go_on(finish)
+
+
+def test_all_processes_killed_while_a_checkpoint_is_written(dying, finish) -> None:
+    launcher = dying.begin(".partial-00000004")
+    for process in [launcher, *workers(launcher)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    dying.end()
+    folders = list((dying.folder / "checkpoints").glob("step-*"))
+    assert folders
+    assert all(find_fault(folder) is None for folder in folders if (folder / MANIFEST).is_file())
+    dying.go_on(finish)
+
+
+def test_sigterm_to_the_processes_stops_all_of_them_after_a_checkpoint(dying, finish) -> None:
+    launcher = dying.begin("step-00000002")
+    # To one of them: all must agree to stop at the same step.
+    os.kill(workers(launcher)[1].pid, signal.SIGTERM)
+    dying.end()
+    assert dying.launcher.returncode == 0
+    assert not (dying.folder / "result.safetensors").exists()
+    dying.go_on(finish)

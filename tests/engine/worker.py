@@ -1,0 +1,111 @@
+"""A small training in as many processes as a launcher starts: `torchrun worker.py '{"out": ..., "strategies": [...]}'`.
+
+The samples of a step follow from its number, so any number of processes trains on the same global batches.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from safetensors.torch import save_file
+from torch import nn
+
+from fada.data.dataset import BatchShape
+from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit
+from fada.engine.parallel import ParallelSettings, leave, new_accelerator
+from fada.engine.run_log import RunLog
+
+GLOBAL_BATCH = 8
+
+
+class Plane:
+    """Learn a fixed function of seven numbers; widths are odd, so that shards must be padded; one layer is frozen."""
+
+    def __init__(self, shape: BatchShape, delay: float = 0.0, stop_at: int | None = None) -> None:
+        torch.manual_seed(0)
+        self.module = nn.Sequential(nn.Linear(7, 13), nn.GELU(), nn.Linear(13, 13), nn.GELU(), nn.Linear(13, 1))
+        self.module[2].requires_grad_(False)
+        self.shape, self.delay, self.stop_at = shape, delay, stop_at
+
+    def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+        time.sleep(self.delay)
+        rows = [
+            torch.randn(7, generator=torch.Generator().manual_seed(step * 1000 + sample))
+            for sample in self.shape.samples(micro)
+        ]
+        x = torch.stack(rows)
+        y = x.prod(dim=1, keepdim=True) + x.sum(dim=1, keepdim=True)
+        made = model(x.to(next(self.module.parameters()).dtype))
+        error = (made.float() - y).square().mean()
+        return StepLoss(error, {"error": error.detach()}, keys=[f"{step}-{each}" for each in self.shape.samples(micro)])
+
+
+def train(order: dict[str, object], strategy: str, name: str) -> None:
+    accumulate = int(order.get("accumulate", 1))
+    settings = ParallelSettings(
+        strategy=strategy,
+        precision=str(order.get("precision", "fp32")),
+        accumulate=accumulate,
+        clip_norm=0.5,
+        timeout_minutes=1,
+    )
+    accelerator = new_accelerator(settings, 1)
+    world = accelerator.num_processes
+    size = GLOBAL_BATCH // world // accumulate
+    accelerator = new_accelerator(settings, size)
+    shape = BatchShape(size, accelerator.process_index, world, accumulate)
+    folder = Path(str(order["out"])) / name
+    log = RunLog(folder, "plane", Console(quiet=True), accelerator.is_main_process)
+    loop = LoopSettings(
+        steps=int(order.get("steps", 8)),
+        lr=0.01,
+        accumulate=accumulate,
+        clip_norm=0.5,
+        warmup=2,
+        ema=0.9,
+        checkpoint_every=int(order.get("checkpoint_every", 3)),
+        preview_every=0,
+        log_every=1,
+        samples_per_step=shape.per_step,
+    )
+    if "until" in order:
+        stopped = order["until"]
+        preview = _stop_after(int(str(stopped)))
+        loop = LoopSettings(**{**loop.__dict__, "preview_every": 1})
+    else:
+        preview = None
+    try:
+        result = fit(Plane(shape, float(order.get("delay", 0))), loop, accelerator, folder, log, preview)
+    except Interrupted:
+        return
+    finally:
+        log.close()
+    if accelerator.is_main_process:
+        save_file(result, str(folder / "result.safetensors"))
+
+
+def _stop_after(step: int):
+    """Ask this process to stop as a user does, once a step is done."""
+    import os
+    import signal
+
+    def preview(done: int, log: RunLog, weights: object) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return preview
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for order in json.loads(sys.argv[1]):
+        for strategy in order["strategies"]:
+            train(order, strategy, str(order.get("name", strategy)))
+    leave()
+
+
+if __name__ == "__main__":
+    main()
