@@ -19,6 +19,7 @@ from fada.data.seeds import sample_generator
 from fada.diffusion.forms import lambda_eta, student_point, window_target
 from fada.diffusion.solvers import Solver, solve
 from fada.diffusion.windows import Windows
+from fada.engine.clock import Clock
 from fada.engine.loop import StepLoss
 from fada.student.mixed_loss import MixedLoss, MixedLossConfig, mixed_loss
 from fada.student.network import Student, neutral_scales
@@ -96,12 +97,15 @@ class DistillObjective:
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """The mixed loss of one micro-batch."""
         device = next(self.module.parameters()).device
+        clock = Clock()
         features: ReferenceFeatures | None = None
         if self.cache is None:
             batch = self.sampler.batch(step, self.shape, micro).to(device)
+            clock.lap("seconds_data")
             draws = self._draw(batch, [(step, sample) for sample in self.shape.samples(micro)])
             inputs = self._inputs(batch, draws.keeps_motion)
             z_start, z_end, features = self._teacher_window(batch, draws, inputs)
+            clock.lap("seconds_teacher")
         else:
             positions = [step * self.shape.per_step + sample for sample in self.shape.samples(micro)]
             numbers = [self.cache.number(position) for position in positions]
@@ -110,6 +114,7 @@ class DistillObjective:
             inputs = self._inputs(batch, draws.keeps_motion)
             z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
             z_end = self.cache.read(numbers).to(z_start)
+            clock.lap("seconds_data")
         path = self.path
         window = (draws.t_start, draws.t_end)
         true_end = path.add_noise(batch.latents, draws.noise, draws.t_end)
@@ -134,7 +139,9 @@ class DistillObjective:
             eta=lambda_eta(path, *window)[1],
             keys=batch.keys,
         )
-        return StepLoss(result.total, self._scalars(result, draws, batch), _histograms(result), batch.keys)
+        clock.lap("seconds_forward")
+        scalars = {**self._scalars(result, draws, batch), **clock.laps}
+        return StepLoss(result.total, scalars, _histograms(result), batch.keys)
 
     def let_teacher_go(self) -> None:
         """Forget the teacher's weights: with a full cache nothing asks for them."""

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from diffusers import DiffusionPipeline
+
 CARD = """---
 library_name: diffusers
 tags: [talking-head, audio-driven, distillation, fada]
@@ -47,25 +49,33 @@ class ExportError(ValueError):
     """A run that cannot be exported, or a folder that is in the way."""
 
 
-def export_run(run: Path, out: Path, student: str | None = None) -> Path:
+def export_run(run: Path, out: Path, student: str | None = None, built: DiffusionPipeline | None = None) -> Path:
     """Copy a run's student (the last one by default; `teacher` for the teacher) to `out`, with its card and recipe.
+
+    Args:
+        built: export this pipeline instead, named `student`; for students that are not finished.
 
     Raises:
         ExportError: there is no such model, or `out` is not empty.
     """
-    model = _model(run, student)
     if out.exists() and any(out.iterdir()):
         raise ExportError(f"{out}: is not empty; give another folder with --out, or empty this one")
     partial = out.with_name(f".partial-{out.name}")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(model, partial)
+    if built is None:
+        model = _model(run, student)
+        student = model.name
+        shutil.copytree(model, partial)
+    else:
+        built.save_pretrained(str(partial), safe_serialization=True)
     if (run / "recipe.yaml").is_file():
         shutil.copyfile(run / "recipe.yaml", partial / "recipe.yaml")
     report = run / "report" / "report.md"
     if report.is_file():
         shutil.copyfile(report, partial / "report.md")
-    config = json.loads((model / "model_index.json").read_text())
-    (partial / "README.md").write_text(_card(model.name, out, config, _guided(model), report.is_file()))
+    config = json.loads((partial / "model_index.json").read_text())
+    card = _card(student or "student", out, config, _guided(partial), report.is_file())
+    (partial / "README.md").write_text(card)
     if out.exists():
         out.rmdir()
     out.parent.mkdir(parents=True, exist_ok=True)

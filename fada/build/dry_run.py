@@ -15,13 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fada.build.models import find_teacher, new_dual_unet
 from fada.build.training import default_steps
-from fada.recipe.schema import Phase, Recipe, Stage
+from fada.recipe.schema import Engine, Phase, Recipe, Stage
 from fada.student.network import Student, student_of
 from fada.student.pipeline import FadaPipeline
 from fada.teacher.dual_unet import ClipConditions, DualUNet
+from fada.teacher.dual_unet.checkpointing import checkpoint_activations
 
-BYTES_TRAINED = 16
-"""Per trained weight in fp32: weight, gradient, two moments of AdamW."""
 BACKWARD = 2.0
 """A backward pass costs about two forward passes."""
 WAV2VEC2 = (12, 768)
@@ -59,7 +58,7 @@ class DryRun:
         """Show it."""
         for line in self.lines:
             console.print(line)
-        table = Table(title="cost per stage and phase: passes and TFLOP of a step, memory of one process")
+        table = Table(title="cost per stage and phase, in one process: passes and TFLOP of a step, memory")
         for head in ("phase", "steps", "trained M", "teacher", "student", "TFLOP", "GiB", "hours"):
             table.add_column(head, justify="left" if head == "phase" else "right")
         for cost in self.costs:
@@ -77,6 +76,8 @@ def dry_run(recipe: Recipe) -> DryRun:
         student = student_of(teacher, recipe.distill.cfg.mode, recipe.distill.cfg.tokens, recipe.distill.windows)
     forward = forward_flop(recipe, teacher)
     with_cfg = forward_flop(recipe, student)
+    if recipe.engine.activation_checkpointing:
+        checkpoint_activations(student)
     kept = activation_bytes(recipe, student)
     rate = matmul_rate(torch.bfloat16 if recipe.engine.precision == "bf16" else torch.float32)
     costs = [_stage_cost(recipe, stage, teacher, forward, kept, rate) for stage in recipe.teacher.stages]
@@ -91,10 +92,16 @@ def dry_run(recipe: Recipe) -> DryRun:
         f"CFG layers add {100 * (with_cfg / forward - 1):.1f} %",
         f"evaluations per clip: teacher {recipe.bench.teacher_steps * 3}, then {_evaluations(recipe)}",
         f"matmul rate measured here: {rate / 1e9:.0f} GFLOP/s ({recipe.engine.precision}); hours assume half of it",
+        _division(recipe),
         *_missing(recipe),
         f"total: about {sum(cost.hours for cost in costs):.2g} hours",
     ]
     return DryRun(costs, lines)
+
+
+def processes_of(recipe: Recipe) -> int:
+    """Processes that the recipe asks for: one per GPU, or one, where it leaves that open."""
+    return recipe.engine.processes or max(1, torch.cuda.device_count())
 
 
 def forward_flop(recipe: Recipe, model: DualUNet) -> float:
@@ -136,6 +143,22 @@ def _one_pass(recipe: Recipe, model: DualUNet, watcher: AbstractContextManager[A
                 model.denoising_unet(latents, model.path.network_timestep(t), conditions)
 
 
+def state_bytes(engine: Engine, processes: int) -> float:
+    """Bytes per trained weight in one process's device memory: weight, gradient, and fp32 copies of the optimiser.
+
+    Plain training keeps weight and gradient in fp32 and three more (two moments, the moving average). Under DeepSpeed
+    weights and gradients have the training's precision, and the optimiser owns a fp32 weight beside its three.
+    """
+    if engine.strategy == "ddp":
+        return 4 + 4 + 12
+    stage = int(engine.strategy.removeprefix("zero"))
+    short = 4 if engine.precision == "fp32" else 2
+    weight = short / (processes if stage == 3 else 1)
+    gradient = short / (processes if stage >= 2 else 1)
+    optimiser = 0.0 if engine.offload_optimizer == "cpu" else 16 / processes
+    return (0.0 if engine.offload_parameters == "cpu" else weight) + gradient + optimiser
+
+
 def matmul_rate(dtype: torch.dtype, size: int = 1024) -> float:
     """Operations per second of a square matrix product here, best of five."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -152,6 +175,15 @@ def _evaluations(recipe: Recipe) -> str:
     steps = default_steps(recipe)
     rungs = {"sync": 3, "distill": 1}
     return ", ".join(f"{phase.name} {steps * rungs[phase.guidance]}" for phase in recipe.distill.phases) or "no student"
+
+
+def _division(recipe: Recipe) -> str:
+    engine, processes = recipe.engine, processes_of(recipe)
+    return (
+        f"engine: {processes} process{'es' if processes > 1 else ''}, {engine.strategy}, {engine.precision}, "
+        f"{state_bytes(engine, processes):.3g} bytes per trained weight in each"
+        + (", activations recomputed" if engine.activation_checkpointing else "")
+    )
 
 
 def _missing(recipe: Recipe) -> list[str]:
@@ -186,8 +218,9 @@ def _stage_cost(recipe: Recipe, stage: Stage, teacher: DualUNet, forward: float,
     total = sum(p.numel() for p in teacher.parameters())
     share = (stage.frames or recipe.clip.frames) / recipe.clip.frames
     passes = 1 + BACKWARD
+    per_weight = state_bytes(recipe.engine, processes_of(recipe))
     flop = forward * share * passes * stage.batch * recipe.engine.accumulate
-    memory = trained * (BYTES_TRAINED + 4) + (total - trained) * 4 + kept * share * stage.batch
+    memory = trained * per_weight + (total - trained) * 4 + kept * share * stage.batch
     return Cost(stage.name, stage.steps, trained / 1e6, 0, passes * share, flop / 1e12, memory / 2**30,
                 stage.steps * flop / (0.5 * rate) / 3600)  # fmt: skip
 
@@ -199,11 +232,12 @@ def _phase_cost(
     teacher_passes = rungs * phase.solver.steps
     student_passes = 2 * (1 + BACKWARD)
     frozen = sum(p.numel() for p in teacher.parameters())
+    per_weight = state_bytes(recipe.engine, processes_of(recipe))
     trained = sum(p.numel() for p in student.parameters())
     if not phase.trains_reference:
         trained -= sum(p.numel() for p in student.reference_unet.parameters())
     flop = forward * (teacher_passes + student_passes) * phase.batch * recipe.engine.accumulate
-    weights = trained * (BYTES_TRAINED + 4) + frozen * (2 if recipe.engine.precision == "bf16" else 4)
+    weights = trained * per_weight + frozen * (2 if recipe.engine.precision == "bf16" else 4)
     # The student's one pass is over both halves of the mixed loss.
     memory = weights + kept * 2 * phase.batch
     return Cost(phase.name, phase.steps, trained / 1e6, teacher_passes, student_passes, flop / 1e12, memory / 2**30,

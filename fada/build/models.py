@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.utils.logging import disable_progress_bar
 
 from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
 from fada.diffusion.paths import NoisePath
@@ -21,8 +22,11 @@ from fada.student.network import StudentUNet
 from fada.student.pipeline import FadaPipeline
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 
-# diffusers warns at every `.to(dtype)` of a model, with an empty list of the modules that it worries about.
-logging.getLogger("diffusers.models.modeling_utils").setLevel(logging.ERROR)
+# diffusers warns at every `.to(dtype)` of a model, with an empty list of the modules that it worries about, and of the
+# log-mel encoder, which has no weights to save; it draws a bar for every load of a second.
+for _talkative in ("diffusers.models.modeling_utils", "diffusers.pipelines.pipeline_utils"):
+    logging.getLogger(_talkative).setLevel(logging.ERROR)
+disable_progress_bar()
 
 
 def audio_encoder(section: Audio) -> AudioEncoder:

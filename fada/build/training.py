@@ -18,12 +18,16 @@ from fada.build.data import RunData, fingerprint, prepare_data
 from fada.build.models import find_teacher, frozen_copy, new_dual_unet, pipeline, save_pipeline
 from fada.build.run_folder import open_run
 from fada.data.dataset import BatchShape, ClipSampler
+from fada.engine.checkpoints import Checkpoints, find_fault, read_checkpoint
 from fada.engine.loop import LoopSettings, Objective, Preview, fit
+from fada.engine.optimizer import AVERAGE
 from fada.engine.parallel import ParallelSettings, is_main, join, main_first, new_accelerator
 from fada.engine.progress import sample_bar
 from fada.engine.run_log import RunLog
+from fada.engine.trained_state import WEIGHT
 from fada.media.contact_sheet import contact_sheet
 from fada.recipe.errors import RecipeError
+from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Loss, Phase, Recipe, Stage
 from fada.student.distillation import DistillObjective, DistillSettings
 from fada.student.mixed_loss import MixedLossConfig
@@ -77,6 +81,31 @@ def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjecti
     raise RecipeError(f"{recipe.name}: no stage or phase {work!r}; choose from {', '.join(names)}")
 
 
+def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Console) -> FadaPipeline:
+    """The student that a phase's checkpoint holds: its moving average. No GPU and no other process is needed.
+
+    Args:
+        step: of the checkpoint; None is the newest whole one.
+
+    Raises:
+        RecipeError: the run has no such phase or checkpoint.
+    """
+    recipe = load_recipe(run / "recipe.yaml").model_copy(update={"output": run})
+    phases = {phase.name: phase for phase in recipe.distill.phases}
+    if phase_name not in phases:
+        raise RecipeError(f"{run}: no phase {phase_name!r}; choose from {', '.join(phases)}")
+    checkpoints = Checkpoints(run / "work" / phase_name / "checkpoints", keep_last=1)
+    folder = checkpoints.latest() if step is None else checkpoints.folder / f"step-{step:08d}"
+    fault = "there is none" if folder is None else find_fault(folder)
+    if folder is None or fault is not None:
+        raise RecipeError(f"{folder or checkpoints.folder}: no checkpoint to export ({fault})")
+    opened = _Run(recipe, console)
+    student = opened.new_student(phases[phase_name], opened.teacher())
+    kept = AVERAGE if recipe.engine.ema else WEIGHT
+    _put({name: value for name, key, value in read_checkpoint(folder) if key == kept}, student)
+    return opened.student_pipeline(student)
+
+
 class _Run:
     """A run's folder, data and parts; every finished part is found again. In all processes alike."""
 
@@ -128,7 +157,7 @@ class _Run:
             return final
         student = self.new_student(phase, teacher)
         self._distill_phase(phase, teacher, student)
-        self._save(self._student_pipeline(student), final)
+        self._save(self.student_pipeline(student), final)
         self.console.print(f"{phase.name}: saved to {final}")
         return final
 
@@ -173,9 +202,13 @@ class _Run:
         teacher = FadaPipeline.from_pretrained(str(teacher_folder)).model
         settings = distill_settings(recipe, phase)
         cache = self._cache(phase, settings, teacher) if phase.targets == "cached" else None
+        trained = copy.deepcopy(student)
+        if cache is None and not phase.trains_reference:
+            # The teacher's reference net makes the features of both.
+            trained.reference_unet = nn.Identity()
         return DistillObjective(
             frozen_copy(teacher, recipe.engine.precision).to(prepared.device),
-            copy.deepcopy(student),
+            trained,
             self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality),
             settings,
             batch_shape(recipe, phase.batch, prepared),
@@ -201,7 +234,7 @@ class _Run:
         if objective.cache is not None:
             self._fill(objective, objective.cache, phase, prepared)
         settings = loop_settings(self.recipe, phase.steps, phase.lr, objective.shape.per_step)
-        self._fit(objective, settings, prepared, phase.name, phase.name, student, self._student_pipeline(student))
+        self._fit(objective, settings, prepared, phase.name, phase.name, student, self.student_pipeline(student))
 
     def _cache(self, phase: Phase, settings: DistillSettings, teacher: DualUNet) -> TargetCache:
         made_with = {
@@ -271,7 +304,7 @@ class _Run:
             scales=default_scales(recipe),
         )
 
-    def _student_pipeline(self, student: Student) -> FadaPipeline:
+    def student_pipeline(self, student: Student) -> FadaPipeline:
         recipe = self.recipe
         return pipeline(
             recipe,

@@ -84,10 +84,20 @@ def start_processes(count: int, arguments: Sequence[str]) -> None:
             elastic_launch(config, sys.executable)("-m", "fada", *arguments)
         except ChildFailedError as error:
             if not asked:
-                rank, failure = min(error.failures.items())
-                raise TrainingFailed(_what_happened(rank, count, failure.exitcode)) from error
+                rank, code = _cause({rank: failure.exitcode for rank, failure in error.failures.items()})
+                raise TrainingFailed(_what_happened(rank, count, code)) from error
     if asked:
         raise Interrupted("stopped after a checkpoint; the same command resumes")
+
+
+def _cause(codes: dict[int, int]) -> tuple[int, int]:
+    """The process that failed on its own account: one that a signal ended took the others with it.
+
+    SIGTERM is what the launcher itself sends to those that are left.
+    """
+    killed = [(rank, code) for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
+    failed = [(rank, code) for rank, code in codes.items() if code > 0]
+    return min(killed or failed or list(codes.items()))
 
 
 def _what_happened(rank: int, count: int, code: int) -> str:

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fada.engine.checkpoints import Checkpoints, load_state, read_manifest
+from fada.engine.clock import Clock
 from fada.engine.failures import TrainingFailed, explain
 from fada.engine.optimizer import AveragingAdamW
 from fada.engine.parallel import agree, is_sharded
@@ -211,15 +212,19 @@ class _Training:
         # Whatever draws from torch's own generators draws the same after a resume.
         torch.manual_seed((self.settings.seed * 1_000_003 + step) * 1009 + self.accelerator.process_index)
         losses = []
+        clock = Clock()
         for micro in range(self.settings.accumulate):
             with self.accelerator.accumulate(self.model):
                 loss = self._drawn(step, micro)
+                clock.lap("seconds_loss")
                 self.accelerator.backward(loss.total)
+                clock.lap("seconds_backward")
                 losses.append(loss)
         norm = self._update()
+        clock.lap("seconds_update")
         if agree(self.accelerator, not math.isfinite(norm)):
             raise self._failure(step, losses, f"the gradient norm is {norm}")
-        self.log.collect(losses, norm, lr, time.perf_counter() - started)
+        self.log.collect(losses, norm, lr, time.perf_counter() - started, clock.laps)
         self._note_spike(step, losses)
 
     def _update(self) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 from rich.console import Console
@@ -44,8 +45,12 @@ class RunLog:
         if self.is_main:
             self.console.print(f"[bold]{self.name}[/bold] {text}")
 
-    def collect(self, losses: list[StepLoss], norm: float, lr: float, seconds: float) -> None:
-        """Take in one optimiser step."""
+    def collect(
+        self, losses: list[StepLoss], norm: float, lr: float, seconds: float, laps: dict[str, float] | None = None
+    ) -> None:
+        """Take in one optimiser step; `laps` are its parts in seconds."""
+        for name, value in (laps or {}).items():
+            self._scalars[name].append(value)
         self.latest_loss = sum(float(loss.total.detach()) for loss in losses) / len(losses)
         for name, value in (("loss", self.latest_loss), ("grad_norm", norm), ("lr", lr), ("seconds", seconds)):
             self._scalars[name].append(value)
@@ -59,6 +64,7 @@ class RunLog:
     def flush(self, step: int) -> dict[str, float]:
         """Write the means since the last flush; returns them."""
         means = {name: sum(values) / len(values) for name, values in self._scalars.items()}
+        means["memory_gib"] = _memory() / 2**30
         if self.is_main:
             for name, value in means.items():
                 self._writer.add_scalar(f"train/{name}", value, step)
@@ -96,3 +102,10 @@ class RunLog:
         """Finish the files."""
         if self._writer is not None:
             self._writer.close()
+
+
+def _memory() -> int:
+    """Bytes that this process holds now: on its CUDA device, or else in main memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.memory_reserved()
+    return int(psutil.Process().memory_info().rss)

@@ -45,7 +45,7 @@ class TrainedState:
         """One parameter's weight or state, whole, float32, on the CPU; it may share memory with what is trained."""
         parameter = self.parameters[name]
         if not self.is_sharded:
-            found = parameter if key == WEIGHT else self.optimizer.state[parameter][key]
+            found = parameter if key == WEIGHT else self._plain(parameter, key)
         elif key == WEIGHT:
             from deepspeed.utils import safe_get_full_fp32_param
 
@@ -76,6 +76,13 @@ class TrainedState:
     def result(self) -> dict[str, Tensor]:
         """The run's result by name: averaged weights where an average is kept."""
         return {name: self.read(name, self.result_key).clone() for name in self.parameters}
+
+    def _plain(self, parameter: nn.Parameter, key: str) -> Tensor:
+        """Optimiser state; of a parameter that no loss has reached yet, what it starts from."""
+        state = self.optimizer.state.get(parameter, {})
+        if key in state:
+            return state[key]
+        return parameter.clone() if key == AVERAGE else torch.zeros_like(parameter)
 
     def _write_shard(self, parameter: nn.Parameter, key: str, value: Tensor) -> None:
         """ZeRO-3: this process's part of the value, which is padded to equal parts."""

@@ -21,14 +21,27 @@ from fada.engine.run_log import RunLog
 GLOBAL_BATCH = 8
 
 
-class Plane:
-    """Learn a fixed function of seven numbers; widths are odd, so that shards must be padded; one layer is frozen."""
+class Net(nn.Module):
+    """Widths are odd, so that shards must be padded; one layer is frozen, and one learns but is not used."""
 
-    def __init__(self, shape: BatchShape, delay: float = 0.0, stop_at: int | None = None) -> None:
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(7, 13), nn.Linear(13, 13), nn.Linear(13, 1)
+        self.unused = nn.Linear(3, 3)
+        self.middle.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gelu = nn.functional.gelu
+        return self.last(gelu(self.middle(gelu(self.first(x)))))
+
+
+class Plane:
+    """Learn a fixed function of seven numbers."""
+
+    def __init__(self, shape: BatchShape, delay: float = 0.0) -> None:
         torch.manual_seed(0)
-        self.module = nn.Sequential(nn.Linear(7, 13), nn.GELU(), nn.Linear(13, 13), nn.GELU(), nn.Linear(13, 1))
-        self.module[2].requires_grad_(False)
-        self.shape, self.delay, self.stop_at = shape, delay, stop_at
+        self.module: nn.Module = Net()
+        self.shape, self.delay = shape, delay
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         time.sleep(self.delay)

@@ -21,22 +21,9 @@ from fada.build.training import default_scales
 from fada.media.video import read_video
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
-from fada.recipe.schema import Recipe
 from fada.student.export import ExportError, export_run
 
 QUIET = Console(quiet=True)
-
-
-def smoke(folder: Path, *overrides: str) -> Recipe:
-    return load_recipe("tiny/smoke", [f"output={folder}", *overrides])
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the smoke recipe."""
-    folder = tmp_path_factory.mktemp("run") / "smoke"
-    build.distill(smoke(folder), QUIET)
-    return folder
 
 
 def test_a_run_leaves_recipe_models_and_report(finished: Path) -> None:
@@ -56,19 +43,19 @@ def test_the_report_counts_the_evaluations_of_every_system(finished: Path) -> No
     assert by_kind["teacher-2x3"] == 6
 
 
-def test_the_same_command_again_trains_nothing(finished: Path) -> None:
+def test_the_same_command_again_trains_nothing(smoke, finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.safetensors")}
-    build.training.distill(smoke(finished), QUIET)
+    build.distill(smoke(finished), QUIET)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*.safetensors")} == before
 
 
-def test_another_recipe_in_the_same_folder_is_refused(finished: Path) -> None:
+def test_another_recipe_in_the_same_folder_is_refused(smoke, finished: Path) -> None:
     with pytest.raises(RecipeError, match=r"holds a run of another recipe \(clip.frames was .*give another folder"):
         build.distill(smoke(finished, "clip.frames=2"), QUIET)
 
 
-def test_settings_that_do_not_change_what_is_learned_may_change(finished: Path) -> None:
-    build.training.distill(smoke(finished, "engine.log_every=1", "bench.clips=1"), QUIET)
+def test_settings_that_do_not_change_what_is_learned_may_change(smoke, finished: Path) -> None:
+    build.distill(smoke(finished, "engine.log_every=1", "bench.clips=1"), QUIET)
 
 
 def test_untrained_and_loaded_student_give_the_same_video_at_the_same_seed(finished: Path) -> None:
@@ -124,11 +111,11 @@ def test_export_into_a_full_folder_is_refused(finished: Path, tmp_path: Path) ->
 
 
 def test_a_killed_distillation_goes_on_and_its_losses_are_those_of_an_unbroken_run(
-    finished: Path, tmp_path: Path
+    smoke, finished: Path, tmp_path: Path
 ) -> None:
     more = ["distill.phases.fast.steps=6", "engine.checkpoint_every=2", "engine.log_every=1", "engine.precision=fp32"]
     teacher = [f"teacher.path={finished / 'teacher'}", f"vae.path={finished / 'vae'}"]
-    build.training.distill(smoke(tmp_path / "whole", *more, *teacher), QUIET)
+    build.distill(smoke(tmp_path / "whole", *more, *teacher), QUIET)
     killed = tmp_path / "killed"
     overrides = [f"output={killed}", *more, *teacher]
     process = subprocess.Popen(
@@ -143,7 +130,7 @@ def test_a_killed_distillation_goes_on_and_its_losses_are_those_of_an_unbroken_r
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert checkpoint.is_dir()
-    build.training.distill(smoke(killed, *more, *teacher), QUIET)
+    build.distill(smoke(killed, *more, *teacher), QUIET)
 
     def last_losses(folder: Path) -> dict[int, float]:
         lines = (folder / "work" / "fast" / "log.jsonl").read_text().splitlines()

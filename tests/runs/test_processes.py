@@ -1,0 +1,130 @@
+"""`fada distill` with processes of its own: the same students; killed, stopped, replayed, exported from shards."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from fada import build
+from fada.build.models import load_pipeline
+from fada.student.export import export_run
+
+QUIET = Console(quiet=True)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(str(run / "students" / "fast" / "denoising_unet" / "diffusion_pytorch_model.safetensors"))
+
+
+def command(folder: Path, *overrides: str) -> list[str]:
+    return [sys.executable, "-m", "fada", "distill", "tiny/smoke", f"output={folder}", *overrides]
+
+
+@pytest.fixture(scope="module")
+def settings(finished: Path) -> list[str]:
+    """Longer than the smoke recipe, from its teacher, in samples per step that two processes can share."""
+    return [
+        f"teacher.path={finished / 'teacher'}",
+        f"vae.path={finished / 'vae'}",
+        "distill.phases.fast.steps=12",
+        "engine.checkpoint_every=2",
+        "engine.preview_every=0",
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(smoke, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training in one plain process."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    build.distill(smoke(folder, *settings), QUIET)
+    return folder
+
+
+HALVES = ["distill.phases.balanced.batch=1", "distill.phases.fast.batch=1"]
+TWO = ["engine.processes=2", "engine.strategy=zero2", *HALVES]
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 200
+    while not path.exists() and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[0][-4000:]
+        time.sleep(0.005)
+    assert path.exists()
+
+
+def test_two_processes_with_zero2_train_the_tiny_recipe_and_survive_what_befalls_them(
+    settings: list[str], alone: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    line = command(folder, *settings, *TWO)
+    checkpoints = folder / "work" / "fast" / "checkpoints"
+
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(checkpoints / "step-00000002", process)
+    ranks = [child for child in psutil.Process(process.pid).children(recursive=True) if "distill" in child.cmdline()]
+    assert len(ranks) == 2
+    ranks[1].send_signal(signal.SIGKILL)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 2
+    assert "process 1 of 2 was killed by SIGKILL" in " ".join(said.split())
+
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(checkpoints / "step-00000006", process)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=200)
+    assert (process.returncode, "the same command resumes" in said) in ((130, True), (0, False)), said[-3000:]
+
+    # Half way, without a finished student: the newest checkpoint's average becomes a model.
+    half = tmp_path / "half"
+    export_run(folder, half, built=build.from_checkpoint(folder, "fast", None, QUIET))
+    assert load_pipeline(half).model.denoising_unet.config.guidance_mode == "tokens"
+
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert (folder / "report" / "report.md").is_file()
+    torch.testing.assert_close(weights(folder), weights(alone), rtol=1e-3, atol=1e-5)
+
+
+def test_cached_targets_train_a_student_without_the_teacher_and_resume(
+    smoke, settings: list[str], tmp_path: Path
+) -> None:
+    cached = [*settings, "distill.phases.fast.targets=cached", "distill.phases.fast.cached_samples=8"]
+    build.distill(smoke(tmp_path / "run", *cached), QUIET)
+    targets = tmp_path / "run" / "work" / "fast" / "targets"
+    assert json.loads((targets / "index.json").read_text())["count"] == 8
+    rows = [json.loads(row) for row in (tmp_path / "run" / "work" / "fast" / "log.jsonl").read_text().splitlines()]
+    assert len(rows) == 12
+    assert all("seconds_teacher" not in row and row["seconds_data"] >= 0 for row in rows)
+
+
+def test_activation_checkpointing_changes_memory_not_the_student(
+    smoke, settings: list[str], alone: Path, tmp_path: Path
+) -> None:
+    build.distill(smoke(tmp_path, *settings, "engine.activation_checkpointing=true"), QUIET)
+    torch.testing.assert_close(weights(tmp_path), weights(alone), rtol=1e-4, atol=1e-6)
+
+
+def test_a_failed_step_is_replayed_sample_by_sample(smoke, settings: list[str], alone: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    failed = alone / "work" / "fast" / "failed" / "step-00000003"
+    failed.mkdir(parents=True)
+    broken = {f"denoising_unet.{name}": value for name, value in weights(alone).items()}
+    broken["denoising_unet.conv_out.bias"] = torch.full_like(broken["denoising_unet.conv_out.bias"], torch.nan)
+    save_file(broken, str(failed / "weights.safetensors"))
+    record = {"phase": "fast", "step": 3, "micro": 0, "processes": 2, "fault": "the loss is nan", "keys": []}
+    (failed / "failure.json").write_text(json.dumps(record))
+    again = build.replay(smoke(alone, *settings), failed, QUIET)
+    assert again.bad_weights == ["denoising_unet.conv_out.bias"]
+    assert len(again.samples) == 4
+    assert all("not finite" in sample.fault for sample in again.samples)
+    assert all(sample.key for sample in again.samples)
+    again.print(QUIET)
