@@ -13,7 +13,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor, nn
 
 from fada.diffusion.ladder import combine
-from fada.teacher.dual_unet.layers import Attention, zero_output
+from fada.teacher.dual_unet.layers import Attention, KeysValues, zero_output
 
 GuidanceMode = Literal["none", "time_embed", "layer", "tokens"]
 
@@ -30,9 +30,16 @@ class CFGLayer(nn.Module):
         self.attn = Attention(channels, heads, context_dim=guidance_dim)
         zero_output(self.attn.to_out[0])
 
-    def forward(self, hidden: Tensor, guidance: Tensor) -> Tensor:
-        """(frames, tokens, channels) to a residual of that shape; guidance (frames, n, guidance_dim)."""
-        return self.attn(self.norm(hidden), self.attn.context(guidance))
+    def context(self, guidance: Tensor) -> KeysValues:
+        """Keys and values of a guidance embedding (B, n, guidance_dim), once per clip."""
+        return self.attn.context(guidance)
+
+    def forward(self, hidden: Tensor, guidance: KeysValues) -> Tensor:
+        """(B * frames, tokens, channels) to a residual of that shape; guidance of B clips, as `context` returns it."""
+        clips = guidance.keys.shape[0]
+        # All frames of a clip read the same few tokens: one attention for all of them, and no copies.
+        queries = self.norm(hidden).reshape(clips, -1, hidden.shape[-1])
+        return self.attn(queries, guidance).reshape(hidden.shape)
 
 
 class ScaleTokens(nn.Module):

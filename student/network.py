@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from typing import cast
 
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -71,16 +73,16 @@ class StudentUNet(DenoisingUNet):
         """Whether guidance scales enter the network."""
         return self.config.guidance_mode != "none"
 
-    def embed_scales(self, scales: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Guidance tokens for the CFG layers and an addition to the time embedding; None where the mode has none."""
+    def told(self, conditions: Conditions, scales: Tensor | None) -> Conditions:
+        """The conditions of clips that are told their scales (B, 2): reference, audio. Once per clip."""
         mode = self.config.guidance_mode
         if scales is None or mode == "none":
-            return None, None
-        if mode == "tokens":
-            return self.scale_tokens(scales), None
-        if mode == "layer":
-            return self.scale_embedding(scales), None
-        return None, self.time_guidance(scales)
+            return conditions
+        if mode == "time_embed":
+            return replace(conditions, time=self.time_guidance(scales))
+        embedding = self.scale_tokens(scales) if mode == "tokens" else self.scale_embedding(scales)
+        layers = [site.block.guidance for site in self.spatial_sites()]
+        return replace(conditions, guidance=[cast(CFGLayer, layer).context(embedding) for layer in layers])
 
 
 class Student(DualUNet):
@@ -100,25 +102,13 @@ class Student(DualUNet):
         """Prediction of a training batch, from its raw inputs: one call, so that wrappers see all of it.
 
         `latents` (n B, F, C, H, W) may hold the B clips of `inputs` n times over, each time at another point: their
-        conditions are prepared once. `features` of a shared, frozen reference net save its pass.
+        conditions are prepared once. `features` of a shared, frozen reference net save its pass. `rung` (n B,) drops
+        conditions, `scales` (n B, 2) are (reference, audio).
         """
         conditions = self.prepare(inputs, features).repeat(len(latents) // len(inputs.reference))
-        return self.evaluate(latents, t, conditions, rung, scales)
-
-    def evaluate(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        conditions: Conditions,
-        rung: Tensor | None = None,
-        scales: Tensor | None = None,
-    ) -> Tensor:
-        """Prediction (B, F, C, H, W); `rung` (B,) drops conditions, `scales` (B, 2) are (reference, audio)."""
-        tokens, time = self.denoising_unet.embed_scales(scales)
         if rung is not None:
             conditions = conditions.at_rungs(rung)
-        timestep = self.path.network_timestep(t).to(latents.device)
-        return self.denoising_unet(latents.to(self.dtype), timestep, conditions, tokens, time)
+        return self.evaluate(latents, t, self.denoising_unet.told(conditions, scales))
 
 
 def student_of(teacher: DualUNet, mode: GuidanceMode, tokens: int, num_windows: int) -> Student:

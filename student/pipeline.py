@@ -248,7 +248,8 @@ class FadaPipeline(DiffusionPipeline):
 
 def embedded(student: Student, conditions: Conditions, scales: Tensor) -> Predict:
     """Predictor of a student that is told its scales (B, 2): one pass a step."""
-    return lambda latents, t: student.evaluate(latents, t, conditions, scales=scales.to(latents.device))
+    told = student.denoising_unet.told(conditions, scales.to(student.denoising_unet.conv_in.weight.device))
+    return lambda latents, t: student.evaluate(latents, t, told)
 
 
 def _in_all(on_step: OnStep | None, done: int, total: int) -> Callable[[int], None] | None:

@@ -138,9 +138,8 @@ def _one_pass(recipe: Recipe, model: DualUNet, watcher: AbstractContextManager[A
         t = torch.ones(1, dtype=torch.float64)
         with watcher:
             if isinstance(model, Student):
-                model.evaluate(latents, t, conditions, scales=torch.ones(1, 2))
-            else:
-                model.denoising_unet(latents, model.path.network_timestep(t), conditions)
+                conditions = model.denoising_unet.told(conditions, torch.ones(1, 2))
+            model.evaluate(latents, t, conditions)
 
 
 def state_bytes(engine: Engine, processes: int) -> float:

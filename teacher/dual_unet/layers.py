@@ -73,7 +73,7 @@ class TransformerBlock(nn.Module):
             self.attn2 = Attention(channels, heads, context_dim=audio_dim)
             zero_output(self.attn2.to_out[0])
         self.guidance: nn.Module | None = None
-        """The student's CFG layer (student/guidance.py), called as guidance(hidden, tokens)."""
+        """The student's CFG layer (student/guidance.py), called as guidance(hidden, its keys and values)."""
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels, activation_fn="geglu")
 
@@ -82,7 +82,7 @@ class TransformerBlock(nn.Module):
         hidden: Tensor,
         reference: KeysValues | None,
         audio: KeysValues | None,
-        guidance: Tensor | None,
+        guidance: KeysValues | None,
         sides: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
         """(frames, tokens, channels) in and out, and the normed input that a reference net shares.
@@ -105,15 +105,23 @@ class TransformerBlock(nn.Module):
         return hidden + self.ff(self.norm3(hidden)), normed
 
 
+class TokenProjection(nn.Conv2d):
+    """SD 1.5's 1x1 convolution on tokens (batch, tokens, channels): a matrix product, without the way to maps."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens in and out; the weight keeps the convolution's shape."""
+        return F.linear(tokens, self.weight.flatten(1), self.bias)
+
+
 class SpatialTransformer(nn.Module):
     """SD 1.5's `attentions.j`: group norm, 1x1 convolutions around one transformer block."""
 
     def __init__(self, channels: int, heads: int, groups: int, audio_dim: int | None, has_places: bool = False) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
-        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.proj_in = TokenProjection(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, heads, audio_dim, has_places)])
-        self.proj_out = nn.Conv2d(channels, channels, 1)
+        self.proj_out = TokenProjection(channels, channels, 1)
 
     @property
     def block(self) -> TransformerBlock:
@@ -126,14 +134,14 @@ class SpatialTransformer(nn.Module):
         hidden: Tensor,
         reference: KeysValues | None = None,
         audio: KeysValues | None = None,
-        guidance: Tensor | None = None,
+        guidance: KeysValues | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Feature maps (frames, channels, H, W) in and out, and the normed tokens (frames, H W, channels)."""
         height, width = hidden.shape[-2:]
-        tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
+        tokens = self.proj_in(self.norm(hidden).flatten(2).transpose(1, 2).contiguous())
         tokens, normed = self.block(tokens, reference, audio, guidance, (height, width))
-        maps = tokens.transpose(1, 2).unflatten(2, (height, width))
-        return hidden + self.proj_out(maps), normed
+        maps = self.proj_out(tokens).transpose(1, 2).unflatten(2, (height, width))
+        return hidden + maps, normed
 
 
 def sinusoids(length: int, channels: int) -> Tensor:
@@ -193,15 +201,23 @@ class TemporalTransformer(nn.Module):
         """Motion-frame feature maps (batch, motion, channels, H, W) as tokens (batch, H W, motion, channels)."""
         batch, frames = motion.shape[:2]
         tokens = self.norm(motion.flatten(0, 1)).unflatten(0, (batch, frames))
-        return self.proj_in(tokens.flatten(3).permute(0, 3, 1, 2))
+        return self.proj_in(_places_first(tokens))
 
     def forward(self, hidden: Tensor, frames: int, motion: Tensor | None) -> Tensor:
         """Feature maps (batch * frames, channels, H, W) in and out; motion as `context` returns it."""
         height, width = hidden.shape[-2:]
         maps = self.norm(hidden).unflatten(0, (-1, frames))
         batch = maps.shape[0]
-        tokens = self.proj_in(maps.flatten(3).permute(0, 3, 1, 2)).flatten(0, 1)
+        tokens = self.proj_in(_places_first(maps)).flatten(0, 1)
         for block in self.transformer_blocks:
             tokens = block(tokens, None if motion is None else motion.flatten(0, 1))
         tokens = self.proj_out(tokens).unflatten(0, (batch, height * width))
         return hidden + tokens.permute(0, 2, 3, 1).reshape(hidden.shape)
+
+
+def _places_first(maps: Tensor) -> Tensor:
+    """Maps (batch, frames, channels, H, W) as tokens (batch, H W, frames, channels).
+
+    In memory too: a linear layer takes a permuted input apart into one small product per place.
+    """
+    return maps.flatten(3).permute(0, 3, 1, 2).contiguous()

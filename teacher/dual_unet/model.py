@@ -74,9 +74,12 @@ class DualUNet(nn.Module):
         self, inputs: ClipConditions, latents: Tensor, t: Tensor, rung: Tensor, use_temporal: bool = True
     ) -> Tensor:
         """Prediction of a training batch, from its raw inputs: one call, so that wrappers see all of it."""
-        conditions = self.prepare(inputs).at_rungs(rung)
+        return self.evaluate(latents, t, self.prepare(inputs).at_rungs(rung), use_temporal)
+
+    def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions, use_temporal: bool = True) -> Tensor:
+        """Prediction (B, F, C, H, W) of noisy latents at times (B,), one pass."""
         timestep = self.path.network_timestep(t).to(latents.device)
-        return self.denoising_unet(latents.to(self.dtype), timestep, conditions, use_temporal=use_temporal)
+        return self.denoising_unet(latents.to(self.dtype), timestep, conditions, use_temporal)
 
     def predict(self, latents: Tensor, t: Tensor, conditions: Conditions, rungs: Sequence[int]) -> list[Tensor]:
         """Predictions (B, F, C, H, W) at several rungs, in one batched pass."""
@@ -87,8 +90,7 @@ class DualUNet(nn.Module):
 
     def predict_at(self, latents: Tensor, t: Tensor, conditions: Conditions, rung: Tensor) -> Tensor:
         """Prediction (B, F, C, H, W) with each sample at its own rung (B,)."""
-        timestep = self.path.network_timestep(t).to(latents.device)
-        return self.denoising_unet(latents.to(self.dtype), timestep, conditions.at_rungs(rung))
+        return self.evaluate(latents, t, conditions.at_rungs(rung))
 
     def part(self, name: str) -> list[nn.Parameter]:
         """Parameters of one trainable part: reference, spatial, audio or temporal.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -34,12 +34,16 @@ class Conditions:
     """A clip's conditions as the denoising net uses them, computed once and constant over denoising steps.
 
     reference: keys and values (B, H W, C) per spatial site; audio: keys and values (B, F, tokens, C) per spatial
-    site; motion: tokens (B, H W, M, C) per temporal site, empty without motion frames.
+    site; motion: tokens (B, H W, M, C) per temporal site, empty without motion frames. A student that is told the
+    guidance scales has, by its mode, guidance: keys and values (B, n, C) per spatial site, or time: (B, time_channels)
+    to be added to the time embedding.
     """
 
     reference: list[KeysValues]
     audio: list[KeysValues]
     motion: list[Tensor]
+    guidance: list[KeysValues] = field(default_factory=list)
+    time: Tensor | None = None
 
     def at_rungs(self, rungs: Tensor) -> Conditions:
         """The same conditions with each sample's dropped to its rung: 0 nothing, 1 reference, 2 reference and audio.
@@ -50,29 +54,29 @@ class Conditions:
         if lowest >= 2:
             return self
         reference = [_masked(pair, rungs >= 1) for pair in self.reference] if lowest < 1 else self.reference
-        return Conditions(reference, [_masked(pair, rungs >= 2) for pair in self.audio], self.motion)
+        return replace(self, reference=reference, audio=[_masked(pair, rungs >= 2) for pair in self.audio])
 
     def repeat(self, times: int) -> Conditions:
         """The conditions of a batch that holds these clips `times` times over."""
         if times == 1:
             return self
-        return Conditions(
-            [KeysValues(*(_tile(tensor, times) for tensor in pair)) for pair in self.reference],
-            [KeysValues(*(_tile(tensor, times) for tensor in pair)) for pair in self.audio],
-            [_tile(tensor, times) for tensor in self.motion],
-        )
+        return self._each(lambda tensor: tensor.repeat(times, *[1] * (tensor.ndim - 1)))
 
     def detach(self) -> Conditions:
         """The conditions cut from the autograd graph."""
+        return self._each(Tensor.detach)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Conditions:
+        def pairs(site_pairs: list[KeysValues]) -> list[KeysValues]:
+            return [KeysValues(change(pair.keys), change(pair.values)) for pair in site_pairs]
+
         return Conditions(
-            [KeysValues(pair.keys.detach(), pair.values.detach()) for pair in self.reference],
-            [KeysValues(pair.keys.detach(), pair.values.detach()) for pair in self.audio],
-            [tokens.detach() for tokens in self.motion],
+            pairs(self.reference),
+            pairs(self.audio),
+            [change(tokens) for tokens in self.motion],
+            pairs(self.guidance),
+            None if self.time is None else change(self.time),
         )
-
-
-def _tile(tensor: Tensor, times: int) -> Tensor:
-    return tensor.repeat(times, *[1] * (tensor.ndim - 1))
 
 
 def _masked(pair: KeysValues, keep: Tensor) -> KeysValues:
@@ -102,12 +106,12 @@ class _Collect:
 class _Apply:
     """Sites of the denoising net: the clip's conditions, taken in order of execution."""
 
-    def __init__(self, conditions: Conditions, frames: int, guidance: Tensor | None, use_temporal: bool) -> None:
+    def __init__(self, conditions: Conditions, frames: int, use_temporal: bool) -> None:
         self.frames = frames
-        self.guidance = None if guidance is None else guidance.repeat_interleave(frames, dim=0)
         self.reference: Iterator[KeysValues] = iter(conditions.reference)
         self.audio: Iterator[KeysValues] = iter(conditions.audio)
         self.motion: Iterator[Tensor] = iter(conditions.motion)
+        self.guidance: Iterator[KeysValues] = iter(conditions.guidance)
         self.use_temporal = use_temporal
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
@@ -115,7 +119,7 @@ class _Apply:
         per_frame = KeysValues(*(tensor[:, None].expand(-1, self.frames, -1, -1).flatten(0, 1) for tensor in reference))
         audio = next(self.audio)
         tokens = KeysValues(audio.keys.flatten(0, 1), audio.values.flatten(0, 1))
-        return attention(hidden, per_frame, tokens, self.guidance)[0]
+        return attention(hidden, per_frame, tokens, next(self.guidance, None))[0]
 
     def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
         if module is None or not self.use_temporal:
@@ -203,23 +207,19 @@ class DenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         latents: Tensor,
         timestep: Tensor,
         conditions: Conditions,
-        guidance: Tensor | None = None,
-        time_guidance: Tensor | None = None,
         use_temporal: bool = True,
     ) -> Tensor:
         """Prediction (B, F, C, H, W) for noisy latents of that shape.
 
         Args:
             timestep: (B,) network timesteps tau = T t + offset, floats.
-            guidance: tokens (B, n, dim) for the student's CFG layers.
-            time_guidance: (B, time_channels), added to the time embedding (the student's `time_embed` mode).
             use_temporal: False leaves the temporal layers out (training on single images).
         """
         frames = latents.shape[1]
         time = self.embed_time(timestep, latents.dtype)
-        if time_guidance is not None:
-            time = time + time_guidance
-        sites = _Apply(conditions, frames, guidance, use_temporal)
+        if conditions.time is not None:
+            time = time + conditions.time
+        sites = _Apply(conditions, frames, use_temporal)
         hidden = self.run_trunk(latents.flatten(0, 1), time.repeat_interleave(frames, dim=0), sites)
         hidden = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
         return hidden.unflatten(0, (-1, frames))
