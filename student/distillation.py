@@ -37,6 +37,7 @@ class DistillSettings:
 
     guidance: GuidanceTarget
     windows: int
+    times: Literal["uniform", "starts"]
     solver: Solver
     solver_steps: int
     audio_scale: tuple[float, float]
@@ -163,6 +164,8 @@ class DistillObjective:
 
     def _redraw_times(self, draws: Draws, step: int, micro: int) -> Draws:
         """The same windows at times of this step, so that an endpoint teaches another point in every epoch."""
+        if self.settings.times == "starts":
+            return draws
         steps = self.path.num_train_timesteps
         generators = [sample_generator(self.settings.seed, step, each, "time") for each in self.shape.samples(micro)]
         share = torch.stack([torch.rand((), generator=generator).double() for generator in generators])
@@ -201,6 +204,8 @@ class DistillObjective:
         rows = [self._draw_one(batch.latents[0], *sample) for sample in samples]
         t, noise, rung, scales, keeps_motion = (torch.stack(column).to(device) for column in zip(*rows, strict=True))
         t_start, t_end = self.windows.look_up(t)
+        if self.settings.times == "starts":
+            t = t_start
         return Draws(t, t_start, t_end, noise, rung, scales, keeps_motion)
 
     def _draw_one(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, ...]:

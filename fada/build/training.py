@@ -317,8 +317,8 @@ class _Run:
 
 
 def default_steps(recipe: Recipe) -> int:
-    """Steps of a student: one and a half per window, as the paper's 6 over 4."""
-    return math.ceil(1.5 * recipe.distill.windows)
+    """Steps of a student: the recipe's, or one and a half per window, as the paper's 6 over 4."""
+    return recipe.distill.steps or math.ceil(1.5 * recipe.distill.windows)
 
 
 def accelerator(recipe: Recipe, batch: int) -> Accelerator:
@@ -373,6 +373,7 @@ def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
     return DistillSettings(
         guidance=phase.guidance,
         windows=recipe.distill.windows,
+        times=recipe.distill.times,
         solver=phase.solver.kind,
         solver_steps=phase.solver.steps,
         audio_scale=(phase.audio_scale.low, phase.audio_scale.high),

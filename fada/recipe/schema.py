@@ -361,6 +361,11 @@ class Distill(Section):
 
     windows: PositiveInt = 4
     """K: PeRFlow windows."""
+    steps: PositiveInt | None = None
+    """Steps of a student's clip; default: one and a half per window, as the paper's 6 over 4."""
+    times: Literal["uniform", "starts"] = "uniform"
+    """Times at which a student learns: anywhere in its windows, or only at their starts. `starts` is for students that
+    always take one step per window (`steps` equal to `windows`): they are never asked anything else."""
     extra_steps: Literal["first", "last"] = "first"
     """Which windows a student's sampler gives the steps that K does not divide: nearest to noise, or to data."""
     cfg: Guidance = Guidance()
@@ -379,6 +384,13 @@ class Distill(Section):
                     f"distill.phases: {phase.name} starts from {phase.init!r}; choose from {', '.join(known)}"
                 )
             known.append(phase.name)
+        if self.steps is not None and self.steps < self.windows:
+            raise ValueError(f"steps: a student needs one per window at least: got {self.steps} for {self.windows}")
+        if self.times == "starts" and self.steps != self.windows:
+            raise ValueError(
+                f"times: starts needs steps equal to windows ({self.windows}), got steps {self.steps}: further steps "
+                "begin within a window, where such a student has learned nothing"
+            )
         return self
 
 

@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import load_file
 
 WAYS = ("one process", "all", "the launcher", "SIGTERM")
-STEPS = 40
+STEPS = 24
 
 
 def command(folder: Path, teacher: Path | None) -> list[str]:

@@ -13,6 +13,7 @@ def settings(**changes: object) -> DistillSettings:
     values: dict[str, object] = {
         "guidance": "distill",
         "windows": 4,
+        "times": "uniform",
         "solver": "ddim",
         "solver_steps": 1,
         "audio_scale": (1.0, 1.0),
@@ -151,3 +152,10 @@ def test_a_batch_covers_the_windows_evenly(teacher: DualUNet, sampler: ClipSampl
     grid = times * 1000
     assert torch.equal(grid, grid.round())
     assert float(times.mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_times_may_be_the_starts_of_windows_alone(teacher: DualUNet, sampler: ClipSampler) -> None:
+    made = objective(teacher, sampler, batch=6, windows=6, times="starts")
+    draws = made._draw(sampler.batch(0, BatchShape(6)), [(0, sample) for sample in range(6)])
+    assert torch.equal(draws.t, draws.t_start)
+    assert draws.t.tolist() == pytest.approx([(number + 1) / 6 for number in range(6)])

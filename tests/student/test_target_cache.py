@@ -74,7 +74,19 @@ def made(teacher: DualUNet, tmp_path: Path) -> DistillObjective:
         LatentClip(f"{i}", "A", *(torch.randn(9, *shape, generator=generator) for shape in ((4, 8, 8), (1, 12))))
         for i in range(4)
     ]
-    settings = DistillSettings("distill", 4, "ddim", 1, (1.0, 3.0), (1.0, 2.0), 0.3, MixedLossConfig(), "neutral", 0)
+    settings = DistillSettings(
+        guidance="distill",
+        windows=4,
+        times="uniform",
+        solver="ddim",
+        solver_steps=1,
+        audio_scale=(1.0, 3.0),
+        reference_scale=(1.0, 2.0),
+        motion_drop=0.3,
+        loss=MixedLossConfig(),
+        gt_guidance="neutral",
+        seed=0,
+    )
     sampler = ClipSampler(clips, frames=3, motion_frames=2, context=2)
     student = student_of(teacher, "tokens", 2, 4).double()
     objective = DistillObjective(
