@@ -101,7 +101,7 @@ def pipeline(
 def frozen_copy(model: DualUNet, precision: str) -> DualUNet:
     """A teacher for targets: its own copy, without gradients, in the precision it runs in."""
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
-    return teacher.to(torch.bfloat16) if precision == "bf16" else teacher
+    return teacher.to({"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32))
 
 
 def save_pipeline(built: FadaPipeline, folder: Path) -> None:

@@ -28,6 +28,7 @@ FREE = (
     ("engine", "strategy"),
     ("engine", "offload_optimizer"),
     ("engine", "offload_parameters"),
+    ("engine", "shard_teacher"),
     ("engine", "deepspeed"),
     ("engine", "activation_checkpointing"),
     ("engine", "timeout_minutes"),

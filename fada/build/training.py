@@ -6,6 +6,7 @@ import copy
 import math
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from fada.data.dataset import BatchShape, ClipSampler
 from fada.engine.checkpoints import Checkpoints, find_fault, read_checkpoint
 from fada.engine.loop import LoopSettings, Objective, Preview, fit
 from fada.engine.optimizer import AVERAGE
-from fada.engine.parallel import ParallelSettings, is_main, join, main_first, new_accelerator
+from fada.engine.parallel import ParallelSettings, is_main, join, main_first, new_accelerator, shard_frozen
 from fada.engine.progress import sample_bar
 from fada.engine.run_log import RunLog
 from fada.engine.trained_state import WEIGHT
@@ -206,8 +207,11 @@ class _Run:
         if cache is None and not phase.trains_reference:
             # The teacher's reference net makes the features of both.
             trained.reference_unet = nn.Identity()
+        frozen = frozen_copy(teacher, recipe.engine.precision).to(prepared.device)
+        if recipe.engine.shard_teacher:
+            frozen = cast(DualUNet, shard_frozen(frozen, recipe.engine.precision))
         return DistillObjective(
-            frozen_copy(teacher, recipe.engine.precision).to(prepared.device),
+            frozen,
             trained,
             self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality),
             settings,

@@ -22,6 +22,7 @@ import torch.distributed as dist
 from accelerate import Accelerator, DeepSpeedPlugin
 from accelerate.state import AcceleratorState, DistributedType
 from accelerate.utils import InitProcessGroupKwargs
+from torch import nn
 
 Strategy = Literal["ddp", "zero1", "zero2", "zero3"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -141,6 +142,29 @@ def deepspeed_config(settings: ParallelSettings, batch: int) -> dict[str, Any]:
     except (OSError, json.JSONDecodeError) as error:
         raise ValueError(f"engine.deepspeed: {settings.deepspeed} cannot be read as JSON: {error}") from error
     return _merged(config, own)
+
+
+def shard_frozen(module: nn.Module, precision: Precision) -> nn.Module:
+    """Divide a frozen module's weights among the processes (ZeRO-3): each layer is gathered when it runs.
+
+    An engine of its own, beside the one that trains; the module keeps its methods. With one process nothing is done.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return module
+    _quieten_deepspeed()
+    import deepspeed
+
+    deepspeed.init_distributed(verbose=False)
+    config = {
+        "train_micro_batch_size_per_gpu": 1,
+        # Small layers stay whole once they were gathered.
+        "zero_optimization": {"stage": 3, "overlap_comm": False, "stage3_param_persistence_threshold": 10_000},
+        "bf16": {"enabled": precision == "bf16"},
+        "fp16": {"enabled": precision == "fp16"},
+    }
+    divided, *_ = deepspeed.initialize(model=module, config=config)
+    divided.eval()
+    return divided.module
 
 
 def agree(accelerator: Accelerator, flag: bool) -> bool:

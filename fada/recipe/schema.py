@@ -407,6 +407,9 @@ class Engine(Section):
     """Where the optimiser's state lies; `cpu` needs a zero strategy."""
     offload_parameters: Literal["device", "cpu"] = "device"
     """Where weights lie between their uses; `cpu` needs `zero3`."""
+    shard_teacher: bool = False
+    """Divide the frozen teacher's weights among the processes too (ZeRO-3): less memory, more traffic. Off, each has
+    all of it."""
     deepspeed: Path | None = None
     """A DeepSpeed JSON file whose entries win over those made from this section; needs a zero strategy."""
     activation_checkpointing: bool = False

@@ -51,9 +51,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     def record(name: str) -> Callable[..., None]:
         return lambda argument, console=None: recorded.append((name, argument))
 
-    for name in ("distill", "train_teacher", "bench"):
+    for name in ("distill", "train_teacher", "bench", "prepare"):
         setattr(module, name, record(name))
     module.dry_run = lambda recipe: recorded.append(("dry_run", recipe)) or Priced()  # type: ignore[attr-defined]
+    module.replay = lambda recipe, *_: recorded.append(("replay", recipe)) or Priced()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fada.build", module)
     monkeypatch.setattr(fada, "build", module, raising=False)
     return recorded

@@ -7,13 +7,58 @@ import pytest
 from fada.recipe import load_recipe
 
 
+@pytest.fixture(autouse=True)
+def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "FADA_STARTED_HERE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.mark.parametrize(
-    ("verb", "function"), [(("distill",), "distill"), (("teacher", "train"), "train_teacher"), (("bench",), "bench")]
+    ("verb", "functions"),
+    [
+        (("distill",), ["distill", "bench"]),
+        (("teacher", "train"), ["train_teacher"]),
+        (("bench",), ["bench"]),
+    ],
 )
-def test_a_verb_calls_its_function_with_the_overridden_recipe(cli, calls, verb: tuple[str, ...], function: str) -> None:
+def test_a_verb_calls_its_functions_with_the_overridden_recipe(
+    cli, calls, verb: tuple[str, ...], functions: list[str]
+) -> None:
     outcome = cli(*verb, "tiny/smoke", "seed=4", "engine.log_every=2")
     assert outcome.code == 0, outcome.err
-    assert calls == [(function, load_recipe("tiny/smoke", ["seed=4", "engine.log_every=2"]))]
+    recipe = load_recipe("tiny/smoke", ["seed=4", "engine.log_every=2"])
+    assert calls == [(function, recipe) for function in functions]
+
+
+@pytest.mark.parametrize(
+    ("verb", "functions"),
+    [(("distill",), ["prepare", "start", "bench"]), (("teacher", "train"), ["prepare", "start"])],
+)
+def test_several_processes_are_started_once_the_data_are_there(
+    cli, calls, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], functions: list[str]
+) -> None:
+    from fada.engine import launch
+
+    monkeypatch.setattr(launch, "start_processes", lambda count, command: calls.append(("start", (count, command))))
+    outcome = cli(*verb, "tiny/smoke", "engine.processes=3")
+    assert outcome.code == 0, outcome.err
+    assert [name for name, _ in calls] == functions
+    assert calls[1][1] == (3, [*verb, "tiny/smoke", "engine.processes=3"])
+
+
+def test_a_process_that_was_started_here_leaves_the_report_to_its_parent(
+    cli, calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("FADA_STARTED_HERE", "1")
+    assert cli("distill", "tiny/smoke", "engine.processes=3").code == 0
+    assert [name for name, _ in calls] == ["distill"]
+
+
+def test_a_failed_step_is_replayed_instead_of_training(cli, calls) -> None:
+    outcome = cli("distill", "tiny/smoke", "--replay", "somewhere")
+    assert outcome.out == "the price\n"
+    assert [name for name, _ in calls] == ["replay"]
 
 
 @pytest.mark.parametrize("verb", [("distill",), ("teacher", "train")])

@@ -49,7 +49,7 @@ def alone(smoke, settings: list[str], tmp_path_factory: pytest.TempPathFactory) 
 
 
 HALVES = ["distill.phases.balanced.batch=1", "distill.phases.fast.batch=1"]
-TWO = ["engine.processes=2", "engine.strategy=zero2", *HALVES]
+TWO = ["engine.processes=2", "engine.strategy=zero2", "engine.shard_teacher=true", *HALVES]
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:

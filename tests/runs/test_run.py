@@ -15,6 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from fada import build
+from fada.build.dry_run import state_bytes
 from fada.build.models import find_model, find_teacher, load_pipeline
 from fada.build.report import best_audio_scale, best_reference_scale
 from fada.build.training import default_scales
@@ -168,3 +169,20 @@ def test_dry_run_prices_the_paper_scale_recipe() -> None:
     fast = priced.costs[-1]
     assert fast.teacher_passes == 24
     assert fast.student_passes == 6
+
+
+@pytest.mark.parametrize(
+    ("strategy", "processes", "expected"),
+    [("ddp", 8, 20), ("zero1", 8, 4 + 2), ("zero2", 8, 2 + 18 / 8), ("zero3", 8, 20 / 8), ("zero3", 1, 20)],
+)
+def test_state_per_weight_falls_with_what_is_divided(strategy: str, processes: int, expected: float) -> None:
+    engine = load_recipe("sd15/fast", [f"engine.strategy={strategy}"]).engine
+    assert state_bytes(engine, processes) == pytest.approx(expected)
+
+
+def test_recomputed_activations_are_not_counted() -> None:
+    kept, recomputed = (
+        build.dry_run(load_recipe("sd15/fast", [f"engine.activation_checkpointing={flag}"])).costs[-1].gibibytes
+        for flag in ("false", "true")
+    )
+    assert recomputed < 0.2 * kept
