@@ -104,7 +104,7 @@ def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Conso
     student = opened.new_student(phases[phase_name], opened.teacher())
     kept = AVERAGE if recipe.engine.ema else WEIGHT
     _put({name: value for name, key, value in read_checkpoint(folder) if key == kept}, student)
-    return opened.student_pipeline(student)
+    return opened._pipeline(student)
 
 
 class _Run:
@@ -147,7 +147,7 @@ class _Run:
             with main_first():
                 if is_main():
                     _save_weights(model, weights)
-        self._save(self._teacher_pipeline(model), final)
+        self._save(self._pipeline(model), final)
         self.console.print(f"teacher: saved to {final}")
         return final
 
@@ -158,7 +158,7 @@ class _Run:
             return final
         student = self.new_student(phase, teacher)
         self._distill_phase(phase, teacher, student)
-        self._save(self.student_pipeline(student), final)
+        self._save(self._pipeline(student), final)
         self.console.print(f"{phase.name}: saved to {final}")
         return final
 
@@ -228,7 +228,7 @@ class _Run:
         prepared = accelerator(self.recipe, stage.batch)
         objective = self.stage_objective(stage, model, prepared)
         settings = loop_settings(self.recipe, stage.steps, stage.lr, objective.shape.per_step)
-        shown = None if objective.is_image_stage else self._teacher_pipeline(model)
+        shown = None if objective.is_image_stage else self._pipeline(model)
         self._fit(objective, settings, prepared, f"teacher-{stage.name}", stage.name, model, shown)
 
     def _distill_phase(self, phase: Phase, teacher: Path, student: Student) -> None:
@@ -238,7 +238,7 @@ class _Run:
         if objective.cache is not None:
             self._fill(objective, objective.cache, phase, prepared)
         settings = loop_settings(self.recipe, phase.steps, phase.lr, objective.shape.per_step)
-        self._fit(objective, settings, prepared, phase.name, phase.name, student, self.student_pipeline(student))
+        self._fit(objective, settings, prepared, phase.name, phase.name, student, self._pipeline(student))
 
     def _cache(self, phase: Phase, settings: DistillSettings, teacher: DualUNet) -> TargetCache:
         made_with = {
@@ -297,27 +297,11 @@ class _Run:
             if is_main():
                 save_pipeline(built, final)
 
-    def _teacher_pipeline(self, model: DualUNet) -> FadaPipeline:
+    def _pipeline(self, model: DualUNet) -> FadaPipeline:
+        """A pipeline around a teacher or student, with the steps that it is made for."""
         recipe = self.recipe
-        return pipeline(
-            recipe,
-            model,
-            self.data.vae,
-            self.data.encoder,
-            steps=recipe.bench.teacher_steps,
-            scales=default_scales(recipe),
-        )
-
-    def student_pipeline(self, student: Student) -> FadaPipeline:
-        recipe = self.recipe
-        return pipeline(
-            recipe,
-            student,
-            self.data.vae,
-            self.data.encoder,
-            steps=default_steps(recipe),
-            scales=default_scales(recipe),
-        )
+        steps = default_steps(recipe) if isinstance(model, Student) else recipe.bench.teacher_steps
+        return pipeline(recipe, model, self.data.vae, self.data.encoder, steps=steps, scales=default_scales(recipe))
 
 
 def default_steps(recipe: Recipe) -> int:

@@ -10,13 +10,13 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
 import psutil
 import torch
 
 from fada.engine.failures import TrainingFailed
 from fada.engine.loop import Interrupted
+from fada.engine.signals import on_stop
 
 STARTED_HERE = "FADA_STARTED_HERE"
 """In the environment of processes that `start_processes` started: the report is left to whoever started them."""
@@ -114,17 +114,13 @@ def _passing_signals_on() -> Iterator[list[int]]:
     """Within the block signals go to the processes below this one; yields those that came."""
     came: list[int] = []
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def pass_on(number: int) -> None:
         came.append(number)
         for child in psutil.Process().children(recursive=True):
             child.send_signal(signal.SIGTERM if len(came) == 1 else signal.SIGKILL)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with on_stop(pass_on):
         yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

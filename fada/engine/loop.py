@@ -14,10 +14,9 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal, Protocol
 
 import torch
@@ -32,6 +31,7 @@ from fada.engine.optimizer import AveragingAdamW
 from fada.engine.parallel import agree, is_sharded
 from fada.engine.progress import step_bar
 from fada.engine.run_log import RunLog
+from fada.engine.signals import on_stop
 from fada.engine.trained_state import WEIGHT, TrainedState
 
 TRIES = 4
@@ -326,20 +326,13 @@ def stop_on_signals() -> Iterator[_Stop]:
     """Within the block SIGINT and SIGTERM ask for a clean stop; a second SIGINT interrupts at once."""
     stop = _Stop()
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(number: int) -> None:
         if stop.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.requested = True
 
-    before = {}
-    # Elsewhere than in the main thread (tests, notebooks) signals stay as they are.
-    with suppress(ValueError):
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with on_stop(ask):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -28,6 +28,10 @@ def losses(folder: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in map(json.loads, (folder / "log.jsonl").read_text().splitlines())}
 
 
+def assert_near(left: Path, right: Path, rtol: float = 1e-4, atol: float = 1e-6) -> None:
+    torch.testing.assert_close(result(left), result(right), rtol=rtol, atol=atol)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, finish) -> Path:
     """One process: plain, ZeRO alone, accumulating; two: every strategy, in fp32 and bf16, and stopped and resumed."""
@@ -60,27 +64,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory, finish) -> Path:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_processes_give_what_one_gives(trained: Path, strategy: str) -> None:
-    torch.testing.assert_close(
-        result(trained / "two" / strategy), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6
-    )
+    assert_near(trained / "two" / strategy, trained / "one" / "ddp")
 
 
 def test_zero_in_one_process_gives_the_same(trained: Path) -> None:
-    torch.testing.assert_close(result(trained / "one" / "zero2"), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6)
+    assert_near(trained / "one" / "zero2", trained / "one" / "ddp")
 
 
 @pytest.mark.parametrize("place", ["one", "two"])
 def test_accumulated_batches_give_the_same(trained: Path, place: str) -> None:
-    torch.testing.assert_close(
-        result(trained / place / "accumulated"), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6
-    )
+    assert_near(trained / place / "accumulated", trained / "one" / "ddp")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_bf16_stays_near(trained: Path, strategy: str) -> None:
-    torch.testing.assert_close(
-        result(trained / "bf16" / strategy), result(trained / "one" / "ddp"), rtol=0.1, atol=0.02
-    )
+    assert_near(trained / "bf16" / strategy, trained / "one" / "ddp", rtol=0.1, atol=0.02)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -93,13 +91,11 @@ def test_a_stopped_and_resumed_run_equals_the_unbroken_one_bit_for_bit(trained: 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_run_goes_on_with_more_processes_and_another_strategy(trained: Path, strategy: str) -> None:
-    torch.testing.assert_close(
-        result(trained / "moved" / strategy), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6
-    )
+    assert_near(trained / "moved" / strategy, trained / "one" / "ddp")
 
 
 def test_a_run_goes_on_with_fewer_processes(trained: Path) -> None:
-    torch.testing.assert_close(result(trained / "back" / "back"), result(trained / "one" / "ddp"), rtol=1e-4, atol=1e-6)
+    assert_near(trained / "back" / "back", trained / "one" / "ddp")
 
 
 def test_checkpoints_of_shards_hold_whole_parameters_without_the_frozen_ones(trained: Path) -> None:
