@@ -8,6 +8,7 @@ several engines in one process need an Accelerator each; on CPUs, DeepSpeed woul
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator, DeepSpeedPlugin
 from accelerate.state import AcceleratorState, DistributedType
-from accelerate.utils import InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import nn
 
 Strategy = Literal["ddp", "zero1", "zero2", "zero3"]
@@ -96,7 +97,13 @@ def new_accelerator(settings: ParallelSettings, batch: int) -> Accelerator:
     timeout = timedelta(minutes=settings.timeout_minutes)
     if settings.strategy == "ddp":
         join(settings.timeout_minutes)
-        return Accelerator(mixed_precision=precision, gradient_accumulation_steps=settings.accumulate, cpu=not has_cuda)
+        return Accelerator(
+            mixed_precision=precision,
+            gradient_accumulation_steps=settings.accumulate,
+            cpu=not has_cuda,
+            # A stage may leave layers out (an image has no motion), and other processes must not wait for them.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
     _be_a_process()
     _quieten_deepspeed()
     join(settings.timeout_minutes)
@@ -189,7 +196,8 @@ def _be_a_process() -> None:
 
 
 def _quieten_deepspeed() -> None:
-    """No operators compiled for CPUs, no line for every collective that torch has renamed."""
+    """No operators compiled for CPUs; no warnings of our optimiser, nor of every collective that torch has renamed."""
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="`torch.distributed.* is deprecated", category=FutureWarning)
     if torch.cuda.is_available():
         return

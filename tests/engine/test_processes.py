@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -29,7 +27,9 @@ def losses(folder: Path) -> dict[int, float]:
 
 
 def assert_near(left: Path, right: Path, rtol: float = 1e-4, atol: float = 1e-6) -> None:
-    torch.testing.assert_close(result(left), result(right), rtol=rtol, atol=atol)
+    """Equal but for rounding, where gradients arrive: of the rest, ZeRO lets weights decay and plain training does not."""
+    used = [{name: value for name, value in result(each).items() if "unused" not in name} for each in (left, right)]
+    torch.testing.assert_close(*used, rtol=rtol, atol=atol)
 
 
 @pytest.fixture(scope="module")
@@ -106,66 +106,53 @@ def test_checkpoints_of_shards_hold_whole_parameters_without_the_frozen_ones(tra
     assert torch.equal(found["first.weight", "average"], result(trained / "two" / "zero3")["first.weight"])
 
 
-@pytest.fixture
-def dying(tmp_path: Path, start, trained: Path):
-    """A slow ZeRO-2 run of two processes, and what it must lead to in the end, however it is killed."""
+class Dying:
+    """A slow ZeRO-2 run of two processes that writes a checkpoint after every step."""
 
-    class Dying:
-        folder = tmp_path / "zero2"
-        order = ({"out": tmp_path, "strategies": ["zero2"], "delay": 0.15, "checkpoint_every": 1},)
+    def __init__(self, out: Path, start) -> None:
+        self.start = start
+        self.checkpoints = out / "zero2" / "checkpoints"
+        self.order = {"out": out, "strategies": ["zero2"], "delay": 0.2, "checkpoint_every": 1}
 
-        def begin(self, until: str) -> psutil.Process:
-            """Start, and wait until a checkpoint, or the beginning of one, is there."""
-            self.launcher = start(2, list(self.order))
-            deadline = time.monotonic() + 120
-            while not list((self.folder / "checkpoints").glob(until)) and time.monotonic() < deadline:
-                assert self.launcher.poll() is None, self.launcher.communicate()[0][-4000:]
-                time.sleep(0.002)
-            return psutil.Process(self.launcher.pid)
+    def begin(self, until: str) -> list[psutil.Process]:
+        """Start, and wait until a checkpoint, or the beginning of one, is there; the processes."""
+        self.launcher = self.start(2, [self.order])
+        deadline = time.monotonic() + 120
+        while not (self.checkpoints / until).exists() and time.monotonic() < deadline:
+            assert self.launcher.poll() is None, self.launcher.communicate()[0][-4000:]
+            time.sleep(0.002)
+        children = psutil.Process(self.launcher.pid).children(recursive=True)
+        return [child for child in children if "worker.py" in " ".join(child.cmdline())]
 
-        def end(self) -> None:
-            self.launcher.communicate(timeout=120)
-
-        def go_on(self, finish) -> None:
-            finish(2, [{**self.order[0], "delay": 0}])
-            expected = result(trained / "two" / "zero2")
-            assert all(torch.equal(result(self.folder)[name], value) for name, value in expected.items())
-            assert losses(self.folder) == losses(trained / "two" / "zero2")
-
-    made = Dying()
-    yield made
-    for process in psutil.Process(made.launcher.pid).children(recursive=True) if made.launcher.poll() is None else []:
-        process.kill()
+    def end(self) -> int:
+        self.launcher.communicate(timeout=120)
+        return int(self.launcher.returncode)
 
 
-def workers(launcher: psutil.Process) -> list[psutil.Process]:
-    return [child for child in launcher.children(recursive=True) if "worker.py" in " ".join(child.cmdline())]
+def test_a_run_survives_kills_and_stops_and_ends_as_if_nothing_had_been(
+    trained: Path, start, finish, tmp_path: Path
+) -> None:
+    run = Dying(tmp_path, start)
 
+    run.begin("step-00000002")[1].kill()
+    assert run.end() != 0
 
-def test_one_process_killed(dying, finish) -> None:
-    workers(dying.begin("step-00000003"))[1].kill()
-    dying.end()
-    assert dying.launcher.returncode != 0
-    dying.go_on(finish)
-
-
-def test_all_processes_killed_while_a_checkpoint_is_written(dying, finish) -> None:
-    launcher = dying.begin(".partial-00000004")
-    for process in [launcher, *workers(launcher)]:
+    # All of them, while a checkpoint is being written.
+    ranks = run.begin(".partial-00000004")
+    for process in [psutil.Process(run.launcher.pid), *ranks]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    dying.end()
-    folders = list((dying.folder / "checkpoints").glob("step-*"))
+    run.end()
+    folders = list(run.checkpoints.glob("step-*"))
     assert folders
     assert all(find_fault(folder) is None for folder in folders if (folder / MANIFEST).is_file())
-    dying.go_on(finish)
 
+    # One is asked to stop: all must agree to do so at the same step.
+    run.begin("step-00000005")[1].terminate()
+    assert run.end() == 0
+    assert not (tmp_path / "zero2" / "result.safetensors").exists()
 
-def test_sigterm_to_the_processes_stops_all_of_them_after_a_checkpoint(dying, finish) -> None:
-    launcher = dying.begin("step-00000002")
-    # To one of them: all must agree to stop at the same step.
-    os.kill(workers(launcher)[1].pid, signal.SIGTERM)
-    dying.end()
-    assert dying.launcher.returncode == 0
-    assert not (dying.folder / "result.safetensors").exists()
-    dying.go_on(finish)
+    finish(2, [{**run.order, "delay": 0}])
+    expected = result(trained / "two" / "zero2")
+    assert all(torch.equal(result(tmp_path / "zero2")[name], value) for name, value in expected.items())
+    assert losses(tmp_path / "zero2") == losses(trained / "two" / "zero2")

@@ -81,7 +81,7 @@ def test_recipes_are_frozen(write) -> None:
         (MINIMAL + "min_snr_gamma: 5\n", "min_snr_gamma: unknown key; there is teacher.stages.0.min_snr_gamma"),
         (
             MINIMAL + "engine:\n  ema: 0.9\n  precision: bf17\n",
-            "mine.yaml:7: engine.precision: got 'bf17'; choose from fp32, bf16; did you mean 'bf16'?",
+            "mine.yaml:7: engine.precision: got 'bf17'; choose from fp32, bf16, fp16; did you mean 'bf16'?",
         ),
         (MINIMAL + "engine: {ema: 1.5}\n", "mine.yaml:5: engine.ema: input should be less than 1, got 1.5"),
         (MINIMAL + "seed: soon\n", "mine.yaml:5: seed: input should be a valid integer.*got 'soon'"),

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from rich.console import Console
@@ -60,7 +59,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     assert path.exists()
 
 
-def test_two_processes_with_zero2_train_the_tiny_recipe_and_survive_what_befalls_them(
+def test_two_processes_with_zero2_train_the_tiny_recipe_stop_when_asked_and_go_on(
     settings: list[str], alone: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -68,16 +67,7 @@ def test_two_processes_with_zero2_train_the_tiny_recipe_and_survive_what_befalls
     checkpoints = folder / "work" / "fast" / "checkpoints"
 
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(checkpoints / "step-00000002", process)
-    ranks = [child for child in psutil.Process(process.pid).children(recursive=True) if "distill" in child.cmdline()]
-    assert len(ranks) == 2
-    ranks[1].send_signal(signal.SIGKILL)
-    said, _ = process.communicate(timeout=200)
-    assert process.returncode == 2
-    assert "process 1 of 2 was killed by SIGKILL" in " ".join(said.split())
-
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(checkpoints / "step-00000006", process)
+    wait_for(checkpoints / "step-00000004", process)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=200)
     assert (process.returncode, "the same command resumes" in said) in ((130, True), (0, False)), said[-3000:]
@@ -93,9 +83,7 @@ def test_two_processes_with_zero2_train_the_tiny_recipe_and_survive_what_befalls
     torch.testing.assert_close(weights(folder), weights(alone), rtol=1e-3, atol=1e-5)
 
 
-def test_cached_targets_train_a_student_without_the_teacher_and_resume(
-    smoke, settings: list[str], tmp_path: Path
-) -> None:
+def test_cached_targets_train_a_student_without_the_teacher(smoke, settings: list[str], tmp_path: Path) -> None:
     cached = [*settings, "distill.phases.fast.targets=cached", "distill.phases.fast.cached_samples=8"]
     build.distill(smoke(tmp_path / "run", *cached), QUIET)
     targets = tmp_path / "run" / "work" / "fast" / "targets"
