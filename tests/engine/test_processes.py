@@ -27,7 +27,7 @@ def losses(folder: Path) -> dict[int, float]:
 
 
 def assert_near(left: Path, right: Path, rtol: float = 1e-4, atol: float = 1e-6) -> None:
-    """Equal but for rounding, where gradients arrive: of the rest, ZeRO lets weights decay and plain training does not."""
+    """Equal but for rounding, where gradients arrive; elsewhere ZeRO lets weights decay and plain training does not."""
     used = [{name: value for name, value in result(each).items() if "unused" not in name} for each in (left, right)]
     torch.testing.assert_close(*used, rtol=rtol, atol=atol)
 
