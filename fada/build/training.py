@@ -35,7 +35,7 @@ from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import Student, student_of
 from fada.student.pipeline import FadaPipeline
 from fada.student.target_cache import PER_FILE, TargetCache
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet import DualUNet, ReferenceUNet
 from fada.teacher.dual_unet.checkpointing import checkpoint_activations
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
@@ -206,7 +206,7 @@ class _Run:
         trained = copy.deepcopy(student)
         if cache is None and not phase.trains_reference:
             # The teacher's reference net makes the features of both.
-            trained.reference_unet = nn.Identity()
+            trained.reference_unet = cast(ReferenceUNet, nn.Identity())
         frozen = frozen_copy(teacher, recipe.engine.precision).to(prepared.device)
         if recipe.engine.shard_teacher:
             frozen = cast(DualUNet, shard_frozen(frozen, recipe.engine.precision))
