@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fada.data.seeds import sample_generator
+from fada.data.seeds import EpochOrders
 
 INDEX = "index.json"
 PER_FILE = 64
@@ -47,18 +46,14 @@ class TargetCache:
         self.count = -(-count // windows) * windows
         self.seed = seed
         self.made_with = json.loads(json.dumps({**made_with, "count": self.count, "windows": windows, "seed": seed}))
-        self._orders: dict[int, np.ndarray] = {}
+        self._orders = EpochOrders(seed, self.count // windows, "cache")
         self._refuse_mismatch()
 
     def number(self, position: int) -> int:
         """The cached sample at a position of the training: each once per epoch, shuffled within its window."""
         epoch, place = divmod(position, self.count)
-        if epoch not in self._orders:
-            entropy = sample_generator(self.seed, epoch, 0, "cache").initial_seed()
-            kept = {known: order for known, order in self._orders.items() if abs(known - epoch) == 1}
-            self._orders = {**kept, epoch: np.random.default_rng(entropy).permutation(self.count // self.windows)}
         turn, window = divmod(place, self.windows)
-        return int(self._orders[epoch][turn]) * self.windows + window
+        return int(self._orders.at(epoch)[turn]) * self.windows + window
 
     def missing(self) -> list[int]:
         """Files that are not there yet."""
@@ -82,7 +77,8 @@ class TargetCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         if rank == 0:
             _write_text(self.folder / INDEX, json.dumps(self.made_with, indent=1) + "\n")
-        for file in self.missing()[rank::world]:
+        # By number, not by place in the list: other processes are filling it while this one looks.
+        for file in (each for each in self.missing() if each % world == rank):
             numbers = self._numbers(file)
             parts = []
             for first in range(0, len(numbers), batch):

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from fada.data.seeds import sample_generator
+from fada.data.seeds import EpochOrders, sample_generator
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class ClipSampler:
                 "make longer clips, or lower clip.frames"
             )
         self.frames, self.motion_frames, self.context, self.seed = frames, motion_frames, context, seed
-        self._orders: dict[int, np.ndarray] = {}
+        self._orders = EpochOrders(seed, len(self.clips), "order")
 
     def batch(self, step: int, shape: BatchShape, micro: int = 0) -> Batch:
         """The samples of one process for one micro-batch of a step."""
@@ -117,7 +116,7 @@ class ClipSampler:
             return int(torch.randint(bound, (1,), generator=generator))
 
         epoch, place = divmod(step * per_step + sample, len(self.clips))
-        clip = self.clips[self._order(epoch)[place]]
+        clip = self.clips[self._orders.at(epoch)[place]]
         start = draw(len(clip.latents) - self.frames + 1)
         window = clip.latents[start : start + self.frames].float()
         has_motion = start >= self.motion_frames > 0
@@ -132,14 +131,6 @@ class ClipSampler:
             torch.tensor([has_motion]),
             audio_windows(clip.states.float(), start, self.frames, self.context)[None],
         )
-
-    def _order(self, epoch: int) -> np.ndarray:
-        """Order of the clips in an epoch; a batch may lie across two of them."""
-        if epoch not in self._orders:
-            entropy = sample_generator(self.seed, epoch, 0, "order").initial_seed()
-            kept = {known: order for known, order in self._orders.items() if abs(known - epoch) == 1}
-            self._orders = {**kept, epoch: np.random.default_rng(entropy).permutation(len(self.clips))}
-        return self._orders[epoch]
 
 
 def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tensor:

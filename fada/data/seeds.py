@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import torch
 
 
@@ -11,3 +12,19 @@ def sample_generator(seed: int, step: int, sample: int, purpose: str = "") -> to
     """A CPU generator that depends on nothing but its arguments, so a resumed run draws what an unbroken one would."""
     digest = hashlib.sha256(f"{seed}/{step}/{sample}/{purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+class EpochOrders:
+    """The order of `count` things in every epoch, each its own; those of neighbouring epochs are remembered."""
+
+    def __init__(self, seed: int, count: int, purpose: str) -> None:
+        self.seed, self.count, self.purpose = seed, count, purpose
+        self._orders: dict[int, np.ndarray] = {}
+
+    def at(self, epoch: int) -> np.ndarray:
+        """A permutation of 0 to `count` - 1."""
+        if epoch not in self._orders:
+            entropy = sample_generator(self.seed, epoch, 0, self.purpose).initial_seed()
+            kept = {known: order for known, order in self._orders.items() if abs(known - epoch) == 1}
+            self._orders = {**kept, epoch: np.random.default_rng(entropy).permutation(self.count)}
+        return self._orders[epoch]

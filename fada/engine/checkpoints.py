@@ -68,10 +68,11 @@ class Checkpoints:
         if accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
         accelerator.wait_for_everyone()
-        files, fault = _write_share(accelerator, partial, state)
-        written = dict(pair for share in gather_object([files]) for pair in share.items())
-        if fault is None and accelerator.is_main_process and len(written) == _count_files(state):
-            fault = self._finish(step, written, partial, final)
+        shares = gather_object([_write_share(accelerator, partial, state)])
+        fault = next((fault for _, fault in shares if fault is not None), None)
+        if fault is None and accelerator.is_main_process:
+            files = dict(pair for written, _ in shares for pair in written.items())
+            fault = self._finish(step, files, partial, final)
         if agree(accelerator, fault is not None):
             if accelerator.is_main_process:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -237,10 +238,6 @@ def _groups(state: TrainedState) -> list[list[str]]:
         groups[-1].append(name)
         filled += size
     return groups
-
-
-def _count_files(state: TrainedState) -> int:
-    return len(_groups(state))
 
 
 def _numel(parameter: torch.nn.Parameter) -> int:
