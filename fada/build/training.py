@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,15 @@ from fada.data.dataset import BatchShape, ClipSampler
 from fada.engine.checkpoints import Checkpoints, find_fault, read_checkpoint
 from fada.engine.loop import LoopSettings, Objective, Preview, fit
 from fada.engine.optimizer import AVERAGE
-from fada.engine.parallel import ParallelSettings, is_main, join, main_first, new_accelerator, shard_frozen
+from fada.engine.parallel import (
+    ParallelSettings,
+    is_main,
+    join,
+    main_first,
+    main_only,
+    new_accelerator,
+    shard_frozen,
+)
 from fada.engine.progress import sample_bar
 from fada.engine.run_log import RunLog
 from fada.engine.trained_state import WEIGHT
@@ -114,8 +122,8 @@ class _Run:
         join(recipe.engine.timeout_minutes)
         self.recipe = recipe
         self.console = console if is_main() else Console(quiet=True)
-        with main_first():
-            self.folder = open_run(recipe) if is_main() else recipe.output
+        self.folder = recipe.output
+        main_only(lambda: open_run(recipe))
 
     @cached_property
     def data(self) -> RunData:
@@ -144,10 +152,8 @@ class _Run:
                 model.load_state_dict(load_file(str(weights)))
                 continue
             self._train_stage(stage, model)
-            with main_first():
-                if is_main():
-                    _save_weights(model, weights)
-        self._save(self._pipeline(model), final)
+            main_only(partial(_save_weights, model, weights))
+        main_only(lambda: save_pipeline(self._pipeline(model), final))
         self.console.print(f"teacher: saved to {final}")
         return final
 
@@ -158,7 +164,7 @@ class _Run:
             return final
         student = self.new_student(phase, teacher)
         self._distill_phase(phase, teacher, student)
-        self._save(self._pipeline(student), final)
+        main_only(lambda: save_pipeline(self._pipeline(student), final))
         self.console.print(f"{phase.name}: saved to {final}")
         return final
 
@@ -292,11 +298,6 @@ class _Run:
         _put(weights, result)
         result.requires_grad_(False)
 
-    def _save(self, built: FadaPipeline, final: Path) -> None:
-        with main_first():
-            if is_main():
-                save_pipeline(built, final)
-
     def _pipeline(self, model: DualUNet) -> FadaPipeline:
         """A pipeline around a teacher or student, with the steps that it is made for."""
         recipe = self.recipe
@@ -424,6 +425,6 @@ def _put(weights: dict[str, Tensor], module: nn.Module) -> None:
 
 def _save_weights(model: nn.Module, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, str(partial))
-    partial.replace(path)
+    unfinished = path.with_suffix(".partial")
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, str(unfinished))
+    unfinished.replace(path)

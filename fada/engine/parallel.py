@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -75,6 +75,13 @@ def main_first() -> Iterator[None]:
         dist.barrier(patient)
         yield
     dist.destroy_process_group(patient)
+
+
+def main_only(work: Callable[[], object]) -> None:
+    """The main process does the work, the others wait for it."""
+    with main_first():
+        if is_main():
+            work()
 
 
 def leave() -> None:

@@ -4,6 +4,8 @@ The samples of a step follow from its number, so any number of processes trains 
 """
 
 import json
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -65,8 +67,7 @@ def train(order: dict[str, object], strategy: str, name: str) -> None:
         clip_norm=0.5,
         timeout_minutes=1,
     )
-    accelerator = new_accelerator(settings, 1)
-    world = accelerator.num_processes
+    world = int(os.environ["WORLD_SIZE"])
     size = GLOBAL_BATCH // world // accumulate
     accelerator = new_accelerator(settings, size)
     shape = BatchShape(size, accelerator.process_index, world, accumulate)
@@ -80,16 +81,11 @@ def train(order: dict[str, object], strategy: str, name: str) -> None:
         warmup=2,
         ema=0.9,
         checkpoint_every=int(order.get("checkpoint_every", 3)),
-        preview_every=0,
+        preview_every=1 if "until" in order else 0,
         log_every=1,
         samples_per_step=shape.per_step,
     )
-    if "until" in order:
-        stopped = order["until"]
-        preview = _stop_after(int(str(stopped)))
-        loop = LoopSettings(**{**loop.__dict__, "preview_every": 1})
-    else:
-        preview = None
+    preview = _stop_after(int(str(order["until"]))) if "until" in order else None
     try:
         result = fit(Plane(shape, float(order.get("delay", 0))), loop, accelerator, folder, log, preview)
     except Interrupted:
@@ -102,8 +98,6 @@ def train(order: dict[str, object], strategy: str, name: str) -> None:
 
 def _stop_after(step: int):
     """Ask this process to stop as a user does, once a step is done."""
-    import os
-    import signal
 
     def preview(done: int, log: RunLog, weights: object) -> None:
         if done == step:
