@@ -16,7 +16,8 @@ from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe, save_recipe
 from fada.recipe.schema import Recipe
 
-# Settings that may change between two starts of the same run: they do not alter what is learned.
+# Settings that may change between two starts of the same run: they do not alter what is learned. Processes, batch and
+# accumulation may, as long as a step has as many samples.
 FREE = (
     ("engine", "checkpoint_every"),
     ("engine", "keep_last"),
@@ -25,6 +26,7 @@ FREE = (
     ("engine", "log_every"),
     ("engine", "threads"),
     ("engine", "processes"),
+    ("engine", "accumulate"),
     ("engine", "strategy"),
     ("engine", "offload_optimizer"),
     ("engine", "offload_parameters"),
@@ -39,25 +41,45 @@ FREE = (
 )
 
 
-def open_run(recipe: Recipe) -> Path:
+def open_run(recipe: Recipe, processes: int | None = None) -> Path:
     """The run's folder, made or found again; its `recipe.yaml` and `environment.json` are written.
+
+    Args:
+        processes: that train; None where nothing is trained, and a step's samples do not matter.
 
     Raises:
         RecipeError: the folder holds a run of another recipe.
     """
+    check_run(recipe, processes)
     folder = recipe.output
-    saved = folder / "recipe.yaml"
-    if saved.is_file():
-        differences = _differences(_learned(load_recipe(saved)), _learned(recipe))
-        if differences:
-            raise RecipeError(
-                f"{folder}: holds a run of another recipe ({'; '.join(differences[:5])}); "
-                "give another folder with output=..., or delete this one"
-            )
     folder.mkdir(parents=True, exist_ok=True)
-    save_recipe(recipe, saved)
+    kept = recipe.engine.processes if processes is None else processes
+    saved = _saved(folder)
+    if processes is None and saved is not None:
+        kept = saved.engine.processes
+    engine = recipe.engine.model_copy(update={"processes": kept})
+    save_recipe(recipe.model_copy(update={"engine": engine}), folder / "recipe.yaml")
     write_json(folder / "environment.json", environment())
     return folder
+
+
+def check_run(recipe: Recipe, processes: int | None = None) -> None:
+    """Refuse a folder that holds a run of another recipe; see `open_run`."""
+    saved = _saved(recipe.output)
+    if saved is None:
+        return
+    before = None if processes is None else saved.engine.processes or 1
+    differences = _differences(_learned(saved, before), _learned(recipe, processes))
+    if differences:
+        raise RecipeError(
+            f"{recipe.output}: holds a run of another recipe ({'; '.join(differences[:5])}); "
+            "give another folder with output=..., or delete this one"
+        )
+
+
+def _saved(folder: Path) -> Recipe | None:
+    saved = folder / "recipe.yaml"
+    return load_recipe(saved) if saved.is_file() else None
 
 
 def environment() -> dict[str, Any]:
@@ -79,13 +101,17 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _learned(recipe: Recipe) -> dict[str, Any]:
+def _learned(recipe: Recipe, processes: int | None) -> dict[str, Any]:
     content = recipe.model_dump(mode="json")
     for path in FREE:
         section = content
         for key in path[:-1]:
             section = section[key]
         section.pop(path[-1], None)
+    for part in (*content["teacher"]["stages"], *content["distill"]["phases"]):
+        batch = part.pop("batch")
+        if processes is not None:
+            part["samples_per_step"] = batch * recipe.engine.accumulate * processes
     return content
 
 

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from fada.build.data import RunData, fingerprint, prepare_data
 from fada.build.models import find_teacher, frozen_copy, new_dual_unet, pipeline, save_pipeline
-from fada.build.run_folder import open_run
+from fada.build.run_folder import check_run, open_run
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.engine.checkpoints import Checkpoints, find_fault, read_checkpoint
+from fada.engine.launch import processes_to_start
 from fada.engine.loop import LoopSettings, Objective, Preview, fit
 from fada.engine.optimizer import AVERAGE
 from fada.engine.parallel import (
@@ -54,19 +55,19 @@ SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "audio_scale", "
 
 def train_teacher(recipe: Recipe, console: Console) -> Path:
     """Train the teacher's stages (or find them done); the teacher's folder."""
-    return _Run(recipe, console).teacher()
+    return _Run(recipe, console).open().teacher()
 
 
 def distill(recipe: Recipe, console: Console) -> list[Path]:
     """Train the teacher if there is none, then every student that is missing; the students' folders."""
-    run = _Run(recipe, console)
+    run = _Run(recipe, console).open()
     teacher = run.teacher()
     return [run.student(phase, teacher) for phase in recipe.distill.phases]
 
 
 def prepare(recipe: Recipe, console: Console) -> None:
     """Make the data that training needs, if anything is left to train; for whoever starts processes afterwards."""
-    run = _Run(recipe, console)
+    run = _Run(recipe, console).open()
     if not run.is_finished():
         _ = run.data
 
@@ -78,6 +79,7 @@ def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjecti
         RecipeError: the recipe has no such stage or phase.
     """
     run = _Run(recipe, console)
+    check_run(recipe, run.processes)
     for stage in recipe.teacher.stages:
         if work == f"teacher-{stage.name}":
             return run.stage_objective(stage, run.new_teacher(), accelerator(recipe, stage.batch))
@@ -123,7 +125,21 @@ class _Run:
         self.recipe = recipe
         self.console = console if is_main() else Console(quiet=True)
         self.folder = recipe.output
-        main_only(lambda: open_run(recipe))
+
+    @property
+    def processes(self) -> int:
+        """That train: those that joined, or that are about to be started."""
+        joined = torch.distributed.is_initialized()
+        return torch.distributed.get_world_size() if joined else processes_to_start(self.recipe.engine.processes)
+
+    def open(self) -> _Run:
+        """Take the folder for this recipe.
+
+        Raises:
+            RecipeError: it holds a run of another.
+        """
+        main_only(lambda: open_run(self.recipe, self.processes))
+        return self
 
     @cached_property
     def data(self) -> RunData:

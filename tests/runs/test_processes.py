@@ -59,14 +59,15 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     assert path.exists()
 
 
-def test_two_processes_with_zero2_train_the_tiny_recipe_stop_when_asked_and_go_on(
+def test_two_processes_with_zero2_train_the_tiny_recipe_stop_when_asked_and_one_goes_on(
     settings: list[str], alone: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    line = command(folder, *settings, *TWO)
     checkpoints = folder / "work" / "fast" / "checkpoints"
 
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command(folder, *settings, *TWO), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     wait_for(checkpoints / "step-00000004", process)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=200)
@@ -77,7 +78,7 @@ def test_two_processes_with_zero2_train_the_tiny_recipe_stop_when_asked_and_go_o
     export_run(folder, half, built=build.from_checkpoint(folder, "fast", None, QUIET))
     assert load_pipeline(half).model.denoising_unet.config.guidance_mode == "tokens"
 
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = subprocess.run(command(folder, *settings), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (folder / "report" / "report.md").is_file()
     torch.testing.assert_close(weights(folder), weights(alone), rtol=1e-3, atol=1e-5)

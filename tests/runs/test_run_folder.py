@@ -1,0 +1,40 @@
+"""What may change between two starts of a run, and what may not."""
+
+from pathlib import Path
+
+import pytest
+
+from fada.build.run_folder import check_run, open_run
+from fada.recipe import load_recipe
+from fada.recipe.errors import RecipeError
+
+BATCHES = ("distill.phases.balanced.batch={0}", "distill.phases.fast.batch={0}")
+
+
+def batches(size: int) -> list[str]:
+    return [
+        *(each.format(size) for each in BATCHES),
+        *(f"teacher.stages.{n}.batch={size}" for n in ("images", "clips")),
+    ]
+
+
+def test_processes_batch_and_accumulation_may_change_while_a_step_has_as_many_samples(smoke, tmp_path: Path) -> None:
+    open_run(smoke(tmp_path, *batches(4)), processes=1)
+    open_run(smoke(tmp_path, *batches(2)), processes=2)
+    open_run(smoke(tmp_path, *batches(1), "engine.accumulate=2"), processes=2)
+    refused = r"fast.*|phases.0.samples_per_step was 4, is 8"
+    with pytest.raises(RecipeError, match=refused):
+        open_run(smoke(tmp_path, *batches(4)), processes=2)
+
+
+def test_a_report_asks_for_no_processes_and_leaves_those_that_trained(smoke, tmp_path: Path) -> None:
+    open_run(smoke(tmp_path, *batches(2)), processes=2)
+    open_run(smoke(tmp_path, *batches(4)))
+    assert load_recipe(tmp_path / "recipe.yaml").engine.processes == 2
+    with pytest.raises(RecipeError, match=r"seed was 0, is 1"):
+        open_run(smoke(tmp_path, "seed=1"))
+
+
+def test_checking_writes_nothing(smoke, tmp_path: Path) -> None:
+    check_run(smoke(tmp_path / "run"), processes=1)
+    assert not (tmp_path / "run").exists()
