@@ -1,0 +1,1 @@
+"""Scores of clips on five axes, and the sets A and B that thresholds make of them."""

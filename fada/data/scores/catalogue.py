@@ -1,0 +1,44 @@
+"""What is measured of a clip: names, axes, units. The axes are the paper's five."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Axis = Literal["source", "image", "sync", "background", "movement"]
+AXES: tuple[Axis, ...] = ("source", "image", "sync", "background", "movement")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number about a clip."""
+
+    name: str
+    axis: Axis
+    unit: str
+    meaning: str
+
+
+_ALL = (
+    Score("seconds", "source", "s", "length of the clip"),
+    Score("crop_pixels", "source", "px", "side of the face crop in the source's pixels: less than the clip's is upscaled"),
+    Score("bits_per_pixel", "source", "bit", "video bit rate over pixels per second of the source"),
+    Score("blur", "image", "0-1", "perceived blur of the face (Crete et al. 2007); 1 is shapeless"),
+    Score("noise", "image", "levels", "standard deviation of the noise, of 255 grey levels"),
+    Score("iqa", "image", "", "the image quality metric that was chosen (pyiqa), mean over frames"),
+    Score("offset", "sync", "frames", "lips minus sound after correction; positive: the sound is early"),
+    Score("sync_confidence", "sync", "", "lip-sound correlation over its standard error; unrelated pairs stay under 3"),
+    Score("sync_margin", "sync", "", "correlation at the offset minus the best one elsewhere"),
+    Score("mouth_range", "sync", "faces", "how far the mouth opens and closes, in face heights"),
+    Score("speech_share", "sync", "share", "share of the time in which somebody speaks"),
+    Score("background_change", "background", "levels", "how much the picture around the head changes from frame to frame"),
+    Score("background_drift", "background", "levels", "how far the picture around the head goes from its own mean"),
+    Score("head_motion", "movement", "faces", "mean way of the nose per frame, in face heights"),
+    Score("head_range", "movement", "faces", "how far the head wanders, in face heights"),
+    Score("yaw", "movement", "degrees", "largest turn of the head to a side (95th percentile)"),
+    Score("roll", "movement", "degrees", "largest tilt of the head"),
+    Score("occlusion", "movement", "share", "share of the face covered by something that passes (95th percentile)"),
+    Score("second_face", "movement", "share", "share of frames with a second large face"),
+    Score("face_pixels", "movement", "px", "height of the face in the source's pixels"),
+)
+SCORES: dict[str, Score] = {score.name: score for score in _ALL}
