@@ -25,6 +25,10 @@ def make(
     flawed: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of clips of moderate quality (set B); the flaw is recorded.")
     ] = 0.0,
+    flaw: Annotated[
+        list[str] | None,
+        typer.Option(help="Give flawed clips one flaw each, of these kinds in turn (repeatable; `all`: every kind)."),
+    ] = None,
     test_clips: Annotated[
         int, typer.Option(min=0, help="Clips of held-out identities and speech beside them, all clean.")
     ] = 0,
@@ -39,10 +43,15 @@ def make(
 
       fada world make data/world --clips 64 --test-clips 8 --seed 7
       fada world make data/flawed --clips 64 --flawed 1.0 --size 128
+      fada world make data/known --clips 200 --flawed 0.5 --flaw all --size 192 --frames 75
     """
     from fada.cli.progress import progress_bar
-    from fada.data.world import make_world
+    from fada.data.world import FLAW_KINDS, make_world
 
+    kinds = FLAW_KINDS if flaw == ["all"] else tuple(flaw or ())
+    unknown = sorted(set(kinds) - set(FLAW_KINDS))
+    if unknown:
+        raise typer.BadParameter(f"--flaw: no flaw {', '.join(unknown)}; choose from {', '.join(FLAW_KINDS)}, all")
     with progress_bar("drawing") as progress:
         world = make_world(
             out,
@@ -53,6 +62,7 @@ def make(
             flawed_share=flawed,
             workers=workers,
             test_clips=test_clips,
+            kinds=kinds,
             progress=progress,
         )
     typer.echo(f"{out}: {world.made} clips drawn, {world.kept} were there")

@@ -7,11 +7,14 @@ from pathlib import Path
 from fada.recipe.errors import RecipeError, did_you_mean
 
 ROOT = Path(__file__).resolve().parent.parent / "recipes"
+THRESHOLDS = ROOT / "data"
+"""Thresholds of `fada data filter`, which are no recipes."""
 
 
 def shipped_recipes() -> dict[str, Path]:
     """Name → file, sorted by name."""
-    return {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in sorted(ROOT.glob("**/*.yaml"))}
+    files = (path for path in sorted(ROOT.glob("**/*.yaml")) if THRESHOLDS not in path.parents)
+    return {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in files}
 
 
 def find_recipe(path: str | Path) -> Path:

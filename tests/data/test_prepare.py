@@ -233,10 +233,20 @@ def test_a_face_that_goes_away_leaves_two_clips_and_a_note(tmp_path) -> None:
 def test_short_gaps_are_bridged(tmp_path) -> None:
     audio, opening = make_speech(4.0)
     frames = draw_talker(opening)
-    frames[50:55] = 128
+    # Something as bright as the face hides it.
+    frames[50:55, 6:90, 8:92] = 220
     write_video(tmp_path / "v.mp4", frames, audio=audio)
     (clip,) = prepare(tmp_path, tmp_path / "v.mp4").clips
     assert clip.end_seconds == 4.0
+
+
+def test_a_cut_ends_a_clip_also_where_the_next_scene_has_a_face_in_the_same_place(tmp_path) -> None:
+    audio, opening = make_speech(4.0)
+    frames = draw_talker(opening)
+    frames[60:, :, 96:] = 10  # another room
+    write_video(tmp_path / "v.mp4", frames, audio=audio)
+    clips = prepare(tmp_path, tmp_path / "v.mp4").clips
+    assert [(clip.start_seconds, clip.end_seconds) for clip in clips] == [(0.0, 2.4), (2.4, 4.0)]
 
 
 def test_undecodable_files_are_rejected_with_their_error(tmp_path) -> None:

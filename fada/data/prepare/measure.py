@@ -9,6 +9,7 @@ JAW_OPEN = 25
 _INNER_LIPS = ((13, 14), (82, 87), (312, 317))
 _NOSE_TIP, _FOREHEAD, _CHIN, _NASION = 1, 10, 152, 168
 _EYE_CORNERS = (33, 263)
+_CHEEKS = (234, 454)
 
 
 def face_heights(points: np.ndarray) -> np.ndarray:
@@ -42,10 +43,26 @@ def head_motion(points: np.ndarray) -> float:
     return float(steps.mean() / np.mean(face_heights(points)))
 
 
+def nose_tip(points: np.ndarray) -> np.ndarray:
+    """x, y of the nose's tip (F, 2)."""
+    return points[:, _NOSE_TIP, :2]
+
+
+def rolls(points: np.ndarray) -> np.ndarray:
+    """Tilt of the eye line (F,) in degrees."""
+    across = points[:, _EYE_CORNERS[1], :2] - points[:, _EYE_CORNERS[0], :2]
+    return np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+
+
+def yaws(points: np.ndarray) -> np.ndarray:
+    """Turn of the head to a side (F,) in degrees, of landmarks (F, 478, 3); 0 looks into the camera."""
+    across = points[:, _CHEEKS[1]] - points[:, _CHEEKS[0]]
+    return np.degrees(np.arctan2(across[:, 2], across[:, 0]))
+
+
 def head_roll(points: np.ndarray) -> float:
     """Largest tilt of the eye line in degrees."""
-    across = points[:, _EYE_CORNERS[1], :2] - points[:, _EYE_CORNERS[0], :2]
-    return float(np.abs(np.degrees(np.arctan2(across[:, 1], across[:, 0]))).max())
+    return float(np.abs(rolls(points)).max())
 
 
 def loudness_decibels(audio: np.ndarray, sample_rate: int = 16000) -> float:

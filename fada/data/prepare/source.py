@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from fada.data.clip import Clip, write_clip
 from fada.data.prepare import measure
 from fada.data.prepare.crop import CropBox, choose_box, cut, to_crop
 from fada.data.prepare.judge import Judgement, judge_piece, judge_stretch
+from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
 from fada.data.prepare.models import FaceFinder
 from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.report import UNSURE_CONFIDENCE, PreparedClip, SourceRecord
 from fada.data.prepare.sync import SyncMeasurement, shift_audio
 from fada.data.prepare.track import Stretch, Track, follow
 from fada.media.audio import read_audio
-from fada.media.container import write_bytes
 from fada.media.error import MediaError
 from fada.media.video import VideoInfo, iterate_frames, probe
 
@@ -219,6 +218,8 @@ class _Source:
             and abs(sync.offset) <= settings.limits.max_corrected_offset
         )
         motion = measure.head_motion(piece.points)
+        others = np.asarray(stretch.other_heights[piece.start - stretch.start : piece.end - stretch.start])
+        second_share = float(np.mean(others >= settings.limits.second_face_height))
         flaws = {
             "audio_offset": is_clear and abs(sync.offset) > 1 and not is_corrected,
             "weak_sync": sync.confidence < UNSURE_CONFIDENCE,
@@ -242,6 +243,7 @@ class _Source:
                 "motion_per_frame": round(motion, 5),
                 "roll_degrees": round(measure.head_roll(piece.points), 2),
                 "share_found": round(stretch.share_found, 4),
+                "second_share": round(second_share, 4),
             },
             "mouth": {
                 "mean_opening": round(float(opening.mean()), 5),
@@ -257,6 +259,8 @@ class _Source:
                 "height": info.height,
                 "fps": None if info.fps is None else round(info.fps, 4),
                 "codec": info.codec,
+                "container": self.path.suffix.lower().removeprefix("."),
+                "bits_per_pixel": _bits_per_pixel(self.path, info),
             },
         }
 
@@ -286,14 +290,7 @@ class _Source:
             audio = shift_audio(audio, sync["offset"], settings.fps, _SAMPLE_RATE)
         sound = self._sound(audio, piece.start, piece.end)
         landmarks = to_crop(piece.points, piece.box)
-        boxes = np.concatenate([landmarks.min(axis=1), landmarks.max(axis=1)], axis=1)
-        arrays: dict[str, np.ndarray] = {
-            "landmarks": landmarks.astype(np.float16),
-            "blendshapes": piece.blendshapes.astype(np.float16),
-            "lip_opening": measure.lip_opening(piece.points).astype(np.float32),
-            "face_box": boxes.astype(np.float32),
-        }
-        write_bytes(self.out / f"{piece.key}.landmarks.safetensors", save(arrays))
+        write_landmarks(self.out, piece.key, landmark_arrays(piece.points, piece.blendshapes, landmarks))
         write_clip(self.out, Clip(piece.key, frames, sound, settings.fps, _SAMPLE_RATE, piece.meta))
         self.clips.append(
             PreparedClip(
@@ -308,3 +305,9 @@ class _Source:
                 offset_corrected=sync["is_corrected"],
             )
         )
+
+
+def _bits_per_pixel(path: Path, info: VideoInfo) -> float | None:
+    """Of the whole file, sound included: what the header says of streams is often wrong or missing."""
+    pixels = info.width * info.height * (info.fps or 0.0) * info.duration_seconds
+    return round(path.stat().st_size * 8 / pixels, 5) if pixels > 0 else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fada.data.prepare.cuts import CutFinder
 from fada.data.prepare.models import Face, FaceFinder, overlap
 
 _SEARCH_EVERY = 12
@@ -64,7 +65,7 @@ class Track:
 
 
 def follow(frames: Iterable[np.ndarray], finder: FaceFinder, max_gap: int) -> Track:
-    """Follow the main face (the tallest at its first appearance) until it jumps or stays away.
+    """Follow the main face (the tallest at its first appearance) until it jumps, stays away, or the scene ends.
 
     Args:
         frames: uint8 (H, W, 3) each.
@@ -76,9 +77,13 @@ def follow(frames: Iterable[np.ndarray], finder: FaceFinder, max_gap: int) -> Tr
     """
     track = Track(0, 0, (0, 0), [])
     current: Stretch | None = None
+    cuts = CutFinder()
     for index, pixels in enumerate(frames):
         track.frame_count = index + 1
         track.frame_size = (pixels.shape[0], pixels.shape[1])
+        if cuts.begins_scene(pixels) and current is not None:
+            _close(track, current)
+            current = None
         faces = finder.find(pixels)
         main = _same_face(faces, current)
         if main is None and current is not None:

@@ -1,1 +1,33 @@
 """Scores of clips on five axes, and the sets A and B that thresholds make of them."""
+
+from fada.data.scores.catalogue import AXES, SCORES, Score
+from fada.data.scores.folder import ScoredFolder, score_folder
+from fada.data.scores.measure import score_clip
+from fada.data.scores.plots import plot_scores
+from fada.data.scores.sets import Decision, decide, filter_folder, tables
+from fada.data.scores.table import ScoresError, read_scores, write_scores
+from fada.data.scores.thresholds import Thresholds, check_nested, load_thresholds
+from fada.data.scores.truth import curves, judge, truth_tables
+
+__all__ = [
+    "AXES",
+    "SCORES",
+    "Decision",
+    "Score",
+    "ScoredFolder",
+    "ScoresError",
+    "Thresholds",
+    "check_nested",
+    "curves",
+    "decide",
+    "filter_folder",
+    "judge",
+    "load_thresholds",
+    "plot_scores",
+    "read_scores",
+    "score_clip",
+    "score_folder",
+    "tables",
+    "truth_tables",
+    "write_scores",
+]

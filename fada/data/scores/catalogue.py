@@ -21,7 +21,7 @@ class Score:
 
 _ALL = (
     Score("seconds", "source", "s", "length of the clip"),
-    Score("crop_pixels", "source", "px", "side of the face crop in the source's pixels: less than the clip's is upscaled"),
+    Score("upscale", "source", "times", "side of the clip over the side of the face crop in the source's pixels"),
     Score("bits_per_pixel", "source", "bit", "video bit rate over pixels per second of the source"),
     Score("blur", "image", "0-1", "perceived blur of the face (Crete et al. 2007); 1 is shapeless"),
     Score("noise", "image", "levels", "standard deviation of the noise, of 255 grey levels"),
@@ -31,8 +31,8 @@ _ALL = (
     Score("sync_margin", "sync", "", "correlation at the offset minus the best one elsewhere"),
     Score("mouth_range", "sync", "faces", "how far the mouth opens and closes, in face heights"),
     Score("speech_share", "sync", "share", "share of the time in which somebody speaks"),
-    Score("background_change", "background", "levels", "how much the picture around the head changes from frame to frame"),
-    Score("background_drift", "background", "levels", "how far the picture around the head goes from its own mean"),
+    Score("background_change", "background", "levels", "how much the surroundings change from frame to frame"),
+    Score("background_drift", "background", "levels", "how far the surroundings go from their own mean"),
     Score("head_motion", "movement", "faces", "mean way of the nose per frame, in face heights"),
     Score("head_range", "movement", "faces", "how far the head wanders, in face heights"),
     Score("yaw", "movement", "degrees", "largest turn of the head to a side (95th percentile)"),

@@ -1,7 +1,11 @@
 """The drawn world: procedural talking faces whose truth is known, the default data and the measuring instrument."""
 
 from fada.data.world.draw import clip_key, make_clip
+from fada.data.world.flaws import FURTHER_KINDS, KINDS
 from fada.data.world.make import World, make_world
 from fada.data.world.measure import measure_aperture
 
-__all__ = ["World", "clip_key", "make_clip", "make_world", "measure_aperture"]
+FLAW_KINDS = KINDS + FURTHER_KINDS
+"""Every flaw that can be drawn."""
+
+__all__ = ["FLAW_KINDS", "World", "clip_key", "make_clip", "make_world", "measure_aperture"]

@@ -8,7 +8,7 @@ import numpy as np
 from fada.data.clip import Clip
 from fada.data.world.backdrop import paint_backdrop
 from fada.data.world.face import head_points, mouth_points, paint_frames
-from fada.data.world.flaws import draw_flaws, flaw_backdrop, flaw_frames, flaw_motion, shift_of
+from fada.data.world.flaws import draw_flaw, draw_flaws, flaw_backdrop, flaw_frames, flaw_motion, shift_of
 from fada.data.world.identity import Identity, draw_identity
 from fada.data.world.motion import FPS, Motion, move
 from fada.data.world.mouth import INSIDE, MAX_OPENING, TEETH, TONGUE, WIDEST, half_width, look_of, opening
@@ -32,6 +32,7 @@ def make_clip(
     frames: int = 50,
     quality: Literal["A", "B"] = "A",
     split: Literal["train", "test"] = "train",
+    flaw: str | None = None,
 ) -> Clip:
     """The clip number `index` of a split; equal arguments give equal bytes.
 
@@ -45,6 +46,7 @@ def make_clip(
         frames: length at 25 frames per second.
         quality: "A" clean, "B" with one or two flaws (meta["flaws"], meta["flaw_details"]).
         split: "train" or "test".
+        flaw: the kind of the only flaw of a clip of quality B; None draws one or two of the usual kinds.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -53,7 +55,8 @@ def make_clip(
     identity, speech, motion = plan_clip(seed, index, frames, split)
     sound = synthesise(speech, identity.voice, _stream(seed, split, index, _SOUND))
     rng = _stream(seed, split, index, _FLAWS)
-    flaws = draw_flaws(rng, frames) if quality == "B" else []
+    flaws = [] if quality == "A" else draw_flaws(rng, frames) if flaw is None else [draw_flaw(flaw, rng)]
+    frames = next((round(each.magnitude * FPS) for each in flaws if each.kind == "short"), frames)
     shown = flaw_motion(motion.cut(MARGIN, frames), flaws)
     backdrops = flaw_backdrop(paint_backdrop(identity, size), frames, flaws, rng)
     pixels, camera = flaw_frames(paint_frames(identity, shown, backdrops), flaws, rng)
@@ -70,6 +73,9 @@ def make_clip(
         "world": {"seed": seed, "index": index, "version": VERSION},
         "truth": _truth(identity, shown, heard, camera, size),
     }
+    for each in flaws:
+        if each.kind == "upscaled":
+            meta["crop"] = {"side": round(size / each.magnitude, 2)}
     return Clip(clip_key(seed, index, split), pixels, sound[first : first + frames * per_frame], meta=meta)
 
 

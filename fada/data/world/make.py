@@ -2,11 +2,11 @@
 
 import json
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fada.data.clip import list_clips, write_clip, write_text
 from fada.data.world.draw import VERSION, clip_key, make_clip
@@ -33,6 +33,7 @@ class _Job:
     frames: int
     quality: Literal["A", "B"]
     split: Literal["train", "test"]
+    flaw: str | None = None
 
 
 def make_world(
@@ -45,6 +46,7 @@ def make_world(
     workers: int = 1,
     *,
     test_clips: int = 0,
+    kinds: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> World:
     """Draw clips into a folder, without loss; clips that are there already are kept.
@@ -54,6 +56,7 @@ def make_world(
         flawed_share: share of the training clips that get quality B, spread evenly over the indices.
         workers: processes; 1 draws in this one.
         test_clips: number of clips of the test split, all of quality A, beside the training clips.
+        kinds: flawed clips have one flaw each, of these kinds in turn; by default one or two of the usual kinds.
         progress: called with (clips done, clips in all) after each clip.
 
     Raises:
@@ -67,10 +70,15 @@ def make_world(
         raise ValueError(f"workers must be at least 1, got {workers}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, {"seed": seed, "size": size, "frames": frames, "flawed_share": flawed_share, "version": VERSION})
-    jobs = [
-        _Job(str(folder), seed, index, size, frames, _quality(index, flawed_share), "train") for index in range(clips)
-    ]
+    settings = {"seed": seed, "size": size, "frames": frames, "flawed_share": flawed_share, "version": VERSION}
+    _claim(folder, settings | ({"kinds": list(kinds)} if kinds else {}))
+    jobs: list[_Job] = []
+    flawed = 0
+    for index in range(clips):
+        quality = _quality(index, flawed_share)
+        flaw = kinds[flawed % len(kinds)] if kinds and quality == "B" else None
+        flawed += quality == "B"
+        jobs.append(_Job(str(folder), seed, index, size, frames, quality, "train", flaw))
     jobs += [_Job(str(folder), seed, index, size, frames, "A", "test") for index in range(test_clips)]
     there = set(list_clips(folder))
     missing = [job for job in jobs if clip_key(job.seed, job.index, job.split) not in there]
@@ -105,7 +113,9 @@ def _draw_all(jobs: list[_Job], workers: int, report: Callable[[int], None]) -> 
 
 
 def _draw_one(job: _Job) -> None:
-    clip = make_clip(job.seed, job.index, size=job.size, frames=job.frames, quality=job.quality, split=job.split)
+    clip = make_clip(
+        job.seed, job.index, size=job.size, frames=job.frames, quality=job.quality, split=job.split, flaw=job.flaw
+    )
     write_clip(job.folder, clip, quality="lossless")
 
 
@@ -114,7 +124,7 @@ def _quality(index: int, flawed_share: float) -> Literal["A", "B"]:
     return "B" if int((index + 1) * flawed_share + 1e-9) > int(index * flawed_share + 1e-9) else "A"
 
 
-def _claim(folder: Path, settings: dict[str, float]) -> None:
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
     """Write the world's settings into a fresh folder, or check that they are the same."""
     file = folder / SETTINGS_FILE
     if not file.is_file():

@@ -1,0 +1,65 @@
+"""``fada data filter``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def filter_clips(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of clips (fada data prepare, fada world make).")
+    ],
+    strict: Annotated[
+        str, typer.Option(metavar="YAML", help="Thresholds of set A: a file, or the name of a shipped one.")
+    ] = "strict",
+    lenient: Annotated[str, typer.Option(metavar="YAML", help="Thresholds of set B, which contains A.")] = "lenient",
+    face_landmarker: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            envvar="FADA_FACE_LANDMARKER",
+            help="MediaPipe's face_landmarker .task file, for clips without landmarks beside them.",
+        ),
+    ] = None,
+    histograms: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Write a histogram of every score here, with its thresholds.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Score clips on five axes (source, image, sync, background, movement) and make the sets A and B.
+
+    Scores are kept; only clips without any are measured. The decision goes into each clip's record and into
+    DIR/scores.parquet; `fada data shard` packs what belongs to a set, `fada data inspect DIR` shows it to a person.
+    Clips whose flaws are known (a drawn world) are also judged by them: precision, recall, ROC.
+    Needs the extra: pip install 'fada[data]'.
+
+    Examples:
+
+      fada data filter data/clips
+      fada data filter data/clips --strict my-strict.yaml --histograms scores.png
+    """
+    from rich.console import Console
+
+    from fada.cli.progress import progress_bar
+    from fada.data.clip import read_record
+    from fada.data.scores import filter_folder, load_thresholds, plot_scores, score_folder, tables, truth_tables
+
+    thresholds = load_thresholds(strict), load_thresholds(lenient)
+    with progress_bar("scoring") as progress:
+        scored = score_folder(folder, face_landmarker=face_landmarker, workers=workers, on_progress=progress)
+    decisions = filter_folder(folder, scored, *thresholds)
+    console = Console()
+    console.print(f"{scored.measured} clips measured, {scored.kept} were; scores in {folder / 'scores.parquet'}")
+    for key, reason in scored.damaged.items():
+        console.print(f"unreadable: {key}: {reason}", style="yellow")
+    console.print(*tables(scored, decisions, *thresholds), sep="\n")
+    metas = {key: read_record(folder / f"{key}.json")["meta"] for key in decisions}
+    flaws = {key: [each["kind"] for each in meta["flaw_details"]] for key, meta in metas.items() if "world" in meta}
+    if any(flaws.values()):
+        console.print(*truth_tables(scored.scores, flaws, thresholds[0]), sep="\n")
+    if histograms is not None:
+        plot_scores(histograms, scored.scores, *thresholds)
+        console.print(f"histograms: {histograms}")

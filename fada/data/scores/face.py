@@ -1,0 +1,96 @@
+"""Where the face of a clip is and what it does, frame by frame: from landmarks, or from a drawn clip's own truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fada.data.clip import Clip
+from fada.data.prepare import measure
+from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
+from fada.data.prepare.masks import read_landmarks
+from fada.data.prepare.models import FaceFinder, overlap
+from fada.data.world.measure import measure_aperture
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """Curves over the frames of a clip; lengths are shares of the picture's side unless said otherwise."""
+
+    centre: np.ndarray
+    """(F, 2): x, y of the nose's tip."""
+    height: np.ndarray
+    """(F,): forehead to chin."""
+    lips: np.ndarray
+    """(F,): opening in face heights."""
+    jaw: np.ndarray
+    """(F,): how open the jaw is, in any unit."""
+    yaw: np.ndarray | None
+    """(F,) degrees; None where only a flat picture of the face is known."""
+    roll: np.ndarray | None
+    """(F,) degrees."""
+
+    @property
+    def box(self) -> np.ndarray:
+        """left, top, right, bottom (4,) of the face over all frames: forehead to chin, cheek to cheek."""
+        half = 0.5 * float(np.median(self.height))
+        middle = np.median(self.centre, axis=0)
+        return np.array([middle[0] - 0.8 * half, middle[1] - half, middle[0] + 0.8 * half, middle[1] + half])
+
+
+def find_face(folder: Path, clip: Clip, finder: FaceFinder | None) -> FaceTrack | None:
+    """The face of a clip; None where nothing tells where it is.
+
+    Landmarks beside the clip are read; without them the finder looks now and leaves them there; without a finder a
+    drawn clip's truth says where the face is, and the pixels how far the mouth is open.
+    """
+    if (folder / f"{clip.key}.landmarks.safetensors").is_file():
+        return _from_landmarks(read_landmarks(folder, clip.key))
+    if finder is not None:
+        return _look(folder, clip, finder)
+    if "truth" in clip.meta:
+        return _from_truth(clip)
+    return None
+
+
+def _from_landmarks(stored: dict[str, np.ndarray]) -> FaceTrack:
+    points = stored["landmarks"]
+    return FaceTrack(
+        centre=measure.nose_tip(points),
+        height=measure.face_heights(points),
+        lips=stored.get("lips_in_depth", stored["lip_opening"]),
+        jaw=stored["blendshapes"][:, measure.JAW_OPEN],
+        yaw=stored.get("yaw"),
+        roll=measure.rolls(points),
+    )
+
+
+def _look(folder: Path, clip: Clip, finder: FaceFinder) -> FaceTrack | None:
+    """Find the face in every frame; a gap repeats what was seen before it."""
+    size = clip.frames.shape[1]
+    found = []
+    for pixels in clip.frames:
+        faces = finder.find(pixels)
+        if faces and found and found[-1] is not None:
+            faces = sorted(faces, key=lambda face: -overlap(face.box, found[-1].box))
+        found.append(faces[0] if faces else (found[-1] if found else None))
+    first = next((face for face in found if face is not None), None)
+    if first is None:
+        return None
+    whole = [first if face is None else face for face in found]
+    points = np.stack([face.points for face in whole])
+    shapes = np.stack([face.blendshapes for face in whole])
+    arrays = landmark_arrays(points, shapes, points[:, :, :2] / size)
+    write_landmarks(folder, clip.key, arrays)
+    return _from_landmarks({name: value.astype(np.float32) for name, value in arrays.items()})
+
+
+def _from_truth(clip: Clip) -> FaceTrack:
+    truth = clip.meta["truth"]
+    size, count = truth["size"], len(clip.frames)
+    height = 2.0 * truth["person"]["head"][1]
+    opening = measure_aperture(clip.frames, truth) / (clip.frames.shape[1] * height)
+    centre = np.asarray(truth["head_centre"], np.float64)[:count] / size
+    return FaceTrack(centre, np.full(count, height), opening, opening, None, None)

@@ -1,0 +1,154 @@
+"""Scores of a whole folder of clips: in parallel, and only of clips that have none yet.
+
+Each clip's scores are kept in `.scores/KEY.json`; the table is made of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fada.data.clip import ClipError, list_clips, read_clip, write_text
+from fada.data.prepare.models import FaceFinder, check_model
+from fada.data.scores.face import find_face
+from fada.data.scores.measure import VERSION, Scores, score_clip
+
+
+@dataclass(frozen=True)
+class ScoredFolder:
+    """What a call of `score_folder` found."""
+
+    scores: dict[str, Scores]
+    """By clip."""
+    measured: int
+    kept: int
+    """Clips whose scores were there already."""
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Clips that could not be read, and why."""
+
+
+def score_folder(
+    folder: Path,
+    *,
+    face_landmarker: Path | None = None,
+    workers: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ScoredFolder:
+    """Measure every clip of a folder that has not been measured as it is now.
+
+    Args:
+        face_landmarker: MediaPipe's model, for clips that have no landmarks beside them.
+        workers: processes; 1 works in this one.
+        on_progress: called with (clips done, clips in all).
+
+    Raises:
+        ClipError: there is no such folder.
+        ModelError: the model is missing or unusable.
+    """
+    model = "" if face_landmarker is None else check_model(face_landmarker, "face landmarker")
+    keys = list_clips(folder)
+    scores: dict[str, Scores] = {}
+    for key in keys:
+        kept = _kept(folder, key, model)
+        if kept is not None:
+            scores[key] = kept
+    missing = [key for key in keys if key not in scores]
+    there = len(scores)
+    damaged: dict[str, str] = {}
+    for number, (key, found) in enumerate(_run(folder, missing, face_landmarker, model, workers), 1):
+        if isinstance(found, str):
+            damaged[key] = found
+        else:
+            scores[key] = found
+        if on_progress is not None:
+            on_progress(there + number, len(keys))
+    return ScoredFolder({key: scores[key] for key in keys if key in scores}, len(missing), there, damaged)
+
+
+def _state(folder: Path, key: str, model: str) -> str:
+    """What a clip's scores depend on, without reading its pictures."""
+    has_landmarks = (folder / f"{key}.landmarks.safetensors").is_file()
+    sizes = [(folder / f"{key}{suffix}").stat().st_size for suffix in (".mp4", ".wav") if _exists(folder, key, suffix)]
+    record = json.loads((folder / f"{key}.json").read_text())
+    record.get("meta", {}).pop("filter", None)
+    facts = [VERSION, sizes, record, "landmarks" if has_landmarks else model]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _exists(folder: Path, key: str, suffix: str) -> bool:
+    return (folder / f"{key}{suffix}").is_file()
+
+
+def _path(folder: Path, key: str) -> Path:
+    return folder / ".scores" / f"{key}.json"
+
+
+def _kept(folder: Path, key: str, model: str) -> Scores | None:
+    try:
+        record = json.loads(_path(folder, key).read_text())
+        scores: Scores = record["scores"]
+        return scores if record["state"] == _state(folder, key, model) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _measure(folder: Path, key: str, finder: FaceFinder | None, model: str) -> Scores | str:
+    """Measure a clip and leave its scores on disk; what is wrong with it where it cannot be read."""
+    try:
+        clip = read_clip(folder, key)
+        scores = score_clip(clip, find_face(folder, clip, finder))
+    except (ClipError, ValueError) as error:
+        return str(error)
+    path = _path(folder, key)
+    path.parent.mkdir(exist_ok=True)
+    write_text(path, json.dumps({"state": _state(folder, key, model), "scores": scores}) + "\n")
+    return scores
+
+
+_finder: FaceFinder | None = None
+"""The face model of this worker process."""
+
+
+def _start_worker(face_landmarker: Path | None, threads: int) -> None:
+    import torch
+
+    global _finder
+    torch.set_num_threads(threads)
+    _finder = None if face_landmarker is None else FaceFinder(face_landmarker)
+
+
+def _work(folder: Path, key: str, model: str) -> Scores | str:
+    return _measure(folder, key, _finder, model)
+
+
+def _run(
+    folder: Path, keys: list[str], face_landmarker: Path | None, model: str, workers: int
+) -> Iterator[tuple[str, Scores | str]]:
+    if workers == 1 or len(keys) < 2:
+        finder = None if face_landmarker is None or not keys else FaceFinder(face_landmarker)
+        try:
+            for key in keys:
+                yield key, _measure(folder, key, finder, model)
+        finally:
+            if finder is not None:
+                finder.close()
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    # Spawned, not forked: the threads of MediaPipe and torch do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        min(workers, len(keys)), mp_context=context, initializer=_start_worker, initargs=(face_landmarker, threads)
+    ) as pool:
+        futures = {pool.submit(_work, folder, key, model): key for key in keys}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

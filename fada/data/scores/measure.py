@@ -1,0 +1,86 @@
+"""All scores of one clip."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fada.data.clip import Clip
+from fada.data.prepare.sync import measure_sync
+from fada.data.scores import picture
+from fada.data.scores.catalogue import SCORES
+from fada.data.scores.face import FaceTrack
+from fada.data.scores.speech import RATE, speech_share
+
+VERSION = 1
+"""Raise when a clip would get other scores than before; older ones are then measured again."""
+_FACE_SHARE = np.array([0.25, 0.2, 0.75, 0.85])
+"""Where a face is in a face crop, when nothing says so."""
+
+Scores = dict[str, float | None]
+
+
+def score_clip(clip: Clip, face: FaceTrack | None) -> Scores:
+    """Every score of the catalogue; None for those that could not be measured.
+
+    Args:
+        face: None where no face is known: what needs one stays None.
+
+    Raises:
+        ValueError: the sound is not at 16 kHz.
+    """
+    if clip.sample_rate != RATE:
+        raise ValueError(f"{clip.key}: sound at {clip.sample_rate} Hz, 16000 wanted; prepare the clip again")
+    found: Scores = dict.fromkeys(SCORES)
+    found |= _source(clip)
+    found |= {
+        "blur": picture.blur(clip.frames, _FACE_SHARE if face is None else face.box),
+        "noise": picture.noise(clip.frames),
+        "speech_share": speech_share(clip.audio),
+    }
+    if face is not None:
+        found |= _sync(clip, face) | _movement(clip, face)
+        found["background_change"], found["background_drift"] = picture.surroundings(clip.frames, face.box)
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _source(clip: Clip) -> Scores:
+    meta = clip.meta
+    crop, video = meta.get("crop", {}), meta.get("video", {})
+    size = clip.frames.shape[1]
+    return {
+        "seconds": len(clip.frames) / clip.fps,
+        "upscale": size / crop.get("side", size),
+        "bits_per_pixel": video.get("bits_per_pixel"),
+        "face_pixels": meta.get("face", {}).get("height_pixels"),
+        "second_face": meta.get("face", {}).get("second_share"),
+    }
+
+
+def _sync(clip: Clip, face: FaceTrack) -> Scores:
+    sync = measure_sync(face.jaw, face.lips, clip.audio, clip.fps, clip.sample_rate)
+    return {
+        "offset": float(sync.offset),
+        "sync_confidence": sync.confidence,
+        "sync_margin": sync.margin,
+        "mouth_range": float(np.percentile(face.lips, 95) - np.percentile(face.lips, 5)),
+    }
+
+
+def _movement(clip: Clip, face: FaceTrack) -> Scores:
+    height = float(np.median(face.height))
+    steps = np.linalg.norm(np.diff(face.centre, axis=0), axis=1)
+    span = np.ptp(face.centre, axis=0)
+    return {
+        "head_motion": float(steps.mean()) / height if len(steps) else 0.0,
+        "head_range": float(np.linalg.norm(span)) / height,
+        "yaw": None if face.yaw is None else float(np.percentile(np.abs(face.yaw), 95)),
+        "roll": None if face.roll is None else float(np.abs(face.roll).max()),
+        "occlusion": picture.occlusion(clip.frames, face.centre, face.height),
+    }
+
+
+def _plain(value: Any) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), 5)

@@ -1,0 +1,116 @@
+"""Numbers about pictures: blur, noise, what moves around the head, what passes before the face.
+
+Pictures are uint8 (F, H, W, 3); boxes are shares of their side. A few evenly spread frames stand for all where motion
+does not matter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import convolve
+from skimage.measure import blur_effect
+
+_SAMPLED = 8
+_BLUR_SIDE = 128
+"""Faces are brought to this size first: the same picture is as blurred at every resolution it is stored in."""
+_CELLS = 24
+"""Side of the small pictures on which the surroundings are compared: noise averages out, changes stay."""
+_FACE_CELLS = 48
+_COVERED_LEVELS = 45.0
+_NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
+
+
+def blur(frames: np.ndarray, face: np.ndarray) -> float:
+    """Perceived blur of the face, mean over frames: 0 sharp, 1 shapeless (Crete et al. 2007)."""
+    found = []
+    for frame in _some(frames):
+        left, top, right, bottom = _pixels(face, frame.shape[0], frame.shape[1])
+        part = Image.fromarray(np.ascontiguousarray(frame[top:bottom, left:right])).convert("L")
+        small = part.resize((_BLUR_SIDE, _BLUR_SIDE), Image.Resampling.LANCZOS)
+        found.append(blur_effect(np.asarray(small, np.float64) / 255.0, h_size=9))
+    return float(np.mean(found))
+
+
+def noise(frames: np.ndarray) -> float:
+    """Standard deviation of the noise in grey levels, mean over frames.
+
+    Immerkaer's kernel, which takes out edges and slopes; the median, as edges that remain are few.
+    """
+    found = []
+    for frame in _some(frames):
+        rest = convolve(frame.astype(np.float64).mean(axis=2), _NOISE_KERNEL, mode="nearest")
+        # The mean of three channels has a third of their variance; the kernel multiplies deviations by 6.
+        found.append(np.median(np.abs(rest)) / 0.6745 / 6.0 * np.sqrt(3.0))
+    return float(np.mean(found))
+
+
+def surroundings(frames: np.ndarray, face: np.ndarray) -> tuple[float, float]:
+    """How much the picture beside and above the head changes, in grey levels.
+
+    Returns:
+        change: 95th percentile over frames of the mean difference from the frame before; drift: the same of the
+        difference from the clip's mean picture. NaN where the head fills the picture.
+    """
+    small = np.stack([_shrunk(frame, _CELLS) for frame in frames])
+    beside = _beside(face)
+    if not beside.any():
+        return float("nan"), float("nan")
+    cells = small[:, beside]
+    if len(cells) < 2:
+        return 0.0, 0.0
+    change = np.abs(np.diff(cells, axis=0)).mean(axis=(1, 2))
+    drift = np.abs(cells - cells.mean(axis=0)).mean(axis=(1, 2))
+    return float(np.percentile(change, 95)), float(np.percentile(drift, 95))
+
+
+def occlusion(frames: np.ndarray, centres: np.ndarray, heights: np.ndarray) -> float:
+    """Share of the upper face that something covers, 95th percentile over frames.
+
+    The face is followed; what differs much from how it looks in most frames is covered. The mouth is left out, and
+    brightness that changes everywhere.
+    """
+    size = frames.shape[1]
+    patches = []
+    for frame, (x, y), height in zip(frames, centres * size, heights * size, strict=True):
+        # From the forehead to the nose's tip, cheek to cheek.
+        box = (x - 0.32 * height, y - 0.42 * height, x + 0.32 * height, y + 0.08 * height)
+        part = Image.fromarray(frame).resize((_FACE_CELLS, _FACE_CELLS), Image.Resampling.BOX, box=_within(box, frame))
+        patches.append(np.asarray(part, np.float32))
+    stack = np.stack(patches)
+    difference = stack - np.median(stack, axis=0)
+    difference -= np.median(difference, axis=(1, 2), keepdims=True)
+    covered = (np.abs(difference).max(axis=3) > _COVERED_LEVELS).mean(axis=(1, 2))
+    return float(np.percentile(covered, 95))
+
+
+def _some(frames: np.ndarray) -> np.ndarray:
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(_SAMPLED, len(frames))).round().astype(int))
+    return frames[chosen]
+
+
+def _pixels(box: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
+    left, top, right, bottom = np.clip(box, 0.0, 1.0) * (width, height, width, height)
+    left, top = min(int(left), width - 2), min(int(top), height - 2)
+    return left, top, max(int(np.ceil(right)), left + 2), max(int(np.ceil(bottom)), top + 2)
+
+
+def _within(box: tuple[float, float, float, float], frame: np.ndarray) -> tuple[float, float, float, float]:
+    height, width = frame.shape[:2]
+    left, top = min(max(0.0, box[0]), width - 2.0), min(max(0.0, box[1]), height - 2.0)
+    return left, top, max(min(width, box[2]), left + 1.0), max(min(height, box[3]), top + 1.0)
+
+
+def _shrunk(frame: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BOX), np.float32)
+
+
+def _beside(face: np.ndarray) -> np.ndarray:
+    """Which cells (24, 24) show neither head, hair nor shoulders."""
+    left, top, right, bottom = face
+    width, height = right - left, bottom - top
+    middles = (np.arange(_CELLS) + 0.5) / _CELLS
+    across = (middles < left - 0.25 * width) | (middles > right + 0.25 * width)
+    above = middles < top - 0.45 * height
+    higher_than_chin = middles < bottom - 0.1 * height
+    return (across[None, :] & higher_than_chin[:, None]) | above[:, None]

@@ -1,0 +1,32 @@
+"""How much of a sound is speech, by Silero's voice activity detector (its weights come with its package)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+RATE = 16000
+
+
+def speech_share(audio: np.ndarray) -> float:
+    """Share of the time in which somebody speaks.
+
+    Args:
+        audio: float32 (N,) mono at 16 kHz.
+    """
+    from silero_vad import get_speech_timestamps
+
+    if len(audio) == 0:
+        return 0.0
+    spoken = get_speech_timestamps(torch.from_numpy(np.ascontiguousarray(audio)), _detector(), sampling_rate=RATE)
+    return sum(part["end"] - part["start"] for part in spoken) / len(audio)
+
+
+@cache
+def _detector() -> Any:
+    from silero_vad import load_silero_vad
+
+    return load_silero_vad()

@@ -1,0 +1,70 @@
+"""Measures of pictures against pictures whose blur, noise and changes are known."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from fada.data.scores.picture import blur, noise, occlusion, surroundings
+from fada.data.world import make_clip
+
+WHOLE = np.array([0.2, 0.2, 0.8, 0.8])
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return make_clip(0, 0, size=128, frames=12).frames
+
+
+def test_blur_grows_with_the_width_of_the_blur(frames: np.ndarray) -> None:
+    found = [blur(gaussian_filter(frames, (0, sigma, sigma, 0)), WHOLE) for sigma in (0.0, 1.0, 2.0, 4.0)]
+    assert found == sorted(found)
+    assert found[-1] > found[0] + 0.1
+
+
+def test_blur_is_about_the_same_at_twice_the_size(frames: np.ndarray) -> None:
+    twice = frames.repeat(2, axis=1).repeat(2, axis=2)
+    assert blur(twice, WHOLE) == pytest.approx(blur(frames, WHOLE), abs=0.05)
+
+
+@pytest.mark.parametrize("sigma", [4.0, 8.0, 14.0])
+def test_noise_is_measured_in_grey_levels(frames: np.ndarray, sigma: float) -> None:
+    noisy = frames + np.random.default_rng(0).normal(0.0, sigma, frames.shape)
+    assert noise(np.clip(noisy, 0, 255).astype(np.uint8)) == pytest.approx(sigma, rel=0.2)
+
+
+def test_a_drawn_picture_has_hardly_any_noise(frames: np.ndarray) -> None:
+    assert noise(frames) < 1.0
+
+
+def test_surroundings_that_stand_still_do_not_change_however_noisy() -> None:
+    still = np.full((20, 96, 96, 3), 120, np.uint8)
+    assert surroundings(still, WHOLE) == (0.0, 0.0)
+    noisy = (still + np.random.default_rng(0).normal(0, 10, still.shape)).astype(np.uint8)
+    assert surroundings(noisy, WHOLE)[0] < 4.0
+
+
+def test_surroundings_that_change_are_told_from_a_face_that_moves() -> None:
+    frames = np.full((20, 96, 96, 3), 120, np.uint8)
+    frames[::2, 30:60, 30:60] = 240  # the face flickers
+    assert surroundings(frames, WHOLE)[0] == 0.0
+    frames[10:, :10] = 20  # the wall behind it turns dark, once and for all
+    change, drift = surroundings(frames, WHOLE)
+    assert drift > 5.0
+    assert change == 0.0
+    frames[::3, :10] = 200
+    assert surroundings(frames, WHOLE)[0] > 5.0
+
+
+def test_a_head_that_fills_the_picture_leaves_nothing_to_measure() -> None:
+    assert np.isnan(surroundings(np.zeros((3, 96, 96, 3), np.uint8), np.array([0.0, 0.0, 1.0, 1.0]))).all()
+
+
+def test_what_passes_before_the_face_is_seen_and_brightness_is_not(frames: np.ndarray) -> None:
+    centres, heights = np.full((12, 2), 0.5), np.full(12, 0.6)
+    clear = occlusion(frames, centres, heights)
+    covered = frames.copy()
+    covered[4:6, 30:70, 40:90] = (20, 200, 40)
+    brighter = np.clip(frames.astype(int) + np.arange(12)[:, None, None, None] * 3, 0, 255).astype(np.uint8)
+    assert clear < 0.1
+    assert occlusion(covered, centres, heights) > 0.4
+    assert occlusion(brighter, centres, heights) < 0.15
