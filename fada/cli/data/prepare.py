@@ -25,6 +25,12 @@ def prepare(
     test_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of identities that are held out as test clips.")
     ] = 0.0,
+    identities: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JSON", help="Who is seen, by file name (fada data cut writes it); default: its own name."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Raw videos to face-cropped clips: 25 frames per second, 16 kHz mono, with landmarks.
@@ -40,6 +46,7 @@ def prepare(
     from rich.console import Console
 
     from fada.cli.progress import progress_bar
+    from fada.data.lists import read_identities
     from fada.data.prepare import prepare_videos
 
     with progress_bar("preparing") as progress:
@@ -50,6 +57,7 @@ def prepare(
             face_detector_path=face_detector,
             size=size,
             test_share=test_share,
+            identities=None if identities is None else read_identities(identities),
             workers=workers,
             on_progress=lambda told: progress(told.done, told.total),
         )

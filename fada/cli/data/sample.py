@@ -1,0 +1,48 @@
+"""``fada data sample``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sample(
+    place: Annotated[str, typer.Argument(metavar="DIR|SHARDS", help="A folder of clips, or of shards.")],
+    out: Annotated[Path, typer.Option("--out", metavar="JSON", help="Write the list here.")],
+    count: Annotated[int, typer.Option(min=1, help="Clips to draw.")] = 100,
+    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 0,
+    only: Annotated[str | None, typer.Option("--split", metavar="NAME", help="Draw from this split only.")] = None,
+) -> None:
+    """A fixed random sample of clips, to judge every model on the same ones (the paper: 100 per test set).
+
+    The same clips and seed give the same list, in whatever order the files lie.
+
+    Examples:
+
+      fada data sample data/shards/test --count 100 --seed 0 --out hdtf-100.json
+      fada data sample data/clips --split test --out hdtf-100.json
+    """
+    from fada.data.clip import write_text
+    from fada.data.samples import draw_sample
+
+    keys = [key for key, split in _clips(place) if only in (None, split)]
+    drawn = {"split": only, **draw_sample(keys, count, seed)}
+    write_text(out, json.dumps(drawn, indent=1) + "\n")
+    typer.echo(f"{out}: {count} of {len(keys)} clips, seed {seed}")
+
+
+def _clips(place: str) -> list[tuple[str, str | None]]:
+    """Key and split of each clip, from a folder of clips or, where it holds none, from shards."""
+    from fada.cli.inspection import shard_folders
+    from fada.data.clip import list_clips, read_record
+    from fada.data.shards import read_shards
+
+    folder = Path(place)
+    keys = list_clips(folder) if folder.is_dir() else []
+    if keys:
+        return [(key, read_record(folder / f"{key}.json")["meta"].get("split")) for key in keys]
+    samples = (sample for shards in shard_folders(place) for sample in read_shards(shards, parts=()))
+    return [(sample.key, sample.meta.get("split")) for sample in samples]
