@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from fada.cli.data import inspect, prepare, shard
+from fada.cli.data import cut, inspect, prepare, sample, shard, split
+from fada.cli.data import filter as filtering
 
 app = typer.Typer(help="Prepare, filter, pack and look at training data.", no_args_is_help=True)
+app.command("cut")(cut.cut)
 app.command("prepare")(prepare.prepare)
+app.command("filter")(filtering.filter_clips)
+app.command("split")(split.split)
 app.command("shard")(shard.shard)
 app.command("inspect")(inspect.inspect)
+app.command("sample")(sample.sample)
