@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,12 @@ from rich.progress import track
 from fada.build.models import AudioEncoder, audio_encoder
 from fada.data.clip import Clip, list_clips, read_clip, read_record
 from fada.data.dataset import LatentClip
-from fada.data.shards import Sample, ShardIndex, read_index, read_shards, write_shards
+from fada.data.shards import Sample, read_index, read_shards, write_shards
 from fada.data.world import make_world
 from fada.engine.progress import step_bar
+from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
-from fada.teacher.vae import encode_frames, new_vae, train_vae
+from fada.teacher.vae import encode_frames, new_vae, shift, train_vae
 
 SAMPLES_PER_SHARD = 100
 VAE_IMAGES = 12000
@@ -48,58 +49,107 @@ class RunData:
 
 
 def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
-    """Make, or find again, everything between raw clips and training samples."""
+    """Make, or find again, everything between raw clips and training samples.
+
+    Raises:
+        RecipeError: shards hold features of other encoders than the recipe's.
+    """
+    sources: dict[str, Iterable[Sample]]
+    has_features = False
     if recipe.data.world is not None:
         clips = _draw_world(recipe, folder / "data" / "clips", console)
-        sources: dict[str, Iterable[Sample]] = {
-            "train": _ClipFolder(clips, "train"),
-            "test": _ClipFolder(clips, "test"),
-        }
+        sources = {"train": _ClipFolder(clips, "train"), "test": _ClipFolder(clips, "test")}
     else:
         assert recipe.data.train_shards is not None
         assert recipe.data.test_shards is not None
+        has_features = holds_features(recipe)
         sources = {"train": _Shards(recipe.data.train_shards), "test": _Shards(recipe.data.test_shards)}
     encoder = audio_encoder(recipe.audio)
     vae = _vae(recipe, folder, sources["train"], console)
-    encoded = folder / "data" / "train"
-    features = {"vae": fingerprint(vae), "audio_encoder": encoder.fingerprint()}
-    if not _has_shards(encoded, features):
-        samples = track(sources["train"], "encoding clips", console=console, total=None)
-        write_shards(encode_samples(samples, vae, encoder), encoded, SAMPLES_PER_SHARD, features)
-    test = [_clip(sample) for sample in sources["test"]]
-    return RunData(load_latents(encoded), test, vae, encoder)
+    features = features_of(vae, encoder)
+    if has_features and recipe.data.train_shards is not None:
+        check_features(recipe, features)
+        train = load_latents(recipe.data.train_shards)
+    else:
+        encoded = folder / "data" / "train"
+        if not _has_shards(encoded, features):
+            samples = track(sources["train"], "encoding clips", console=console, total=None)
+            write_shards(encode_samples(samples, vae, encoder), encoded, SAMPLES_PER_SHARD, features)
+        train = load_latents(encoded)
+    held = sum(clip.latents.nbytes + clip.states.nbytes for clip in train)
+    console.print(f"data: {len(train)} training clips, {held / 2**20:.1f} MiB in the memory of each process")
+    return RunData(train, [_clip(sample) for sample in sources["test"]], vae, encoder)
+
+
+def holds_features(recipe: Recipe) -> bool:
+    """Whether the training shards hold latents and audio states, and the recipe names a VAE that may have made them.
+
+    Raises:
+        RecipeError: only some clips have them, or the recipe trains its own VAE.
+    """
+    shards = recipe.data.train_shards
+    assert shards is not None
+    index = read_index(shards)
+    latents, states = (index.parts.get(part, 0) for part in ("latents", "audio_states"))
+    if not latents and not states:
+        return False
+    if (latents, states) != (index.samples, index.samples):
+        raise RecipeError(
+            f"data.train_shards: {shards}: {latents} clips with latents and {states} with audio states, of "
+            f"{index.samples}; shard the clips again, with features or without"
+        )
+    if recipe.vae.path is None:
+        raise RecipeError(
+            f"data.train_shards: {shards}: holds latents of the VAE {index.features.get('vae')}, but this recipe "
+            "trains a VAE of its own; give vae.path=... of the VAE that made them, or shard the clips again without "
+            "--vae and --audio-encoder"
+        )
+    return True
+
+
+def check_features(recipe: Recipe, features: dict[str, str]) -> None:
+    """Refuse stored features that other encoders than the recipe's have made.
+
+    Raises:
+        RecipeError: naming the fingerprints of both.
+    """
+    shards, audio = recipe.data.train_shards, recipe.audio
+    assert shards is not None
+    stored = read_index(shards).features
+    ours = {
+        "vae": f"vae.path={recipe.vae.path}",
+        "audio_encoder": f"audio.{f'path={audio.path}' if audio.path else f'kind={audio.kind}'}",
+    }
+    differing = [
+        f"{name} {stored.get(name)} made its features, but {ours[name]} is {features[name]}"
+        for name in ours
+        if stored.get(name) != features[name]
+    ]
+    if differing:
+        raise RecipeError(
+            f"data.train_shards: {shards}: {'; '.join(differing)}; give the path of the encoder that made them, or "
+            "shard the clips again without --vae and --audio-encoder"
+        )
 
 
 def encode_samples(
     samples: Iterable[Sample], vae: AutoencoderKL, encoder: AudioEncoder, keep_media: bool = False
 ) -> Iterator[Sample]:
-    """The samples with VAE latents (float16) and audio states; frames and sound are dropped unless kept."""
+    """The samples with VAE latents (float16) and the encoder's states (bfloat16, all layers).
+
+    Frames and sound are dropped unless kept.
+    """
     for sample in samples:
         if sample.frames is None or sample.audio is None:
             raise ValueError(f"{sample.key}: no frames or no sound to encode; write shards with both")
         latents = encode_frames(vae, sample.frames).to(torch.float16)
-        states = encoder(torch.from_numpy(sample.audio).float()[None], len(sample.frames))[0].to(torch.float16)
-        frames, audio = (sample.frames, sample.audio) if keep_media else (None, None)
-        yield Sample(sample.key, sample.meta, frames, audio, latents.cpu(), states.cpu())
+        states = encoder(torch.from_numpy(sample.audio).float()[None], len(sample.frames))[0].to(torch.bfloat16)
+        encoded = replace(sample, latents=latents.cpu(), audio_states=states.cpu())
+        yield encoded if keep_media else replace(encoded, frames=None, audio=None)
 
 
-def shard_clips(
-    folder: Path, out: Path, vae: AutoencoderKL | None = None, encoder: AudioEncoder | None = None
-) -> dict[str, ShardIndex]:
-    """`fada data shard`: clips to shards, a folder per split; with a VAE and an encoder features are stored too."""
-    indices = {}
-    for split in sorted({_split_of(folder, key) for key in list_clips(folder)}):
-        samples: Iterable[Sample] = _ClipFolder(folder, split)
-        features = {}
-        if vae is not None and encoder is not None:
-            samples = encode_samples(samples, vae, encoder, keep_media=True)
-            features = {"vae": fingerprint(vae), "audio_encoder": encoder.fingerprint()}
-        indices[split] = write_shards(samples, out / split, SAMPLES_PER_SHARD, features)
-    return indices
-
-
-def load_latents(folder: Path) -> list[LatentClip]:
-    """Training clips of encoded shards, in memory."""
+def load_latents(folder: str | Path) -> list[LatentClip]:
+    """Training clips of shards with features, in memory."""
     clips = []
     for sample in read_shards(folder, parts=("latents", "audio_states")):
         if sample.latents is None or sample.audio_states is None:
@@ -115,6 +165,13 @@ def fingerprint(module: torch.nn.Module) -> str:
         digest.update(name.encode())
         digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def features_of(vae: AutoencoderKL, encoder: AudioEncoder) -> dict[str, str]:
+    """What decides latents and audio states, as shards keep it: equal values mean equal features."""
+    scale = f"{vae.config.scaling_factor:g} {shift(vae):g}"
+    whole = hashlib.sha256(f"{fingerprint(vae)} {scale}".encode()).hexdigest()[:16]
+    return {"vae": whole, "audio_encoder": encoder.fingerprint()}
 
 
 class _ClipFolder:
@@ -133,7 +190,7 @@ class _ClipFolder:
 class _Shards:
     """Frames and sound of shards as samples, read anew at every pass."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def __iter__(self) -> Iterator[Sample]:

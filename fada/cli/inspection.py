@@ -9,28 +9,31 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from fada.data.location import Location
 from fada.data.shards import INDEX_FILE, ShardError, read_index, read_shards
 from fada.media.contact_sheet import contact_sheet
 
 
-def shard_folders(folder: Path) -> list[Path]:
-    """The folder itself, or the splits in it.
+def shard_folders(folder: str | Path) -> list[Location]:
+    """The folder itself, or the splits in it; here or in an object store.
 
     Raises:
         ShardError: neither holds an index.
     """
-    found = [path for path in (folder, *sorted(folder.glob("*/"))) if (path / INDEX_FILE).is_file()]
+    whole = Location(folder)
+    places = [whole, *(whole / name for name in whole.folders())]
+    found = [place for place in places if INDEX_FILE in place.files()]
     if not found:
-        raise ShardError(f"{folder}: no shards here (no {INDEX_FILE}); make them with fada data shard")
+        raise ShardError(f"{whole}: no shards here (no {INDEX_FILE}); make them with fada data shard")
     return found
 
 
-def summary(folder: Path) -> list[Table]:
+def summary(folder: str | Path) -> list[Table]:
     """One table per set of shards; every sample's record is read, no video is decoded."""
     return [_table(shards) for shards in shard_folders(folder)]
 
 
-def _table(shards: Path) -> Table:
+def _table(shards: Location) -> Table:
     index = read_index(shards)
     metas = [sample.meta for sample in read_shards(shards, parts=())]
     table = Table(box=None, pad_edge=False, title=str(shards), title_justify="left")
@@ -52,7 +55,7 @@ def _counts(values: Any) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(Counter(values).items())) or "none"
 
 
-def contact_sheet_of(folder: Path, rows: int) -> np.ndarray:
+def contact_sheet_of(folder: str | Path, rows: int) -> np.ndarray:
     """A row of frames per clip, for the first clips that have frames; uint8 (H, W, 3).
 
     Raises:

@@ -1,5 +1,5 @@
-"""One sample of a shard and its members: KEY.json, and where there is one KEY.mp4, KEY.wav, KEY.latents.safetensors,
-KEY.states.safetensors. The JSON holds the hashes of its siblings. Nothing is unpickled.
+"""One sample of a shard and its members: KEY.json, and where there is one KEY.mp4, KEY.wav, and KEY.*.safetensors for
+latents, states, landmarks and masks. The JSON holds the hashes of its siblings. Nothing is unpickled.
 """
 
 import hashlib
@@ -16,9 +16,15 @@ from torch import Tensor
 from fada.media.audio import decode_wav, encode_wav
 from fada.media.video import decode_video, encode_video
 
-PARTS = ("frames", "audio", "latents", "audio_states")
-_SUFFIXES = {"frames": "mp4", "audio": "wav", "latents": "latents.safetensors", "audio_states": "states.safetensors"}
-
+_SUFFIXES = {
+    "frames": "mp4",
+    "audio": "wav",
+    "latents": "latents.safetensors",
+    "audio_states": "states.safetensors",
+    "landmarks": "landmarks.safetensors",
+    "masks": "masks.safetensors",
+}
+PARTS = tuple(_SUFFIXES)
 
 Skip = Callable[[str, str], None]
 """Called with the name of a damaged member and the reason."""
@@ -37,7 +43,11 @@ class Sample:
     latents: Tensor | None = None
     """(F, C, h, w) float16, bfloat16 or float32."""
     audio_states: Tensor | None = None
-    """(F, L, D)."""
+    """(F, L, D), all layers of the encoder; bfloat16 as `fada data shard` writes it."""
+    landmarks: dict[str, Tensor] | None = None
+    """What prepare found in the crop: landmarks (F, 478, 2), blendshapes (F, 52), lip_opening (F,), face_box (F, 4)."""
+    masks: dict[str, Tensor] | None = None
+    """Soft masks lip and face at the size of the latents: uint8 (F, h, w), 255 is inside."""
     fps: float = 25.0
     sample_rate: int = 16000
 
@@ -49,10 +59,16 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
         members["mp4"] = encode_video(sample.frames, sample.fps, quality="lossless")
     if sample.audio is not None:
         members["wav"] = encode_wav(sample.audio, sample.sample_rate)
-    for part in ("latents", "audio_states"):
-        tensor = getattr(sample, part)
-        if tensor is not None:
-            members[_SUFFIXES[part]] = safetensors.torch.save({part: tensor.detach().cpu().contiguous()})
+    tensors = {
+        "latents": None if sample.latents is None else {"latents": sample.latents},
+        "audio_states": None if sample.audio_states is None else {"audio_states": sample.audio_states},
+        "landmarks": sample.landmarks,
+        "masks": sample.masks,
+    }
+    for part, named in tensors.items():
+        if named is not None:
+            whole = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+            members[_SUFFIXES[part]] = safetensors.torch.save(whole)
     record = {
         "key": sample.key,
         "meta": sample.meta,
@@ -61,6 +77,11 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
         "members": {suffix: hashlib.sha256(data).hexdigest() for suffix, data in members.items()},
     }
     return {"json": json.dumps(record).encode(), **members}
+
+
+def suffixes_of(parts: Collection[str]) -> set[str]:
+    """Suffixes of the members that `decode_sample` looks at for these parts."""
+    return {"json", *(_SUFFIXES[part] for part in parts)}
 
 
 def decode_sample(
@@ -103,12 +124,12 @@ def _damage(data: bytes | None, expected: str) -> str | None:
     return None if hashlib.sha256(data).hexdigest() == expected else "changed since it was written (SHA-256 differs)"
 
 
-def _decode_part(part: str, data: bytes, sample_rate: int) -> np.ndarray | Tensor:
+def _decode_part(part: str, data: bytes, sample_rate: int) -> np.ndarray | Tensor | dict[str, Tensor]:
     if part == "frames":
         return decode_video(data)
     if part == "audio":
         return decode_wav(data, sample_rate)
-    tensor = safetensors.torch.load(data)[part]
-    if not torch.isfinite(tensor).all():
+    tensors = safetensors.torch.load(data)
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise ValueError("holds values that are not finite")
-    return tensor
+    return tensors[part] if part in ("latents", "audio_states") else tensors

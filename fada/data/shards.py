@@ -1,25 +1,30 @@
 """Clips and their features in WebDataset shards: plain tars, read in order, damaged members skipped and named.
 
-Knows tars and their index; what a sample's members hold is shard_format.py. Nothing is unpickled or unpacked to disk.
+Knows the shards of a folder and their index; the bytes of a tar are shard_members.py, what a sample's members hold
+shard_format.py, folders and object stores location.py. Nothing is unpickled or unpacked.
 """
 
 import hashlib
 import json
 import random
-import tarfile
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from webdataset import TarWriter
-from webdataset.tariterators import base_plus_ext
 
-from fada.data.clip import check_key, write_text
-from fada.data.shard_format import PARTS, Sample, decode_sample, encode_sample
+from fada.data.clip import check_key
+from fada.data.location import Location, LocationError
+from fada.data.shard_format import PARTS, Sample, decode_sample, encode_sample, suffixes_of
+from fada.data.shard_members import Skip, group_members, read_members
 
 INDEX_FILE = "index.json"
+# Shards of earlier versions carry no hash.
+_SHARD_NAME = re.compile(r"shard-\d{6}(-[0-9a-f]{12})?\.tar")
 
 
 class ShardError(ValueError):
@@ -42,7 +47,7 @@ class ShardInfo:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What index.json says about a folder of shards."""
+    """What index.json says about a set of shards."""
 
     shards: list[ShardInfo]
     samples: int
@@ -68,13 +73,14 @@ class Skipped:
 
 def write_shards(
     samples: Iterable[Sample],
-    folder: str | Path,
+    folder: str | Path | Location,
     samples_per_shard: int,
     features: Mapping[str, Any] | None = None,
 ) -> ShardIndex:
-    """Write samples as shard-000000.tar and so on, with index.json; earlier shards of the folder are replaced.
+    """Write samples as tars with index.json, into a folder or an object store; earlier shards there are replaced.
 
-    All tars are written under other names first: a call that is interrupted leaves the earlier shards as they were.
+    A tar's name holds its hash, and the index is written last: until then the earlier index and its shards are valid,
+    so an interrupted call changes nothing. Then the shards that the index does not name are removed.
 
     Args:
         features: where latents and states come from (JSON values), kept in the index.
@@ -82,73 +88,83 @@ def write_shards(
     Raises:
         ShardError: no samples, or two of the same key.
         ClipError: a key with characters that cannot be used.
+        LocationError: the object store cannot be reached.
     """
     if samples_per_shard < 1:
         raise ValueError(f"samples_per_shard must be at least 1, got {samples_per_shard}")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob("*.partial"):
-        leftover.unlink()
+    location = Location(folder)
+    earlier = _names_in_index(location)
     tally = _Tally()
     shards: list[ShardInfo] = []
-    try:
-        for group in _groups(samples, samples_per_shard):
-            shards.append(_write_shard(folder, f"shard-{len(shards):06d}.tar", group, tally))
-        if not shards:
-            raise ShardError(f"{folder}: no samples to write")
-    except BaseException:
-        for leftover in folder.glob("*.partial"):
-            leftover.unlink()
-        raise
-    index = ShardIndex(shards, len(tally.keys), tally.splits, tally.parts, dict(features or {}))
-    (folder / INDEX_FILE).unlink(missing_ok=True)
-    for stale in folder.glob("shard-*.tar"):
-        stale.unlink()
-    for shard in shards:
-        (folder / f"{shard.name}.partial").rename(folder / shard.name)
-    write_text(folder / INDEX_FILE, json.dumps(asdict(index), indent=2) + "\n")
+    with location.scratch() as scratch:
+        try:
+            for group in _groups(samples, samples_per_shard):
+                file, shard = _write_shard(scratch, len(shards), group, tally)
+                shards.append(shard)
+                location.put(file, shard.name)
+            if not shards:
+                raise ShardError(f"{location}: no samples to write")
+            index = ShardIndex(shards, len(tally.keys), tally.splits, tally.parts, dict(features or {}))
+            (scratch / INDEX_FILE).write_text(json.dumps(asdict(index), indent=2) + "\n")
+            location.put(scratch / INDEX_FILE, INDEX_FILE)
+        except BaseException:
+            for shard in shards:
+                if shard.name not in earlier:
+                    with suppress(LocationError):
+                        location.remove(shard.name)
+            raise
+    current = {shard.name for shard in shards}
+    for name in location.files():
+        if _SHARD_NAME.fullmatch(name) and name not in current:
+            location.remove(name)
     return index
 
 
-def read_index(folder: str | Path) -> ShardIndex:
+def read_index(folder: str | Path | Location) -> ShardIndex:
     """What index.json says.
 
     Raises:
         ShardError: it is missing or damaged.
+        LocationError: the object store cannot be reached.
     """
-    file = Path(folder) / INDEX_FILE
-    if not file.is_file():
-        raise ShardError(f"{file}: missing; write the shards again (an interrupted writing leaves no index)")
+    file = f"{Location(folder)}/{INDEX_FILE}"
     try:
-        values = json.loads(file.read_text())
+        text = Location(folder).read(INDEX_FILE)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ShardError(f"{file}: missing; write the shards again (the index is written last)") from error
+    try:
+        values = json.loads(text)
         return ShardIndex(**{**values, "shards": [ShardInfo(**shard) for shard in values["shards"]]})
     except (ValueError, TypeError, KeyError) as error:
         raise ShardError(f"{file}: not an index of shards ({error}); write the shards again") from error
 
 
 def read_shards(
-    folder: str | Path,
+    folder: str | Path | Location,
     split: str | None = None,
     *,
     parts: Collection[str] = PARTS,
     shuffle_seed: int | None = None,
     on_skip: Callable[[Skipped], None] | None = None,
 ) -> Iterator[Sample]:
-    """The samples of a folder, shard by shard. Damaged ones are skipped, and named in a warning at the end.
+    """The samples of a folder or object store, shard by shard. Damaged ones are skipped, and named in a warning at the
+    end; of a store, a shard at a time is copied to this machine.
 
     Args:
         split: only samples whose meta names this split.
-        parts: what to decode of "frames", "audio", "latents", "audio_states"; the rest stays None.
+        parts: what to read of "frames", "audio", "latents", "audio_states", "landmarks", "masks"; the rest stays None.
         shuffle_seed: shuffles the shards and the samples within each; None keeps the order of writing.
         on_skip: called for every damaged member.
 
     Raises:
         ShardError: no index, or a part of an unknown name.
+        LocationError: the object store cannot be reached.
     """
     unknown = set(parts) - set(PARTS)
     if unknown:
         raise ShardError(f"parts: no part named {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
-    index = read_index(folder)
+    location = Location(folder)
+    index = read_index(location)
     skipped: list[Skipped] = []
 
     def skip(shard: str, member: str, reason: str) -> None:
@@ -161,14 +177,15 @@ def read_shards(
     if shuffler is not None:
         shuffler.shuffle(shards)
     for shard in shards:
-        yield from _read_shard(Path(folder), shard, split, parts, shuffler, skip)
+        try:
+            with location.fetched(shard.name) as file:
+                yield from _read_shard(file, shard, split, parts, shuffler, skip)
+        except FileNotFoundError:
+            skip(shard.name, "*", "the shard is missing")
     if skipped:
         named = "; ".join(str(each) for each in skipped[:8]) + ("; ..." if len(skipped) > 8 else "")
-        message = f"{folder}: {len(skipped)} damaged members skipped: {named}"
+        message = f"{location}: {len(skipped)} damaged members skipped: {named}"
         warnings.warn(DamagedShardWarning(message), stacklevel=2)
-
-
-_Skip = Callable[[str, str, str], None]
 
 
 class _Tally:
@@ -202,34 +219,38 @@ def _groups(samples: Iterable[Sample], size: int) -> Iterator[Iterator[Sample]]:
         yield group()
 
 
-def _write_shard(folder: Path, name: str, samples: Iterator[Sample], tally: _Tally) -> ShardInfo:
-    partial = folder / f"{name}.partial"
+def _names_in_index(location: Location) -> set[str]:
+    """Shards that the index there names, none where there is no readable one."""
+    try:
+        return {shard.name for shard in read_index(location).shards}
+    except ShardError:
+        return set()
+
+
+def _write_shard(scratch: Path, number: int, samples: Iterator[Sample], tally: _Tally) -> tuple[Path, ShardInfo]:
+    file = scratch / f"{number}.tar"
     count = 0
     # A fixed time stamp: equal samples make equal shards.
-    with partial.open("wb") as file, TarWriter(file, encoder=False, mtime=0) as writer:
+    with file.open("wb") as stream, TarWriter(stream, encoder=False, mtime=0) as writer:
         for sample in samples:
             tally.add(sample)
             writer.write({"__key__": sample.key, **encode_sample(sample)})
             count += 1
-    with partial.open("rb") as written:
+    with file.open("rb") as written:
         digest = hashlib.file_digest(written, "sha256").hexdigest()
-    return ShardInfo(name, count, partial.stat().st_size, digest)
+    return file, ShardInfo(f"shard-{number:06d}-{digest[:12]}.tar", count, file.stat().st_size, digest)
 
 
 def _read_shard(
-    folder: Path,
+    file: Path,
     shard: ShardInfo,
     split: str | None,
     parts: Collection[str],
     shuffler: random.Random | None,
-    skip: _Skip,
+    skip: Skip,
 ) -> Iterator[Sample]:
-    file = folder / shard.name
-    if not file.is_file():
-        skip(shard.name, "*", "the shard is missing")
-        return
     # Shuffling needs the whole shard's bytes at hand; in order, one sample at a time is enough.
-    groups: Iterable[tuple[str, dict[str, bytes]]] = _group_members(_read_members(file, skip))
+    groups: Iterable[tuple[str, dict[str, bytes]]] = group_members(read_members(file, suffixes_of(parts), skip))
     if shuffler is not None:
         groups = list(groups)
         shuffler.shuffle(groups)
@@ -245,56 +266,3 @@ def _read_shard(
             yield sample
     if found < shard.samples:
         skip(shard.name, "*", f"{shard.samples - found} of {shard.samples} samples could not be found at all")
-
-
-def _read_members(file: Path, skip: _Skip) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of a tar's files. A damaged header is stepped over, block by block, until the next good one."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        try:
-            # ignore_zeros makes tarfile step over blocks that are no header instead of ending there.
-            archive = tarfile.TarFile(fileobj=stream, ignore_zeros=True)
-        except (tarfile.TarError, OSError) as error:
-            skip(file.name, "*", f"not a tar: {error}")
-            return
-        while True:
-            try:
-                member = archive.next()
-            except (tarfile.TarError, OSError, ValueError) as error:
-                archive.offset += tarfile.BLOCKSIZE
-                if archive.offset < size:
-                    continue
-                skip(file.name, "*", f"ends early: {error}")
-                return
-            if member is None:
-                return
-            if not member.isfile() or "/" in member.name or ".." in member.name:
-                skip(file.name, ascii(member.name), "not a plain file of this shard")
-                continue
-            yield member.name, _read_bytes(archive, member)
-
-
-def _read_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    try:
-        content = archive.extractfile(member)
-        return b"" if content is None else content.read()
-    except (tarfile.TarError, OSError):
-        # The end of the file is missing: the hash will tell.
-        return b""
-
-
-def _group_members(members: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Neighbouring members of one key together, as WebDataset does."""
-    current: str | None = None
-    group: dict[str, bytes] = {}
-    for name, data in members:
-        key, suffix = base_plus_ext(name)
-        if key is None:
-            continue
-        if key != current and current is not None:
-            yield current, group
-            group = {}
-        current = key
-        group[suffix] = data
-    if current is not None:
-        yield current, group

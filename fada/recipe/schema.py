@@ -51,10 +51,11 @@ class Data(Section):
 
     world: World | None = None
     """Draw the data (the embedded default)."""
-    train_shards: Path | None = None
-    """Folder of WebDataset shards with training clips."""
-    test_shards: Path | None = None
-    """Folder of WebDataset shards with held-out clips."""
+    train_shards: str | None = None
+    """Shards with training clips: a folder, or the URL of one in an object store (s3://bucket/folder). Latents and
+    audio states in them are used as they are if this recipe's VAE and audio encoder made them, refused otherwise."""
+    test_shards: str | None = None
+    """Shards with held-out clips: a folder or a URL. Frames and sound are needed."""
 
     @model_validator(mode="after")
     def one_source(self) -> Data:

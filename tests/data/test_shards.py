@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import tarfile
 import warnings
 from pathlib import Path
@@ -42,9 +43,13 @@ def read_damaged(folder: Path) -> tuple[list[str], list[Skipped]]:
     return keys, skipped
 
 
-def offset_of(folder: Path, member: str, shard: str = "shard-000000.tar") -> tuple[int, int]:
-    """Where a member's bytes begin in its shard, and how many they are."""
-    with tarfile.open(folder / shard) as archive:
+def first_shard(folder: Path) -> Path:
+    return folder / read_index(folder).shards[0].name
+
+
+def offset_of(folder: Path, member: str) -> tuple[int, int]:
+    """Where a member's bytes begin in the first shard, and how many they are."""
+    with tarfile.open(first_shard(folder)) as archive:
         info = archive.getmember(member)
         return info.offset_data, info.size
 
@@ -70,11 +75,30 @@ def test_samples_come_back_as_written_and_in_order(tmp_path: Path) -> None:
         torch.testing.assert_close(after.audio_states, before.audio_states, rtol=0, atol=0)
 
 
-def test_bfloat16_latents_keep_their_type(tmp_path: Path) -> None:
-    write_shards([Sample("a", {}, latents=torch.ones(2, 1, 2, 2, dtype=torch.bfloat16))], tmp_path, 1)
-    latents = next(iter(read_shards(tmp_path))).latents
-    assert latents is not None
-    assert latents.dtype == torch.bfloat16
+@pytest.mark.parametrize("part", ["latents", "audio_states"])
+def test_bfloat16_keeps_its_type(tmp_path: Path, part: str) -> None:
+    write_shards([Sample("a", {}, **{part: torch.ones(2, 1, 2, dtype=torch.bfloat16)})], tmp_path, 1)  # type: ignore[arg-type]
+    assert getattr(next(iter(read_shards(tmp_path))), part).dtype == torch.bfloat16
+
+
+def test_landmarks_and_masks_come_back_under_their_names(tmp_path: Path) -> None:
+    landmarks = {"landmarks": torch.rand(3, 478, 2).half(), "lip_opening": torch.rand(3)}
+    masks = {"lip": torch.randint(256, (3, 4, 4), dtype=torch.uint8)}
+    write_shards([Sample("a", {}, landmarks=landmarks, masks=masks)], tmp_path, 1)
+    back = next(iter(read_shards(tmp_path)))
+    for written, found in ((landmarks, back.landmarks), (masks, back.masks)):
+        assert found is not None
+        assert found.keys() == written.keys()
+        assert all(
+            torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in written.items()
+        )
+
+
+def test_members_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
+    write_shards([sample(0)], tmp_path, 1)
+    rewrite(tmp_path, {"clip-0.wav": b"damaged"})
+    (only,) = read_shards(tmp_path, parts=["latents"])
+    assert only.latents is not None
 
 
 def test_frames_come_back_pixel_for_pixel(tmp_path: Path) -> None:
@@ -88,11 +112,12 @@ def test_index_counts_and_hashes_the_shards(tmp_path: Path) -> None:
     assert index == read_index(tmp_path)
     assert [shard.samples for shard in index.shards] == [2, 2, 1]
     assert index.splits == {"train": 4, "test": 1}
-    assert index.parts == {"frames": 0, "audio": 5, "latents": 5, "audio_states": 5}
+    assert index.parts == {"frames": 0, "audio": 5, "latents": 5, "audio_states": 5, "landmarks": 0, "masks": 0}
     assert index.features == {"vae": "abc"}
     for shard in index.shards:
         data = (tmp_path / shard.name).read_bytes()
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (shard.sha256, shard.bytes)
+        assert re.fullmatch(rf"shard-\d{{6}}-{shard.sha256[:12]}\.tar", shard.name)
 
 
 def test_only_the_asked_split_and_parts_are_read(tmp_path: Path) -> None:
@@ -119,18 +144,18 @@ def test_equal_samples_make_equal_shards(tmp_path: Path) -> None:
 def test_a_flipped_bit_costs_one_sample_and_is_named(tmp_path: Path) -> None:
     write_shards([sample(number) for number in range(3)], tmp_path, 8)
     start, size = offset_of(tmp_path, "clip-1.latents.safetensors")
-    file = tmp_path / "shard-000000.tar"
+    file = first_shard(tmp_path)
     overwrite(file, start + size - 5, bytes([file.read_bytes()[start + size - 5] ^ 1]))
     keys, skipped = read_damaged(tmp_path)
     assert keys == ["clip-0", "clip-2"]
     assert [str(each) for each in skipped] == [
-        "shard-000000.tar/clip-1.latents.safetensors: changed since it was written (SHA-256 differs)"
+        f"{file.name}/clip-1.latents.safetensors: changed since it was written (SHA-256 differs)"
     ]
 
 
 def test_damaged_json_costs_one_sample(tmp_path: Path) -> None:
     write_shards([sample(number) for number in range(3)], tmp_path, 8)
-    overwrite(tmp_path / "shard-000000.tar", offset_of(tmp_path, "clip-1.json")[0], b"\xff\x00{")
+    overwrite(first_shard(tmp_path), offset_of(tmp_path, "clip-1.json")[0], b"\xff\x00{")
     keys, skipped = read_damaged(tmp_path)
     assert keys == ["clip-0", "clip-2"]
     assert skipped[0].member == "clip-1.json"
@@ -140,7 +165,7 @@ def test_damaged_json_costs_one_sample(tmp_path: Path) -> None:
 def test_a_damaged_header_does_not_end_the_shard(tmp_path: Path) -> None:
     write_shards([sample(number) for number in range(3)], tmp_path, 8)
     start, _ = offset_of(tmp_path, "clip-1.latents.safetensors")
-    overwrite(tmp_path / "shard-000000.tar", start - 512, b"\xab" * 512)
+    overwrite(first_shard(tmp_path), start - 512, b"\xab" * 512)
     keys, skipped = read_damaged(tmp_path)
     assert keys == ["clip-0", "clip-2"]
     assert [(each.member, each.reason) for each in skipped] == [("clip-1.latents.safetensors", "missing")]
@@ -149,7 +174,7 @@ def test_a_damaged_header_does_not_end_the_shard(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0.0, 0.2, 0.5, 0.9])
 def test_a_truncated_shard_gives_its_whole_samples(tmp_path: Path, keep: float) -> None:
     write_shards([sample(number) for number in range(6)], tmp_path, 6)
-    file = tmp_path / "shard-000000.tar"
+    file = first_shard(tmp_path)
     # A tar ends in padding: the share counts from the end of the last member.
     file.write_bytes(file.read_bytes()[: int(sum(offset_of(tmp_path, "clip-5.wav")) * keep)])
     keys, skipped = read_damaged(tmp_path)
@@ -188,10 +213,11 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     write_shards([sample(number) for number in range(4)], tmp_path, 2)
-    (tmp_path / "shard-000000.tar").unlink()
+    file = first_shard(tmp_path)
+    file.unlink()
     keys, skipped = read_damaged(tmp_path)
     assert keys == ["clip-2", "clip-3"]
-    assert [str(each) for each in skipped] == ["shard-000000.tar/*: the shard is missing"]
+    assert [str(each) for each in skipped] == [f"{file.name}/*: the shard is missing"]
 
 
 def test_values_that_are_not_finite_are_damage(tmp_path: Path) -> None:
@@ -218,14 +244,38 @@ def test_an_interrupted_writing_leaves_the_earlier_shards(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         write_shards(interrupted(), tmp_path, 1)
     assert [each.key for each in read_shards(tmp_path)] == ["clip-0", "clip-1"]
-    assert not list(tmp_path.glob("*.partial"))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_interrupted_writing_of_the_same_samples_leaves_them(tmp_path: Path) -> None:
+    write_shards([sample(0), sample(1)], tmp_path, 1)
+    with pytest.raises(ShardError, match="comes twice"):
+        write_shards([sample(0), sample(0)], tmp_path, 1)
+    assert [each.key for each in read_shards(tmp_path)] == ["clip-0", "clip-1"]
+
+
+def test_a_writing_that_was_killed_leaves_nothing_behind_after_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".partial-killed").mkdir()
+    for orphan in ("shard-000005-0123456789ab.tar", "shard-000001.tar"):
+        (tmp_path / orphan).touch()
+    write_shards([sample(0)], tmp_path, 1)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_shards_of_the_earlier_naming_are_read(tmp_path: Path) -> None:
+    index = write_shards([sample(0)], tmp_path, 1)
+    name = index.shards[0].name
+    (tmp_path / name).rename(tmp_path / "shard-000000.tar")
+    file = tmp_path / "index.json"
+    file.write_text(file.read_text().replace(name, "shard-000000.tar"))
+    assert [each.key for each in read_shards(tmp_path)] == ["clip-0"]
 
 
 def test_writing_again_replaces_all_shards(tmp_path: Path) -> None:
     write_shards([sample(number) for number in range(3)], tmp_path, 1)
     write_shards([sample(7)], tmp_path, 1)
     assert [each.key for each in read_shards(tmp_path)] == ["clip-7"]
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.json", "shard-000000.tar"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.json", first_shard(tmp_path).name]
 
 
 def test_refusals_say_what_to_do(tmp_path: Path) -> None:
@@ -249,7 +299,7 @@ def test_refusals_say_what_to_do(tmp_path: Path) -> None:
 
 def rewrite(folder: Path, replaced: dict[str, bytes], extra: dict[str, bytes] | None = None) -> None:
     """Write the first shard again with other bytes for some members, and more members."""
-    file = folder / "shard-000000.tar"
+    file = first_shard(folder)
     with tarfile.open(file) as archive:
         members = {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
     file.unlink()

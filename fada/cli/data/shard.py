@@ -11,7 +11,12 @@ import typer
 def shard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of clips (mp4 + wav + json).")],
     out: Annotated[
-        Path, typer.Option("--out", metavar="SHARDS", help="Folder for the shards; each split gets a folder in it.")
+        str,
+        typer.Option(
+            "--out",
+            metavar="SHARDS",
+            help="Folder for the shards, or s3://bucket/folder; each split gets a folder in it.",
+        ),
     ],
     vae: Annotated[
         Path | None, typer.Option(metavar="PATH", help="A diffusers AutoencoderKL: store latents too.")
@@ -19,27 +24,36 @@ def shard(
     audio_encoder: Annotated[
         Path | None, typer.Option(metavar="PATH", help="An audio encoder's folder: store its states too.")
     ] = None,
+    takes_all: Annotated[
+        bool, typer.Option("--all", help="Also clips that fada data filter put into neither set.")
+    ] = False,
 ) -> None:
-    """Clips to WebDataset shards; latents and audio states are optional.
+    """Clips to WebDataset shards; latents, masks and audio states are optional.
 
     Examples:
 
       fada data shard data/clips --out data/shards
       fada data shard data/clips --out data/shards --vae weights/vae --audio-encoder weights/wav2vec2
+      fada data shard data/clips --out s3://bucket/shards
     """
     if (vae is None) != (audio_encoder is None):
         raise typer.BadParameter("latents and audio states are stored together: give both --vae and --audio-encoder")
-    from fada.build.data import shard_clips
+    if vae is not None and not (vae / "config.json").is_file():
+        raise typer.BadParameter(f"--vae {vae}: no config.json here; give a folder of a diffusers AutoencoderKL")
+    from fada.build.shards import shard_clips
+    from fada.data.location import Location
 
-    if vae is None or audio_encoder is None:
-        indices = shard_clips(folder, out)
-    else:
+    target = Location(out)
+    encoders = {}
+    if vae is not None and audio_encoder is not None:
         from diffusers import AutoencoderKL
 
         from fada.data.audio_features import load_audio_encoder
 
-        if not (vae / "config.json").is_file():
-            raise typer.BadParameter(f"--vae {vae}: no config.json here; give a folder of a diffusers AutoencoderKL")
-        indices = shard_clips(folder, out, AutoencoderKL.from_pretrained(str(vae)), load_audio_encoder(audio_encoder))
-    for split, index in indices.items():
-        typer.echo(f"{out / split}: {index.samples} clips in {len(index.shards)} shards")
+        loaded = AutoencoderKL.from_pretrained(str(vae)).eval().requires_grad_(False)
+        encoders = {"vae": loaded, "encoder": load_audio_encoder(audio_encoder)}
+    made = shard_clips(folder, target, **encoders, takes_all=takes_all)
+    for split, index in made.indices.items():
+        typer.echo(f"{target / split}: {index.samples} clips in {len(index.shards)} shards")
+    for split, count in sorted(made.left_out.items()):
+        typer.echo(f"{split}: {count} clips left out, the filter put them into no set; --all takes them too")

@@ -1,0 +1,142 @@
+"""`fada data shard`: clips of a folder to shards, with what the encoders and prepare know of them.
+
+Obeys the decisions of `fada data filter` where clips carry one: meta["filter"] holds `set` ("A", "B" or null),
+`failed_strict` and `failed_lenient`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from fada.build.data import SAMPLES_PER_SHARD, encode_samples, features_of
+from fada.build.models import AudioEncoder
+from fada.data.clip import Clip, ClipError, list_clips, read_clip, read_record
+from fada.data.location import Location
+from fada.data.prepare.masks import ENLARGEMENT, MaskKind, draw_masks, read_landmarks
+from fada.data.shards import Sample, ShardError, ShardIndex, write_shards
+
+REJECTED = "rejected"
+"""Quality of a clip that the filter put into no set; only where such clips are asked for."""
+KINDS: tuple[MaskKind, ...] = ("lip", "face")
+"""Masks that are stored."""
+MASK_BLUR = 0.02
+"""Standard deviation of the masks' soft edge, as a share of the side."""
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """What came of a folder of clips."""
+
+    indices: dict[str, ShardIndex]
+    """What was written, by split."""
+    left_out: dict[str, int]
+    """Clips that the filter put into no set, by split."""
+
+
+def shard_clips(
+    folder: Path,
+    out: str | Path | Location,
+    vae: AutoencoderKL | None = None,
+    encoder: AudioEncoder | None = None,
+    takes_all: bool = False,
+) -> Sharded:
+    """Clips to shards, a folder per split; with a VAE and an encoder features and masks are stored too.
+
+    Args:
+        out: a folder, or a URL in an object store.
+        takes_all: also clips that the filter put into no set; their quality is "rejected".
+
+    Raises:
+        ClipError: a clip cannot be read, or its decision is none.
+        ShardError: no clip is left.
+    """
+    chosen: dict[str, list[str]] = {}
+    left_out: dict[str, int] = {}
+    for key in list_clips(folder):
+        meta = read_record(folder / f"{key}.json")["meta"]
+        split = str(meta.get("split", "train"))
+        if not takes_all and labelled(meta, folder, key).get("quality") == REJECTED:
+            left_out[split] = left_out.get(split, 0) + 1
+        else:
+            chosen.setdefault(split, []).append(key)
+    if not chosen:
+        reason = "the filter put all clips into no set; take them with --all" if left_out else "no clips here"
+        raise ShardError(f"{folder}: {reason}")
+    indices = {}
+    for split, keys in sorted(chosen.items()):
+        samples: Iterable[Sample] = (_read_sample(folder, key) for key in keys)
+        features = {}
+        if vae is not None and encoder is not None:
+            samples = _with_masks(encode_samples(samples, vae, encoder, keep_media=True))
+            features = features_of(vae, encoder)
+            if any(_landmarks_file(folder, key).is_file() for key in keys):
+                features["masks"] = (
+                    ", ".join(f"{kind} x {ENLARGEMENT[kind]:g}" for kind in KINDS) + f", blur {MASK_BLUR}"
+                )
+        indices[split] = write_shards(samples, Location(out) / split, SAMPLES_PER_SHARD, features)
+    return Sharded(indices, left_out)
+
+
+def labelled(meta: dict[str, Any], folder: Path, key: str) -> dict[str, Any]:
+    """A clip's meta, where there is a decision of the filter with its set as `quality`, what failed as `flaws`.
+
+    Raises:
+        ClipError: what stands there is no decision.
+    """
+    decision = meta.get("filter")
+    if decision is None:
+        return meta
+    has_all = isinstance(decision, dict) and {"set", "failed_strict"} <= decision.keys()
+    if not has_all or decision["set"] not in ("A", "B", None):
+        raise ClipError(
+            f"{folder / key}.json: filter: expected a set (A, B or null) and failed_strict, got {decision!r}; "
+            "run fada data filter again"
+        )
+    return {**meta, "quality": decision["set"] or REJECTED, "flaws": list(decision["failed_strict"])}
+
+
+def _read_sample(folder: Path, key: str) -> Sample:
+    clip = read_clip(folder, key)
+    meta = labelled(clip.meta, folder, key)
+    return Sample(
+        key, meta, clip.frames, clip.audio, landmarks=_landmarks(folder, clip), fps=clip.fps,
+        sample_rate=clip.sample_rate,
+    )  # fmt: skip
+
+
+def _landmarks(folder: Path, clip: Clip) -> dict[str, Tensor] | None:
+    """What prepare stored beside a clip, in the types in which it wrote it; nothing for drawn clips."""
+    file = _landmarks_file(folder, clip.key)
+    if not file.is_file():
+        return None
+    found = {
+        name: torch.from_numpy(values).to(torch.float16 if name in ("landmarks", "blendshapes") else torch.float32)
+        for name, values in read_landmarks(folder, clip.key).items()
+    }
+    if len(found["landmarks"]) != len(clip.frames):
+        raise ClipError(
+            f"{file}: {len(clip.frames)} frames expected, got {len(found['landmarks'])}; prepare the clip again"
+        )
+    return found
+
+
+def _landmarks_file(folder: Path, key: str) -> Path:
+    return folder / f"{key}.landmarks.safetensors"
+
+
+def _with_masks(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The samples, those with landmarks with masks at the size of their latents."""
+    for sample in samples:
+        if sample.landmarks is None or sample.latents is None:
+            yield sample
+            continue
+        points, size = sample.landmarks["landmarks"].float().numpy(), sample.latents.shape[-1]
+        drawn = {kind: torch.from_numpy(draw_masks(points, size, kind, blur=MASK_BLUR)) for kind in KINDS}
+        yield replace(sample, masks={kind: (mask * 255).round().to(torch.uint8) for kind, mask in drawn.items()})

@@ -1,0 +1,158 @@
+"""A folder of files on this machine, or in an object store by its URL (s3://bucket/folder, and whatever fsspec knows).
+
+Knows how files get in and out whole: here they appear by renaming, in a store an object appears by itself. What is in
+them is for others to know.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# A URL that went through a Path, as an argument of a command line does, has lost a slash.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.+)")
+_HERE = ("file", "local")
+_PARTIAL = ".partial-"
+
+
+class LocationError(ValueError):
+    """A folder that cannot be reached; the message names it and says what to do."""
+
+
+class Location:
+    """One folder. A missing file is a FileNotFoundError, wherever the folder is.
+
+    Args:
+        place: a path, or a URL.
+
+    Raises:
+        LocationError: no fsspec package for the URL's protocol.
+    """
+
+    def __init__(self, place: str | Path | Location) -> None:
+        url = _URL.fullmatch(str(place))
+        self.folder: Path | None = None
+        self._store: Any = None
+        if url is None or url[1] in _HERE:
+            self.folder = Path(str(place) if url is None else "/" + url[2])
+            self._name = str(self.folder)
+        else:
+            self._name = f"{url[1]}://{url[2].rstrip('/')}"
+            self._store, self._root = _store_of(self._name)
+
+    def __str__(self) -> str:
+        return self._name
+
+    def __truediv__(self, name: str) -> Location:
+        return Location(f"{self}/{name}")
+
+    def read(self, name: str) -> bytes:
+        """What a file holds."""
+        if self.folder is not None:
+            return (self.folder / name).read_bytes()
+        with self._reaching(name):
+            return bytes(self._store.cat_file(f"{self._root}/{name}"))
+
+    @contextmanager
+    def fetched(self, name: str) -> Iterator[Path]:
+        """The file on this machine: itself, or a copy that goes with the block."""
+        if self.folder is not None:
+            if not (self.folder / name).is_file():
+                raise FileNotFoundError(f"{self}/{name}")
+            yield self.folder / name
+            return
+        with tempfile.TemporaryDirectory(prefix="fada-") as scratch:
+            file = Path(scratch) / name
+            with self._reaching(name):
+                self._store.get_file(f"{self._root}/{name}", str(file))
+            yield file
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A place on this machine to write files that `put` then takes; it goes with the block."""
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob(f"{_PARTIAL}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.folder) as made:
+            yield Path(made)
+
+    def put(self, file: Path, name: str) -> None:
+        """Move a file of `scratch` into the folder, where it is seen whole or not at all.
+
+        Raises:
+            LocationError: the store does not take it.
+        """
+        if self.folder is not None:
+            file.replace(self.folder / name)
+            return
+        with self._reaching(name, is_written=True):
+            self._store.put_file(str(file), f"{self._root}/{name}")
+        file.unlink()
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        if self.folder is not None:
+            (self.folder / name).unlink(missing_ok=True)
+            return
+        try:
+            with self._reaching(name):
+                self._store.rm(f"{self._root}/{name}")
+        except FileNotFoundError:
+            pass
+
+    def files(self) -> list[str]:
+        """Names of the files in the folder, sorted; none where there is no such folder."""
+        return self._names("file")
+
+    def folders(self) -> list[str]:
+        """Names of the folders in the folder, sorted."""
+        return self._names("directory")
+
+    def _names(self, kind: str) -> list[str]:
+        if self.folder is not None:
+            entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+            return [entry.name for entry in entries if entry.is_dir() == (kind == "directory")]
+        # Stores remember listings; another process may have written since.
+        self._store.invalidate_cache()
+        try:
+            with self._reaching():
+                found = self._store.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return []
+        names = [entry["name"].rstrip("/").rpartition("/")[2] for entry in found if entry["type"] == kind]
+        return sorted(name for name in names if name)
+
+    @contextmanager
+    def _reaching(self, name: str = "", is_written: bool = False) -> Iterator[None]:
+        """Whatever a store raises becomes one error; a missing file stays one where it is read."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, FileNotFoundError) and not is_written:
+                raise
+            raise LocationError(
+                f"{self}{'/' if name else ''}{name}: cannot be {'written' if is_written else 'read'} "
+                f"({type(error).__name__}: {error}); check the address, the credentials and the network"
+            ) from error
+
+
+def _store_of(url: str) -> tuple[Any, str]:
+    """fsspec's file system for a URL, and the path in it."""
+    # Comes with torch; what it needs for a store comes with an extra.
+    from fsspec.core import url_to_fs
+
+    try:
+        store, root = url_to_fs(url)
+    except ImportError as error:
+        raise LocationError(
+            f"{url}: {error}; s3:// comes with: pip install 'fada[cluster]', other stores with the package named here"
+        ) from error
+    except ValueError as error:
+        raise LocationError(f"{url}: {error}; give a path, or a URL such as s3://bucket/folder") from error
+    return store, root

@@ -1,0 +1,138 @@
+"""Training from shards that hold features: used as they are by the recipe of their encoders, refused by any other."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from fada.build import data as build_data
+from fada.build.data import features_of, load_latents, prepare_data
+from fada.build.shards import shard_clips
+from fada.data.audio_features import LogMelEncoder
+from fada.data.clip import Clip, write_clip
+from fada.data.shards import read_index, read_shards, write_shards
+from fada.recipe.errors import RecipeError
+from fada.recipe.schema import Recipe
+from fada.teacher.vae import new_vae
+
+QUIET = Console(quiet=True)
+Recipes = Callable[..., Recipe]
+
+
+def save_vae(folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    new_vae((8, 16), 4).save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clips as shards with features (`features`) and without (`plain`), and the VAE that made them (`vae`)."""
+    folder = tmp_path_factory.mktemp("stored")
+    rng = np.random.default_rng(0)
+    for number, split in enumerate(("train", "train", "test")):
+        frames = rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+        sound = rng.uniform(-0.5, 0.5, 8 * 640).astype(np.float32)
+        meta = {"quality": "A", "split": split}
+        write_clip(folder / "clips", Clip(f"c{number}", frames, sound, meta=meta), "lossless")
+    vae = build_data.AutoencoderKL.from_pretrained(str(save_vae(folder / "vae", 0))).eval()
+    shard_clips(folder / "clips", folder / "plain")
+    shard_clips(folder / "clips", folder / "features", vae, LogMelEncoder(8))
+    return folder
+
+
+@pytest.fixture
+def recipe(smoke: Recipes, made: Path, tmp_path: Path) -> Recipes:
+    """``recipe("features", "key=value", …)``: the smoke recipe on those shards, with their VAE."""
+
+    def build(shards: str, *overrides: str, vae: str | Path | None = made / "vae") -> Recipe:
+        given = [] if vae is None else [f"vae.path={vae}"]
+        paths = [f"data.train_shards={made / shards / 'train'}", f"data.test_shards={made / shards / 'test'}"]
+        return smoke(tmp_path / "run", "data.world=null", *paths, *given, *overrides)
+
+    return build
+
+
+def test_stored_features_are_used_without_encoding_or_copying(
+    recipe: Recipes, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_data, "encode_frames", None)
+    data = prepare_data(recipe("features"), tmp_path / "run", QUIET)
+    assert not (tmp_path / "run" / "data").exists()
+    stored = {sample.key: sample for sample in read_shards(made / "features/train")}
+    assert [clip.key for clip in data.train] == ["c0", "c1"]
+    for clip in data.train:
+        assert torch.equal(clip.latents, stored[clip.key].latents)  # type: ignore[arg-type]
+        assert torch.equal(clip.states, stored[clip.key].audio_states)  # type: ignore[arg-type]
+
+
+def test_stored_features_equal_those_that_a_run_makes(recipe: Recipes, tmp_path: Path) -> None:
+    stored = prepare_data(recipe("features"), tmp_path / "one", QUIET).train
+    encoded = prepare_data(recipe("plain"), tmp_path / "two", QUIET).train
+    for one, two in zip(stored, encoded, strict=True):
+        assert one.key == two.key
+        torch.testing.assert_close(one.latents, two.latents, rtol=0, atol=0)
+        torch.testing.assert_close(one.states, two.states, rtol=0, atol=0)
+
+
+def test_the_console_says_how_much_memory_the_clips_take(recipe: Recipes, tmp_path: Path) -> None:
+    text = io.StringIO()
+    data = prepare_data(recipe("features"), tmp_path / "run", Console(file=text, width=200))
+    size = sum(each.numel() * 2 for clip in data.train for each in (clip.latents, clip.states)) / 2**20
+    assert f"data: 2 training clips, {size:.1f} MiB in the memory of each process" in text.getvalue()
+
+
+def test_features_of_another_vae_are_refused_with_both_fingerprints(
+    recipe: Recipes, made: Path, tmp_path: Path
+) -> None:
+    other = save_vae(tmp_path / "other", 1)
+    theirs = read_index(made / "features/train").features["vae"]
+    ours = features_of(build_data.AutoencoderKL.from_pretrained(str(other)), LogMelEncoder(8))["vae"]
+    wanted = rf"data.train_shards: \S*features/train: vae {theirs} made .*vae\.path=\S*other is {ours}; give .*or shard"
+    with pytest.raises(RecipeError, match=wanted):
+        prepare_data(recipe("features", vae=other), tmp_path / "run", QUIET)
+
+
+def test_features_of_another_audio_encoder_are_refused_with_both_fingerprints(recipe: Recipes, tmp_path: Path) -> None:
+    theirs, ours = LogMelEncoder(8).fingerprint(), LogMelEncoder(16).fingerprint()
+    wanted = rf"features/train: audio_encoder {theirs} made its features, but audio.kind=log_mel is {ours}"
+    with pytest.raises(RecipeError, match=wanted):
+        prepare_data(recipe("features", "audio.bins=16"), tmp_path / "run", QUIET)
+
+
+def test_a_vae_with_another_scale_is_another_vae() -> None:
+    vae, encoder = new_vae((8, 16), 4), LogMelEncoder(8)
+    before = features_of(vae, encoder)
+    vae.register_to_config(scaling_factor=0.5)
+    assert features_of(vae, encoder)["vae"] != before["vae"]
+
+
+def test_features_are_refused_where_the_recipe_trains_its_own_vae(recipe: Recipes, tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"trains a VAE of its own; give vae\.path=.*without --vae and --audio-encoder"
+    ):
+        prepare_data(recipe("features", vae=None), tmp_path / "run", QUIET)
+    assert not (tmp_path / "run" / "vae").exists()
+
+
+def test_shards_in_which_some_clips_have_no_features_are_refused(recipe: Recipes, made: Path, tmp_path: Path) -> None:
+    samples = list(read_shards(made / "features/train"))
+    write_shards([samples[0], replace(samples[1], latents=None)], made / "mixed/train", 2)
+    with pytest.raises(RecipeError, match="1 clips with latents and 2 with audio states, of 2; shard the clips again"):
+        prepare_data(recipe("mixed"), tmp_path / "run", QUIET)
+
+
+def test_states_in_bfloat16_move_training_samples_by_their_rounding_only(made: Path) -> None:
+    stored = load_latents(made / "features/train")
+    exact = {each.key: each.audio for each in read_shards(made / "features/train", parts=("audio",))}
+    for clip in stored:
+        audio = exact[clip.key]
+        assert audio is not None
+        states = LogMelEncoder(8)(torch.from_numpy(audio)[None], len(clip.latents))[0]
+        assert clip.states.dtype == torch.bfloat16
+        torch.testing.assert_close(clip.states.float(), states, rtol=2**-8, atol=0)
