@@ -13,7 +13,16 @@ import wave
 import av
 import numpy as np
 
-from fada.media.container import Source, audio_stream, decode_stream, open_container, origin_seconds, write_bytes
+from fada.media.container import (
+    Source,
+    audio_stream,
+    check_time,
+    decode_stream,
+    open_container,
+    origin_seconds,
+    source_name,
+    write_bytes,
+)
 from fada.media.error import MediaError
 
 _GAP_SECONDS = 0.05
@@ -31,24 +40,28 @@ def read_audio(path: Source, sample_rate: int = 16000) -> np.ndarray:
         float32 (N,), within [-1, 1].
 
     Raises:
-        MediaError: the file is unreadable, truncated, or has no audio stream.
+        MediaError: the file is unreadable, truncated, longer than 6 hours, or has no audio stream.
     """
     if sample_rate <= 0:
         raise ValueError(f"sample_rate must be positive, got {sample_rate}")
     with open_container(path) as container:
         stream = audio_stream(container, path)
-        timeline = _Timeline(origin_seconds(container), sample_rate)
-        for frame in decode_stream(container, stream, path):
-            assert isinstance(frame, av.AudioFrame)
-            timeline.add(frame)
-    return timeline.samples()
+        timeline = _Timeline(origin_seconds(container), sample_rate, path)
+        try:
+            for frame in decode_stream(container, stream, path):
+                assert isinstance(frame, av.AudioFrame)
+                timeline.add(frame)
+            return timeline.samples()
+        except av.error.FFmpegError as error:
+            raise MediaError(f"{source_name(path)}: its sound cannot be resampled ({error.strerror})") from error
 
 
 class _Timeline:
     """Collects decoded audio at their time stamps: late starts and gaps become silence."""
 
-    def __init__(self, origin: float, sample_rate: int) -> None:
+    def __init__(self, origin: float, sample_rate: int, source: Source) -> None:
         self._origin = origin
+        self._name = source
         self._rate = sample_rate
         self._pieces: list[np.ndarray] = []
         self._resampler: av.AudioResampler | None = None
@@ -66,6 +79,7 @@ class _Timeline:
             self._source = source
         start = self._end or 0.0 if frame.time is None else frame.time - self._origin
         gap = start - (self._end or 0.0)
+        check_time(self._end or 0.0, gap, self._name)
         if self._end is None and gap < 0:
             self._skip = round(-gap * self._rate)
         elif gap > (_GAP_SECONDS if self._end is not None else 0.5 / self._rate):
@@ -92,8 +106,10 @@ class _Timeline:
 
     def samples(self) -> np.ndarray:
         self._flush()
-        joined = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
-        return np.clip(np.nan_to_num(joined), -1.0, 1.0).astype(np.float32)
+        joined = np.concatenate(self._pieces, dtype=np.float32) if self._pieces else np.zeros(0, np.float32)
+        # In place: hours of sound are gigabytes.
+        self._pieces.clear()
+        return np.clip(np.nan_to_num(joined, copy=False), -1.0, 1.0, out=joined)
 
 
 def check_audio(audio: np.ndarray) -> np.ndarray:

@@ -27,6 +27,17 @@ _FORMATS_WITH_KNOWN_LENGTH = ("mov", "mp4", "matroska", "webm", "avi", "wav", "f
 _TRUNCATION_TOLERANCE_SECONDS = 0.5
 _TRUNCATION_TOLERANCE_SHARE = 0.05
 
+# What a damaged header may claim beyond these would cost memory or hours before anything fails.
+MOST_PIXELS = 8192 * 4320
+"""Largest picture: 8K."""
+MOST_SECONDS = 6 * 3600.0
+"""Longest sound or video: its sound takes 1.4 GB at 16 kHz."""
+MOST_GAP_SECONDS = 600.0
+"""Longest time without a picture or a sound between two others."""
+_SAMPLE_RATES = range(1000, 768001)
+# FFmpeg's own guard, for sizes that change within a stream and for those it meets while it looks for streams.
+_DECODER_OPTIONS = {"max_pixels": str(MOST_PIXELS)}
+
 
 def source_name(source: Source) -> str:
     """How error messages name a source."""
@@ -65,7 +76,7 @@ def open_container(source: Source) -> Iterator[InputContainer]:
     else:
         target = str(check_file(source))
     try:
-        container = av.open(target, mode="r", metadata_errors="replace")
+        container = av.open(target, mode="r", metadata_errors="replace", options=dict(_DECODER_OPTIONS))
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(
             f"{source_name(source)}: cannot be opened as video or audio ({_reason(error)}); "
@@ -185,10 +196,13 @@ def decode_stream(
     """Decoded frames of one stream; single damaged packets are skipped, as players do.
 
     Raises:
-        MediaError: nothing can be decoded, more than one packet in ten is damaged, or the end of the file is missing.
+        MediaError: the header claims absurd sizes, nothing can be decoded, more than one packet in ten is damaged, or
+            the end of the file is missing.
     """
+    _check_claims(stream, source)
     if isinstance(stream, av.VideoStream):
         stream.thread_type = "AUTO"
+        stream.codec_context.options = dict(_DECODER_OPTIONS)
     watch = TruncationWatch(container, source)
     good, damaged = 0, 0
     packets = container.demux()
@@ -217,10 +231,57 @@ def decode_stream(
                 yield frame  # type: ignore[misc]
     watch.check()
     if good == 0:
-        raise MediaError(f"{source_name(source)}: its {stream.type} stream holds nothing that can be decoded")
+        no_size = isinstance(stream, av.VideoStream) and not stream.codec_context.width
+        remark = "; its header claims no size for its pictures, or one over 8192x4320" if no_size else ""
+        raise MediaError(f"{source_name(source)}: its {stream.type} stream holds nothing that can be decoded{remark}")
     if damaged > max(2, 0.1 * (good + damaged)):
         raise MediaError(
             f"{source_name(source)}: damaged: {damaged} of {good + damaged} {stream.type} packets cannot be decoded"
+        )
+
+
+def _check_claims(stream: av.VideoStream | av.AudioStream, source: Source) -> None:
+    if isinstance(stream, av.VideoStream):
+        check_size(stream.codec_context.width, stream.codec_context.height, source)
+    elif stream.codec_context.sample_rate not in _SAMPLE_RATES:
+        raise MediaError(
+            f"{source_name(source)}: claims {stream.codec_context.sample_rate} samples per second, known are "
+            f"{_SAMPLE_RATES[0]} to {_SAMPLE_RATES[-1]}; its header is damaged"
+        )
+
+
+def check_size(width: int, height: int, source: Source) -> None:
+    """Know that a picture of this size can be held.
+
+    Raises:
+        MediaError: it has more pixels than 8K.
+    """
+    if width * height > MOST_PIXELS:
+        raise MediaError(
+            f"{source_name(source)}: claims pictures of {width}x{height}, at most {MOST_PIXELS} pixels (8192x4320) are "
+            "read; its header is damaged, or it must be made smaller first"
+        )
+
+
+def check_time(seconds: float, gap: float, source: Source) -> None:
+    """Know that a time stamp can be meant.
+
+    Args:
+        seconds: since the beginning.
+        gap: since the one before it.
+
+    Raises:
+        MediaError: it lies too late, or too far from the one before.
+    """
+    if gap > MOST_GAP_SECONDS:
+        raise MediaError(
+            f"{source_name(source)}: its time stamps jump by {gap:.0f} s to {seconds:.0f} s, at most "
+            f"{MOST_GAP_SECONDS:.0f} s are bridged; it is damaged"
+        )
+    if seconds > MOST_SECONDS:
+        raise MediaError(
+            f"{source_name(source)}: longer than {MOST_SECONDS / 3600:g} hours, which is more than is held in memory; "
+            "cut it into parts"
         )
 
 

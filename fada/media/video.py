@@ -19,7 +19,15 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from PIL import Image
 
 from fada.media.audio import check_audio
-from fada.media.container import Source, atomic_path, decode_stream, open_container, video_stream
+from fada.media.container import (
+    Source,
+    atomic_path,
+    check_size,
+    check_time,
+    decode_stream,
+    open_container,
+    video_stream,
+)
 from fada.media.container import source_name as _name
 from fada.media.error import MediaError
 from fada.media.image import square_resize
@@ -69,7 +77,7 @@ def probe(path: Source) -> VideoInfo:
         stream = video_stream(container, path)
         frame = next(decode_stream(container, stream, path))
         assert isinstance(frame, av.VideoFrame)
-        height, width = _upright(frame).shape[:2]
+        height, width = _upright(frame, path).shape[:2]
         if stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
         else:
@@ -90,12 +98,16 @@ def _rotation(frame: av.VideoFrame) -> int:
     return round((frame.rotation or 0) / 90) % 4 * 90
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
+def _upright(frame: av.VideoFrame, source: Source) -> np.ndarray:
     """RGB pixels (H, W, 3) as a player shows them: rotated, with square pixels."""
-    pixels = frame.to_ndarray(format="rgb24", interpolation=_EXACT_COLOURS)
+    try:
+        pixels = frame.to_ndarray(format="rgb24", interpolation=_EXACT_COLOURS)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(f"{_name(source)}: its pixels ({frame.format.name}) cannot be read ({error})") from error
     aspect = _pixel_aspect(frame)
     if abs(aspect - 1) > 0.01:
         width = max(1, round(pixels.shape[1] * aspect))
+        check_size(width, pixels.shape[0], source)
         pixels = np.array(Image.fromarray(pixels).resize((width, pixels.shape[0]), Image.Resampling.BICUBIC))
     turns = _rotation(frame) // 90
     # PyAV returns views of padded rows; MediaPipe misreads those.
@@ -117,13 +129,13 @@ def iterate_frames(
         stream = video_stream(container, path)
         frames = decode_stream(container, stream, path)
         source_fps = float(stream.average_rate or stream.guessed_rate or 25)
-        for frame in _at_steady_rate(frames, fps, source_fps, max_seconds):
-            pixels = _upright(frame)
+        for frame in _at_steady_rate(frames, fps, source_fps, max_seconds, path):
+            pixels = _upright(frame, path)
             yield pixels if size is None else square_resize(pixels, size)
 
 
 def _at_steady_rate(
-    frames: Iterator[Any], fps: float | None, source_fps: float, max_seconds: float | None
+    frames: Iterator[Any], fps: float | None, source_fps: float, max_seconds: float | None, source: Source
 ) -> Iterator[av.VideoFrame]:
     """Frame ``k`` is the last one whose time stamp rounds to ``k / fps`` or earlier (as FFmpeg's fps filter)."""
     rate = source_fps if fps is None else fps
@@ -140,6 +152,7 @@ def _at_steady_rate(
             count += 1
             yield frame
             continue
+        check_time(time - first, time - first - shown_at, source)
         slot = math.floor((time - first) * fps + 0.5)
         while shown is not None and count < slot:
             if count >= limit:
@@ -151,6 +164,7 @@ def _at_steady_rate(
         return
     # The last frame stays for its own duration.
     length = float(shown.duration * shown.time_base) if shown.duration and shown.time_base else 1 / source_fps
+    check_time(shown_at, length, source)
     end = max(1, math.floor((shown_at + length) * fps + 0.5))
     while count < min(end, limit):
         count += 1

@@ -31,17 +31,32 @@ def prepare(
             metavar="JSON", help="Who is seen, by file name (fada data cut writes it); default: its own name."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Videos at a time.", show_default="2 processes; on a cluster one per processor"),
+    ] = None,
+    timeout_minutes: Annotated[
+        float, typer.Option(help="Longest time for one video; then it is given up on and reported.")
+    ] = 240.0,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ray[=HOST:PORT]",
+            help="Work on a Ray cluster: the one at that address, one that runs on this machine, or a new one here. "
+            "Videos, models and --out must lie on a disk that all its machines see.",
+        ),
+    ] = None,
 ) -> None:
     """Raw videos to face-cropped clips: 25 frames per second, 16 kHz mono, with landmarks.
 
     Every rejected stretch is listed with its reason; finished videos are not done again.
-    Needs the extra: pip install 'fada[data]'.
+    Needs the extra: pip install 'fada[data]', for a cluster 'fada[data,cluster]'.
 
     Examples:
 
       fada data prepare videos/*.mp4 --out data/clips --face-landmarker face_landmarker.task --test-share 0.1
       fada data prepare talk.mov --out data/clips --face-landmarker face_landmarker.task --size 256
+      fada data prepare /disk/videos --out /disk/clips --face-landmarker /disk/face_landmarker.task --cluster ray
     """
     from rich.console import Console
 
@@ -58,7 +73,9 @@ def prepare(
             size=size,
             test_share=test_share,
             identities=None if identities is None else read_identities(identities),
-            workers=workers,
+            workers=workers if workers or cluster else 2,
+            timeout_minutes=timeout_minutes,
+            cluster=cluster,
             on_progress=lambda told: progress(told.done, told.total),
         )
     Console().print(*report.tables(), sep="\n")

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
+from fada.data.prepare.executors import LoadFinder, Task, limit_name, run_crew, run_here
 from fada.data.prepare.models import FaceFinder, check_model
+from fada.data.prepare.process_crew import ProcessCrew
+from fada.data.prepare.ray_crew import RayCrew, cluster_address
 from fada.data.prepare.reasons import Limits, Reason, Rejection
+from fada.data.prepare.records import Records
 from fada.data.prepare.report import PrepareReport, SourceRecord
-from fada.data.prepare.source import PrepareSettings, prepare_source
-from fada.media.container import write_bytes
+from fada.data.prepare.source import PrepareSettings
 from fada.media.error import MediaError
 
 VIDEO_EXTENSIONS = frozenset(
@@ -58,16 +60,6 @@ class PrepareProgress:
     is_resumed: bool
 
 
-@dataclass(frozen=True)
-class _Task:
-    path: Path
-    sha256: str
-    identity: str
-    out: Path
-    settings: PrepareSettings
-    fingerprint: str
-
-
 def prepare_videos(
     paths: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str],
@@ -83,7 +75,9 @@ def prepare_videos(
     test_share: float = 0.0,
     identities: Mapping[str, str] | None = None,
     limits: Limits | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    timeout_minutes: float | None = None,
+    cluster: str | None = None,
     on_progress: Callable[[PrepareProgress], None] | None = None,
 ) -> PrepareReport:
     """Turn raw videos into face-cropped clips, and account for every second that did not become one.
@@ -102,55 +96,73 @@ def prepare_videos(
         test_share: share of identities marked as test clips.
         identities: file name to identity; a file not named is an identity of its own.
         limits: where rejection begins.
-        workers: processes; 1 works in this one.
+        workers: how many work at once; None is 1, on a cluster one per processor.
+        timeout_minutes: a source that takes longer is given up on; None waits for ever. One worker without a limit
+            works in this process.
+        cluster: "ray" for a Ray cluster that runs here, or else one of our own; "ray=HOST:PORT" for that one. ``out``,
+            the videos and the models must then lie on a disk that all its machines see.
         on_progress: called after each source.
 
     Returns:
         The report, also written to ``out``/report.json.
 
     Raises:
-        MediaError: a path does not exist or no path is a video.
+        MediaError: a path does not exist or no path is a video, or ``out`` cannot be written.
+        ClusterError: ray is not installed, or the cluster cannot be used.
         ModelError: a model is missing or unusable, or mediapipe is not installed.
     """
     settings = PrepareSettings(
         size, fps, min_seconds, max_seconds, margin, correct_offset, test_share, limits or Limits()
     )
-    _check(settings, workers)
+    _check(settings, workers, timeout_minutes, cluster)
     files, ignored = find_videos(paths)
-    models = {Path(face_landmarker_path).name: check_model(face_landmarker_path, "face landmarker")}
-    if face_detector_path is not None:
-        models[Path(face_detector_path).name] = check_model(face_detector_path, "face detector")
     out = Path(out)
-    (out / ".prepare").mkdir(parents=True, exist_ok=True)
+    model_paths: dict[str, str | os.PathLike[str]] = {"face landmarker": face_landmarker_path}
+    if face_detector_path is not None:
+        model_paths["face detector"] = face_detector_path
+    models = {Path(path).name: check_model(path, kind) for kind, path in model_paths.items()}
+    if cluster is not None:
+        # Elsewhere another folder is the current one.
+        files, out = [path.absolute() for path in files], out.absolute()
+        model_paths = {kind: Path(path).absolute() for kind, path in model_paths.items()}
+    timeout_seconds = None if timeout_minutes is None else 60 * timeout_minutes
+    done = Records(out)
     records: dict[Path, SourceRecord] = {}
-    tasks: list[_Task] = []
-    total, resumed = len(files), 0
+    resumed = 0
 
     def finish(path: Path, record: SourceRecord, is_resumed: bool = False) -> None:
         records[path] = record
         if on_progress is not None:
-            on_progress(PrepareProgress(len(records), total, record, is_resumed))
+            on_progress(PrepareProgress(len(records), len(files), record, is_resumed))
 
-    first_with: dict[str, Path] = {}
-    for path in files:
-        sha256 = _hash_file(path)
-        identity = (identities or {}).get(path.name, path.stem)
-        fingerprint = _fingerprint(settings, models, identity)
-        if sha256 in first_with:
-            detail = f"same content as {first_with[sha256]}"
-            rejection = Rejection(str(path), Reason.DUPLICATE, 0.0, None, detail)
-            finish(path, SourceRecord(str(path), sha256, fingerprint, None, 0.0, (), (rejection,)))
-            continue
-        first_with[sha256] = path
-        done = _finished_record(out, sha256, fingerprint)
-        if done is not None:
-            resumed += 1
-            finish(path, done, is_resumed=True)
-        else:
-            tasks.append(_Task(path, sha256, identity, out, settings, fingerprint))
-    model_paths = (face_landmarker_path, face_detector_path)
-    for task, record in _run(tasks, workers, model_paths):
-        write_bytes(_record_path(out, task.sha256), json.dumps(record.to_json()).encode())
+    def tasks() -> Iterator[Task]:
+        """The sources that are left to do; taken one by one, so that hashing goes on while others are worked on."""
+        nonlocal resumed
+        first_with: dict[str, Path] = {}
+        for path in files:
+            identity = (identities or {}).get(path.name, path.stem)
+            fingerprint = _fingerprint(settings, models, identity)
+            try:
+                sha256 = _hash_file(path)
+            except OSError as error:
+                finish(path, _not_done(path, "", fingerprint, Reason.UNDECODABLE, f"cannot be read: {error.strerror}"))
+                continue
+            if sha256 in first_with:
+                detail = f"same content as {first_with[sha256]}"
+                finish(path, _not_done(path, sha256, fingerprint, Reason.DUPLICATE, detail))
+                continue
+            first_with[sha256] = path
+            given_up = fingerprint if timeout_seconds is None else f"{fingerprint}-{limit_name(timeout_seconds)}"
+            earlier = done.finished(sha256, path.stem, (fingerprint, given_up))
+            if earlier is not None:
+                resumed += 1
+                finish(path, earlier, is_resumed=True)
+            else:
+                yield Task(path, sha256, identity, out, settings, fingerprint)
+
+    load_finder = partial(FaceFinder, *model_paths.values())
+    for task, record in _run(tasks(), load_finder, out, workers, timeout_seconds, cluster):
+        done.write(record)
         finish(task.path, record)
     ordered = tuple(records[path] for path in files)
     report = PrepareReport(out, ordered, models, asdict(settings), resumed, tuple(str(path) for path in ignored))
@@ -158,7 +170,12 @@ def prepare_videos(
     return report
 
 
-def _check(settings: PrepareSettings, workers: int) -> None:
+def _not_done(path: Path, sha256: str, fingerprint: str, reason: Reason, detail: str) -> SourceRecord:
+    rejection = Rejection(str(path), reason, 0.0, None, detail)
+    return SourceRecord(str(path), sha256, fingerprint, None, 0.0, (), (rejection,))
+
+
+def _check(settings: PrepareSettings, workers: int | None, timeout_minutes: float | None, cluster: str | None) -> None:
     for name in ("size", "fps", "min_seconds", "max_seconds", "margin"):
         if not getattr(settings, name) > 0:
             raise ValueError(f"{name} must be positive, got {getattr(settings, name)}")
@@ -169,8 +186,12 @@ def _check(settings: PrepareSettings, workers: int) -> None:
         )
     if not 0 <= settings.test_share <= 1:
         raise ValueError(f"test_share must lie in [0, 1], got {settings.test_share}")
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
+    if timeout_minutes is not None and not timeout_minutes > 0:
+        raise ValueError(f"timeout_minutes must be positive, got {timeout_minutes}; None sets no limit")
+    if cluster is not None:
+        cluster_address(cluster)
 
 
 def find_videos(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Path], list[Path]]:
@@ -179,16 +200,16 @@ def find_videos(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Path], li
     A file named outright is always taken, whatever its extension.
 
     Raises:
-        MediaError: a path does not exist, or nothing is left to do.
+        MediaError: a path does not exist, a folder cannot be listed, or nothing is left to do.
     """
     videos: dict[Path, None] = {}
     ignored: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.is_file() and file.suffix.lower() in VIDEO_EXTENSIONS:
+            for file in _files_below(path):
+                if file.suffix.lower() in VIDEO_EXTENSIONS:
                     videos[file] = None
-                elif file.is_file():
+                else:
                     ignored.append(file)
         elif path.exists():
             videos[path] = None
@@ -202,7 +223,24 @@ def find_videos(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Path], li
     return list(videos), ignored
 
 
+def _files_below(folder: Path) -> list[Path]:
+    """Everything but folders, broken links too: what cannot be read shall be reported, not passed over."""
+
+    def refuse(error: OSError) -> None:
+        raise MediaError(f"{error.filename}: the folder cannot be listed ({error.strerror})") from error
+
+    return sorted(Path(root, name) for root, _, names in os.walk(folder, onerror=refuse) for name in names)
+
+
 def _hash_file(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        # A pipe would keep us waiting for ever.
+        raise OSError(0, "not a regular file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -212,84 +250,23 @@ def _fingerprint(settings: PrepareSettings, models: dict[str, str], identity: st
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _record_path(out: Path, sha256: str) -> Path:
-    return out / ".prepare" / f"{sha256}.json"
-
-
-def _finished_record(out: Path, sha256: str, fingerprint: str) -> SourceRecord | None:
-    """What an earlier call left, if it still holds; otherwise its remains are removed."""
-    path = _record_path(out, sha256)
-    try:
-        record = SourceRecord.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError):
-        record = None
-    if record is not None and record.settings == fingerprint:
-        suffixes = (".mp4", ".wav", ".json", ".landmarks.safetensors")
-        if all((out / f"{clip.key}{suffix}").is_file() for clip in record.clips for suffix in suffixes):
-            return record
-    path.unlink(missing_ok=True)
-    for leftover in out.glob(f"*-{sha256[:8]}-[0-9][0-9][0-9]*"):
-        leftover.unlink()
-    return None
-
-
-_finder: FaceFinder | None = None
-"""The models of this worker process."""
-
-
-def _start_worker(model_paths: tuple[str | os.PathLike[str], str | os.PathLike[str] | None]) -> None:
-    global _finder
-    _finder = FaceFinder(*model_paths)
-
-
-def _work(task: _Task) -> SourceRecord:
-    assert _finder is not None
-    return _prepare(task, _finder)
-
-
-def _prepare(task: _Task, finder: FaceFinder) -> SourceRecord:
-    return prepare_source(task.path, task.sha256, task.out, task.settings, task.fingerprint, finder, task.identity)
-
-
 def _run(
-    tasks: list[_Task], workers: int, model_paths: tuple[str | os.PathLike[str], str | os.PathLike[str] | None]
-) -> Iterator[tuple[_Task, SourceRecord]]:
-    if not tasks:
+    tasks: Iterable[Task],
+    load_finder: LoadFinder,
+    out: Path,
+    workers: int | None,
+    timeout_seconds: float | None,
+    cluster: str | None,
+) -> Iterator[tuple[Task, SourceRecord]]:
+    tasks = iter(tasks)
+    first = next(tasks, None)
+    if first is None:
         return
-    if workers == 1:
-        with FaceFinder(*model_paths) as finder:
-            for task in tasks:
-                yield task, _prepare(task, finder)
-        return
-    # Loaded here first, so that an unusable model is one clear error and not a broken pool.
-    FaceFinder(*model_paths).close()
-    crashed: list[_Task] = []
-    with _pool(min(workers, len(tasks)), model_paths) as pool:
-        futures = {pool.submit(_work, task): task for task in tasks}
-        try:
-            for future in as_completed(futures):
-                try:
-                    yield futures[future], future.result()
-                except BrokenProcessPool:
-                    crashed.append(futures[future])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    # One file made a worker die and took the others' work with it: each once more, alone.
-    for task in crashed:
-        try:
-            with _pool(1, model_paths) as pool:
-                record = pool.submit(_work, task).result()
-        except BrokenProcessPool:
-            detail = "the decoder or the face model crashed on this file"
-            rejection = Rejection(str(task.path), Reason.UNDECODABLE, 0.0, None, detail)
-            record = SourceRecord(str(task.path), task.sha256, task.fingerprint, None, 0.0, (), (rejection,))
-        yield task, record
-
-
-def _pool(
-    workers: int, model_paths: tuple[str | os.PathLike[str], str | os.PathLike[str] | None]
-) -> ProcessPoolExecutor:
-    # Spawned, not forked: MediaPipe's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(model_paths,))
+    tasks = chain([first], tasks)
+    if cluster is not None:
+        with RayCrew(cluster_address(cluster), workers, load_finder, out) as crew:
+            yield from run_crew(tasks, crew, timeout_seconds)
+    elif (workers or 1) == 1 and timeout_seconds is None:
+        yield from run_here(tasks, load_finder)
+    else:
+        yield from run_crew(tasks, ProcessCrew(workers or 1, load_finder), timeout_seconds)

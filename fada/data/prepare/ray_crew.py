@@ -1,0 +1,159 @@
+"""Workers that are actors of a Ray cluster: on one machine or on many.
+
+Plain actors and not Ray Data: a source that hangs must be given up on by killing the one actor that has it, and the
+driver must know which source a killed actor had.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from fada.data.prepare.executors import LoadFinder, Task, WorkerDied, attempt, rejected
+from fada.data.prepare.models import FaceFinder
+from fada.data.prepare.report import SourceRecord
+
+_OBJECT_STORE_BYTES = 100 * 2**20
+"""Of a cluster of our own; records are small."""
+_REACH_SECONDS = 10.0
+
+
+class ClusterError(ValueError):
+    """A cluster that cannot be used, or machines of one that do not see the files; the message says what to do."""
+
+
+def cluster_address(cluster: str) -> str | None:
+    """The address in ``ray=ADDRESS``; None for ``ray`` alone.
+
+    Raises:
+        ClusterError: another kind of cluster.
+    """
+    kind, _, address = cluster.partition("=")
+    if kind != "ray":
+        raise ClusterError(f"no cluster of kind {cluster!r}; give ray, or ray=ADDRESS of a running cluster")
+    return address or None
+
+
+class RayCrew:
+    """Actors with one processor each, as many as the cluster has room for, or as many as asked for."""
+
+    attempts = 3
+    retries_alone = False
+
+    def __init__(self, address: str | None, size: int | None, load_finder: LoadFinder, out: Path) -> None:
+        """Connect, or start a cluster on this machine where no address is given and none runs.
+
+        Args:
+            address: HOST:PORT of a cluster, or ``ray://HOST:PORT``; None takes one that runs on this machine (or the
+                one ``RAY_ADDRESS`` names), or starts one. A Ray that is already initialised is taken as it is.
+            size: actors; None for one per processor of the cluster.
+            load_finder: loads the models in each actor.
+            out: folder that every machine must see.
+
+        Raises:
+            ClusterError: ray is not installed, or nothing answers at the address.
+        """
+        try:
+            import ray
+        except ImportError as error:
+            raise ClusterError("a cluster needs ray: install the extra (pip install 'fada[cluster]')") from error
+        self._ray: Any = ray
+        self._is_ours = not ray.is_initialized()
+        if self._is_ours:
+            self._connect(address)
+        self.size = size or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._actor: Any = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
+        self._load_finder, self._out = load_finder, out
+
+    def _connect(self, address: str | None) -> None:
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
+        if address is not None:
+            _check_reachable(address)
+        try:
+            self._ray.init(address=address or "auto", **quiet)
+        except ConnectionError as error:
+            if address is not None or os.environ.get("RAY_ADDRESS"):
+                raise ClusterError(f"no Ray cluster at {address or os.environ['RAY_ADDRESS']}: {error}") from error
+            # A cluster of our own tells nobody that it is used.
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+            self._ray.init(address="local", **own, **quiet)
+
+    def __enter__(self) -> RayCrew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_ours:
+            self._ray.shutdown()
+
+    def hire(self) -> RayWorker:
+        return RayWorker(self._ray, self._actor.remote(), self._load_finder, self._out)
+
+    def wait(self, workers: list[RayWorker], seconds: float | None) -> list[RayWorker]:
+        by_reference = {worker.reference: worker for worker in workers}
+        ready, _ = self._ray.wait(list(by_reference), num_returns=1, timeout=seconds)
+        return [by_reference[reference] for reference in ready]
+
+
+class RayWorker:
+    """One actor and what is asked of it."""
+
+    def __init__(self, ray: Any, actor: Any, load_finder: LoadFinder, out: Path) -> None:
+        self._ray, self._actor = ray, actor
+        self._task: Task | None = None
+        self.reference = actor.load.remote(load_finder, out)
+
+    def give(self, task: Task) -> None:
+        self._task = task
+        self.reference = self._actor.prepare.remote(task)
+
+    def take(self) -> SourceRecord | None:
+        try:
+            answer = self._ray.get(self.reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except self._ray.exceptions.RayError as error:
+            # Killed, out of memory, its machine gone or out of reach.
+            raise WorkerDied(str(error).splitlines()[0]) from error
+        if not isinstance(answer, str):
+            return answer
+        assert self._task is not None
+        if self._task.path.exists():
+            raise ClusterError(_unseen(answer, self._task.path))
+        return rejected(self._task, f"{self._task.path}: no such file any more")
+
+    def kill(self) -> None:
+        self._ray.kill(self._actor)
+
+
+class _Actor:
+    """What runs on the cluster."""
+
+    def load(self, load_finder: LoadFinder, out: Path) -> None:
+        if not out.is_dir():
+            raise ClusterError(_unseen(socket.gethostname(), out))
+        self._finder: FaceFinder = load_finder()
+
+    def prepare(self, task: Task) -> SourceRecord | str:
+        """The record, or this machine's name where it does not see the source."""
+        return attempt(task, self._finder) if task.path.exists() else socket.gethostname()
+
+
+def _unseen(machine: str, path: Path) -> str:
+    return f"{machine} does not see {path}: on a cluster, videos and --out must lie on a disk that all machines see"
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes before it says that nothing is there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ClusterError(f"the address of a Ray cluster is HOST:PORT or ray://HOST:PORT, got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(f"no Ray cluster at {address} ({error}); start one there: ray start --head") from error

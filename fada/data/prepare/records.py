@@ -1,0 +1,90 @@
+"""What is known of sources that are done: a JSON each under ``.prepare/`` in the folder of clips.
+
+The folder is listed once, so that resuming takes as long for the last source as for the first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from fada.data.prepare.report import SourceRecord
+from fada.data.prepare.source import clip_key
+from fada.media.container import write_bytes
+from fada.media.error import MediaError
+
+_SUFFIXES = (".mp4", ".wav", ".json", ".landmarks.safetensors")
+# KEY.mp4, and what a killed process leaves of it: .KEY.abcd.mp4.partial
+_NAME = re.compile(r"\.?(?P<key>.*-(?P<digits>[0-9a-f]{8})-[0-9]{3,})\..*")
+
+
+class Records:
+    """Finished sources of one folder of clips."""
+
+    def __init__(self, out: Path) -> None:
+        """Open the folder, and make it where it is missing.
+
+        Raises:
+            MediaError: it cannot be made or written.
+        """
+        self._out, self._folder = out, out / ".prepare"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for folder in (out, self._folder):
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+        except OSError as error:
+            raise MediaError(
+                f"{out}: clips cannot be written there ({error.strerror}); choose another folder"
+            ) from error
+        self._names = {file.name for file in out.iterdir()}
+        self._by_digits: dict[str, set[str]] = {}
+        for name in self._names:
+            if match := _NAME.fullmatch(name):
+                self._by_digits.setdefault(match["digits"], set()).add(name)
+        for partial in self._folder.glob(".*.partial"):
+            partial.unlink(missing_ok=True)
+
+    def finished(self, sha256: str, stem: str, fingerprints: Collection[str]) -> SourceRecord | None:
+        """What an earlier call left of a source, if it still holds; otherwise its remains are removed."""
+        path = self._path(sha256)
+        try:
+            record = SourceRecord.from_json(json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            record = None
+        if record is not None and record.settings in fingerprints and self._has_clips(record):
+            return record
+        path.unlink(missing_ok=True)
+        self._remove_remains(sha256, stem)
+        return None
+
+    def write(self, record: SourceRecord) -> None:
+        """Note that a source is done."""
+        write_bytes(self._path(record.sha256), json.dumps(record.to_json()).encode())
+
+    def _path(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.json"
+
+    def _has_clips(self, record: SourceRecord) -> bool:
+        return all(f"{clip.key}{suffix}" in self._names for clip in record.clips for suffix in _SUFFIXES)
+
+    def _remove_remains(self, sha256: str, stem: str) -> None:
+        """Files of this source alone: of many sources, some share the eight digits by chance."""
+        own = clip_key(stem, sha256, 0).removesuffix("000")
+        names = self._by_digits.get(sha256[:8], set())
+        keys = {match["key"] for name in names if (match := _NAME.fullmatch(name))}
+        doomed = {key for key in keys if key.startswith(own) or self._source_of(key) == sha256}
+        for name in names:
+            match = _NAME.fullmatch(name)
+            if match and match["key"] in doomed:
+                (self._out / name).unlink(missing_ok=True)
+
+    def _source_of(self, key: str) -> str | None:
+        """SHA-256 of the source of a clip that was made when the source had another name."""
+        try:
+            return json.loads((self._out / f"{key}.json").read_text())["meta"]["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None

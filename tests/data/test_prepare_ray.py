@@ -1,0 +1,110 @@
+"""Preparing on a Ray cluster of this machine: the same clips as in processes, whatever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from drawn_talker import BLUE, ColourFinder, TrapFinder, talk, trap
+
+import fada.data.prepare.videos as videos
+from fada.data.prepare import ClusterError, PrepareProgress, PrepareReport, Reason, prepare_videos
+from fada.data.prepare.ray_crew import RayCrew
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray", "ignore::ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A cluster of two processors, for this machine only."""
+    ray = pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            object_store_memory=100 * 2**20,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _node_ip_address="127.0.0.1",
+            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}},
+        )
+        yield
+        ray.shutdown()
+
+
+def prepare(folder: Path, out: Path, finder: type = TrapFinder, **options) -> PrepareReport:
+    (folder / "model.task").write_bytes(b"model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(videos, "FaceFinder", finder)
+        return prepare_videos([folder / "in"], out, face_landmarker_path=folder / "model.task", size=64, **options)
+
+
+def test_a_killed_worker_and_a_hanging_source_cost_no_other_source(cluster, tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(5):
+        talk(tmp_path / "in" / f"v{number}.mp4", 1.2 + 0.2 * number)
+    alone = prepare(tmp_path, tmp_path / "alone", ColourFinder)
+    trap(tmp_path / "in" / "hangs.mp4", BLUE)
+    killed: list[int] = []
+
+    def kill_workers(told: PrepareProgress) -> None:
+        """After the first source: both, the one at work and the one that waits for the next."""
+        for file in tmp_path.glob("worker-*"):
+            if not killed or told.done == 1:
+                killed.append(int(file.name.removeprefix("worker-")))
+                os.kill(killed[-1], signal.SIGKILL)
+
+    report = prepare(tmp_path, tmp_path / "ray", cluster="ray", timeout_minutes=12 / 60, on_progress=kill_workers)
+    assert killed
+    hanging, *others = (replace(record, seconds_taken=0.0) for record in report.records)
+    assert [rejection.reason for rejection in hanging.rejections] == [Reason.UNDECODABLE]
+    assert "given up" in hanging.rejections[0].detail
+    assert others == [replace(record, seconds_taken=0.0) for record in alone.records]
+    names = {file.name for file in (tmp_path / "alone").glob("*-*")}
+    assert names
+    assert {file.name for file in (tmp_path / "ray").glob("*-*")} == names
+    for name in names:
+        assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    assert prepare(tmp_path, tmp_path / "ray", cluster="ray", timeout_minutes=12 / 60).resumed == 6
+
+
+def test_a_machine_that_does_not_see_the_folder_is_named(cluster, tmp_path) -> None:
+    with RayCrew(None, 1, ColourFinder, tmp_path / "nowhere") as crew:
+        worker = crew.hire()
+        crew.wait([worker], 60)
+        with pytest.raises(ClusterError, match=r"does not see .*nowhere: .* a disk that all machines see"):
+            worker.take()
+        worker.kill()
+
+
+def test_ray_that_is_not_installed_names_the_extra(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    (tmp_path / "in").mkdir()
+    talk(tmp_path / "in" / "a.mp4", 1.2)
+    with pytest.raises(ClusterError, match=r"needs ray: .*pip install 'fada\[cluster\]'"):
+        prepare(tmp_path, tmp_path / "out", cluster="ray")
+
+
+@pytest.mark.parametrize(
+    ("cluster_name", "message"),
+    [
+        ("slurm", "no cluster of kind 'slurm'; give ray, or ray=ADDRESS"),
+        ("ray=there", "HOST:PORT or ray://HOST:PORT, got 'there'"),
+        ("ray=127.0.0.1:9", r"no Ray cluster at 127.0.0.1:9 .*start one there: ray start --head"),
+    ],
+)
+def test_clusters_that_cannot_be_used_are_refused(tmp_path, monkeypatch, cluster_name, message) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    (tmp_path / "in").mkdir()
+    talk(tmp_path / "in" / "a.mp4", 1.2)
+    with pytest.raises(ClusterError, match=message):
+        prepare(tmp_path, tmp_path / "out", cluster=cluster_name)
