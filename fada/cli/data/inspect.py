@@ -9,25 +9,58 @@ import typer
 
 
 def inspect(
-    shards: Annotated[Path, typer.Argument(metavar="SHARDS", help="A folder of shards.")],
+    place: Annotated[
+        Path, typer.Argument(metavar="SHARDS|DIR", help="A folder of shards; with --page a folder of scored clips.")
+    ],
     sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Write a contact sheet of frames here.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Clips on the contact sheet.")] = 8,
+    page: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Write a page of scored clips here, to set thresholds on.")
+    ] = None,
+    strict: Annotated[
+        str, typer.Option(metavar="YAML", help="Thresholds of set A on the page: a file, or a shipped one.")
+    ] = "strict",
+    lenient: Annotated[str, typer.Option(metavar="YAML", help="Thresholds of set B on the page.")] = "lenient",
 ) -> None:
-    """What is in there: counts, lengths, qualities, flaws, as a table and a contact sheet.
+    """What is in there: shards as a table and a contact sheet, scored clips as a page.
 
     Examples:
 
       fada data inspect data/shards
       fada data inspect data/shards --sheet sheet.png
+      fada data inspect data/clips --page data/clips/inspect.html
+      fada data inspect data/clips --page inspect.html --strict my-strict.yaml --lenient my-lenient.yaml
     """
     from rich.console import Console
 
+    console = Console()
+    if page is not None:
+        clips = _write_page(place, page, {"strict": strict, "lenient": lenient})
+        console.print(f"{page}: {clips} clips", soft_wrap=True)
+        return
     from fada.cli.inspection import contact_sheet_of, summary
 
-    console = Console()
-    console.print(*summary(shards), sep="\n")
+    console.print(*summary(place), sep="\n")
     if sheet is not None:
         from fada.media.image import write_png
 
-        write_png(sheet, contact_sheet_of(shards, rows))
+        write_png(sheet, contact_sheet_of(place, rows))
         console.print(f"contact sheet: {sheet}")
+
+
+def _write_page(folder: Path, page: Path, files: dict[str, str]) -> int:
+    """Write the page of a folder of clips; returns how many clips are on it."""
+    from fada.cli.progress import progress_bar
+    from fada.data.inspection import write_page
+    from fada.data.scores import load_thresholds, read_scores
+
+    thresholds = {name: load_thresholds(file) for name, file in files.items()}
+    rows = read_scores(folder)
+    limits = {name: each.limits for name, each in thresholds.items()}
+    fails = {
+        name: [score for score, limit in each.by_score.items() if limit.unmeasured == "fail"]
+        for name, each in thresholds.items()
+    }
+    with progress_bar("drawing") as progress:
+        write_page(folder, rows, limits, page, fails, progress)
+    return len(rows)

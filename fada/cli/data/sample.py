@@ -10,7 +10,7 @@ import typer
 
 
 def sample(
-    place: Annotated[str, typer.Argument(metavar="DIR|SHARDS", help="A folder of clips, or of shards.")],
+    place: Annotated[Path, typer.Argument(metavar="DIR|SHARDS", help="A folder of clips, or of shards.")],
     out: Annotated[Path, typer.Option("--out", metavar="JSON", help="Write the list here.")],
     count: Annotated[int, typer.Option(min=1, help="Clips to draw.")] = 100,
     seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 0,
@@ -34,15 +34,14 @@ def sample(
     typer.echo(f"{out}: {count} of {len(keys)} clips, seed {seed}")
 
 
-def _clips(place: str) -> list[tuple[str, str | None]]:
+def _clips(place: Path) -> list[tuple[str, str | None]]:
     """Key and split of each clip, from a folder of clips or, where it holds none, from shards."""
     from fada.cli.inspection import shard_folders
     from fada.data.clip import list_clips, read_record
     from fada.data.shards import read_shards
 
-    folder = Path(place)
-    keys = list_clips(folder) if folder.is_dir() else []
+    keys = list_clips(place) if place.is_dir() else []
     if keys:
-        return [(key, read_record(folder / f"{key}.json")["meta"].get("split")) for key in keys]
+        return [(key, read_record(place / f"{key}.json")["meta"].get("split")) for key in keys]
     samples = (sample for shards in shard_folders(place) for sample in read_shards(shards, parts=()))
     return [(sample.key, sample.meta.get("split")) for sample in samples]

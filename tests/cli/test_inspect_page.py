@@ -1,0 +1,28 @@
+"""``fada data inspect DIR --page``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fada.data.scores import SCORES, write_scores
+
+
+def test_data_inspect_writes_a_page_of_scored_clips(cli, tmp_path: Path) -> None:
+    row = {"key": "a", "identity": "Ann", "split": "train", "source": "a.mov", "set": None}
+    write_scores(
+        tmp_path, [{**row, "failed_strict": ["blur"], "failed_lenient": ["blur"], **dict.fromkeys(SCORES, 0.9)}]
+    )
+    (tmp_path / "strict.yaml").write_text("image:\n  blur: {max: 0.123}\n")
+    outcome = cli(
+        "data", "inspect", str(tmp_path), "--page", str(tmp_path / "inspect.html"),
+        "--strict", str(tmp_path / "strict.yaml"),
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.strip() == f"{tmp_path / 'inspect.html'}: 1 clips"
+    assert '"blur":{"min":null,"max":0.123,"unmeasured":"pass"}' in (tmp_path / "inspect.html").read_text()
+
+
+def test_data_inspect_of_clips_without_scores_says_how_to_get_them(cli, tmp_path: Path) -> None:
+    outcome = cli("data", "inspect", str(tmp_path), "--page", str(tmp_path / "inspect.html"))
+    assert outcome.code == 2
+    assert "no scores here; make them with: fada data filter" in outcome.err
