@@ -48,6 +48,11 @@ def nose_tip(points: np.ndarray) -> np.ndarray:
     return points[:, _NOSE_TIP, :2]
 
 
+def nose_root(points: np.ndarray) -> np.ndarray:
+    """x, y of the point between the eyes (F, 2)."""
+    return points[:, _NASION, :2]
+
+
 def rolls(points: np.ndarray) -> np.ndarray:
     """Tilt of the eye line (F,) in degrees."""
     across = points[:, _EYE_CORNERS[1], :2] - points[:, _EYE_CORNERS[0], :2]

@@ -14,6 +14,9 @@ from fada.data.prepare.masks import read_landmarks
 from fada.data.prepare.models import FaceFinder, overlap
 from fada.data.world.measure import measure_aperture
 
+_EYES_ABOVE = 0.045
+"""How far the drawn eyes lie above the middle of the drawn head."""
+
 
 @dataclass(frozen=True)
 class FaceTrack:
@@ -21,10 +24,14 @@ class FaceTrack:
 
     centre: np.ndarray
     """(F, 2): x, y of the nose's tip."""
+    between_eyes: np.ndarray
+    """(F, 2): the root of the nose, which speech does not move."""
     height: np.ndarray
     """(F,): forehead to chin."""
+    opening: np.ndarray
+    """(F,): distance of the inner lips in face heights."""
     lips: np.ndarray
-    """(F,): opening in face heights."""
+    """(F,): the same in any unit, as steady as it can be had while the head turns."""
     jaw: np.ndarray
     """(F,): how open the jaw is, in any unit."""
     yaw: np.ndarray | None
@@ -59,7 +66,9 @@ def _from_landmarks(stored: dict[str, np.ndarray]) -> FaceTrack:
     points = stored["landmarks"]
     return FaceTrack(
         centre=measure.nose_tip(points),
+        between_eyes=measure.nose_root(points),
         height=measure.face_heights(points),
+        opening=stored["lip_opening"],
         lips=stored.get("lips_in_depth", stored["lip_opening"]),
         jaw=stored["blendshapes"][:, measure.JAW_OPEN],
         yaw=stored.get("yaw"),
@@ -93,4 +102,4 @@ def _from_truth(clip: Clip) -> FaceTrack:
     height = 2.0 * truth["person"]["head"][1]
     opening = measure_aperture(clip.frames, truth) / (clip.frames.shape[1] * height)
     centre = np.asarray(truth["head_centre"], np.float64)[:count] / size
-    return FaceTrack(centre, np.full(count, height), opening, opening, None, None)
+    return FaceTrack(centre, centre - (0.0, _EYES_ABOVE), np.full(count, height), opening, opening, opening, None, None)

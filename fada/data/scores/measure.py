@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fada.data.clip import Clip
+from fada.data.prepare import measure as prepared
 from fada.data.prepare.sync import measure_sync
 from fada.data.scores import picture
 from fada.data.scores.catalogue import SCORES
@@ -65,7 +66,7 @@ def _sync(clip: Clip, face: FaceTrack) -> Scores:
         "offset": float(sync.offset),
         "sync_confidence": sync.confidence,
         "sync_margin": sync.margin,
-        "mouth_range": float(np.percentile(face.lips, 95) - np.percentile(face.lips, 5)),
+        "mouth_range": prepared.mouth_range(face.opening),
     }
 
 
@@ -76,10 +77,15 @@ def _movement(clip: Clip, face: FaceTrack) -> Scores:
     return {
         "head_motion": float(steps.mean()) / height if len(steps) else 0.0,
         "head_range": float(np.linalg.norm(span)) / height,
-        "yaw": None if face.yaw is None else float(np.percentile(np.abs(face.yaw), 95)),
+        "yaw": None if face.yaw is None else _percentile(np.abs(face.yaw)),
         "roll": None if face.roll is None else float(np.abs(face.roll).max()),
-        "occlusion": picture.occlusion(clip.frames, face.centre, face.height),
+        "occlusion": picture.occlusion(clip.frames, face.between_eyes, height, face.roll),
+        "wobble": None if face.roll is None or len(steps) < 2 else _percentile(np.abs(np.diff(face.roll, 2))),
     }
+
+
+def _percentile(values: np.ndarray) -> float:
+    return float(np.percentile(values, 95))
 
 
 def _plain(value: Any) -> float | None:

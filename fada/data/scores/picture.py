@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import convolve
+from scipy.ndimage import convolve, median_filter
 from skimage.measure import blur_effect
 
 _SAMPLED = 8
@@ -16,8 +16,13 @@ _BLUR_SIDE = 128
 """Faces are brought to this size first: the same picture is as blurred at every resolution it is stored in."""
 _CELLS = 24
 """Side of the small pictures on which the surroundings are compared: noise averages out, changes stay."""
-_FACE_CELLS = 48
-_COVERED_LEVELS = 45.0
+_FACE_CELLS = 24
+_UPPER_FACE = 0.26
+"""Half the side of the square around the nose's root that is looked at, in face heights: no hair, no mouth."""
+_COMPARED = 60
+_FAR_FRAMES = 10
+_FEWEST_FRAMES = 50
+_COVERED_LEVELS = 30.0
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
 
 
@@ -64,24 +69,48 @@ def surroundings(frames: np.ndarray, face: np.ndarray) -> tuple[float, float]:
     return float(np.percentile(change, 95)), float(np.percentile(drift, 95))
 
 
-def occlusion(frames: np.ndarray, centres: np.ndarray, heights: np.ndarray) -> float:
+def occlusion(frames: np.ndarray, between_eyes: np.ndarray, height: float, roll: np.ndarray | None = None) -> float:
     """Share of the upper face that something covers, 95th percentile over frames.
 
-    The face is followed; what differs much from how it looks in most frames is covered. The mouth is left out, and
-    brightness that changes everywhere.
+    The face is followed, and turned upright. A frame counts by how much of it differs from the frame that is most like
+    it among those 0.4 s away and more: a head comes back to where it was, what passes before it does not. The
+    mouth is left out, and brightness that changes everywhere. NaN for clips under two seconds: a head hardly comes
+    back in so short a time.
+
+    Args:
+        between_eyes: (F, 2), where the nose's root is.
+        height: of the face, forehead to chin.
+        roll: (F,) its tilt in degrees.
     """
+    if len(frames) < _FEWEST_FRAMES:
+        return float("nan")
     size = frames.shape[1]
-    patches = []
-    for frame, (x, y), height in zip(frames, centres * size, heights * size, strict=True):
-        # From the forehead to the nose's tip, cheek to cheek.
-        box = (x - 0.32 * height, y - 0.42 * height, x + 0.32 * height, y + 0.08 * height)
-        part = Image.fromarray(frame).resize((_FACE_CELLS, _FACE_CELLS), Image.Resampling.BOX, box=_within(box, frame))
-        patches.append(np.asarray(part, np.float32))
-    stack = np.stack(patches)
-    difference = stack - np.median(stack, axis=0)
-    difference -= np.median(difference, axis=(1, 2), keepdims=True)
-    covered = (np.abs(difference).max(axis=3) > _COVERED_LEVELS).mean(axis=(1, 2))
+    # What covers a face often makes its landmarks jump: they are followed without jumps.
+    steady = median_filter(between_eyes, size=(5, 1), mode="nearest") * size
+    angles = np.zeros(len(frames)) if roll is None else np.radians(median_filter(roll, size=5, mode="nearest"))
+    half = _UPPER_FACE * height * size
+    stack = np.stack([_upright(*each, half) for each in zip(frames, steady, angles, strict=True)])
+    numbers = np.arange(len(stack))
+    others = numbers[:: max(1, len(stack) // _COMPARED)]
+    covered = []
+    for number in numbers:
+        far = others[np.abs(others - number) > _FAR_FRAMES]
+        difference = stack[number] - stack[far]
+        difference -= np.median(difference, axis=(1, 2), keepdims=True)
+        covered.append((np.abs(difference).max(axis=3) > _COVERED_LEVELS).mean(axis=(1, 2)).min())
     return float(np.percentile(covered, 95))
+
+
+def _upright(frame: np.ndarray, middle: np.ndarray, angle: float, half: float) -> np.ndarray:
+    """A small picture (24, 24, 3) of the square around a point, turned by an angle."""
+    fine = 3 * _FACE_CELLS
+    step = 2.0 * half / fine
+    cos, sin = step * np.cos(angle), step * np.sin(angle)
+    left, top = middle - (cos - sin) * fine / 2 * np.array([1, 0]) - (sin + cos) * fine / 2 * np.array([0, 1])
+    image = Image.fromarray(frame).transform(
+        (fine, fine), Image.Transform.AFFINE, (cos, -sin, left, sin, cos, top), resample=Image.Resampling.BILINEAR
+    )
+    return np.asarray(image.resize((_FACE_CELLS, _FACE_CELLS), Image.Resampling.BOX), np.float32)
 
 
 def _some(frames: np.ndarray) -> np.ndarray:
@@ -93,12 +122,6 @@ def _pixels(box: np.ndarray, height: int, width: int) -> tuple[int, int, int, in
     left, top, right, bottom = np.clip(box, 0.0, 1.0) * (width, height, width, height)
     left, top = min(int(left), width - 2), min(int(top), height - 2)
     return left, top, max(int(np.ceil(right)), left + 2), max(int(np.ceil(bottom)), top + 2)
-
-
-def _within(box: tuple[float, float, float, float], frame: np.ndarray) -> tuple[float, float, float, float]:
-    height, width = frame.shape[:2]
-    left, top = min(max(0.0, box[0]), width - 2.0), min(max(0.0, box[1]), height - 2.0)
-    return left, top, max(min(width, box[2]), left + 1.0), max(min(height, box[3]), top + 1.0)
 
 
 def _shrunk(frame: np.ndarray, side: int) -> np.ndarray:

@@ -30,6 +30,8 @@ def plot_scores(path: Path, scores: Mapping[str, Scores], strict: Thresholds, le
             for limit in thresholds.limits.get(name, ()):
                 if limit is not None:
                     axes.axvline(limit, color="#b5453c", linestyle=style, linewidth=1.2)
+        # A few bad clips among thousands of good ones must show.
+        axes.set_yscale("log")
         score = SCORES[name]
         axes.set_title(f"{score.axis}: {name}" + (f" ({score.unit})" if score.unit else ""), fontsize=9)
         axes.tick_params(labelsize=7)

@@ -78,9 +78,9 @@ def tables(
         sets.add_row(name, str(len(keys)), f"{minutes:.1f}")
     if scored.damaged:
         sets.add_row("unreadable", str(len(scored.damaged)), "")
-    removed = Table(title="what each threshold removed", title_justify="left")
-    for column in ("axis", "score", "strict", "removed", "alone", "lenient", "removed", "alone", "not measured"):
-        removed.add_column(column, justify="left" if column in ("axis", "score", "strict", "lenient") else "right")
+    removed = Table(title="clips that each threshold refuses (alone)", title_justify="left")
+    for column in ("score", "strict", "refused", "lenient", "refused", "not measured"):
+        removed.add_column(column, justify="left" if column in ("score", "strict", "lenient") else "right")
     for name, score in SCORES.items():
         if name not in strict.by_score and name not in lenient.by_score:
             continue
@@ -90,14 +90,15 @@ def tables(
             (lenient, [decision.failed_lenient for decision in decisions.values()]),
         ):
             own = [names for names in failed if name in names]
-            cells += [_range(thresholds, name), str(len(own)), str(sum(len(names) == 1 for names in own))]
+            alone = sum(len(names) == 1 for names in own)
+            cells += [_range(thresholds, name), f"{len(own)} ({alone})" if name in thresholds.by_score else ""]
         unmeasured = sum(scores.get(name) is None for scores in scored.scores.values())
-        removed.add_row(score.axis, name, *cells, str(unmeasured) if unmeasured else "")
+        removed.add_row(f"{score.axis}.{name}", *cells, str(unmeasured) if unmeasured else "")
     return [sets, removed]
 
 
 def _range(thresholds: Thresholds, name: str) -> str:
-    if name not in thresholds.by_score:
-        return ""
-    low, high = thresholds.limits[name]
-    return f"{'' if low is None else f'{low:g}'} .. {'' if high is None else f'{high:g}'}"
+    low, high = thresholds.limits.get(name, (None, None))
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    return "" if low is None and high is None else f"at least {low:g}" if high is None else f"at most {high:g}"

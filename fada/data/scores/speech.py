@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import Any
 
@@ -29,4 +30,7 @@ def speech_share(audio: np.ndarray) -> float:
 def _detector() -> Any:
     from silero_vad import load_silero_vad
 
-    return load_silero_vad()
+    with warnings.catch_warnings():
+        # Its weights are TorchScript, which torch has begun to deprecate.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return load_silero_vad()

@@ -139,7 +139,7 @@ def _sides(flaws: Mapping[str, list[str]], axis: Axis, known: Mapping[str, objec
 
 
 def _values(scores: Mapping[str, Scores], keys: list[str], name: str) -> np.ndarray:
-    found = [scores[key][name] for key in keys if key in scores]
+    found = [scores[key].get(name) for key in keys if key in scores]
     return np.array([value for value in found if value is not None], np.float64)
 
 

@@ -114,13 +114,15 @@ def flaw_frames(pixels: np.ndarray, flaws: list[Flaw], rng: np.random.Generator)
 
 
 def _pass_hand(out: np.ndarray, radius: float) -> None:
-    """A skin-coloured disc that crosses the face once, from below on one side to the other, through the eyes."""
+    """A skin-coloured disc with a darker rim that crosses the face once, from side to side, through the eyes."""
     size = out.shape[1]
     y, x = np.mgrid[:size, :size] / size
     for number, frame in enumerate(out):
         along = number / max(1, len(out) - 1)
         centre = (1.3 * along - 0.15, 0.42 + 0.9 * (along - 0.5) ** 2)
-        frame[np.hypot(x - centre[0], y - centre[1]) < radius] = (224.0, 172.0, 140.0)
+        distance = np.hypot(x - centre[0], y - centre[1])
+        frame[distance < radius] = (168.0, 120.0, 96.0)
+        frame[distance < 0.82 * radius] = (224.0, 172.0, 140.0)
 
 
 def _enlarged(out: np.ndarray, times: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from fada.data.scores.picture import blur, noise, occlusion, surroundings
@@ -44,10 +45,10 @@ def test_surroundings_that_stand_still_do_not_change_however_noisy() -> None:
 
 
 def test_surroundings_that_change_are_told_from_a_face_that_moves() -> None:
-    frames = np.full((20, 96, 96, 3), 120, np.uint8)
+    frames = np.full((60, 96, 96, 3), 120, np.uint8)
     frames[::2, 30:60, 30:60] = 240  # the face flickers
     assert surroundings(frames, WHOLE)[0] == 0.0
-    frames[10:, :10] = 20  # the wall behind it turns dark, once and for all
+    frames[30:, :10] = 20  # the wall behind it turns dark, once and for all
     change, drift = surroundings(frames, WHOLE)
     assert drift > 5.0
     assert change == 0.0
@@ -59,12 +60,29 @@ def test_a_head_that_fills_the_picture_leaves_nothing_to_measure() -> None:
     assert np.isnan(surroundings(np.zeros((3, 96, 96, 3), np.uint8), np.array([0.0, 0.0, 1.0, 1.0]))).all()
 
 
-def test_what_passes_before_the_face_is_seen_and_brightness_is_not(frames: np.ndarray) -> None:
-    centres, heights = np.full((12, 2), 0.5), np.full(12, 0.6)
-    clear = occlusion(frames, centres, heights)
+def test_what_passes_before_the_face_is_seen_and_brightness_is_not() -> None:
+    frames = make_clip(0, 0, size=96, frames=60).frames
+    centres = np.full((60, 2), 0.45)
+    clear = occlusion(frames, centres, 0.6)
     covered = frames.copy()
-    covered[4:6, 30:70, 40:90] = (20, 200, 40)
-    brighter = np.clip(frames.astype(int) + np.arange(12)[:, None, None, None] * 3, 0, 255).astype(np.uint8)
-    assert clear < 0.1
-    assert occlusion(covered, centres, heights) > 0.4
-    assert occlusion(brighter, centres, heights) < 0.15
+    covered[20:26, 22:52, 30:68] = (20, 200, 40)
+    brighter = np.clip(frames.astype(int) + np.arange(60)[:, None, None, None], 0, 255).astype(np.uint8)
+    assert clear < 0.15
+    assert occlusion(covered, centres, 0.6) > 0.3
+    assert occlusion(brighter, centres, 0.6) < 0.15
+    assert np.isnan(occlusion(frames[:40], centres[:40], 0.6))
+
+
+def test_a_tilted_head_is_turned_upright_first() -> None:
+    frames = make_clip(0, 0, size=96, frames=60).frames
+    angles = 25.0 * np.sin(np.arange(60) / 9.0)
+    tilted = np.stack(
+        [
+            np.asarray(Image.fromarray(frame).rotate(-angle, Image.Resampling.BICUBIC, center=(43.2, 43.2)))
+            for frame, angle in zip(frames, angles, strict=True)
+        ]
+    )
+    centres = np.full((60, 2), 0.45)
+    found = occlusion(tilted, centres, 0.6, angles)
+    assert found < 0.12
+    assert found < 0.5 * occlusion(tilted, centres, 0.6)

@@ -39,7 +39,7 @@ def test_what_was_not_measured_passes_unless_the_limit_says_otherwise(thresholds
         ("pictures: {blur: {max: 1}}", r"own.yaml:1: pictures: unknown key \(keys here: source, image, sync"),
         ("image:\n  blur: {}", r"own.yaml:2: image.blur: give min, max or both"),
         ("image:\n  blur: {min: 2, max: 1}", r"min 2 is above max 1: no clip would pass"),
-        ("image:\n  blur: {maks: 1}", r"image.blur.maks: unknown key; did you mean 'max'\?"),
+        ("image:\n  blur: {mx: 1}", r"image.blur.mx: unknown key; did you mean 'max'\?"),
         ("- a", r"thresholds are a mapping of axes"),
     ],
 )
