@@ -14,6 +14,8 @@ from fada.data.prepare.masks import read_landmarks
 from fada.data.prepare.models import FaceFinder, overlap
 from fada.data.world.measure import measure_aperture
 
+_FACE_OF_HEAD = 0.805
+"""Forehead to chin, as the landmarks have it, over the height of the drawn head."""
 _EYES_ABOVE = 0.045
 """How far the drawn eyes lie above the middle of the drawn head."""
 
@@ -99,7 +101,7 @@ def _look(folder: Path, clip: Clip, finder: FaceFinder) -> FaceTrack | None:
 def _from_truth(clip: Clip) -> FaceTrack:
     truth = clip.meta["truth"]
     size, count = truth["size"], len(clip.frames)
-    height = 2.0 * truth["person"]["head"][1]
+    height = _FACE_OF_HEAD * 2.0 * truth["person"]["head"][1]
     opening = measure_aperture(clip.frames, truth) / (clip.frames.shape[1] * height)
     centre = np.asarray(truth["head_centre"], np.float64)[:count] / size
     return FaceTrack(centre, centre - (0.0, _EYES_ABOVE), np.full(count, height), opening, opening, opening, None, None)
