@@ -30,11 +30,12 @@ AXIS_OF_FLAW: dict[str, Axis] = {
 ALSO: dict[str, tuple[Axis, ...]] = {
     "short": ("sync",),
     "upscaled": ("image",),
-    "camera_jitter": ("background",),
+    "camera_jitter": ("background", "image"),
     "restless_head": ("background",),
     "passing_hand": ("background", "image"),
 }
-"""Axes that a flaw may rightly touch besides its own: there such clips count neither as good nor as bad."""
+"""Axes that a flaw may rightly touch besides its own (a picture moved by parts of a pixel is softer): there such clips
+count neither as good nor as bad."""
 
 
 @dataclass(frozen=True)
