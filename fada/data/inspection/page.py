@@ -22,8 +22,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from fada.data.clip import write_text
 from fada.data.scores.catalogue import AXES, SCORES
+from fada.media.container import write_bytes
 from fada.media.error import MediaError
 from fada.media.video import iterate_frames
 
@@ -73,7 +73,7 @@ def write_page(
             for name in SETS
         },
     }
-    write_text(path, _fill(folder.resolve().name, data, posters))
+    write_bytes(path, _fill(folder.resolve().name, data, posters).encode())
     return path
 
 
