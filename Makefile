@@ -8,7 +8,7 @@ export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export DS_BUILD_OPS := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow soak check format bench clean
+.PHONY: help env demo test test-slow soak fuzz check format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -41,6 +41,9 @@ test-slow: $(STAMP)  ## the long tests
 
 soak: $(STAMP)  ## kill a run of two processes 20 times at random; its end must equal the unbroken run's
 	$(BIN)/python tests/soak/soak.py --kills 20 --out runs/soak
+
+fuzz: $(STAMP)  ## damage media 1000 times and read it: make fuzz MEDIA="videos/ speech.wav"
+	$(BIN)/python tests/fuzz/fuzz_media.py --count 1000 --keep runs/fuzz $(MEDIA)
 
 check: $(STAMP)  ## format, lint, types, import rule
 	$(BIN)/ruff format --check .

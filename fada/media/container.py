@@ -116,7 +116,7 @@ def is_still_picture(container: InputContainer) -> bool:
 
 
 def video_stream(container: InputContainer, source: Source) -> av.VideoStream:
-    """The first real video stream (cover art does not count).
+    """The first real video stream of a known codec (cover art does not count).
 
     Raises:
         MediaError: there is none.
@@ -124,9 +124,10 @@ def video_stream(container: InputContainer, source: Source) -> av.VideoStream:
     if is_still_picture(container):
         raise MediaError(f"{source_name(source)}: is a picture or text ({container.format.name}), not a video")
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
+        is_cover = stream.disposition & av.stream.Disposition.attached_pic
+        if not is_cover and stream.codec_context is not None:
             return stream
-    raise MediaError(f"{source_name(source)}: has no video stream ({_list_streams(container)})")
+    raise MediaError(f"{source_name(source)}: has no video stream that can be decoded ({_list_streams(container)})")
 
 
 def audio_stream(container: InputContainer, source: Source) -> av.AudioStream:

@@ -54,7 +54,7 @@ class RayCrew:
             out: folder that every machine must see.
 
         Raises:
-            ClusterError: ray is not installed, or nothing answers at the address.
+            ClusterError: ray is not installed, nothing answers at the address, or no cluster can be started.
         """
         try:
             import ray
@@ -80,7 +80,15 @@ class RayCrew:
             # A cluster of our own tells nobody that it is used.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-            self._ray.init(address="local", **own, **quiet)
+            try:
+                self._ray.init(address="local", **own, **quiet)
+            except Exception as failure:
+                # Ray gives its own processes 30 seconds, and raises a plain Exception.
+                self._ray.shutdown()
+                raise ClusterError(
+                    f"Ray could not be started on this machine ({failure}); start it by hand, ray start --head, and "
+                    "give --cluster ray again"
+                ) from failure
 
     def __enter__(self) -> RayCrew:
         return self

@@ -1,0 +1,26 @@
+"""Ways in which reading must never end; importable in worker processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+def crash(file: Path, is_prepared: bool) -> tuple[str, str]:
+    os.abort()
+
+
+def hang(file: Path, is_prepared: bool) -> tuple[str, str]:
+    while True:
+        pass
+
+
+def swell(file: Path, is_prepared: bool) -> tuple[str, str]:
+    np.ones(80_000_000)  # 640 MB
+    return "read", ""
+
+
+def fail(file: Path, is_prepared: bool) -> tuple[str, str]:
+    raise IndexError("nobody foresaw this")
