@@ -76,6 +76,7 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
             samples = track(sources["train"], "encoding clips", console=console, total=None)
             write_shards(encode_samples(samples, vae, encoder), encoded, SAMPLES_PER_SHARD, features)
         train = load_latents(encoded)
+    check_size(recipe, train, vae)
     held = sum(clip.latents.nbytes + clip.states.nbytes for clip in train)
     console.print(f"data: {len(train)} training clips, {held / 2**20:.1f} MiB in the memory of each process")
     return RunData(train, [_clip(sample) for sample in sources["test"]], vae, encoder)
@@ -127,9 +128,25 @@ def check_features(recipe: Recipe, features: dict[str, str]) -> None:
     ]
     if differing:
         raise RecipeError(
-            f"data.train_shards: {shards}: {'; '.join(differing)}; give the path of the encoder that made them, or "
-            "shard the clips again without --vae and --audio-encoder"
+            f"data.train_shards: {shards}: {'; '.join(differing)}; name the encoders that made them (vae.path=..., "
+            "audio), or shard the clips again without --vae and --audio-encoder"
         )
+
+
+def check_size(recipe: Recipe, clips: Iterable[LatentClip], vae: AutoencoderKL) -> None:
+    """Refuse clips of another size than the recipe's.
+
+    Raises:
+        RecipeError: naming the first of them.
+    """
+    pixels = 2 ** (len(vae.config.block_out_channels) - 1)
+    for clip in clips:
+        height, width = (side * pixels for side in clip.latents.shape[-2:])
+        if (height, width) != (recipe.clip.size, recipe.clip.size):
+            raise RecipeError(
+                f"data.train_shards: {recipe.data.train_shards}: clip {clip.key} has {width}x{height} pixels, but "
+                f"clip.size is {recipe.clip.size}; set clip.size, or prepare clips of that size"
+            )
 
 
 def encode_samples(

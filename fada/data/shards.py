@@ -104,15 +104,16 @@ def write_shards(
                 location.put(file, shard.name)
             if not shards:
                 raise ShardError(f"{location}: no samples to write")
-            index = ShardIndex(shards, len(tally.keys), tally.splits, tally.parts, dict(features or {}))
-            (scratch / INDEX_FILE).write_text(json.dumps(asdict(index), indent=2) + "\n")
-            location.put(scratch / INDEX_FILE, INDEX_FILE)
         except BaseException:
             for shard in shards:
                 if shard.name not in earlier:
                     with suppress(LocationError):
                         location.remove(shard.name)
             raise
+        index = ShardIndex(shards, len(tally.keys), tally.splits, tally.parts, dict(features or {}))
+        (scratch / INDEX_FILE).write_text(json.dumps(asdict(index), indent=2) + "\n")
+        # Whether an index that fails here has arrived is unknown: its shards stay.
+        location.put(scratch / INDEX_FILE, INDEX_FILE)
     current = {shard.name for shard in shards}
     for name in location.files():
         if _SHARD_NAME.fullmatch(name) and name not in current:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from fada.data.clip import ClipError
+from fada.data.location import Location
 from fada.data.shards import (
     DamagedShardWarning,
     Sample,
@@ -252,6 +253,27 @@ def test_an_interrupted_writing_of_the_same_samples_leaves_them(tmp_path: Path) 
     with pytest.raises(ShardError, match="comes twice"):
         write_shards([sample(0), sample(0)], tmp_path, 1)
     assert [each.key for each in read_shards(tmp_path)] == ["clip-0", "clip-1"]
+
+
+def test_the_index_comes_after_all_shards_and_before_anything_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards([sample(0)], tmp_path, 1)
+    seen: list[str] = []
+    put, remove = Location.put, Location.remove
+
+    def note_put(self: Location, file: Path, name: str) -> None:
+        seen.append(f"put {name[:12]}")
+        put(self, file, name)
+
+    def note_remove(self: Location, name: str) -> None:
+        seen.append(f"remove {name[:12]}")
+        remove(self, name)
+
+    monkeypatch.setattr(Location, "put", note_put)
+    monkeypatch.setattr(Location, "remove", note_remove)
+    write_shards([sample(1), sample(2)], tmp_path, 1)
+    assert seen == ["put shard-000000", "put shard-000001", "put index.json", "remove shard-000000"]
 
 
 def test_a_writing_that_was_killed_leaves_nothing_behind_after_the_next(tmp_path: Path) -> None:

@@ -83,6 +83,19 @@ def test_the_command_says_how_many_clips_it_left_out(filtered: Path, tmp_path: P
     assert capfd.readouterr().out == f"{tmp_path}/out/train: 4 clips in 1 shards\n"
 
 
+def test_the_command_says_where_shards_of_an_earlier_call_stay(tmp_path: Path, capfd) -> None:
+    from fada.cli.app import run
+
+    for key, split in (("a", "train"), ("b", "test")):
+        put_clip(tmp_path / "clips", key, split=split)
+    command = ["data", "shard", str(tmp_path / "clips"), "--out", str(tmp_path / "out")]
+    assert run(command) == 0
+    put_clip(tmp_path / "clips", "b", decision(None, "sync"), split="test")
+    assert run(command) == 0
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert last == f"{tmp_path}/out/test: nothing was left to write; what lies there is from an earlier call"
+
+
 def test_a_folder_without_clips_to_pack_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ShardError, match="empty: no clips here"):

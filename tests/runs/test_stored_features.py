@@ -93,7 +93,7 @@ def test_features_of_another_vae_are_refused_with_both_fingerprints(
     other = save_vae(tmp_path / "other", 1)
     theirs = read_index(made / "features/train").features["vae"]
     ours = features_of(build_data.AutoencoderKL.from_pretrained(str(other)), LogMelEncoder(8))["vae"]
-    wanted = rf"data.train_shards: \S*features/train: vae {theirs} made .*vae\.path=\S*other is {ours}; give .*or shard"
+    wanted = rf"data.train_shards: \S*features/train: vae {theirs} made .*vae\.path=\S*other is {ours}; name .*or shard"
     with pytest.raises(RecipeError, match=wanted):
         prepare_data(recipe("features", vae=other), tmp_path / "run", QUIET)
 
@@ -125,6 +125,12 @@ def test_shards_in_which_some_clips_have_no_features_are_refused(recipe: Recipes
     write_shards([samples[0], replace(samples[1], latents=None)], made / "mixed/train", 2)
     with pytest.raises(RecipeError, match="1 clips with latents and 2 with audio states, of 2; shard the clips again"):
         prepare_data(recipe("mixed"), tmp_path / "run", QUIET)
+
+
+@pytest.mark.parametrize("shards", ["features", "plain"])
+def test_clips_of_another_size_are_refused(recipe: Recipes, tmp_path: Path, shards: str) -> None:
+    with pytest.raises(RecipeError, match=r"train: clip c0 has 32x32 pixels, but clip.size is 64; set clip.size"):
+        prepare_data(recipe(shards, "clip.size=64"), tmp_path / "run", QUIET)
 
 
 def test_states_in_bfloat16_move_training_samples_by_their_rounding_only(made: Path) -> None:

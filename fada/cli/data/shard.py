@@ -57,3 +57,5 @@ def shard(
         typer.echo(f"{target / split}: {index.samples} clips in {len(index.shards)} shards")
     for split, count in sorted(made.left_out.items()):
         typer.echo(f"{split}: {count} clips left out, the filter put them into no set; --all takes them too")
+        if split not in made.indices and (target / split).files():
+            typer.echo(f"{target / split}: nothing was left to write; what lies there is from an earlier call")
