@@ -53,7 +53,7 @@ class ScaleTokens(nn.Module):
         """Embedding (B, tokens, dim) of scales (B, rungs - 1)."""
         batch = scales.shape[0]
         rungs = [rung.expand(batch, -1, -1) for rung in self.tokens]
-        return combine(rungs, scales.to(self.tokens.dtype))
+        return combine(rungs, scales).to(self.tokens.dtype)
 
 
 class ScaleEmbedding(nn.Module):

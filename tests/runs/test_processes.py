@@ -84,6 +84,14 @@ def test_two_processes_with_zero2_train_the_tiny_recipe_stop_when_asked_and_one_
     torch.testing.assert_close(weights(folder), weights(alone), rtol=1e-3, atol=1e-5)
 
 
+def test_zero2_trains_in_bf16_weights(settings: list[str], tmp_path: Path) -> None:
+    # Under DeepSpeed the weights themselves are bf16: nothing casts inputs to them but the network.
+    own = [*settings, "engine.strategy=zero2", "engine.precision=bf16", "distill.phases.fast.steps=3"]
+    done = subprocess.run(command(tmp_path / "run", *own), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert all(torch.isfinite(value).all() for value in weights(tmp_path / "run").values())
+
+
 def test_cached_targets_train_a_student_without_the_teacher(smoke, settings: list[str], tmp_path: Path) -> None:
     cached = [*settings, "distill.phases.fast.targets=cached", "distill.phases.fast.cached_samples=8"]
     build.distill(smoke(tmp_path / "run", *cached), QUIET)

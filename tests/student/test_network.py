@@ -80,3 +80,14 @@ def test_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="no guidance mode named 'token'; choose from none, time_embed, layer, tokens"):
         StudentUNet(channels=(8,), attention_levels=(True,), temporal_levels=(True,), heads=2, norm_groups=4,
                     layers_per_block=1, guidance_mode="token")  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_half_precision_predicts_what_full_precision_does(
+    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor, mode: str
+) -> None:
+    student = shaken(student_of(teacher, mode, 4, 4).double())
+    expected = student(inputs, latents, T, scales=SCALES)
+    found = student.to(torch.bfloat16)(inputs, latents, T, scales=SCALES)
+    assert found.dtype == torch.bfloat16
+    assert (found.double() - expected).norm() < 0.1 * expected.norm()

@@ -46,6 +46,7 @@ def filter_clips(
     from fada.cli.progress import progress_bar
     from fada.data.clip import read_record
     from fada.data.scores import filter_folder, load_thresholds, plot_scores, score_folder, tables, truth_tables
+    from fada.data.stages import throughput
 
     thresholds = load_thresholds(strict), load_thresholds(lenient)
     with progress_bar("scoring") as progress:
@@ -56,6 +57,8 @@ def filter_clips(
     for key, reason in scored.damaged.items():
         console.print(f"unreadable: {key}: {reason}", style="yellow")
     console.print(*tables(scored, decisions, *thresholds), sep="\n")
+    if scored.measured:
+        console.print(throughput(scored.stages, scored.measured))
     metas = {key: read_record(folder / f"{key}.json")["meta"] for key in decisions}
     flaws = {key: [each["kind"] for each in meta["flaw_details"]] for key, meta in metas.items() if "world" in meta}
     if any(flaws.values()):

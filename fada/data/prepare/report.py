@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fada.data.prepare.reasons import EXPLANATIONS, Reason, Rejection
+from fada.data.stages import add_up, throughput
 from fada.media.container import write_bytes
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class SourceRecord:
     seconds_taken: float
     clips: tuple[PreparedClip, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -108,7 +111,7 @@ class PrepareReport:
         return path
 
     def tables(self) -> list[Table]:
-        """For the terminal: the clips, then the rejections with their reasons."""
+        """For the terminal: the clips, the rejections with their reasons, and where the time went."""
         from rich.table import Table
 
         kept = Table(title=f"{len(self.clips)} clips in {self.folder}", title_justify="left")
@@ -129,4 +132,4 @@ class PrepareReport:
             stretch = f"{item.start_seconds:.2f}-{end}"
             reason = f"{item.reason.value}: {EXPLANATIONS[item.reason]}"
             rejected.add_row(Path(item.source).name, stretch, reason, item.detail, also)
-        return [kept, rejected]
+        return [kept, rejected, throughput(add_up(record.stages for record in self.records), len(self.clips))]

@@ -25,6 +25,7 @@ from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.report import UNSURE_CONFIDENCE, PreparedClip, SourceRecord
 from fada.data.prepare.sync import SyncMeasurement, shift_audio
 from fada.data.prepare.track import Stretch, Track, follow
+from fada.data.stages import StageClock
 from fada.media.audio import read_audio
 from fada.media.error import MediaError
 from fada.media.video import VideoInfo, iterate_frames, probe
@@ -92,6 +93,7 @@ def prepare_source(
         settings=fingerprint,
         video_seconds=work.video_seconds,
         seconds_taken=round(time.monotonic() - began, 3),
+        stages=work.clock.rounded(),
         clips=tuple(work.clips),
         rejections=tuple(sorted(work.rejections, key=lambda rejection: rejection.start_seconds)),
     )
@@ -109,6 +111,7 @@ class _Source:
         self.clips: list[PreparedClip] = []
         self.video_seconds: float | None = None
         self._pieces: list[_Piece] = []
+        self.clock = StageClock()
 
     def _reject(self, reason: Reason, detail: str, start: int = 0, end: int | None = None) -> None:
         self._reject_all({reason: detail}, start, end)
@@ -122,23 +125,29 @@ class _Source:
         )
 
     def run(self) -> None:
-        info = probe(self.path)
+        with self.clock("probe"):
+            info = probe(self.path)
         self.video_seconds = round(info.duration_seconds, 3)
         if not info.has_audio:
             return self._reject(Reason.NO_AUDIO, "the file has no audio stream")
-        audio = read_audio(self.path, _SAMPLE_RATE)
+        with self.clock("sound"):
+            audio = read_audio(self.path, _SAMPLE_RATE)
         loudness = measure.loudness_decibels(audio, _SAMPLE_RATE)
         if loudness < self.settings.limits.silence_decibels:
             return self._reject(Reason.SILENT_AUDIO, f"loudest second at {loudness:.1f} dB")
-        track = follow(iterate_frames(self.path, self.settings.fps), self.finder, self.settings.limits.max_gap_frames)
+        frames = self.clock.each("decode", iterate_frames(self.path, self.settings.fps))
+        with self.clock("faces and cuts"):
+            track = follow(frames, self.finder, self.settings.limits.max_gap_frames)
         self.video_seconds = round(track.frame_count / self.settings.fps, 3)
         share = track.found_count / track.frame_count
         if share < self.settings.limits.min_face_share:
             return self._reject(Reason.NO_FACE, f"a face in {share:.0%} of {track.frame_count} frames")
         self._reject_gaps(track)
-        for stretch in track.stretches:
-            self._take_stretch(stretch, track, audio, info)
-        self._write_pieces(audio)
+        with self.clock("judge"):
+            for stretch in track.stretches:
+                self._take_stretch(stretch, track, audio, info)
+        with self.clock("cut"):
+            self._write_pieces(audio)
 
     def _reject_gaps(self, track: Track) -> None:
         """Note where no face was followed; gaps shorter than those a stretch bridges are not worth a line."""
@@ -270,14 +279,15 @@ class _Source:
         frames: list[np.ndarray] = []
         if not waiting:
             return
-        for index, pixels in enumerate(iterate_frames(self.path, self.settings.fps)):
+        for index, pixels in enumerate(self.clock.each("decode", iterate_frames(self.path, self.settings.fps))):
             piece = waiting[0]
             if index < piece.start:
                 continue
             corner = piece.box.corners()[index - piece.start]
             frames.append(cut(pixels, corner, piece.box.side, self.settings.size))
             if index + 1 == piece.end:
-                self._write_piece(piece, np.stack(frames), audio)
+                with self.clock("write"):
+                    self._write_piece(piece, np.stack(frames), audio)
                 frames = []
                 waiting.pop(0)
                 if not waiting:

@@ -18,6 +18,7 @@ from fada.data.clip import ClipError, list_clips, read_clip, write_text
 from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.scores.face import find_face
 from fada.data.scores.measure import VERSION, Scores, score_clip
+from fada.data.stages import StageClock, add_up
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class ScoredFolder:
     """Clips whose scores were there already."""
     damaged: dict[str, str] = field(default_factory=dict)
     """Clips that could not be read, and why."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage, of all that was measured."""
 
 
 def score_folder(
@@ -61,14 +64,17 @@ def score_folder(
     missing = [key for key in keys if key not in scores]
     there = len(scores)
     damaged: dict[str, str] = {}
+    stages: list[dict[str, float]] = []
     for number, (key, found) in enumerate(_run(folder, missing, face_landmarker, model, workers), 1):
         if isinstance(found, str):
             damaged[key] = found
         else:
-            scores[key] = found
+            scores[key], spent = found
+            stages.append(spent)
         if on_progress is not None:
             on_progress(there + number, len(keys))
-    return ScoredFolder({key: scores[key] for key in keys if key in scores}, len(missing), there, damaged)
+    ordered = {key: scores[key] for key in keys if key in scores}
+    return ScoredFolder(ordered, len(missing), there, damaged, add_up(stages))
 
 
 def _state(folder: Path, key: str, model: str) -> str:
@@ -98,17 +104,25 @@ def _kept(folder: Path, key: str, model: str) -> Scores | None:
         return None
 
 
-def _measure(folder: Path, key: str, finder: FaceFinder | None, model: str) -> Scores | str:
+Measured = tuple[Scores, dict[str, float]]
+"""Scores, and the seconds of each stage."""
+
+
+def _measure(folder: Path, key: str, finder: FaceFinder | None, model: str) -> Measured | str:
     """Measure a clip and leave its scores on disk; what is wrong with it where it cannot be read."""
+    clock = StageClock()
     try:
-        clip = read_clip(folder, key)
-        scores = score_clip(clip, find_face(folder, clip, finder))
+        with clock("read"):
+            clip = read_clip(folder, key)
+        with clock("face"):
+            face = find_face(folder, clip, finder)
+        scores = score_clip(clip, face, clock)
     except (ClipError, ValueError) as error:
         return str(error)
     path = _path(folder, key)
     path.parent.mkdir(exist_ok=True)
     write_text(path, json.dumps({"state": _state(folder, key, model), "scores": scores}) + "\n")
-    return scores
+    return scores, clock.rounded()
 
 
 _finder: FaceFinder | None = None
@@ -123,13 +137,13 @@ def _start_worker(face_landmarker: Path | None, threads: int) -> None:
     _finder = None if face_landmarker is None else FaceFinder(face_landmarker)
 
 
-def _work(folder: Path, key: str, model: str) -> Scores | str:
+def _work(folder: Path, key: str, model: str) -> Measured | str:
     return _measure(folder, key, _finder, model)
 
 
 def _run(
     folder: Path, keys: list[str], face_landmarker: Path | None, model: str, workers: int
-) -> Iterator[tuple[str, Scores | str]]:
+) -> Iterator[tuple[str, Measured | str]]:
     if workers == 1 or len(keys) < 2:
         finder = None if face_landmarker is None or not keys else FaceFinder(face_landmarker)
         try:

@@ -14,6 +14,7 @@ from fada.data.scores import picture
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.face import FaceTrack
 from fada.data.scores.speech import RATE, speech_share
+from fada.data.stages import StageClock
 
 VERSION = 1
 """Raise when a clip would get other scores than before; older ones are then measured again."""
@@ -23,27 +24,33 @@ _FACE_SHARE = np.array([0.25, 0.2, 0.75, 0.85])
 Scores = dict[str, float | None]
 
 
-def score_clip(clip: Clip, face: FaceTrack | None) -> Scores:
+def score_clip(clip: Clip, face: FaceTrack | None, clock: StageClock | None = None) -> Scores:
     """Every score of the catalogue; None for those that could not be measured.
 
     Args:
         face: None where no face is known: what needs one stays None.
+        clock: told how long each axis takes.
 
     Raises:
         ValueError: the sound is not at 16 kHz.
     """
     if clip.sample_rate != RATE:
         raise ValueError(f"{clip.key}: sound at {clip.sample_rate} Hz, 16000 wanted; prepare the clip again")
+    clock = StageClock() if clock is None else clock
     found: Scores = dict.fromkeys(SCORES)
     found |= _source(clip)
-    found |= {
-        "blur": picture.blur(clip.frames, _FACE_SHARE if face is None else face.box),
-        "noise": picture.noise(clip.frames),
-        "speech_share": speech_share(clip.audio),
-    }
+    with clock("image"):
+        found["blur"] = picture.blur(clip.frames, _FACE_SHARE if face is None else face.box)
+        found["noise"] = picture.noise(clip.frames)
+    with clock("speech"):
+        found["speech_share"] = speech_share(clip.audio)
     if face is not None:
-        found |= _sync(clip, face) | _movement(clip, face)
-        found["background_change"], found["background_drift"] = picture.surroundings(clip.frames, face.box)
+        with clock("sync"):
+            found |= _sync(clip, face)
+        with clock("movement"):
+            found |= _movement(clip, face)
+        with clock("background"):
+            found["background_change"], found["background_drift"] = picture.surroundings(clip.frames, face.box)
     return {name: _plain(value) for name, value in found.items()}
 
 
