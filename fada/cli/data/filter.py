@@ -24,6 +24,11 @@ def filter_clips(
             help="MediaPipe's face_landmarker .task file, for clips without landmarks beside them.",
         ),
     ] = None,
+    iqa: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC", help="Measure image quality by this metric of pyiqa (fada[metrics])."),
+    ] = None,
+    iqa_weights: Annotated[Path | None, typer.Option(metavar="PATH", help="Local weights of that metric.")] = None,
     histograms: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write a histogram of every score here, with its thresholds.")
     ] = None,
@@ -40,17 +45,19 @@ def filter_clips(
 
       fada data filter data/clips
       fada data filter data/clips --strict my-strict.yaml --histograms scores.png
+      fada data filter data/clips --iqa piqe
     """
     from rich.console import Console
 
     from fada.cli.progress import progress_bar
     from fada.data.clip import read_record
-    from fada.data.scores import filter_folder, load_thresholds, plot_scores, score_folder, tables, truth_tables
+    from fada.data.scores import Models, filter_folder, load_thresholds, plot_scores, score_folder, tables, truth_tables
     from fada.data.stages import throughput
 
+    models = Models(face_landmarker, iqa, iqa_weights)
     thresholds = load_thresholds(strict), load_thresholds(lenient)
     with progress_bar("scoring") as progress:
-        scored = score_folder(folder, face_landmarker=face_landmarker, workers=workers, on_progress=progress)
+        scored = score_folder(folder, models, workers=workers, on_progress=progress)
     decisions = filter_folder(folder, scored, *thresholds)
     console = Console()
     console.print(f"{scored.measured} clips measured, {scored.kept} were; scores in {folder / 'scores.parquet'}")

@@ -1,9 +1,10 @@
 """Scores of clips on five axes, and the sets A and B that thresholds make of them."""
 
 from fada.data.scores.catalogue import AXES, SCORES, Score
-from fada.data.scores.folder import ScoredFolder, score_folder
+from fada.data.scores.folder import Models, ScoredFolder, score_folder
 from fada.data.scores.measure import score_clip
 from fada.data.scores.plots import plot_scores
+from fada.data.scores.quality import ImageQuality, QualityError
 from fada.data.scores.sets import Decision, decide, filter_folder, tables
 from fada.data.scores.table import ScoresError, read_scores, write_scores
 from fada.data.scores.thresholds import Thresholds, check_nested, load_thresholds
@@ -13,6 +14,9 @@ __all__ = [
     "AXES",
     "SCORES",
     "Decision",
+    "ImageQuality",
+    "Models",
+    "QualityError",
     "Score",
     "ScoredFolder",
     "ScoresError",

@@ -18,7 +18,50 @@ from fada.data.clip import ClipError, list_clips, read_clip, write_text
 from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.scores.face import find_face
 from fada.data.scores.measure import VERSION, Scores, score_clip
+from fada.data.scores.quality import ImageQuality
 from fada.data.stages import StageClock, add_up
+
+Identity = tuple[str, str]
+"""SHA-256 of the face model, and the metric of image quality."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """What scoring may use besides the clips themselves."""
+
+    face_landmarker: Path | None = None
+    """MediaPipe's model, for clips that have no landmarks beside them."""
+    iqa: str | None = None
+    """A metric of pyiqa."""
+    iqa_weights: Path | None = None
+
+    def identity(self) -> Identity:
+        """What scores depend on.
+
+        Raises:
+            ModelError: a model is missing.
+        """
+        face = "" if self.face_landmarker is None else check_model(self.face_landmarker, "face landmarker")
+        return face, self.iqa or ""
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """The models, loaded."""
+
+    finder: FaceFinder | None
+    quality: ImageQuality | None
+
+    @classmethod
+    def load(cls, models: Models) -> _Tools:
+        return cls(
+            None if models.face_landmarker is None else FaceFinder(models.face_landmarker),
+            None if models.iqa is None else ImageQuality(models.iqa, models.iqa_weights),
+        )
+
+    def close(self) -> None:
+        if self.finder is not None:
+            self.finder.close()
 
 
 @dataclass(frozen=True)
@@ -38,23 +81,25 @@ class ScoredFolder:
 
 def score_folder(
     folder: Path,
+    models: Models | None = None,
     *,
-    face_landmarker: Path | None = None,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ScoredFolder:
     """Measure every clip of a folder that has not been measured as it is now.
 
     Args:
-        face_landmarker: MediaPipe's model, for clips that have no landmarks beside them.
+        models: what to use besides the clips.
         workers: processes; 1 works in this one.
         on_progress: called with (clips done, clips in all).
 
     Raises:
         ClipError: there is no such folder.
-        ModelError: the model is missing or unusable.
+        ModelError: the face model is missing or unusable.
+        QualityError: the metric of image quality cannot be had.
     """
-    model = "" if face_landmarker is None else check_model(face_landmarker, "face landmarker")
+    models = models or Models()
+    model = models.identity()
     keys = list_clips(folder)
     scores: dict[str, Scores] = {}
     for key in keys:
@@ -65,7 +110,7 @@ def score_folder(
     there = len(scores)
     damaged: dict[str, str] = {}
     stages: list[dict[str, float]] = []
-    for number, (key, found) in enumerate(_run(folder, missing, face_landmarker, model, workers), 1):
+    for number, (key, found) in enumerate(_run(folder, missing, models, model, workers), 1):
         if isinstance(found, str):
             damaged[key] = found
         else:
@@ -77,13 +122,15 @@ def score_folder(
     return ScoredFolder(ordered, len(missing), there, damaged, add_up(stages))
 
 
-def _state(folder: Path, key: str, model: str) -> str:
+def _state(folder: Path, key: str, model: Identity) -> str:
     """What a clip's scores depend on, without reading its pictures."""
     has_landmarks = (folder / f"{key}.landmarks.safetensors").is_file()
     sizes = [(folder / f"{key}{suffix}").stat().st_size for suffix in (".mp4", ".wav") if _exists(folder, key, suffix)]
     record = json.loads((folder / f"{key}.json").read_text())
     record.get("meta", {}).pop("filter", None)
-    facts = [VERSION, sizes, record, "landmarks" if has_landmarks else model]
+    face, quality = model
+    # Landmarks that are there are used: then another face model changes nothing.
+    facts = [VERSION, sizes, record, "landmarks" if has_landmarks else face, quality]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -95,7 +142,7 @@ def _path(folder: Path, key: str) -> Path:
     return folder / ".scores" / f"{key}.json"
 
 
-def _kept(folder: Path, key: str, model: str) -> Scores | None:
+def _kept(folder: Path, key: str, model: Identity) -> Scores | None:
     try:
         record = json.loads(_path(folder, key).read_text())
         scores: Scores = record["scores"]
@@ -108,15 +155,15 @@ Measured = tuple[Scores, dict[str, float]]
 """Scores, and the seconds of each stage."""
 
 
-def _measure(folder: Path, key: str, finder: FaceFinder | None, model: str) -> Measured | str:
+def _measure(folder: Path, key: str, tools: _Tools, model: Identity) -> Measured | str:
     """Measure a clip and leave its scores on disk; what is wrong with it where it cannot be read."""
     clock = StageClock()
     try:
         with clock("read"):
             clip = read_clip(folder, key)
         with clock("face"):
-            face = find_face(folder, clip, finder)
-        scores = score_clip(clip, face, clock)
+            face = find_face(folder, clip, tools.finder)
+        scores = score_clip(clip, face, tools.quality, clock)
     except (ClipError, ValueError) as error:
         return str(error)
     path = _path(folder, key)
@@ -125,39 +172,42 @@ def _measure(folder: Path, key: str, finder: FaceFinder | None, model: str) -> M
     return scores, clock.rounded()
 
 
-_finder: FaceFinder | None = None
-"""The face model of this worker process."""
+_tools: _Tools | None = None
+"""The models of this worker process."""
 
 
-def _start_worker(face_landmarker: Path | None, threads: int) -> None:
+def _start_worker(models: Models, threads: int) -> None:
     import torch
 
-    global _finder
+    global _tools
     torch.set_num_threads(threads)
-    _finder = None if face_landmarker is None else FaceFinder(face_landmarker)
+    _tools = _Tools.load(models)
 
 
-def _work(folder: Path, key: str, model: str) -> Measured | str:
-    return _measure(folder, key, _finder, model)
+def _work(folder: Path, key: str, model: Identity) -> Measured | str:
+    assert _tools is not None
+    return _measure(folder, key, _tools, model)
 
 
 def _run(
-    folder: Path, keys: list[str], face_landmarker: Path | None, model: str, workers: int
+    folder: Path, keys: list[str], models: Models, model: Identity, workers: int
 ) -> Iterator[tuple[str, Measured | str]]:
-    if workers == 1 or len(keys) < 2:
-        finder = None if face_landmarker is None or not keys else FaceFinder(face_landmarker)
-        try:
-            for key in keys:
-                yield key, _measure(folder, key, finder, model)
-        finally:
-            if finder is not None:
-                finder.close()
+    if not keys:
         return
+    tools = _Tools.load(models)
+    try:
+        if workers == 1 or len(keys) < 2:
+            for key in keys:
+                yield key, _measure(folder, key, tools, model)
+            return
+    finally:
+        # With several processes it was loaded so that an unusable model is one clear error and not a broken pool.
+        tools.close()
     threads = max(1, (os.cpu_count() or 1) // workers)
     # Spawned, not forked: the threads of MediaPipe and torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        min(workers, len(keys)), mp_context=context, initializer=_start_worker, initargs=(face_landmarker, threads)
+        min(workers, len(keys)), mp_context=context, initializer=_start_worker, initargs=(models, threads)
     ) as pool:
         futures = {pool.submit(_work, folder, key, model): key for key in keys}
         try:

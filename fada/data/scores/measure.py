@@ -13,6 +13,7 @@ from fada.data.prepare.sync import measure_sync
 from fada.data.scores import picture
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.face import FaceTrack
+from fada.data.scores.quality import ImageQuality
 from fada.data.scores.speech import RATE, speech_share
 from fada.data.stages import StageClock
 
@@ -24,11 +25,14 @@ _FACE_SHARE = np.array([0.25, 0.2, 0.75, 0.85])
 Scores = dict[str, float | None]
 
 
-def score_clip(clip: Clip, face: FaceTrack | None, clock: StageClock | None = None) -> Scores:
+def score_clip(
+    clip: Clip, face: FaceTrack | None, quality: ImageQuality | None = None, clock: StageClock | None = None
+) -> Scores:
     """Every score of the catalogue; None for those that could not be measured.
 
     Args:
         face: None where no face is known: what needs one stays None.
+        quality: a metric of image quality; without one `iqa` stays None.
         clock: told how long each axis takes.
 
     Raises:
@@ -42,6 +46,8 @@ def score_clip(clip: Clip, face: FaceTrack | None, clock: StageClock | None = No
     with clock("image"):
         found["blur"] = picture.blur(clip.frames, _FACE_SHARE if face is None else face.box)
         found["noise"] = picture.noise(clip.frames)
+        if quality is not None:
+            found["iqa"] = quality(clip.frames)
     with clock("speech"):
         found["speech_share"] = speech_share(clip.audio)
     if face is not None:

@@ -29,7 +29,7 @@ _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
 def blur(frames: np.ndarray, face: np.ndarray) -> float:
     """Perceived blur of the face, mean over frames: 0 sharp, 1 shapeless (Crete et al. 2007)."""
     found = []
-    for frame in _some(frames):
+    for frame in some_frames(frames):
         left, top, right, bottom = _pixels(face, frame.shape[0], frame.shape[1])
         part = Image.fromarray(np.ascontiguousarray(frame[top:bottom, left:right])).convert("L")
         small = part.resize((_BLUR_SIDE, _BLUR_SIDE), Image.Resampling.LANCZOS)
@@ -43,7 +43,7 @@ def noise(frames: np.ndarray) -> float:
     Immerkaer's kernel, which takes out edges and slopes; the median, as edges that remain are few.
     """
     found = []
-    for frame in _some(frames):
+    for frame in some_frames(frames):
         rest = convolve(frame.astype(np.float64).mean(axis=2), _NOISE_KERNEL, mode="nearest")
         # The mean of three channels has a third of their variance; the kernel multiplies deviations by 6.
         found.append(np.median(np.abs(rest)) / 0.6745 / 6.0 * np.sqrt(3.0))
@@ -113,7 +113,8 @@ def _upright(frame: np.ndarray, middle: np.ndarray, angle: float, half: float) -
     return np.asarray(image.resize((_FACE_CELLS, _FACE_CELLS), Image.Resampling.BOX), np.float32)
 
 
-def _some(frames: np.ndarray) -> np.ndarray:
+def some_frames(frames: np.ndarray) -> np.ndarray:
+    """Eight evenly spread frames, or all where there are fewer."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(_SAMPLED, len(frames))).round().astype(int))
     return frames[chosen]
 
