@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "deepspeed", "safetensors", "webdataset", "av", "numpy")
 EXTRAS = {
-    "data": "fada data prepare; fada generate --face-landmarker",
-    "metrics": "nothing yet: the paper's metrics on real footage come with a later version",
-    "cluster": "DeepSpeed's fused operators (training works without)",
+    "data": "fada data prepare, filter, inspect DIR; fada generate --face-landmarker",
+    "metrics": "fada data filter --iqa; the paper's metrics on real footage come with a later version",
+    "cluster": "fada data prepare on Ray; shards in object stores; DeepSpeed's fused operators",
     "ui": "nothing yet: the web page comes with a later version",
     "dev": "make check, make test",
 }
 """Extra → what its absence switches off."""
 WEIGHTS = {
-    "face landmarker": "fada data prepare; face crops in fada generate",
+    "face landmarker": "fada data prepare; faces in fada data filter; face crops in fada generate",
     "wav2vec2": "audio.kind: wav2vec2 (log_mel needs no weights)",
     "VAE": "vae.path (without one a small VAE is trained)",
     "teacher": "teacher.path (without one the recipe's stages are trained)",

@@ -11,7 +11,10 @@ import sys
 
 STOPPED = 130
 """Exit code of a run that was asked to stop, as shells give it to Ctrl-C."""
-EXTRA_OF = {"mediapipe": "data"}
+EXTRA_OF = {
+    **dict.fromkeys(("mediapipe", "pyarrow", "scenedetect", "silero_vad", "skimage"), "data"),
+    **dict.fromkeys(("ray", "s3fs", "fsspec"), "cluster"),
+}
 """Module → the extra that brings it."""
 
 

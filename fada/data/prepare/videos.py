@@ -46,7 +46,7 @@ VIDEO_EXTENSIONS = frozenset(
         ".mxf",
     ]
 )
-_VERSION = 1
+_VERSION = 2
 """Raise when prepare would make other clips of the same video; old records are then redone."""
 
 
