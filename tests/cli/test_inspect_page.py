@@ -26,3 +26,11 @@ def test_data_inspect_of_clips_without_scores_says_how_to_get_them(cli, tmp_path
     outcome = cli("data", "inspect", str(tmp_path), "--page", str(tmp_path / "inspect.html"))
     assert outcome.code == 2
     assert "no scores here; make them with: fada data filter" in outcome.err
+
+
+def test_data_inspect_of_clips_without_a_page_says_what_to_add(cli, tmp_path: Path) -> None:
+    for suffix in (".mp4", ".json"):
+        (tmp_path / f"a{suffix}").touch()
+    outcome = cli("data", "inspect", str(tmp_path))
+    assert outcome.code == 2
+    assert "clips, not shards; add --page inspect.html" in " ".join(outcome.err.replace("│", "").split())

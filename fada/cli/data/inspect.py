@@ -39,7 +39,10 @@ def inspect(
         console.print(f"{page}: {clips} clips", soft_wrap=True)
         return
     from fada.cli.inspection import contact_sheet_of, summary
+    from fada.data.clip import list_clips
 
+    if place.is_dir() and list_clips(place):
+        raise typer.BadParameter(f"{place}: clips, not shards; add --page inspect.html, or pack them: fada data shard")
     console.print(*summary(place), sep="\n")
     if sheet is not None:
         from fada.media.image import write_png
