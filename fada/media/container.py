@@ -165,7 +165,8 @@ class TruncationWatch:
     def __init__(self, container: InputContainer, source: Source) -> None:
         names = container.format.name.split(",")
         self._is_checked = any(name in _FORMATS_WITH_KNOWN_LENGTH for name in names)
-        self._start = (container.start_time or 0) / av.time_base
+        # Matroska declares where its last stamp lies, the others how long they are.
+        self._start = 0.0 if "matroska" in names else (container.start_time or 0) / av.time_base
         self._declared = (container.duration or 0) / av.time_base
         self._end = 0.0
         self._source = source

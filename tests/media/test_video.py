@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -195,3 +196,16 @@ def test_senseless_rates_are_refused(tmp_path, greys, fps) -> None:
     write_video(tmp_path / "v.mp4", greys([10, 10]))
     with pytest.raises(ValueError, match="fps must be positive"):
         read_video(tmp_path / "v.mp4", fps=fps)
+
+
+def test_matroska_that_begins_late_is_whole(tmp_path, greys) -> None:
+    path = tmp_path / "late.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for index, pixels in enumerate(greys([50] * 25, 32, 32)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = 75 + index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert len(read_video(path)) == 25
