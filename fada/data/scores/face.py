@@ -11,7 +11,7 @@ from fada.data.clip import Clip
 from fada.data.prepare import measure
 from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
 from fada.data.prepare.masks import read_landmarks
-from fada.data.prepare.models import FaceFinder, overlap
+from fada.data.prepare.models import Face, FaceFinder, overlap
 from fada.data.world.measure import measure_aperture
 
 _FACE_OF_HEAD = 0.805
@@ -81,12 +81,14 @@ def _from_landmarks(stored: dict[str, np.ndarray]) -> FaceTrack:
 def _look(folder: Path, clip: Clip, finder: FaceFinder) -> FaceTrack | None:
     """Find the face in every frame; a gap repeats what was seen before it."""
     size = clip.frames.shape[1]
-    found = []
+    found: list[Face | None] = []
+    last: Face | None = None
     for pixels in clip.frames:
         faces = finder.find(pixels)
-        if faces and found and found[-1] is not None:
-            faces = sorted(faces, key=lambda face: -overlap(face.box, found[-1].box))
-        found.append(faces[0] if faces else (found[-1] if found else None))
+        if faces:
+            known = faces[0].box if last is None else last.box
+            last = max(faces, key=lambda face: overlap(face.box, known))
+        found.append(last)
     first = next((face for face in found if face is not None), None)
     if first is None:
         return None
