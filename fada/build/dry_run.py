@@ -37,7 +37,7 @@ class Cost:
     trained: float
     """Trained weights, millions."""
     teacher_passes: float
-    """Teacher forward passes over one clip, per sample and step."""
+    """Teacher forward passes over one clip, per sample and step; with cached targets their mean."""
     student_passes: float
     """The same of the trained networks, backward included."""
     tera_flop: float
@@ -64,7 +64,7 @@ class DryRun:
             table.add_column(head, justify="left" if head == "phase" else "right")
         for cost in self.costs:
             table.add_row(
-                cost.name, str(cost.steps), f"{cost.trained:.2f}", f"{cost.teacher_passes:g}",
+                cost.name, str(cost.steps), f"{cost.trained:.2f}", f"{cost.teacher_passes:.3g}",
                 f"{cost.student_passes:g}", f"{cost.tera_flop:.4g}", f"{cost.gibibytes:.2f}", f"{cost.hours:.2g}",
             )  # fmt: skip
         console.print(table)
@@ -229,7 +229,10 @@ def _phase_cost(
     recipe: Recipe, phase: Phase, teacher: DualUNet, student: DualUNet, forward: float, kept: float, rate: float
 ) -> Cost:
     rungs = len(teacher.ladder) if phase.guidance == "distill" else 1
-    teacher_passes = rungs * phase.solver.steps
+    is_cached = phase.targets == "cached"
+    samples = phase.steps * phase.batch * recipe.engine.accumulate * processes_of(recipe)
+    # Cached windows are solved once, however often they are learned from.
+    teacher_passes = rungs * phase.solver.steps * (phase.cached_samples / samples if is_cached else 1.0)
     student_passes = 2 * (1 + BACKWARD)
     frozen = sum(p.numel() for p in teacher.parameters())
     per_weight = state_bytes(recipe.engine, processes_of(recipe))
@@ -237,7 +240,8 @@ def _phase_cost(
     if not phase.trains_reference:
         trained -= sum(p.numel() for p in student.reference_unet.parameters())
     flop = forward * (teacher_passes + student_passes) * phase.batch * recipe.engine.accumulate
-    weights = trained * per_weight + frozen * (2 if recipe.engine.precision == "bf16" else 4)
+    # With cached targets the teacher is let go before the student is trained.
+    weights = trained * per_weight + (0 if is_cached else frozen * (2 if recipe.engine.precision == "bf16" else 4))
     # The student's one pass is over both halves of the mixed loss.
     memory = weights + kept * 2 * phase.batch
     return Cost(phase.name, phase.steps, trained / 1e6, teacher_passes, student_passes, flop / 1e12, memory / 2**30,

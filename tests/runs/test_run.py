@@ -163,6 +163,16 @@ def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learne
     assert default_scales(load_recipe("tiny/full", ["bench.audio_scale=3.5"])) == (1.5, 3.5)
 
 
+def test_dry_run_prices_cached_windows_once_and_a_student_without_the_teacher() -> None:
+    cached = ["distill.phases.fast.targets=cached", "distill.phases.fast.cached_samples=6"]
+    online, offline = (build.dry_run(load_recipe("tiny/smoke", own)).costs[-1] for own in ([], cached))
+    # 3 steps of 2 samples: as many windows as are cached; 2 solver steps of 3 rungs each.
+    assert (online.teacher_passes, offline.teacher_passes) == (6, 6)
+    assert offline.gibibytes < online.gibibytes
+    many = build.dry_run(load_recipe("tiny/smoke", [*cached, "distill.phases.fast.steps=30"])).costs[-1]
+    assert many.teacher_passes == pytest.approx(0.6)
+
+
 def test_dry_run_prices_the_paper_scale_recipe() -> None:
     priced = build.dry_run(load_recipe("sd15/fast"))
     assert any("evaluations per clip: teacher 75" in line for line in priced.lines)
