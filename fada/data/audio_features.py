@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import Wav2Vec2Model
@@ -23,8 +24,37 @@ _PREPROCESSOR = "preprocessor_config.json"
 _FLOOR, _MEAN, _DEVIATION = 1e-3, -2.23, 1.2
 
 
+class Moments:
+    """Mean and variance of the sound heard so far."""
+
+    def __init__(self) -> None:
+        self.samples, self.sum, self.squares = 0, 0.0, 0.0
+
+    def add(self, sound: np.ndarray) -> None:
+        """Hear more samples (N,)."""
+        exact = sound.astype(np.float64)
+        self.samples += len(exact)
+        self.sum += float(exact.sum())
+        self.squares += float(np.square(exact).sum())
+
+    @property
+    def mean(self) -> float:
+        """Of all samples."""
+        return self.sum / max(1, self.samples)
+
+    @property
+    def variance(self) -> float:
+        """Of all samples."""
+        return max(0.0, self.squares / max(1, self.samples) - self.mean**2)
+
+
 class AudioEncoder(nn.Module, ABC):
     """Audio (B, N) at 16 kHz to states (B, F, layers, states_dim), as a pipeline's component."""
+
+    frames_around: int | None = None
+    """Video frames to each side whose sound a frame's states depend on; None: on all of the sound."""
+    look_back: int = 0
+    """Video frames of sound before the first that an encoder without such a limit wants in a stream."""
 
     @property
     @abstractmethod
@@ -63,6 +93,7 @@ class LogMelEncoder(AudioEncoder):
 
     filters: Tensor
     window: Tensor
+    frames_around = 1
 
     def __init__(self, bins: int = 32, frames_per_video_frame: int = 4, fps: float = FPS) -> None:
         super().__init__()
@@ -134,6 +165,7 @@ class Wav2Vec2Encoder(AudioEncoder):
     """
 
     piece_frames, context_frames = 750, 50
+    look_back = context_frames
 
     def __init__(self, model: Wav2Vec2Model, fps: float = FPS, is_normalised: bool = True) -> None:
         super().__init__()
@@ -162,11 +194,16 @@ class Wav2Vec2Encoder(AudioEncoder):
         return super().train(False)
 
     @torch.no_grad()
-    def forward(self, audio: Tensor, frames: int) -> Tensor:
-        """States (B, frames, layers, states_dim) of audio (B, N); short audio counts as silence after its end."""
+    def forward(self, audio: Tensor, frames: int, heard: Moments | None = None) -> Tensor:
+        """States (B, frames, layers, states_dim) of audio (B, N); short audio counts as silence after its end.
+
+        `heard` normalises a part of a longer sound by what was heard of the whole.
+        """
         per_frame = SAMPLE_RATE / self.fps
         audio = fit_length(audio, round(frames * per_frame))
-        if self.is_normalised:
+        if self.is_normalised and heard is not None:
+            audio = (audio - heard.mean) / (heard.variance + 1e-7) ** 0.5
+        elif self.is_normalised:
             mean = audio.mean(1, keepdim=True)
             audio = (audio - mean) / torch.sqrt(audio.var(1, keepdim=True, correction=0) + 1e-7)
         pieces = []

@@ -47,7 +47,7 @@ class SourceRecord:
     seconds_taken: float
     clips: tuple[PreparedClip, ...] = ()
     rejections: tuple[Rejection, ...] = ()
-    stages: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict, compare=False)
     """Seconds by stage."""
 
     def to_json(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ _ALL = (
     Score("head_range", "movement", "faces", "how far the head wanders, in face heights"),
     Score("yaw", "movement", "degrees", "largest turn of the head to a side (95th percentile)"),
     Score("roll", "movement", "degrees", "largest tilt of the head"),
-    Score("occlusion", "movement", "share", "share of the face covered by something that passes (95th percentile)"),
+    Score("occlusion", "movement", "share", "share of the upper face that something covers for 0.36 s or longer"),
     Score("wobble", "movement", "degrees", "jerk of the tracked face's tilt: something hides it (95th percentile)"),
     Score("second_face", "movement", "share", "share of frames with a second large face"),
     Score("face_pixels", "movement", "px", "height of the face in the source's pixels"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import convolve, median_filter
+from scipy.ndimage import convolve, median_filter, minimum_filter1d
 from skimage.measure import blur_effect
 
 _SAMPLED = 8
@@ -21,6 +21,7 @@ _UPPER_FACE = 0.26
 """Half the side of the square around the nose's root that is looked at, in face heights: no hair, no mouth."""
 _COMPARED = 60
 _FAR_FRAMES = 10
+_LASTING_FRAMES = 9
 _FEWEST_FRAMES = 50
 _COVERED_LEVELS = 30.0
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
@@ -70,12 +71,12 @@ def surroundings(frames: np.ndarray, face: np.ndarray) -> tuple[float, float]:
 
 
 def occlusion(frames: np.ndarray, between_eyes: np.ndarray, height: float, roll: np.ndarray | None = None) -> float:
-    """Share of the upper face that something covers, 95th percentile over frames.
+    """Share of the upper face that something covers for a third of a second at least, at its worst.
 
     The face is followed, and turned upright. A frame counts by how much of it differs from the frame that is most like
-    it among those 0.4 s away and more: a head comes back to where it was, what passes before it does not. The
-    mouth is left out, and brightness that changes everywhere. NaN for clips under two seconds: a head hardly comes
-    back in so short a time.
+    it among those 0.4 s away and more: a head comes back to where it was, what passes before it does not. A blink is too
+    short to count; the mouth is left out, and brightness that changes everywhere. NaN for clips under two seconds: a
+    head hardly comes back in so short a time.
 
     Args:
         between_eyes: (F, 2), where the nose's root is.
@@ -98,7 +99,7 @@ def occlusion(frames: np.ndarray, between_eyes: np.ndarray, height: float, roll:
         difference = stack[number] - stack[far]
         difference -= np.median(difference, axis=(1, 2), keepdims=True)
         covered.append((np.abs(difference).max(axis=3) > _COVERED_LEVELS).mean(axis=(1, 2)).min())
-    return float(np.percentile(covered, 95))
+    return float(minimum_filter1d(np.array(covered), _LASTING_FRAMES, mode="constant").max())
 
 
 def _upright(frame: np.ndarray, middle: np.ndarray, angle: float, half: float) -> np.ndarray:

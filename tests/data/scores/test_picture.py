@@ -65,10 +65,13 @@ def test_what_passes_before_the_face_is_seen_and_brightness_is_not() -> None:
     centres = np.full((60, 2), 0.45)
     clear = occlusion(frames, centres, 0.6)
     covered = frames.copy()
-    covered[20:26, 22:52, 30:68] = (20, 200, 40)
+    covered[20:32, 22:52, 30:68] = (20, 200, 40)
     brighter = np.clip(frames.astype(int) + np.arange(60)[:, None, None, None], 0, 255).astype(np.uint8)
     assert clear < 0.15
     assert occlusion(covered, centres, 0.6) > 0.3
+    blink = frames.copy()
+    blink[20:26, 22:52, 30:68] = (20, 200, 40)
+    assert occlusion(blink, centres, 0.6) == pytest.approx(clear, abs=0.02)
     assert occlusion(brighter, centres, 0.6) < 0.15
     assert np.isnan(occlusion(frames[:40], centres[:40], 0.6))
 
