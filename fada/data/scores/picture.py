@@ -74,9 +74,9 @@ def occlusion(frames: np.ndarray, between_eyes: np.ndarray, height: float, roll:
     """Share of the upper face that something covers for a third of a second at least, at its worst.
 
     The face is followed, and turned upright. A frame counts by how much of it differs from the frame that is most like
-    it among those 0.4 s away and more: a head comes back to where it was, what passes before it does not. A blink is too
-    short to count; the mouth is left out, and brightness that changes everywhere. NaN for clips under two seconds: a
-    head hardly comes back in so short a time.
+    it among those 0.4 s away and more: a head comes back to where it was, what passes before it does not. A blink is
+    too short to count; the mouth is left out, and brightness that changes everywhere. NaN for clips under two seconds:
+    a head hardly comes back in so short a time.
 
     Args:
         between_eyes: (F, 2), where the nose's root is.
