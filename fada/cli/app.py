@@ -53,11 +53,16 @@ def _options(
     """Options of every verb; ``run`` reads --debug itself, so that it works behind a verb too."""
 
 
+def _is_aside(argument: str) -> bool:
+    """What is not for the verbs: --debug is read here, and DeepSpeed's launcher adds the rank that it also exports."""
+    return argument == "--debug" or argument.startswith(("--local_rank=", "--local-rank="))
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C, else a fault."""
     debug = "--debug" in arguments or os.environ.get("FADA_DEBUG", "") not in ("", "0")
     try:
-        app(args=[argument for argument in arguments if argument != "--debug"], prog_name="fada")
+        app(args=[argument for argument in arguments if not _is_aside(argument)], prog_name="fada")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:

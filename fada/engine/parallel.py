@@ -97,6 +97,9 @@ def new_accelerator(settings: ParallelSettings, batch: int) -> Accelerator:
         ValueError: settings that DeepSpeed refuses, or a DeepSpeed file that cannot be read.
     """
     AcceleratorState._reset_state(reset_partial_state=True)
+    # `accelerate launch` exports its own configuration, which would win over the recipe's.
+    for name in [name for name in os.environ if name.startswith("ACCELERATE_")]:
+        del os.environ[name]
     has_cuda = torch.cuda.is_available()
     if settings.precision == "fp16" and not has_cuda:
         raise ValueError("engine.precision: fp16 needs a CUDA device; use bf16 or fp32 here")

@@ -74,6 +74,11 @@ def test_debug_shows_the_error_itself(cli, arguments: tuple[str, ...]) -> None:
         cli(*arguments)
 
 
+def test_the_rank_that_deepspeeds_launcher_adds_is_no_option(cli) -> None:
+    done = cli("--local_rank=1", "recipe", "list")
+    assert done.code == 0, done.err
+
+
 def test_debug_can_be_an_environment_variable(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FADA_DEBUG", "1")
     with pytest.raises(RecipeError):
