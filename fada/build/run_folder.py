@@ -108,7 +108,13 @@ def _learned(recipe: Recipe, processes: int | None) -> dict[str, Any]:
         for key in path[:-1]:
             section = section[key]
         section.pop(path[-1], None)
-    for part in (*content["teacher"]["stages"], *content["distill"]["phases"]):
+    trained = [*content["distill"]["phases"]]
+    if recipe.teacher.path is None:
+        trained += content["teacher"]["stages"]
+    else:
+        # A finished teacher's stages are not run.
+        del content["teacher"]["stages"]
+    for part in trained:
         batch = part.pop("batch")
         if processes is not None:
             part["samples_per_step"] = batch * recipe.engine.accumulate * processes
