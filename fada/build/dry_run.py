@@ -187,8 +187,9 @@ def _division(recipe: Recipe) -> str:
 
 
 def _missing(recipe: Recipe) -> list[str]:
-    paths = {"teacher.path": recipe.teacher.path, "vae.path": recipe.vae.path, "audio.path": recipe.audio.path,
-             "data.train_shards": recipe.data.train_shards, "data.test_shards": recipe.data.test_shards}  # fmt: skip
+    paths = {"teacher.path": recipe.teacher.path, "teacher.init": recipe.teacher.init, "vae.path": recipe.vae.path,
+             "audio.path": recipe.audio.path, "data.train_shards": recipe.data.train_shards,
+             "data.test_shards": recipe.data.test_shards}  # fmt: skip
     # What lies in an object store is not looked for.
     here = {key: path for key, path in paths.items() if path and "://" not in str(path)}
     return [f"[yellow]{key}: {path} is not there yet[/yellow]" for key, path in here.items() if not Path(path).exists()]

@@ -16,6 +16,7 @@ from diffusers.utils.logging import disable_progress_bar
 from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Audio, Distill, Network, Noise, Recipe
 from fada.student.export import models_of
 from fada.student.network import StudentUNet
@@ -67,6 +68,44 @@ def new_dual_unet(network: Network, noise: Noise, audio: tuple[int, int, int], l
         AudioProjection(window, layers, states_dim, network.audio_hidden, network.audio_tokens, network.audio_dim),
         NoisePath.from_config(noise.model_dump()),
     )
+
+
+NET_SHAPE = (
+    "in_channels", "channels", "layers_per_block", "heads", "attention_levels", "temporal_levels", "norm_groups",
+    "has_places", "audio_dim", "window", "layers", "states_dim", "hidden", "tokens", "token_dim",
+)  # fmt: skip
+"""Settings of a net in which given weights and the recipe must agree; all but `max_frames`, which has no weights."""
+
+
+def start_from(model: DualUNet, folder: Path) -> None:
+    """Give a model the weights in a folder: of an imported image model, or a teacher's.
+
+    Without an `audio_projection/`, as in an import, the model keeps its own.
+
+    Raises:
+        RecipeError: a net is not there, or has another shape.
+    """
+    for name in ("reference_unet", "denoising_unet", "audio_projection"):
+        if not (folder / name / "config.json").is_file():
+            if name == "audio_projection":
+                continue
+            raise RecipeError(
+                f"teacher.init: {folder / name}: no such net; make the folder with fada teacher import sd15"
+            )
+        net = getattr(model, name)
+        loaded = type(net).from_pretrained(str(folder / name))
+        for key in NET_SHAPE:
+            given, wanted = (_plain(each.config.get(key)) for each in (loaded, net))
+            if given != wanted:
+                raise RecipeError(
+                    f"teacher.init: {folder / name}: {key} is {given}, the recipe asks for {wanted}; "
+                    "change the recipe, or import with other settings"
+                )
+        net.load_state_dict(loaded.state_dict())
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def pipeline(

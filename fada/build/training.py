@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fada.build.data import RunData, fingerprint, prepare_data
-from fada.build.models import find_teacher, frozen_copy, new_dual_unet, pipeline, save_pipeline
+from fada.build.models import find_teacher, frozen_copy, new_dual_unet, pipeline, save_pipeline, start_from
 from fada.build.run_folder import check_run, open_run
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.engine.checkpoints import Checkpoints, find_fault, read_checkpoint
@@ -189,7 +189,10 @@ class _Run:
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
         audio = self.data.audio_shape(recipe.audio.context)
-        return new_dual_unet(recipe.teacher.network, recipe.noise, audio, self.data.latent_channels)
+        model = new_dual_unet(recipe.teacher.network, recipe.noise, audio, self.data.latent_channels)
+        if recipe.teacher.init is not None:
+            start_from(model, recipe.teacher.init)
+        return model
 
     def new_student(self, phase: Phase, teacher: Path) -> Student:
         """A phase's student before its training."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import typer
 
+from fada.cli.import_sd15 import import_sd15
 from fada.cli.options import DryRun, Overrides, RecipePath
 from fada.cli.running import run_training
 
-app = typer.Typer(help="Train a teacher.", no_args_is_help=True)
+app = typer.Typer(help="Make a teacher: train one, or start from released weights.", no_args_is_help=True)
+imports = typer.Typer(help="Released weights as a folder that recipes name.", no_args_is_help=True)
+app.add_typer(imports, name="import")
+imports.command("sd15")(import_sd15)
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps ``train`` a verb of its own while it is the only one."""
+@imports.callback()
+def _kinds() -> None:
+    """Keeps every kind a verb of its own, also while it is the only one."""
 
 
 @app.command()

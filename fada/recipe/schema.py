@@ -248,6 +248,9 @@ class Teacher(Section):
     """The family."""
     path: Path | None = None
     """A teacher folder; without one `fada distill` first trains the stages below."""
+    init: Path | None = None
+    """Weights that the first stage starts from: the folder that `fada teacher import sd15` writes, or a teacher's. Its
+    nets have the shape of `network`. Without it they start at random."""
     network: Network = Network()
     """Shape, when it is trained here."""
     stages: tuple[Stage, ...] = ()
@@ -257,6 +260,8 @@ class Teacher(Section):
     def has_a_source(self) -> Teacher:
         if self.path is None and not self.stages:
             raise ValueError("give teacher.path (a teacher folder) or teacher.stages (to train one)")
+        if self.path is not None and self.init is not None:
+            raise ValueError("teacher.path is a finished teacher, teacher.init is where stages start: give one of them")
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"teacher.stages: names must differ, got {', '.join(names)}")
