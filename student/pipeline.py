@@ -1,14 +1,15 @@
 """Portrait and speech to video: the pipeline that teachers and students share.
 
 A clip after another: the reference features, audio tokens and their keys and values are computed once per clip,
-the last frames of a clip become the motion frames of the next, so memory is flat in length.
+the last frames of a clip become the motion frames of the next. `stream` hands out each clip's frames and forgets them,
+so its memory is flat in length; a call gathers what the same generator makes.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor
 
 from fada.data.audio_features import load_audio_encoder
-from fada.data.dataset import audio_windows
+from fada.data.audio_stream import AudioStates
 from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.sampling import sample_student
@@ -55,6 +56,17 @@ class PipelineOutput(BaseOutput):
     nfe: int = 0
     clips: int = 0
     seconds_to_first_frame: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Of one call: steps per clip, scales (1, 2): reference, audio."""
+
+    steps: int
+    scales: Tensor
+    guidance: Guidance
+    solver: Solver
+    seed: int
 
 
 class FadaPipeline(DiffusionPipeline):
@@ -154,8 +166,110 @@ class FadaPipeline(DiffusionPipeline):
         Raises:
             ValueError: the audio is shorter than a frame, or the guidance does not fit the model.
         """
+        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
+        clock = StageClock()
+        total = math.floor(len(audio) / SAMPLE_RATE * self.config.fps)
+        total = total if max_frames is None else min(total, max_frames)
+        in_all = settings.steps * math.ceil(total / self.config.frames)
+        states = AudioStates(self.audio_encoder, [audio], self.config.fps, max_frames)
+        latents: list[Tensor] = []
+        frames: list[np.ndarray] = [np.zeros((0, self.config.size, self.config.size, 3), np.uint8)]
+        nfe, first_frame = 0, 0.0
+        told = None if on_step is None else lambda done: on_step(done, in_all)
+        for clip, passes in self._clips(image, states, settings, clock, told):
+            latents.append(clip)
+            nfe = passes
+            if decode:
+                with clock.stage("decode"):
+                    frames.append(decode_latents(self.vae, clip))
+            first_frame = first_frame or clock.elapsed()
+        return PipelineOutput(
+            frames=np.concatenate(frames),
+            latents=torch.cat(latents).cpu(),
+            stage_seconds=clock.seconds,
+            nfe=nfe,
+            clips=len(latents),
+            seconds_to_first_frame=first_frame,
+        )
+
+    def stream(
+        self,
+        image: np.ndarray,
+        audio_chunks: Iterable[np.ndarray],
+        *,
+        steps: int | None = None,
+        audio_scale: float | None = None,
+        reference_scale: float | None = None,
+        guidance: Guidance = "auto",
+        seed: int = 0,
+        solver: Solver = "ddim",
+        max_frames: int | None = None,
+        look_ahead: float = 0.5,
+    ) -> Iterator[np.ndarray]:
+        """Frames (n, H, W, 3) uint8 of one clip after another, each as soon as its sound is there.
+
+        With a log-mel encoder they are those of a call on the whole sound, however it is cut into chunks. wav2vec2
+        hears a whole sound at once in a call; here it hears 2 s before a clip and `look_ahead` behind it, so that
+        frames come close to a call's but do not equal them.
+
+        Args:
+            audio_chunks: float samples (N,) at 16 kHz, of any lengths. Of them a clip needs its own frames, `context`
+                frames behind, and what the encoder looks ahead (log-mel: a frame).
+            look_ahead: seconds of sound behind a clip that wav2vec2 waits for; more is closer to a call.
+
+        The other arguments are those of a call, and so are the errors; faults of the sound show when it is read.
+        """
+        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
+        frames = round(look_ahead * self.config.fps)
+        states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
+        clips = self._clips(image, states, settings, StageClock(), None)
+        return (decode_latents(self.vae, clip) for clip, _ in clips)
+
+    @torch.no_grad()
+    def _clips(
+        self,
+        image: np.ndarray,
+        states: AudioStates,
+        settings: _Settings,
+        clock: StageClock,
+        on_step: Callable[[int], None] | None,
+    ) -> Iterator[tuple[Tensor, int]]:
+        """Latents (n, C, h, w) in float32 of one clip after another, and the evaluations that each took."""
         config = self.config
-        steps = config.steps if steps is None else steps
+        with clock.stage("reference"):
+            reference = encode_frames(self.vae, square_resize(image, config.size)[None])
+        generator = torch.Generator().manual_seed(settings.seed)
+        before: Tensor | None = None
+        index = 0
+        while True:
+            start = index * config.frames
+            with clock.stage("audio"):
+                windows = states.windows(start, config.frames, config.context)
+            if windows is None:
+                return
+            with clock.stage("reference"):
+                conditions = self._conditions(reference, before, windows)
+            noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(self.device)
+            with clock.stage("denoise"):
+                clip, nfe = self._denoise(noise, conditions, settings, _in_all(on_step, index * settings.steps))
+            count = config.frames if states.total is None else min(config.frames, states.total - start)
+            latents = clip[0, :count].float()
+            if config.motion_frames:
+                known = latents if before is None else torch.cat((before, latents))
+                before = known[-config.motion_frames :].clone()
+            yield latents, nfe
+            index += 1
+
+    def _settings(
+        self,
+        steps: int | None,
+        audio_scale: float | None,
+        reference_scale: float | None,
+        guidance: Guidance,
+        solver: Solver,
+        seed: int,
+    ) -> _Settings:
+        config = self.config
         scales = torch.tensor(
             [[config.reference_scale if reference_scale is None else reference_scale,
               config.audio_scale if audio_scale is None else audio_scale]]
@@ -163,42 +277,7 @@ class FadaPipeline(DiffusionPipeline):
         guidance = self._resolve(guidance)
         if guidance == "none":
             scales = torch.ones_like(scales)
-        clock = StageClock()
-        total = math.floor(len(audio) / SAMPLE_RATE * config.fps)
-        total = total if max_frames is None else min(total, max_frames)
-        if total < 1:
-            raise ValueError(f"audio: {len(audio) / SAMPLE_RATE:.3f} s is shorter than one frame; give longer audio")
-        with clock.stage("audio"):
-            states = self.audio_encoder(torch.from_numpy(audio).float()[None].to(self.device), total)[0]
-        with clock.stage("reference"):
-            reference = encode_frames(self.vae, square_resize(image, config.size)[None])
-        generator = torch.Generator().manual_seed(seed)
-        counts = [min(config.frames, total - start) for start in range(0, total, config.frames)]
-        latents: list[Tensor] = []
-        frames: list[np.ndarray] = []
-        nfe, first_frame = 0, 0.0
-        for index, count in enumerate(counts):
-            before = torch.cat(latents)[-config.motion_frames :] if latents and config.motion_frames else None
-            with clock.stage("reference"):
-                conditions = self._conditions(reference, before, states, index * config.frames)
-            noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(self.device)
-            with clock.stage("denoise"):
-                told = _in_all(on_step, index * steps, steps * len(counts))
-                clip, nfe = self._denoise(noise, conditions, steps, scales, guidance, solver, told)
-            latents.append(clip[0, :count].float())
-            if decode:
-                with clock.stage("decode"):
-                    frames.append(decode_latents(self.vae, latents[-1]))
-            first_frame = first_frame or clock.elapsed()
-        size = self.config.size
-        return PipelineOutput(
-            frames=np.concatenate(frames) if frames else np.zeros((0, size, size, 3), np.uint8),
-            latents=torch.cat(latents).cpu(),
-            stage_seconds=clock.seconds,
-            nfe=nfe,
-            clips=len(counts),
-            seconds_to_first_frame=first_frame,
-        )
+        return _Settings(config.steps if steps is None else steps, scales, guidance, solver, seed)
 
     def _resolve(self, guidance: Guidance) -> Guidance:
         embeds = isinstance(self.denoising_unet, StudentUNet) and self.denoising_unet.is_guided
@@ -213,37 +292,29 @@ class FadaPipeline(DiffusionPipeline):
             raise ValueError(f"guidance: got {guidance!r}; choose from auto, ladder, embedded, none")
         return guidance
 
-    def _conditions(self, reference: Tensor, before: Tensor | None, states: Tensor, start: int) -> Conditions:
+    def _conditions(self, reference: Tensor, before: Tensor | None, windows: Tensor) -> Conditions:
         config = self.config
-        windows = audio_windows(states, start, config.frames, config.context)[None]
         motion = has_motion = None
         if config.motion_frames:
             blank = reference.new_zeros(1, config.motion_frames, *reference.shape[1:])
             motion = blank if before is None else before[None].to(reference)
             has_motion = torch.tensor([before is not None], device=reference.device)
-        return self.model.prepare(ClipConditions(reference, windows, motion, has_motion))
+        return self.model.prepare(ClipConditions(reference, windows[None], motion, has_motion))
 
     def _denoise(
-        self,
-        noise: Tensor,
-        conditions: Conditions,
-        steps: int,
-        scales: Tensor,
-        guidance: Guidance,
-        solver: Solver,
-        on_step: Callable[[int], None] | None,
+        self, noise: Tensor, conditions: Conditions, settings: _Settings, on_step: Callable[[int], None] | None
     ) -> tuple[Tensor, int]:
         """Denoised latents of one clip and how many evaluations they took."""
-        model, path = self.model, self.model.path
-        if guidance == "embedded":
+        model, path, steps = self.model, self.model.path, settings.steps
+        if settings.guidance == "embedded":
             assert isinstance(model, Student)
-            predict, rungs = embedded(model, conditions, scales), 1
+            predict, rungs = embedded(model, conditions, settings.scales), 1
         else:
-            predict, rungs = guided(model, conditions, scales), len(needed_rungs(scales))
+            predict, rungs = guided(model, conditions, settings.scales), len(needed_rungs(settings.scales))
         if self.config.is_student:
             return sample_student(predict, path, self.scheduler.windows, noise, steps, on_step), steps * rungs
         ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
-        return solve(predict, path, noise, ones, 0 * ones, steps, solver, on_step), steps * rungs
+        return solve(predict, path, noise, ones, 0 * ones, steps, settings.solver, on_step), steps * rungs
 
 
 def embedded(student: Student, conditions: Conditions, scales: Tensor) -> Predict:
@@ -252,9 +323,9 @@ def embedded(student: Student, conditions: Conditions, scales: Tensor) -> Predic
     return lambda latents, t: student.evaluate(latents, t, told)
 
 
-def _in_all(on_step: OnStep | None, done: int, total: int) -> Callable[[int], None] | None:
+def _in_all(on_step: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:
     """Progress of one clip as progress of the whole video."""
-    return None if on_step is None else lambda step: on_step(done + step, total)
+    return None if on_step is None else lambda step: on_step(done + step)
 
 
 class StageClock:

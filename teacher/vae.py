@@ -16,6 +16,8 @@ from fada.data.seeds import sample_generator
 
 LATENT_NOISE = 0.05
 """Noise on latents while a VAE is trained, so that its decoder bears the small errors of generated latents."""
+DECODED_PIXELS = 2**20
+"""Pixels decoded in one pass: SD's VAE keeps about a kilobyte for each at its widest."""
 START_NOISE = 0.3
 """Deviation of the noise in a new VAE's near-identity weights, as a share of the whole."""
 
@@ -76,10 +78,15 @@ def encode_frames(vae: AutoencoderKL, frames: np.ndarray, chunk: int = 64) -> Te
 
 
 @torch.no_grad()
-def decode_latents(vae: AutoencoderKL, latents: Tensor, chunk: int = 16) -> np.ndarray:
-    """Frames (F, H, W, 3) uint8 of scaled latents (F, C, h, w), a few at a time so that memory stays flat."""
+def decode_latents(vae: AutoencoderKL, latents: Tensor) -> np.ndarray:
+    """Frames (F, H, W, 3) uint8 of scaled latents (F, C, h, w), a few at a time so that memory stays bounded.
+
+    A slice is of `DECODED_PIXELS` at most: four frames of 512 x 512, of small ones sixteen.
+    """
+    halvings = len(vae.config.block_out_channels) - 1
+    frame = latents.shape[-2] * latents.shape[-1] * 4**halvings
     parts = []
-    for part in latents.split(chunk):
+    for part in latents.split(max(1, min(16, DECODED_PIXELS // frame))):
         pixels = vae.decode((part / vae.config.scaling_factor + shift(vae)).to(vae.device, vae.dtype)).sample
         parts.append(((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())
     return torch.cat(parts).permute(0, 2, 3, 1).contiguous().numpy()

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fada.student.pipeline import FadaPipeline
+
+SAMPLE_RATE = 16000
+STANDARD_OUTPUT = Path("-")
 
 
 def generate(
@@ -14,7 +24,10 @@ def generate(
     ],
     image: Annotated[Path, typer.Option(metavar="I", help="The portrait, any picture.")],
     audio: Annotated[Path, typer.Option(metavar="A", help="The speech, any sound file (or a video's sound).")],
-    out: Annotated[Path, typer.Option(metavar="V.mp4", help="The video; replaced if it exists.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="V.mp4", help="The video; replaced if it exists. With --stream, - is standard output."),
+    ],
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the model's own.")] = None,
     audio_scale: Annotated[float | None, typer.Option(help="How strictly the mouth follows the sound.")] = None,
     reference_scale: Annotated[float | None, typer.Option(help="How strictly the face follows the portrait.")] = None,
@@ -32,6 +45,12 @@ def generate(
             "Without it the centred square is used.",
         ),
     ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Write each clip as soon as it is made: an mp4 that grows and plays.")
+    ] = False,
+    look_ahead: Annotated[
+        float, typer.Option(min=0.0, help="With --stream: seconds of sound behind a clip that wav2vec2 hears.")
+    ] = 0.5,
 ) -> None:
     """Make a portrait speak: portrait + audio to an mp4 with sound, of any length.
 
@@ -40,8 +59,11 @@ def generate(
       fada generate --model runs/demo/students/fast --image me.png --audio speech.wav --out me.mp4
       fada generate --model models/demo-fast --image me.png --audio speech.mp3 --out me.mp4 \\
           --steps 6 --audio-scale 6.5 --reference-scale 2.0 --seed 3
+      fada generate --model models/demo-fast --image me.png --audio speech.wav --stream --out - | ffplay -
     """
-    if out.suffix.lower() != ".mp4":
+    if out == STANDARD_OUTPUT and not stream:
+        raise typer.BadParameter("--out -: only a stream goes to standard output; add --stream, or name a file")
+    if out != STANDARD_OUTPUT and out.suffix.lower() != ".mp4":
         raise typer.BadParameter(f"{out}: the video is written as mp4; name a file that ends in .mp4")
     from fada.media.audio import read_audio
     from fada.media.image import read_image
@@ -50,7 +72,7 @@ def generate(
     # Both are read before the model is loaded: a wrong path shows at once.
     portrait, speech = read_image(image), read_audio(audio)
     if seconds is not None:
-        speech = speech[: round(seconds * 16000)]
+        speech = speech[: round(seconds * SAMPLE_RATE)]
     if face_landmarker is not None:
         from fada.data.prepare import prepare_portrait
 
@@ -60,6 +82,18 @@ def generate(
     from fada.cli.progress import progress_bar
 
     pipeline = load_pipeline(model, student)
+    if stream:
+        clips = pipeline.stream(
+            portrait,
+            _chunks(speech),
+            steps=steps,
+            audio_scale=audio_scale,
+            reference_scale=reference_scale,
+            seed=seed,
+            look_ahead=look_ahead,
+        )
+        _write_growing(out, clips, speech, pipeline)
+        return
     with progress_bar("denoising") as on_step:
         result = pipeline(
             portrait,
@@ -73,3 +107,35 @@ def generate(
     write_video(out, result.frames, fps=pipeline.config.fps, audio=speech)
     stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in result.stage_seconds.items())
     typer.echo(f"{out}: {len(result.frames)} frames in {result.clips} clips, {result.nfe} evaluations each; {stages}")
+
+
+def _chunks(speech: np.ndarray) -> Iterator[np.ndarray]:
+    """The sound in tenths of a second, as it would come from a microphone or a voice model."""
+    length = SAMPLE_RATE // 10
+    return (speech[start : start + length] for start in range(0, len(speech), length))
+
+
+def _write_growing(out: Path, clips: Iterator[np.ndarray], speech: np.ndarray, pipeline: FadaPipeline) -> None:
+    """Write clip after clip with its sound; what there is to say goes to standard error."""
+    import time
+
+    from fada.media.fragments import open_fragmented
+
+    fps = pipeline.config.fps
+    started, first, frames, count = time.perf_counter(), 0.0, 0, 0
+    try:
+        with open_fragmented(sys.stdout.buffer if out == STANDARD_OUTPUT else str(out), fps, SAMPLE_RATE) as video:
+            for clip in clips:
+                sound = slice(*(round(end / fps * SAMPLE_RATE) for end in (frames, frames + len(clip))))
+                video.add(clip, speech[sound])
+                frames, count = frames + len(clip), count + 1
+                first = first or time.perf_counter() - started
+    except BrokenPipeError:
+        typer.echo(f"{out}: the reader left after {frames} frames", err=True)
+        return
+    spent = time.perf_counter() - started
+    typer.echo(
+        f"{out}: {frames} frames in {count} clips, the first after {first:.2f} s, all after {spent:.2f} s "
+        f"({frames / spent:.1f} frames/s)",
+        err=True,
+    )

@@ -258,14 +258,14 @@ def _encode(
         raise MediaError(f"quality must be visual or lossless, got {quality!r}")
     lossless = quality == "lossless"
     with av.open(target, mode="w", format="mp4") as container:
-        video = _add_video_stream(container, frames, fps, lossless)
+        video = add_video_stream(container, frames, fps, lossless)
         sound = None
         if audio is not None:
             sound = container.add_stream("flac" if lossless else "aac", rate=sample_rate, layout="mono")
             if not lossless:
                 sound.bit_rate = 128_000
         for index, pixels in enumerate(frames):
-            frame = _to_frame(pixels, lossless)
+            frame = to_frame(pixels, lossless)
             frame.pts = index
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -273,10 +273,13 @@ def _encode(
             _encode_audio(container, sound, check_audio(audio), sample_rate, lossless)
 
 
-def _add_video_stream(container: Any, frames: np.ndarray, fps: float, lossless: bool) -> Any:
+def add_video_stream(
+    container: Any, frames: np.ndarray, fps: float, lossless: bool, options: dict[str, str] | None = None
+) -> Any:
+    """A video stream for frames of this size; options are those of the encoder, beside our own."""
     height, width = frames.shape[1:3]
     # One thread: the same bytes on every machine, and workers do not fight for cores.
-    options = {"preset": "veryfast", "threads": "1"}
+    options = {"preset": "veryfast", "threads": "1", **(options or {})}
     options |= {"qp": "0"} if lossless else {"crf": "14"}
     stream = container.add_stream(
         "libx264rgb" if lossless else "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
@@ -290,7 +293,8 @@ def _add_video_stream(container: Any, frames: np.ndarray, fps: float, lossless: 
     return stream
 
 
-def _to_frame(pixels: np.ndarray, lossless: bool) -> av.VideoFrame:
+def to_frame(pixels: np.ndarray, lossless: bool) -> av.VideoFrame:
+    """Pixels (H, W, 3) as the encoder wants them: exact colours, and, unless lossless, even sides."""
     if lossless:
         return av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
     height, width = pixels.shape[:2]

@@ -12,7 +12,7 @@ import pytest
 import fada.build
 from fada.media.audio import read_audio, write_wav
 from fada.media.image import write_png
-from fada.media.video import probe
+from fada.media.video import probe, read_video
 
 
 @pytest.fixture
@@ -89,3 +89,68 @@ def test_generate_crops_the_portrait_where_a_landmarker_is_given(
     arguments = (*inputs, "--out", str(tmp_path / "v.mp4"), "--face-landmarker", "face.task")
     assert cli("generate", "--model", "m", *arguments).code == 0
     assert pipeline["image"].shape == (8, 8, 3)
+
+
+@pytest.fixture
+def streaming(pipeline: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The same pipeline, with a stream that draws twelve grey frames a clip."""
+
+    class Streams:
+        config = SimpleNamespace(fps=25.0)
+
+        def stream(self, image: np.ndarray, chunks: Any, **options: Any) -> Any:
+            sound = np.concatenate(list(chunks))
+            pipeline.update(options, sound=sound)
+            total = len(sound) // 640
+            return (np.full((min(12, total - at), 32, 32, 3), 128, np.uint8) for at in range(0, total, 12))
+
+    monkeypatch.setattr(fada.build, "load_pipeline", lambda folder, student=None: Streams())
+    return pipeline
+
+
+def test_a_stream_is_written_with_sound_and_says_when_the_first_frame_came(
+    cli, inputs: tuple[str, ...], streaming: dict, tmp_path: Path
+) -> None:
+    out = tmp_path / "live.mp4"
+    outcome = cli("generate", "--model", "m", *inputs, "--out", str(out), "--stream", "--look-ahead", "0.2")
+    assert outcome.code == 0, outcome.err
+    assert "25 frames in 3 clips, the first after 0." in outcome.err
+    assert outcome.out == ""
+    assert len(read_video(out)) == 25
+    assert len(read_audio(out)) >= 16000
+    assert streaming["look_ahead"] == 0.2
+    assert len(streaming["sound"]) == 16000
+
+
+def test_a_stream_may_go_to_standard_output(
+    inputs: tuple[str, ...], streaming: dict, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    from fada.cli.app import run
+
+    assert run(("generate", "--model", "m", *inputs, "--out", "-", "--stream")) == 0
+    written, said = capfdbinary.readouterr()
+    assert len(read_video(written)) == 25
+    assert b"25 frames in 3 clips" in said
+
+
+def test_only_a_stream_goes_to_standard_output(cli, inputs: tuple[str, ...]) -> None:
+    outcome = cli("generate", "--model", "m", *inputs, "--out", "-")
+    assert outcome.code == 2
+    assert "only a stream goes to standard output; add --stream" in outcome.err
+
+
+def test_a_reader_that_leaves_ends_the_stream(
+    cli, inputs: tuple[str, ...], streaming: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fada.cli import generate
+
+    class Closed:
+        def write(self, data: bytes) -> int:
+            raise BrokenPipeError
+
+        def flush(self) -> None: ...
+
+    monkeypatch.setattr(generate.sys, "stdout", SimpleNamespace(buffer=Closed()))
+    outcome = cli("generate", "--model", "m", *inputs, "--out", "-", "--stream")
+    assert outcome.code == 0
+    assert "the reader left after" in outcome.err
