@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from fada.cli.import_hallo import import_hallo
 from fada.cli.import_sd15 import import_sd15
 from fada.cli.options import DryRun, Overrides, RecipePath
 from fada.cli.running import run_training
@@ -12,6 +13,7 @@ app = typer.Typer(help="Make a teacher: train one, or start from released weight
 imports = typer.Typer(help="Released weights as a folder that recipes name.", no_args_is_help=True)
 app.add_typer(imports, name="import")
 imports.command("sd15")(import_sd15)
+imports.command("hallo")(import_hallo)
 
 
 @imports.callback()

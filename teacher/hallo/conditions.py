@@ -1,0 +1,124 @@
+"""What Hallo's networks are told about a clip: the raw inputs, and what is computed of them once per clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fada.teacher.dual_unet.layers import KeysValues
+
+BankTiling = Literal["released", "fixed"]
+"""How rows of the reference net meet frames and face tokens; see `writer_tokens` and `banks_of_frames`."""
+
+
+@dataclass(frozen=True)
+class HalloInputs:
+    """Inputs of a batch of clips.
+
+    reference: latents (B, C, h, w). motion: latents (B, M, C, h, w) of the frames before; None for a first clip,
+    which sees the reference in their place. audio: windows of encoder states (B, F, window, layers, dim).
+    face_embedding: (B, 512). face_region: picture (B, 3, H, W) in [0, 1] of where the face may be, in pixels. masks:
+    per level of the UNet (B, 3, h, w) in [0, 1]: background, face without lips, lips; the first has latents' size.
+    """
+
+    reference: Tensor
+    audio: Tensor
+    face_embedding: Tensor
+    face_region: Tensor
+    masks: tuple[Tensor, ...]
+    motion: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class ReferenceFeatures:
+    """What the reference net saw, per spatial site in order of execution.
+
+    Normed tokens (B, 2, 1 + M, H W, C): of the null and of the real face tokens; the reference image first, then the
+    motion frames.
+    """
+
+    sites: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """A clip's conditions as the denoising net uses them, constant over denoising steps; per site, in order.
+
+    reference: keys and values (B, banks, H W, C) of the one or two banks that frames read. face: keys and values
+    (B, 2, tokens, C), null and real. audio: per region keys and values (B, F, tokens, inner). motion: tokens
+    (B, 2, H W, M, C), null and real. located: maps (B, C, h, w) of the face locator. masks: per level (B, 3, H W).
+    rung: where each row stands, once `at_rungs` has chosen; the null or real half of the pairs is then gone.
+    """
+
+    reference: list[KeysValues]
+    face: list[KeysValues]
+    audio: list[list[KeysValues]]
+    motion: list[Tensor]
+    located: Tensor
+    masks: list[Tensor]
+    rung: Tensor | None = None
+
+    def with_real_bank(self) -> Conditions:
+        """The same, every frame reading the real branch's bank."""
+        return replace(self, reference=_each(self.reference, lambda tensor: tensor[:, 1:]))
+
+    def at_rungs(self, clips: Tensor, rungs: Tensor) -> Conditions:
+        """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`, 0 nothing, 1 reference, 2 reference and audio.
+
+        Rung 0 is Hallo's unconditional branch: tokens of a zero face embedding, no face locator, zero audio tokens
+        after their projection, self-attention without the bank (decided by `rung`), motion frames kept.
+        """
+        has_reference = (rungs >= 1).long()
+
+        def pick(tensor: Tensor) -> Tensor:
+            return tensor[clips]
+
+        def pick_branch(tensor: Tensor) -> Tensor:
+            return tensor[clips, has_reference]
+
+        def pick_heard(tensor: Tensor) -> Tensor:
+            return scale_rows(tensor[clips], rungs >= 2)
+
+        return Conditions(
+            _each(self.reference, pick),
+            _each(self.face, pick_branch),
+            [_each(regions, pick_heard) for regions in self.audio],
+            [pick_branch(tokens) for tokens in self.motion],
+            scale_rows(self.located[clips], rungs >= 1),
+            [pick(mask) for mask in self.masks],
+            rungs,
+        )
+
+
+def scale_rows(tensor: Tensor, keep: Tensor) -> Tensor:
+    """The tensor with zeros in the rows that are not kept (rows,)."""
+    return tensor * keep.to(tensor.dtype).reshape(-1, *[1] * (tensor.ndim - 1))
+
+
+def _each(pairs: list[KeysValues], change: Callable[[Tensor], Tensor]) -> list[KeysValues]:
+    return [KeysValues(change(pair.keys), change(pair.values)) for pair in pairs]
+
+
+def writer_tokens(null: Tensor, real: Tensor, images: int, tiling: BankTiling) -> Tensor:
+    """Face tokens (B, 2, images, tokens, dim) for the rows of the reference net, from those of a clip (B, tokens, dim).
+
+    `fixed`: a branch's tokens for all of its images. `released`: the public code repeats [null, real] along the rows,
+    so that null and real alternate from image to image, whatever the branch.
+    """
+    pair = torch.stack((null, real), dim=1)
+    rows = torch.arange(2 * images, device=null.device)
+    index = rows % 2 if tiling == "released" else rows // images
+    return pair[:, index].unflatten(1, (2, images))
+
+
+def banks_of_frames(frames: int, banks: int) -> list[int]:
+    """Which bank each frame of a conditional row reads.
+
+    `released` has two, null and real, in turn: the public code repeats the pair along the frames of both branches, and
+    the conditional branch is the second. `fixed` has the real one only.
+    """
+    return [(frames + frame) % banks for frame in range(frames)]

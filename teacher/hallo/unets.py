@@ -1,0 +1,241 @@
+"""Hallo's two networks: the trunk of the dual UNet, with face tokens in place of text, audio and motion modules.
+
+Two things of the released code are kept as they are, because the weights were trained and are run with them:
+
+- an audio module is as wide as the input of its level's first layer where the level widens (`audio_widths`);
+- motion modules of levels without attention hold weights, but are never run (`HalloDenoisingUNet.forward`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from fada.teacher.dual_unet.layers import Attention, KeysValues, SpatialTransformer, TemporalTransformer
+from fada.teacher.dual_unet.trunk import Level, Trunk, TrunkSettings
+from fada.teacher.dual_unet.unets import SD15_ATTENTION, SD15_CHANNELS
+from fada.teacher.hallo.attention import AudioModule, MotionModule
+from fada.teacher.hallo.conditions import Conditions, ReferenceFeatures, banks_of_frames
+
+
+class _Bank:
+    """Sites of the reference net: self-attention and face tokens; keeps every site's normed tokens."""
+
+    def __init__(self, face: Iterator[KeysValues]) -> None:
+        self.face = face
+        self.tokens: list[Tensor] = []
+
+    def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
+        hidden, normed = attention(hidden, None, next(self.face))
+        self.tokens.append(normed)
+        return hidden
+
+    def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
+        return hidden
+
+
+class HalloReferenceUNet(ModelMixin, ConfigMixin, Trunk):
+    """Reads the reference image and the motion frames at t = 0; its features replace its output."""
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        channels: tuple[int, ...] = SD15_CHANNELS,
+        layers_per_block: int = 2,
+        heads: int = 8,
+        attention_levels: tuple[bool, ...] = SD15_ATTENTION,
+        norm_groups: int = 32,
+        token_dim: int = 768,
+    ) -> None:
+        super().__init__()
+        settings = TrunkSettings(channels[0], heads, norm_groups, token_dim, max_frames=None)
+        everywhere = (True,) * len(channels)
+        self.build_trunk(in_channels, channels, layers_per_block, attention_levels, everywhere, settings)
+
+    def forward(self, images: Tensor, face_tokens: Tensor) -> ReferenceFeatures:
+        """Features of latents (B, 2, 1 + M, C, h, w) with the face tokens of each (B, 2, 1 + M, tokens, dim)."""
+        shape = images.shape[:3]
+        time = self.embed_time(torch.zeros(shape.numel(), device=images.device), images.dtype)
+        tokens = face_tokens.flatten(0, 2)
+        sites = _Bank(iter([_face_attention(site).context(tokens) for site in self.spatial_sites()]))
+        self.run_trunk(images.flatten(0, 2), time, sites)
+        return ReferenceFeatures([normed.unflatten(0, shape) for normed in sites.tokens])
+
+
+class _DenoiserSettings(TrunkSettings):
+    """Builds a trunk with Hallo's motion modules."""
+
+    def temporal(self, channels: int) -> MotionModule:  # type: ignore[override]
+        assert self.max_frames is not None
+        return MotionModule(channels, self.heads, self.max_frames)
+
+
+class HalloDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
+    """Predicts v of every frame of a clip under its conditions."""
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        channels: tuple[int, ...] = SD15_CHANNELS,
+        layers_per_block: int = 2,
+        heads: int = 8,
+        attention_levels: tuple[bool, ...] = SD15_ATTENTION,
+        norm_groups: int = 32,
+        token_dim: int = 768,
+        audio_dim: int = 768,
+        max_frames: int = 32,
+    ) -> None:
+        super().__init__()
+        settings = _DenoiserSettings(channels[0], heads, norm_groups, token_dim, max_frames)
+        everywhere = (True,) * len(channels)
+        self.build_trunk(in_channels, channels, layers_per_block, attention_levels, everywhere, settings)
+        for level, (width, inner) in zip(self.levels(), audio_widths(channels, layers_per_block), strict=True):
+            if hasattr(level, "attentions"):
+                modules = [AudioModule(width, each, heads, norm_groups, audio_dim) for each in inner]
+                level.audio_modules = nn.ModuleList(modules)
+        self.conv_norm_out = nn.GroupNorm(norm_groups, channels[0], eps=1e-5)
+        self.conv_out = nn.Conv2d(channels[0], in_channels, 3, padding=1)
+
+    def audio_sites(self) -> list[AudioModule]:
+        """Audio modules in order of execution."""
+        return [module for level in self.levels() for module in getattr(level, "audio_modules", ())]
+
+    def motion_sites(self) -> list[MotionModule]:
+        """Motion modules that are run, in order of execution: those of levels with attention."""
+        levels = [level for level in self.levels() if hasattr(level, "attentions")]
+        return [cast(MotionModule, module) for level in levels for module in level.motion_modules]
+
+    def contexts(
+        self, features: ReferenceFeatures, face: Tensor, audio: Tensor, located: Tensor, masks: Sequence[Tensor]
+    ) -> Conditions:
+        """Conditions of a batch of clips.
+
+        Args:
+            features: of the reference net.
+            face: tokens (B, 2, tokens, dim), null and real.
+            audio: tokens (B, F, tokens, audio_dim).
+            located: maps of the face locator (B, C, h, w).
+            masks: per level (B, 3, h, w).
+        """
+        spatial = self.spatial_sites()
+        banks = [tokens[:, :, 0] for tokens in features.sites]
+        motion = [tokens[:, :, 1:] for tokens in features.sites]
+        return Conditions(
+            [site.block.attn1.context(tokens) for site, tokens in zip(spatial, banks, strict=True)],
+            [_face_attention(site).context(face) for site in spatial],
+            [site.context(audio) for site in self.audio_sites()],
+            [site.context(_square(tokens)) for site, tokens in zip(self.motion_sites(), motion, strict=True)],
+            located,
+            [mask.flatten(2) for mask in masks],
+        )
+
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        region_weights: Sequence[float] = (1.0, 1.0, 1.0),
+    ) -> Tensor:
+        """Prediction (rows, F, C, h, w) for noisy latents of that shape.
+
+        Args:
+            timestep: (rows,) network timesteps tau = T t + offset.
+            conditions: of these rows, at their rungs.
+            region_weights: of what the background, the face and the lips hear.
+        """
+        frames = latents.shape[1]
+        time = self.embed_time(timestep, latents.dtype).repeat_interleave(frames, dim=0)
+        sites = _Sites(conditions, frames, region_weights)
+        hidden = self.conv_in(latents.flatten(0, 1)) + conditions.located.repeat_interleave(frames, dim=0)
+        skips = [hidden]
+        for depth, level in enumerate(cast(Iterable[Level], self.down_blocks)):
+            for index in range(len(level.resnets)):
+                hidden = sites.layer(level, index, depth, hidden, time)
+                skips.append(hidden)
+            if hasattr(level, "downsamplers"):
+                hidden = level.downsamplers[0](hidden)
+                skips.append(hidden)
+        deepest = len(self.down_blocks) - 1
+        hidden = sites.layer(self.mid_block, 0, deepest, hidden, time)
+        hidden = self.mid_block.resnets[1](hidden, time)
+        for depth, level in zip(range(deepest, -1, -1), cast(Iterable[Level], self.up_blocks), strict=True):
+            for index in range(len(level.resnets)):
+                hidden = sites.layer(level, index, depth, torch.cat((hidden, skips.pop()), dim=1), time)
+            if hasattr(level, "upsamplers"):
+                hidden = level.upsamplers[0](hidden)
+        hidden = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
+        return hidden.unflatten(0, (-1, frames))
+
+
+class _Sites:
+    """One pass through the layers: the conditions of the rows, taken in order of execution."""
+
+    def __init__(self, conditions: Conditions, frames: int, region_weights: Sequence[float]) -> None:
+        assert conditions.rung is not None
+        self.frames, self.masks, self.region_weights = frames, conditions.masks, region_weights
+        self.reference = iter(conditions.reference)
+        self.face = iter(conditions.face)
+        self.audio = iter(conditions.audio)
+        self.motion = iter(conditions.motion)
+        has_reference = (conditions.rung >= 1).tolist()
+        self.kept = [row for row, has in enumerate(has_reference) if has]
+        self.dropped = [row for row, has in enumerate(has_reference) if not has]
+
+    def layer(self, level: Level, index: int, depth: int, hidden: Tensor, time: Tensor) -> Tensor:
+        """Residual layer `index` of a level, and its attentions where the level has them."""
+        hidden = level.resnets[index](hidden, time)
+        if not hasattr(level, "attentions"):
+            # The released code checkpoints its layers, and then leaves these levels' motion modules out.
+            return hidden
+        hidden = self.spatial(cast(SpatialTransformer, level.attentions[index]), hidden)
+        audio = [KeysValues(pair.keys.flatten(0, 1), pair.values.flatten(0, 1)) for pair in next(self.audio)]
+        masks = self.masks[depth].repeat_interleave(self.frames, dim=0)
+        hidden = cast(nn.ModuleList, level.audio_modules)[index](hidden, audio, masks, self.region_weights)
+        return level.motion_modules[index](hidden, self.frames, next(self.motion))
+
+    def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
+        """Attention to itself, to the reference for rows that have one, and to the face tokens."""
+        reference, face = next(self.reference), next(self.face)
+        maps = hidden.unflatten(0, (-1, self.frames))
+        banks = banks_of_frames(self.frames, reference.keys.shape[1])
+        parts = []
+        for rows in (self.dropped, self.kept):
+            if not rows:
+                continue
+            tokens = KeysValues(*(each[rows].repeat_interleave(self.frames, dim=0) for each in face))
+            bank = None
+            if rows is self.kept:
+                bank = KeysValues(*(each[rows][:, banks].flatten(0, 1) for each in reference))
+            parts.append(attention(maps[rows].flatten(0, 1), bank, tokens)[0].unflatten(0, (-1, self.frames)))
+        order = torch.tensor(self.dropped + self.kept, device=hidden.device).argsort()
+        return torch.cat(parts)[order].flatten(0, 1)
+
+
+def audio_widths(channels: Sequence[int], layers_per_block: int) -> list[tuple[int, list[int]]]:
+    """Per level in order of execution its width, and the inner width of each of its audio modules.
+
+    On the way down the first layer's module has the width of the level before, on the way up all have the width of the
+    next level: the public code divides its input's channels by the heads, not its own.
+    """
+    before = [channels[0], *channels[:-1]]
+    down = [(width, [first] + [width] * (layers_per_block - 1)) for width, first in zip(channels, before, strict=True)]
+    up = [(width, [first] * (layers_per_block + 1)) for width, first in zip(channels, before, strict=True)]
+    return [*down, (channels[-1], [channels[-1]]), *reversed(up)]
+
+
+def _face_attention(site: SpatialTransformer) -> Attention:
+    assert site.block.attn2 is not None
+    return site.block.attn2
+
+
+def _square(tokens: Tensor) -> Tensor:
+    """Tokens (..., H W, C) as square maps (..., C, H, W)."""
+    side = round(tokens.shape[-2] ** 0.5)
+    return tokens.transpose(-1, -2).unflatten(-1, (side, side))

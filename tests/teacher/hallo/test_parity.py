@@ -1,0 +1,176 @@
+"""Our networks against what the public code answered at equal weights and inputs (`record_original.py`)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_checkpoint as small
+import torch
+from torch import Tensor
+
+from fada.teacher.hallo import Hallo, HalloInputs
+from fada.teacher.hallo.checkpoint import Imported, read_hallo
+from fada.teacher.hallo.pipeline import HalloPipeline, hallo_scheduler
+
+TOLERANCE = 1e-4
+HALF = torch.tensor([0.5], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, Any]:
+    return json.loads((Path(__file__).parent / "original.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def imported(small_file: Path) -> Imported:
+    return read_hallo(small_file)
+
+
+@pytest.fixture(scope="module")
+def hallo(imported: Imported) -> Hallo:
+    return build(imported, "released").model
+
+
+def build(imported: Imported, bank_tiling: Any) -> HalloPipeline:
+    pipeline = HalloPipeline(**imported.parts, scheduler=hallo_scheduler(), bank_tiling=bank_tiling)
+    pipeline.model.region_weights = small.REGION_WEIGHTS
+    return pipeline
+
+
+@torch.no_grad()
+def rungs(model: Hallo, inputs: HalloInputs, noise: Tensor, wanted: tuple[int, ...] = (0, 1, 2)) -> list[Tensor]:
+    return model.predict(noise, HALF, model.prepare(inputs), wanted)
+
+
+def assert_as_recorded(got: Tensor, recorded: dict[str, Any]) -> None:
+    answer = small.summary(got)
+    assert answer["shape"] == recorded["shape"]
+    for name in ("values", "mean", "deviation"):
+        torch.testing.assert_close(
+            torch.tensor(answer[name]), torch.tensor(recorded[name]), atol=TOLERANCE, rtol=0, msg=lambda text: text
+        )
+
+
+@torch.no_grad()
+def test_the_audio_projection_equals_the_public_one(
+    hallo: Hallo, inputs: HalloInputs, recorded: dict[str, Any]
+) -> None:
+    assert_as_recorded(hallo.audio_projection(inputs.audio)[0], recorded["audio_tokens"])
+
+
+@torch.no_grad()
+def test_the_reference_bank_equals_the_public_one(hallo: Hallo, inputs: HalloInputs, recorded: dict[str, Any]) -> None:
+    features = hallo.features(inputs, hallo.face_tokens(inputs))
+    for site in (0, 6, 15):
+        assert_as_recorded(features.sites[site][0].flatten(0, 1), recorded[f"bank_{site}"])
+
+
+def test_every_rung_equals_the_public_denoiser(
+    hallo: Hallo, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
+) -> None:
+    for rung, prediction in enumerate(rungs(hallo, inputs, noise)):
+        assert_as_recorded(prediction[0], recorded[f"rung_{rung}"])
+
+
+def test_with_fixed_tiling_every_rung_equals_the_mended_public_denoiser(
+    imported: Imported, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
+) -> None:
+    for rung, prediction in enumerate(rungs(build(imported, "fixed").model, inputs, noise)):
+        assert_as_recorded(prediction[0], recorded[f"fixed_rung_{rung}"])
+
+
+def test_the_tilings_differ_by_more_than_the_tolerance(recorded: dict[str, Any]) -> None:
+    for rung in range(3):
+        ours, theirs = (torch.tensor(recorded[f"{kind}rung_{rung}"]["values"]) for kind in ("", "fixed_"))
+        assert (ours - theirs).abs().max() > 20 * TOLERANCE
+
+
+def test_two_sampler_steps_equal_the_public_pipeline(
+    imported: Imported, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
+) -> None:
+    latents = build(imported, "released")(
+        inputs, noise, steps=small.STEPS, reference_scale=small.SCALE, audio_scale=small.SCALE
+    )
+    assert_as_recorded(latents[0], recorded["sampled"])
+
+
+@pytest.mark.parametrize(
+    ("rung", "changes"),
+    [
+        (0, {"motion"}),
+        (1, {"motion", "reference", "face_region", "face_embedding"}),
+        (2, {"motion", "reference", "face_region", "face_embedding", "audio", "masks"}),
+    ],
+)
+def test_a_rung_sees_exactly_its_conditions(
+    imported: Imported, inputs: HalloInputs, noise: Tensor, rung: int, changes: set[str]
+) -> None:
+    # With fixed tiling: the released one lets the face embedding into the unconditional branch's motion frames.
+    # The masks weigh what zero audio leaves of an attention, its bias: they matter at every rung.
+    model = build(imported, "fixed").model
+    before = rungs(model, inputs, noise, (rung,))[0]
+    for name in ("motion", "reference", "face_region", "face_embedding", "audio"):
+        other = replace(inputs, **{name: getattr(inputs, name).flip(-1)})
+        after = rungs(model, other, noise, (rung,))[0]
+        assert (not torch.allclose(before, after, atol=1e-6)) == (name in changes), name
+
+
+def test_clips_at_their_own_rungs_equal_whole_batches(hallo: Hallo, inputs: HalloInputs, noise: Tensor) -> None:
+    two = _twice(inputs)
+    with torch.no_grad():
+        mixed = hallo.predict_at(noise.repeat(2, 1, 1, 1, 1), HALF.repeat(2), hallo.prepare(two), torch.tensor([2, 0]))
+    nothing, audio = rungs(hallo, inputs, noise, (0, 2))
+    torch.testing.assert_close(mixed, torch.cat((audio, nothing)), atol=1e-5, rtol=0)
+
+
+def test_a_first_clip_sees_its_reference_as_motion_frames(hallo: Hallo, inputs: HalloInputs, noise: Tensor) -> None:
+    copies = inputs.reference[:, None].expand(-1, small.MOTION_FRAMES, -1, -1, -1)
+    first, given = (rungs(hallo, replace(inputs, motion=motion), noise, (2,))[0] for motion in (None, copies))
+    torch.testing.assert_close(first, given)
+
+
+def test_the_time_grid_is_that_of_trailing_steps() -> None:
+    from fada.diffusion.paths import NoisePath
+    from fada.diffusion.solvers import time_points
+
+    scheduler = hallo_scheduler()
+    scheduler.set_timesteps(40)
+    path = NoisePath.from_config(scheduler.config)
+    points = time_points(torch.ones(1), torch.zeros(1), 40, 1000)[:-1, 0]
+    assert path.network_timestep(points).tolist() == scheduler.timesteps.tolist()
+
+
+@pytest.mark.parametrize("betas", ["linear", "scaled_linear"])
+def test_the_noise_path_is_the_schedulers(betas: Any) -> None:
+    from fada.diffusion.paths import NoisePath
+
+    scheduler = hallo_scheduler(betas)
+    path = NoisePath.from_config(scheduler.config)
+    t = torch.arange(1, 1001, dtype=torch.float64) / 1000
+    torch.testing.assert_close(path.alpha_bar(t).float(), scheduler.alphas_cumprod, atol=2e-6, rtol=0)
+    assert path.alpha_bar(torch.tensor([0.0])).item() == 1.0
+
+
+def test_pictures_that_do_not_fit_are_refused(hallo: Hallo, inputs: HalloInputs) -> None:
+    with pytest.raises(ValueError, match="squares only: reference latents are 16 x 8"):
+        hallo.prepare(replace(inputs, reference=inputs.reference[..., :8]))
+    with pytest.raises(ValueError, match=r"face_region is \(64, 128\), latents of 16 x 16 need 128 x 128"):
+        hallo.prepare(replace(inputs, face_region=inputs.face_region[..., :64, :]))
+    with pytest.raises(ValueError, match=r"masks: one \(B, 3, h, w\) per level, sides \[16, 8, 4, 2\]"):
+        hallo.prepare(replace(inputs, masks=inputs.masks[:2]))
+
+
+def test_an_unknown_tiling_is_refused(hallo: Hallo) -> None:
+    parts = (hallo.reference_unet, hallo.denoising_unet, hallo.audio_projection)
+    with pytest.raises(ValueError, match="bank_tiling: got 'other'; choose from released, fixed"):
+        Hallo(*parts, hallo.face_projection, hallo.face_locator, hallo.path, bank_tiling="other")  # type: ignore[arg-type]
+
+
+def _twice(inputs: HalloInputs) -> HalloInputs:
+    tensors = {name: torch.cat([getattr(inputs, name)] * 2) for name in ("reference", "audio", "motion")}
+    faces = {name: torch.cat([getattr(inputs, name)] * 2) for name in ("face_embedding", "face_region")}
+    return HalloInputs(**tensors, **faces, masks=tuple(torch.cat([mask] * 2) for mask in inputs.masks))
