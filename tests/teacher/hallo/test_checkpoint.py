@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from fada.teacher.hallo import HalloInputs
 from fada.teacher.hallo.checkpoint import PREFIXES, empty_networks, read_hallo, read_tensors
 from fada.teacher.hallo.importing import import_hallo
 from fada.teacher.hallo.pipeline import HalloPipeline
+from fada.teacher.vae import new_vae
 
 
 def test_the_released_layout_has_its_known_keys_and_sizes() -> None:
@@ -55,6 +57,19 @@ def test_an_import_reads_back_as_a_pipeline_that_answers_alike(
         for key, value in getattr(loaded, name).state_dict().items():
             torch.testing.assert_close(value, state[f"{prefix}.{key}"], atol=0, rtol=0)
     assert loaded(inputs, noise, steps=1).isfinite().all()
+
+
+def test_vae_and_audio_encoder_come_along(small_file: Path, tmp_path: Path) -> None:
+    new_vae((8, 8), 4).save_pretrained(str(tmp_path / "vae"))
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    convolutions = {"conv_dim": (8,), "conv_kernel": (10,), "conv_stride": (5,), "num_feat_extract_layers": 1}
+    positions = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 1}
+    encoder = Wav2Vec2Model(Wav2Vec2Config(**shape, **convolutions, **positions))
+    encoder.save_pretrained(str(tmp_path / "wav2vec2"))
+    import_hallo(small_file, tmp_path / "out", vae=tmp_path / "vae", audio_encoder=tmp_path / "wav2vec2")
+    loaded = HalloPipeline.from_pretrained(str(tmp_path / "out"))
+    assert loaded.vae.config.block_out_channels == [8, 8]
+    assert loaded.audio_encoder.config.hidden_size == 8
 
 
 def test_safetensors_are_read_too(small_state: dict[str, Tensor], tmp_path: Path) -> None:
