@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "deepspeed", "safetensors", "webdataset", "av", "numpy")
 EXTRAS = {
     "data": "fada data prepare, filter, inspect DIR; fada generate --face-landmarker",
-    "metrics": "fada data filter --iqa; the paper's metrics on real footage come with a later version",
+    "metrics": "fada data filter --iqa, --syncnet; the paper's metrics on real footage come with a later version",
     "cluster": "fada data prepare on Ray; shards in object stores; DeepSpeed's fused operators",
     "ui": "nothing yet: the web page comes with a later version",
     "dev": "make check, make test",

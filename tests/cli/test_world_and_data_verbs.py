@@ -76,8 +76,12 @@ def test_data_inspect_writes_a_contact_sheet(cli, shards: Path, tmp_path: Path) 
     assert read_image(tmp_path / "sheet.png").shape[0] > 3 * 32
 
 
-def test_data_inspect_says_where_there_are_no_shards(cli, world: Path) -> None:
+def test_data_inspect_says_where_there_are_no_shards(cli, world: Path, tmp_path: Path) -> None:
     outcome = cli("data", "inspect", str(world))
+    assert outcome.code == 2
+    assert "clips, not shards; add --page" in outcome.err
+    (tmp_path / "empty").mkdir()
+    outcome = cli("data", "inspect", str(tmp_path / "empty"))
     assert outcome.code == 2
     assert "no shards here (no index.json); make them with fada data shard" in outcome.err
 

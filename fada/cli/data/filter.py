@@ -29,6 +29,10 @@ def filter_clips(
         typer.Option(metavar="METRIC", help="Measure image quality by this metric of pyiqa (fada[metrics])."),
     ] = None,
     iqa_weights: Annotated[Path | None, typer.Option(metavar="PATH", help="Local weights of that metric.")] = None,
+    syncnet: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="SyncNet's weights (syncnet_v2.model): measure by it too (fada[metrics])."),
+    ] = None,
     histograms: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write a histogram of every score here, with its thresholds.")
     ] = None,
@@ -45,7 +49,7 @@ def filter_clips(
 
       fada data filter data/clips
       fada data filter data/clips --strict my-strict.yaml --histograms scores.png
-      fada data filter data/clips --iqa piqe
+      fada data filter data/clips --iqa piqe --syncnet weights/syncnet_v2.model
     """
     from rich.console import Console
 
@@ -54,7 +58,7 @@ def filter_clips(
     from fada.data.scores import Models, filter_folder, load_thresholds, plot_scores, score_folder, tables, truth_tables
     from fada.data.stages import throughput
 
-    models = Models(face_landmarker, iqa, iqa_weights)
+    models = Models(face_landmarker, iqa, iqa_weights, syncnet)
     thresholds = load_thresholds(strict), load_thresholds(lenient)
     with progress_bar("scoring") as progress:
         scored = score_folder(folder, models, workers=workers, on_progress=progress)

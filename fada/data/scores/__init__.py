@@ -6,6 +6,7 @@ from fada.data.scores.measure import score_clip
 from fada.data.scores.plots import plot_scores
 from fada.data.scores.quality import ImageQuality, QualityError
 from fada.data.scores.sets import Decision, decide, filter_folder, tables
+from fada.data.scores.syncnet import SyncNet, SyncNetError
 from fada.data.scores.table import ScoresError, read_scores, write_scores
 from fada.data.scores.thresholds import Thresholds, check_nested, load_thresholds
 from fada.data.scores.truth import curves, judge, truth_tables
@@ -20,6 +21,8 @@ __all__ = [
     "Score",
     "ScoredFolder",
     "ScoresError",
+    "SyncNet",
+    "SyncNetError",
     "Thresholds",
     "check_nested",
     "curves",

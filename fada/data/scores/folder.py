@@ -19,10 +19,11 @@ from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.scores.face import find_face
 from fada.data.scores.measure import VERSION, Scores, score_clip
 from fada.data.scores.quality import ImageQuality
+from fada.data.scores.syncnet import SyncNet, SyncNetError
 from fada.data.stages import StageClock, add_up
 
-Identity = tuple[str, str]
-"""SHA-256 of the face model, and the metric of image quality."""
+Identity = tuple[str, str, str]
+"""SHA-256 of the face model, the metric of image quality, SHA-256 of SyncNet's weights."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,21 @@ class Models:
     iqa: str | None = None
     """A metric of pyiqa."""
     iqa_weights: Path | None = None
+    syncnet: Path | None = None
+    """SyncNet's weights."""
 
     def identity(self) -> Identity:
         """What scores depend on.
 
         Raises:
-            ModelError: a model is missing.
+            ModelError: the face model is missing.
+            SyncNetError: SyncNet's weights are missing.
         """
+        if self.syncnet is not None and not self.syncnet.is_file():
+            raise SyncNetError(f"--syncnet {self.syncnet}: no such file; give syncnet_v2.model")
         face = "" if self.face_landmarker is None else check_model(self.face_landmarker, "face landmarker")
-        return face, self.iqa or ""
+        lips = "" if self.syncnet is None else hashlib.sha256(self.syncnet.read_bytes()).hexdigest()
+        return face, self.iqa or "", lips
 
 
 @dataclass(frozen=True)
@@ -51,12 +58,14 @@ class _Tools:
 
     finder: FaceFinder | None
     quality: ImageQuality | None
+    syncnet: SyncNet | None
 
     @classmethod
     def load(cls, models: Models) -> _Tools:
         return cls(
             None if models.face_landmarker is None else FaceFinder(models.face_landmarker),
             None if models.iqa is None else ImageQuality(models.iqa, models.iqa_weights),
+            None if models.syncnet is None else SyncNet(models.syncnet),
         )
 
     def close(self) -> None:
@@ -97,6 +106,7 @@ def score_folder(
         ClipError: there is no such folder.
         ModelError: the face model is missing or unusable.
         QualityError: the metric of image quality cannot be had.
+        SyncNetError: SyncNet cannot be had.
     """
     models = models or Models()
     model = models.identity()
@@ -128,9 +138,9 @@ def _state(folder: Path, key: str, model: Identity) -> str:
     sizes = [(folder / f"{key}{suffix}").stat().st_size for suffix in (".mp4", ".wav") if _exists(folder, key, suffix)]
     record = json.loads((folder / f"{key}.json").read_text())
     record.get("meta", {}).pop("filter", None)
-    face, quality = model
+    face, *others = model
     # Landmarks that are there are used: then another face model changes nothing.
-    facts = [VERSION, sizes, record, "landmarks" if has_landmarks else face, quality]
+    facts = [VERSION, sizes, record, "landmarks" if has_landmarks else face, *others]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -163,7 +173,7 @@ def _measure(folder: Path, key: str, tools: _Tools, model: Identity) -> Measured
             clip = read_clip(folder, key)
         with clock("face"):
             face = find_face(folder, clip, tools.finder)
-        scores = score_clip(clip, face, tools.quality, clock)
+        scores = score_clip(clip, face, tools.quality, tools.syncnet, clock)
     except (ClipError, ValueError) as error:
         return str(error)
     path = _path(folder, key)

@@ -15,6 +15,7 @@ from fada.data.scores.catalogue import SCORES
 from fada.data.scores.face import FaceTrack
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.speech import RATE, speech_share
+from fada.data.scores.syncnet import SyncNet
 from fada.data.stages import StageClock
 
 VERSION = 1
@@ -26,13 +27,18 @@ Scores = dict[str, float | None]
 
 
 def score_clip(
-    clip: Clip, face: FaceTrack | None, quality: ImageQuality | None = None, clock: StageClock | None = None
+    clip: Clip,
+    face: FaceTrack | None,
+    quality: ImageQuality | None = None,
+    syncnet: SyncNet | None = None,
+    clock: StageClock | None = None,
 ) -> Scores:
     """Every score of the catalogue; None for those that could not be measured.
 
     Args:
         face: None where no face is known: what needs one stays None.
         quality: a metric of image quality; without one `iqa` stays None.
+        syncnet: without it its three scores stay None.
         clock: told how long each axis takes.
 
     Raises:
@@ -53,6 +59,10 @@ def score_clip(
     if face is not None:
         with clock("sync"):
             found |= _sync(clip, face)
+        if syncnet is not None:
+            with clock("syncnet"):
+                names = ("syncnet_offset", "syncnet_confidence", "syncnet_distance")
+                found |= dict(zip(names, syncnet(clip, face) or (None,) * 3, strict=True))
         with clock("movement"):
             found |= _movement(clip, face)
         with clock("background"):

@@ -18,18 +18,22 @@ def speech_share(audio: np.ndarray) -> float:
     Args:
         audio: float32 (N,) mono at 16 kHz.
     """
-    from silero_vad import get_speech_timestamps
-
     if len(audio) == 0:
         return 0.0
-    spoken = get_speech_timestamps(torch.from_numpy(np.ascontiguousarray(audio)), _detector(), sampling_rate=RATE)
+    detector = _detector()
+    from silero_vad import get_speech_timestamps
+
+    spoken = get_speech_timestamps(torch.from_numpy(np.ascontiguousarray(audio)), detector, sampling_rate=RATE)
     return sum(part["end"] - part["start"] for part in spoken) / len(audio)
 
 
 @cache
 def _detector() -> Any:
+    # Its import leaves torch with one thread in the whole process.
+    threads = torch.get_num_threads()
     from silero_vad import load_silero_vad
 
+    torch.set_num_threads(threads)
     with warnings.catch_warnings():
         # Its weights are TorchScript, which torch has begun to deprecate.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -33,7 +33,8 @@ def test_every_clip_has_every_score_by_name(scored: ScoredFolder) -> None:
     assert all(list(scores) == list(SCORES) for scores in scored.scores.values())
     one = next(iter(scored.scores.values()))
     assert [name for name, value in one.items() if value is None] == [
-        "bits_per_pixel", "iqa", "yaw", "roll", "wobble", "second_face", "face_pixels",
+        "bits_per_pixel", "iqa", "syncnet_offset", "syncnet_confidence", "syncnet_distance", "yaw", "roll", "wobble",
+        "second_face", "face_pixels",
     ]  # fmt: skip
 
 
