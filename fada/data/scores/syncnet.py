@@ -99,5 +99,5 @@ def lower_faces(frames: np.ndarray, face: FaceTrack) -> np.ndarray:
         padded = Image.new("RGB", (size + 2 * reach, size + 2 * reach), _GREY)
         padded.paste(Image.fromarray(frame), (reach, reach))
         moved = tuple(edge + reach for edge in box)
-        crops.append(np.asarray(padded.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=moved)))  # type: ignore[arg-type]
+        crops.append(np.asarray(padded.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=moved)))
     return np.stack(crops)
