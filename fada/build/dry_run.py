@@ -15,7 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from fada.build.models import find_teacher, new_dual_unet
-from fada.build.training import default_steps
+from fada.build.settings import default_steps
 from fada.recipe.schema import Engine, Phase, Recipe, Stage
 from fada.student.network import Student, student_of
 from fada.student.pipeline import FadaPipeline

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fada.build.data import RunData, fingerprint, prepare_data
 from fada.build.models import find_model, find_teacher
 from fada.build.run_folder import open_run
-from fada.build.training import default_steps
+from fada.build.settings import default_steps
 from fada.data.clip import Clip
 from fada.data.world import measure_aperture
 from fada.eval.bench import run_bench

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
@@ -18,18 +17,24 @@ from torch import Tensor, nn
 from fada.build.data import RunData, fingerprint, prepare_data
 from fada.build.models import find_teacher, frozen_copy, new_dual_unet, pipeline, save_pipeline, start_from
 from fada.build.run_folder import check_run, open_run
-from fada.data.dataset import BatchShape, ClipSampler
+from fada.build.settings import (
+    accelerator,
+    batch_shape,
+    default_scales,
+    default_steps,
+    distill_settings,
+    loop_settings,
+)
+from fada.data.dataset import ClipSampler
 from fada.engine.checkpoints import Checkpoints, find_fault, read_checkpoint
 from fada.engine.launch import processes_to_start
 from fada.engine.loop import LoopSettings, Objective, Preview, fit
 from fada.engine.optimizer import AVERAGE
 from fada.engine.parallel import (
-    ParallelSettings,
     is_main,
     join,
     main_first,
     main_only,
-    new_accelerator,
     shard_frozen,
 )
 from fada.engine.progress import sample_bar
@@ -38,9 +43,8 @@ from fada.engine.trained_state import WEIGHT
 from fada.media.contact_sheet import contact_sheet
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
-from fada.recipe.schema import Loss, Phase, Recipe, Stage
+from fada.recipe.schema import Phase, Recipe, Stage
 from fada.student.distillation import DistillObjective, DistillSettings
-from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import Student, student_of
 from fada.student.pipeline import FadaPipeline
 from fada.student.target_cache import PER_FILE, TargetCache
@@ -322,88 +326,6 @@ class _Run:
         recipe = self.recipe
         steps = default_steps(recipe) if isinstance(model, Student) else recipe.bench.teacher_steps
         return pipeline(recipe, model, self.data.vae, self.data.encoder, steps=steps, scales=default_scales(recipe))
-
-
-def default_steps(recipe: Recipe) -> int:
-    """Steps of a student: the recipe's, or one and a half per window, as the paper's 6 over 4."""
-    return recipe.distill.steps or math.ceil(1.5 * recipe.distill.windows)
-
-
-def accelerator(recipe: Recipe, batch: int) -> Accelerator:
-    """A fresh Accelerator for one phase, of so many samples per process and micro-batch."""
-    engine = recipe.engine
-    if engine.threads is not None:
-        torch.set_num_threads(engine.threads)
-    settings = ParallelSettings(
-        strategy=engine.strategy,
-        precision=engine.precision,
-        accumulate=engine.accumulate,
-        clip_norm=engine.clip_norm,
-        offload_optimizer=engine.offload_optimizer,
-        offload_parameters=engine.offload_parameters,
-        deepspeed=engine.deepspeed,
-        timeout_minutes=engine.timeout_minutes,
-    )
-    return new_accelerator(settings, batch)
-
-
-def batch_shape(recipe: Recipe, size: int, prepared: Accelerator) -> BatchShape:
-    """Samples of a step, and this process's among them."""
-    return BatchShape(size, prepared.process_index, prepared.num_processes, recipe.engine.accumulate)
-
-
-def loop_settings(recipe: Recipe, steps: int, lr: float, samples_per_step: int | None = None) -> LoopSettings:
-    """The engine section, for one phase."""
-    engine = recipe.engine
-    return LoopSettings(
-        steps=steps,
-        lr=lr,
-        accumulate=engine.accumulate,
-        clip_norm=engine.clip_norm,
-        warmup=min(engine.warmup, max(1, steps // 4)),
-        schedule=engine.schedule,
-        weight_decay=engine.weight_decay,
-        ema=engine.ema,
-        checkpoint_every=engine.checkpoint_every,
-        keep_last=engine.keep_last,
-        keep_every=engine.keep_every,
-        preview_every=engine.preview_every,
-        log_every=engine.log_every,
-        skip_budget=engine.skip_budget,
-        timeout_minutes=engine.timeout_minutes,
-        seed=recipe.seed,
-        samples_per_step=samples_per_step,
-    )
-
-
-def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
-    """A phase of the recipe as plain arguments."""
-    return DistillSettings(
-        guidance=phase.guidance,
-        windows=recipe.distill.windows,
-        times=recipe.distill.times,
-        solver=phase.solver.kind,
-        solver_steps=phase.solver.steps,
-        audio_scale=(phase.audio_scale.low, phase.audio_scale.high),
-        reference_scale=(phase.reference_scale.low, phase.reference_scale.high),
-        motion_drop=phase.motion_drop,
-        loss=_loss_config(phase.loss),
-        gt_guidance=phase.loss.gt_guidance,
-        seed=recipe.seed,
-    )
-
-
-def _loss_config(section: Loss) -> MixedLossConfig:
-    return MixedLossConfig(**section.model_dump(exclude={"gt_guidance"}))
-
-
-def default_scales(recipe: Recipe) -> tuple[float, float]:
-    """Reference and audio scale of a call that names none: the report's, or the middle of what a student learns."""
-    learned = [phase for phase in recipe.distill.phases if phase.guidance == "distill"]
-    ranges = (learned[-1].reference_scale, learned[-1].audio_scale) if learned else None
-    named = (recipe.bench.reference_scale, recipe.bench.audio_scale)
-    middle = tuple((each.low + each.high) / 2 for each in ranges) if ranges else (2.5, 6.5)
-    return (named[0] or middle[0], named[1] or middle[1])
 
 
 def _preview(built: FadaPipeline, result: nn.Module, data: RunData, device: torch.device) -> Preview:

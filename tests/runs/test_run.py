@@ -18,7 +18,7 @@ from fada import build
 from fada.build.dry_run import state_bytes
 from fada.build.models import find_model, find_teacher, load_pipeline
 from fada.build.report import best_audio_scale, best_reference_scale
-from fada.build.training import default_scales
+from fada.build.settings import default_scales
 from fada.media.video import read_video
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
