@@ -8,9 +8,7 @@ so its memory is flat in length; a call gathers what the same generator makes.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from fada.data.audio_features import load_audio_encoder
 from fada.data.audio_stream import AudioStates
+from fada.data.stages import StageClock
 from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.sampling import sample_student
@@ -167,7 +166,7 @@ class FadaPipeline(DiffusionPipeline):
             ValueError: the audio is shorter than a frame, or the guidance does not fit the model.
         """
         settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
-        clock = StageClock()
+        clock = StageClock(_wait_for_device)
         total = math.floor(len(audio) / SAMPLE_RATE * self.config.fps)
         total = total if max_frames is None else min(total, max_frames)
         in_all = settings.steps * math.ceil(total / self.config.frames)
@@ -180,7 +179,7 @@ class FadaPipeline(DiffusionPipeline):
             latents.append(clip)
             nfe = passes
             if decode:
-                with clock.stage("decode"):
+                with clock("decode"):
                     frames.append(decode_latents(self.vae, clip))
             first_frame = first_frame or clock.elapsed()
         return PipelineOutput(
@@ -222,7 +221,7 @@ class FadaPipeline(DiffusionPipeline):
         settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
         frames = round(look_ahead * self.config.fps)
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
-        clips = self._clips(image, states, settings, StageClock(), None)
+        clips = self._clips(image, states, settings, StageClock(_wait_for_device), None)
         return (decode_latents(self.vae, clip) for clip, _ in clips)
 
     @torch.no_grad()
@@ -236,21 +235,21 @@ class FadaPipeline(DiffusionPipeline):
     ) -> Iterator[tuple[Tensor, int]]:
         """Latents (n, C, h, w) in float32 of one clip after another, and the evaluations that each took."""
         config = self.config
-        with clock.stage("reference"):
+        with clock("reference"):
             reference = encode_frames(self.vae, square_resize(image, config.size)[None])
         generator = torch.Generator().manual_seed(settings.seed)
         before: Tensor | None = None
         index = 0
         while True:
             start = index * config.frames
-            with clock.stage("audio"):
+            with clock("audio"):
                 windows = states.windows(start, config.frames, config.context)
             if windows is None:
                 return
-            with clock.stage("reference"):
+            with clock("reference"):
                 conditions = self._conditions(reference, before, windows)
             noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(self.device)
-            with clock.stage("denoise"):
+            with clock("denoise"):
                 clip, nfe = self._denoise(noise, conditions, settings, _in_all(on_step, index * settings.steps))
             count = config.frames if states.total is None else min(config.frames, states.total - start)
             latents = clip[0, :count].float()
@@ -328,22 +327,6 @@ def _in_all(on_step: Callable[[int], None] | None, done: int) -> Callable[[int],
     return None if on_step is None else lambda step: on_step(done + step)
 
 
-class StageClock:
-    """Seconds per stage, added up over clips; waits for the device so that the shares are true."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._started = time.perf_counter()
-
-    def elapsed(self) -> float:
-        """Seconds since the clock was made."""
-        return time.perf_counter() - self._started
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the block's time to a stage."""
-        started = time.perf_counter()
-        yield
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+def _wait_for_device() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

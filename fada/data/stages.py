@@ -1,9 +1,9 @@
-"""Where the time of a line of stages goes."""
+"""Where the time of work in stages goes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,11 +14,21 @@ T = TypeVar("T")
 
 
 class StageClock:
-    """Adds up the seconds that named stages take; a stage within another is not counted in the outer one."""
+    """Adds up the seconds that named stages take; a stage within another is not counted in the outer one.
 
-    def __init__(self) -> None:
+    Args:
+        wait: called at the end of a stage: for a device that works on by itself.
+    """
+
+    def __init__(self, wait: Callable[[], None] | None = None) -> None:
         self.seconds: dict[str, float] = {}
+        self._wait = wait
         self._inner = [0.0]
+        self._began = time.perf_counter()
+
+    def elapsed(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._began
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -27,6 +37,8 @@ class StageClock:
         self._inner.append(0.0)
         try:
             yield
+            if self._wait is not None:
+                self._wait()
         finally:
             took = time.perf_counter() - began
             self.seconds[name] = self.seconds.get(name, 0.0) + took - self._inner.pop()

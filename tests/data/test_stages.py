@@ -8,7 +8,7 @@ from fada.data.stages import StageClock, add_up, throughput
 
 
 def test_a_stage_within_another_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    moments = iter([0.0, 1.0, 4.0, 10.0])
+    moments = iter([0.0, 0.0, 1.0, 4.0, 10.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(moments))
     clock = StageClock()
     with clock("outer"), clock("inner"):
