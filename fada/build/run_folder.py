@@ -50,24 +50,23 @@ def open_run(recipe: Recipe, processes: int | None = None) -> Path:
     Raises:
         RecipeError: the folder holds a run of another recipe.
     """
-    check_run(recipe, processes)
+    saved = check_run(recipe, processes)
     folder = recipe.output
     folder.mkdir(parents=True, exist_ok=True)
-    kept = recipe.engine.processes if processes is None else processes
-    saved = _saved(folder)
-    if processes is None and saved is not None:
-        kept = saved.engine.processes
-    engine = recipe.engine.model_copy(update={"processes": kept})
+    if processes is None:
+        processes = (saved or recipe).engine.processes
+    engine = recipe.engine.model_copy(update={"processes": processes})
     save_recipe(recipe.model_copy(update={"engine": engine}), folder / "recipe.yaml")
     write_json(folder / "environment.json", environment())
     return folder
 
 
-def check_run(recipe: Recipe, processes: int | None = None) -> None:
-    """Refuse a folder that holds a run of another recipe; see `open_run`."""
-    saved = _saved(recipe.output)
-    if saved is None:
-        return
+def check_run(recipe: Recipe, processes: int | None = None) -> Recipe | None:
+    """What the folder's run was begun with, None for a new folder; refuses another recipe, see `open_run`."""
+    path = recipe.output / "recipe.yaml"
+    if not path.is_file():
+        return None
+    saved = load_recipe(path)
     before = None if processes is None else saved.engine.processes or 1
     differences = _differences(_learned(saved, before), _learned(recipe, processes))
     if differences:
@@ -75,11 +74,7 @@ def check_run(recipe: Recipe, processes: int | None = None) -> None:
             f"{recipe.output}: holds a run of another recipe ({'; '.join(differences[:5])}); "
             "give another folder with output=..., or delete this one"
         )
-
-
-def _saved(folder: Path) -> Recipe | None:
-    saved = folder / "recipe.yaml"
-    return load_recipe(saved) if saved.is_file() else None
+    return saved
 
 
 def environment() -> dict[str, Any]:

@@ -16,11 +16,6 @@ imports.command("sd15")(import_sd15)
 imports.command("hallo")(import_hallo)
 
 
-@imports.callback()
-def _kinds() -> None:
-    """Keeps every kind a verb of its own, also while it is the only one."""
-
-
 @app.command()
 def train(recipe: RecipePath, overrides: Overrides = None, dry_run: DryRun = False) -> None:
     """Train the recipe's teacher, stage by stage.

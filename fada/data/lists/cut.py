@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fada.data.clip import write_text
 from fada.data.lists.entry import ClipList, ListedClip, ListError
+from fada.data.pool import in_processes
 from fada.media.cutting import cut_video, read_label
 from fada.media.error import MediaError
 from fada.media.video import probe
@@ -206,23 +206,15 @@ def _run(tasks: list[_Task], workers: int) -> Iterator[tuple[_Task, str | None]]
         for task in tasks:
             yield task, _cut(task)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, min(workers, len(tasks))), mp_context=context) as pool:
-        futures = {pool.submit(_cut, task): task for task in tasks}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], _outcome(future)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for task, cut in in_processes(_cut, tasks, workers):
+        yield task, _outcome(cut)
 
 
-def _outcome(future: Any) -> str | None:
+def _outcome(future: Future[str | None]) -> str | None:
     try:
-        outcome: str | None = future.result()
+        return future.result()
     except BrokenProcessPool:
         return "a worker died (a decoder crashed, or no memory was left); run again with --workers 1 to see which clip"
-    return outcome
 
 
 def _cut(task: _Task) -> str | None:

@@ -12,7 +12,6 @@ from fada.data.prepare import measure
 from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
 from fada.data.prepare.masks import read_landmarks
 from fada.data.prepare.models import Face, FaceFinder, overlap
-from fada.data.world.measure import measure_aperture
 
 _FACE_OF_HEAD = 0.805
 """Forehead to chin, as the landmarks have it, over the height of the drawn head."""
@@ -101,6 +100,9 @@ def _look(folder: Path, clip: Clip, finder: FaceFinder) -> FaceTrack | None:
 
 
 def _from_truth(clip: Clip) -> FaceTrack:
+    # The drawn world takes seconds to import, and real clips need none of it.
+    from fada.data.world.measure import measure_aperture
+
     truth = clip.meta["truth"]
     size, count = truth["size"], len(clip.frames)
     height = _FACE_OF_HEAD * 2.0 * truth["person"]["head"][1]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fada.data.clip import ClipError, list_clips, read_clip, write_text
+from fada.data.pool import in_processes
 from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.scores.face import find_face
 from fada.data.scores.measure import VERSION, Scores, score_clip
@@ -194,7 +194,7 @@ def _start_worker(models: Models, threads: int) -> None:
     _tools = _Tools.load(models)
 
 
-def _work(folder: Path, key: str, model: Identity) -> Measured | str:
+def _work(folder: Path, model: Identity, key: str) -> Measured | str:
     assert _tools is not None
     return _measure(folder, key, _tools, model)
 
@@ -214,15 +214,6 @@ def _run(
         # With several processes it was loaded so that an unusable model is one clear error and not a broken pool.
         tools.close()
     threads = max(1, (os.cpu_count() or 1) // workers)
-    # Spawned, not forked: the threads of MediaPipe and torch do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        min(workers, len(keys)), mp_context=context, initializer=_start_worker, initargs=(models, threads)
-    ) as pool:
-        futures = {pool.submit(_work, folder, key, model): key for key in keys}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    work = partial(_work, folder, model)
+    for key, measured in in_processes(work, keys, workers, _start_worker, (models, threads)):
+        yield key, measured.result()

@@ -1,14 +1,13 @@
 """A folder of drawn clips: many at once, in several processes, going on where an earlier call stopped."""
 
 import json
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from fada.data.clip import list_clips, write_clip, write_text
+from fada.data.pool import in_processes
 from fada.data.world.draw import VERSION, clip_key, make_clip
 
 SETTINGS_FILE = "world.json"
@@ -99,17 +98,9 @@ def _draw_all(jobs: list[_Job], workers: int, report: Callable[[int], None]) -> 
             _draw_one(job)
             report(number)
         return
-    # Spawned, not forked: a fork of a process that runs torch's threads can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        try:
-            futures = [pool.submit(_draw_one, job) for job in jobs]
-            for number, future in enumerate(as_completed(futures), 1):
-                future.result()
-                report(number)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    for number, (_, drawn) in enumerate(in_processes(_draw_one, jobs, workers), 1):
+        drawn.result()
+        report(number)
 
 
 def _draw_one(job: _Job) -> None:
