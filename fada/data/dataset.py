@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fada.data.face import FaceClues, join_clues, stack_clues
 from fada.data.seeds import EpochOrders, sample_generator
 
 
@@ -20,13 +21,15 @@ from fada.data.seeds import EpochOrders, sample_generator
 class LatentClip:
     """One clip ready for training.
 
-    latents: (F, C, h, w) scaled VAE latents; states: (F, layers, dim) of the audio encoder, padded by no one.
+    latents: (F, C, h, w) scaled VAE latents; states: (F, layers, dim) of the audio encoder, padded by no one; face:
+    for teachers that are told of it.
     """
 
     key: str
     quality: str
     latents: Tensor
     states: Tensor
+    face: FaceClues | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Batch:
     """Samples of one step.
 
     latents: (B, F, C, h, w); reference: (B, C, h, w) of another moment of the same clip; motion: (B, M, C, h, w) the
-    frames before; has_motion: (B,) booleans, False at a clip's start; audio: windows (B, F, 2 r + 1, layers, dim).
+    frames before; has_motion: (B,) booleans, False at a clip's start; audio: windows (B, F, 2 r + 1, layers, dim);
+    face: of the B clips, where they have it.
     """
 
     keys: list[str]
@@ -67,11 +71,13 @@ class Batch:
     motion: Tensor
     has_motion: Tensor
     audio: Tensor
+    face: FaceClues | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         moved = {name: getattr(self, name).to(device) for name in ("latents", "reference", "motion", "audio")}
-        return Batch(self.keys, self.qualities, has_motion=self.has_motion.to(device), **moved)
+        face = None if self.face is None else self.face.to(device)
+        return Batch(self.keys, self.qualities, has_motion=self.has_motion.to(device), face=face, **moved)
 
 
 class ClipSampler:
@@ -83,7 +89,7 @@ class ClipSampler:
         quality: `A`, `B` or `all`.
 
     Raises:
-        ValueError: no clip of that quality is long enough.
+        ValueError: no clip of that quality is long enough, or only some of them have a face.
     """
 
     def __init__(
@@ -101,6 +107,7 @@ class ClipSampler:
                 f"no clip of quality {quality!r} has {frames} frames (there are {len(clips)} clips in all); "
                 "make longer clips, or lower clip.frames"
             )
+        _check_faces(self.clips)
         self.frames, self.motion_frames, self.context, self.seed = frames, motion_frames, context, seed
         self._orders = EpochOrders(seed, len(self.clips), "order")
 
@@ -130,6 +137,16 @@ class ClipSampler:
             motion[None],
             torch.tensor([has_motion]),
             audio_windows(clip.states.float(), start, self.frames, self.context)[None],
+            None if clip.face is None else stack_clues([clip.face]),
+        )
+
+
+def _check_faces(clips: Sequence[LatentClip]) -> None:
+    without = [clip.key for clip in clips if clip.face is None]
+    if 0 < len(without) < len(clips):
+        raise ValueError(
+            f"{len(without)} of {len(clips)} clips have no face (embedding and landmarks), {without[0]} among them; "
+            "shard all clips with fada data shard --face-embedder, or all without"
         )
 
 
@@ -141,7 +158,8 @@ def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tens
 
 
 def stack(samples: Sequence[Batch]) -> Batch:
-    """One batch of several."""
+    """One batch of several; all of them have faces, or none."""
+    faces = [sample.face for sample in samples if sample.face is not None]
     return Batch(
         [key for sample in samples for key in sample.keys],
         [quality for sample in samples for quality in sample.qualities],
@@ -149,4 +167,5 @@ def stack(samples: Sequence[Batch]) -> Batch:
             torch.cat([getattr(sample, name) for sample in samples])
             for name in ("latents", "reference", "motion", "has_motion", "audio")
         ),
+        face=join_clues(faces) if faces else None,
     )

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip, audio_windows
+from fada.data.face import FaceClues
 from fada.data.seeds import sample_generator
 
 
@@ -92,3 +95,27 @@ def test_generators_depend_on_all_their_arguments() -> None:
         for arguments in [(0, 0, 0, "a"), (1, 0, 0, "a"), (0, 1, 0, "a"), (0, 0, 1, "a"), (0, 0, 0, "b")]
     }
     assert len(draws) == 5
+
+
+def face_of(number: float) -> FaceClues:
+    return FaceClues(torch.full((512,), number), torch.full((4,), number), torch.full((4,), -number))
+
+
+def test_a_sample_brings_the_face_of_its_clip() -> None:
+    clips = [replace(clip(str(number), 8), face=face_of(number)) for number in range(3)]
+    batch = ClipSampler(clips, 4, 0, 1).batch(0, BatchShape(6)).to(torch.device("cpu"))
+    assert batch.face is not None
+    assert batch.face.embedding.shape == (6, 512)
+    numbers = [float(key) for key in batch.keys]
+    assert batch.face.embedding[:, 0].tolist() == batch.face.face_box[:, 3].tolist() == numbers
+    assert batch.face.lip_box[:, 0].tolist() == [-number for number in numbers]
+
+
+def test_without_faces_a_batch_has_none() -> None:
+    assert sampler().batch(0, BatchShape(2)).face is None
+
+
+def test_faces_of_some_clips_only_are_refused() -> None:
+    clips = [replace(clip("a", 8), face=face_of(1)), clip("b", 8), clip("short", 2)]
+    with pytest.raises(ValueError, match=r"1 of 2 clips have no face \(embedding and landmarks\), b among them; shard"):
+        ClipSampler(clips, 4, 0, 1)
