@@ -159,13 +159,18 @@ def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tens
 
 def stack(samples: Sequence[Batch]) -> Batch:
     """One batch of several; all of them have faces, or none."""
+    latents, reference, motion, has_motion, audio = (
+        torch.cat([getattr(sample, name) for sample in samples])
+        for name in ("latents", "reference", "motion", "has_motion", "audio")
+    )
     faces = [sample.face for sample in samples if sample.face is not None]
     return Batch(
         [key for sample in samples for key in sample.keys],
         [quality for sample in samples for quality in sample.qualities],
-        *(
-            torch.cat([getattr(sample, name) for sample in samples])
-            for name in ("latents", "reference", "motion", "has_motion", "audio")
-        ),
-        face=join_clues(faces) if faces else None,
+        latents,
+        reference,
+        motion,
+        has_motion,
+        audio,
+        join_clues(faces) if faces else None,
     )
