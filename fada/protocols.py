@@ -22,14 +22,18 @@ class Denoiser(Protocol):
     path: NoisePath
     """The noise path that it was trained on, and what it predicts."""
 
+    def inputs_of(self, clips: Any) -> Any:
+        """What the family's networks take, from the inputs that are the same for all (`teacher/inputs.py`)."""
+        ...
+
     def prepare(self, inputs: Any) -> Any:
-        """What is constant over denoising steps (reference features, audio tokens), from a batch of clips."""
+        """What is constant over denoising steps (reference features, audio tokens), from the inputs of a batch."""
         ...
 
-    def predict(self, latents: Tensor, t: Tensor, conditions: Any, rungs: Sequence[int]) -> list[Tensor]:
-        """Predictions at several rungs, in one batched pass; latents (B, F, C, H, W), t (B,) in [0, 1]."""
+    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Any:
+        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to rung `rungs[i]`; both (rows,)."""
         ...
 
-    def predict_at(self, latents: Tensor, t: Tensor, conditions: Any, rung: Tensor) -> Tensor:
-        """Prediction with each sample at its own rung (B,)."""
+    def evaluate(self, latents: Tensor, t: Tensor, conditions: Any) -> Tensor:
+        """Prediction of rows (rows, F, C, h, w) at times (rows,) in [0, 1], one pass."""
         ...

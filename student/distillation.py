@@ -24,9 +24,10 @@ from fada.engine.loop import StepLoss
 from fada.student.mixed_loss import MixedLoss, MixedLossConfig, mixed_loss
 from fada.student.network import Student, neutral_scales
 from fada.student.target_cache import TargetCache
-from fada.teacher.dual_unet.model import RUNGS, ClipConditions, DualUNet
+from fada.teacher.dual_unet.model import RUNGS, DualUNet
 from fada.teacher.dual_unet.unets import ReferenceFeatures
 from fada.teacher.guidance import at_rung, guided
+from fada.teacher.inputs import ClipInputs
 
 GuidanceTarget = Literal["sync", "distill"]
 
@@ -176,7 +177,7 @@ class DistillObjective:
 
     @torch.no_grad()
     def _teacher_window(
-        self, batch: Batch, draws: Draws, inputs: ClipConditions
+        self, batch: Batch, draws: Draws, inputs: ClipInputs
     ) -> tuple[Tensor, Tensor, ReferenceFeatures]:
         """Noisy start of each window, the teacher's end of it, and the reference features both networks share."""
         z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
@@ -237,10 +238,10 @@ class DistillObjective:
         """
         return self.windows.count if self.cache is not None else self.shape.size * self.shape.world
 
-    def _inputs(self, batch: Batch, keeps_motion: Tensor) -> ClipConditions:
+    def _inputs(self, batch: Batch, keeps_motion: Tensor) -> ClipInputs:
         if batch.motion.shape[1] == 0:
-            return ClipConditions(batch.reference, batch.audio)
-        return ClipConditions(batch.reference, batch.audio, batch.motion, batch.has_motion & keeps_motion)
+            return ClipInputs(batch.reference, batch.audio)
+        return ClipInputs(batch.reference, batch.audio, batch.motion, batch.has_motion & keeps_motion)
 
     def _scalars(self, result: MixedLoss, draws: Draws, batch: Batch) -> dict[str, Tensor | float]:
         finite = result.ratio[torch.isfinite(result.ratio)]

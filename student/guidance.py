@@ -6,7 +6,9 @@ Outputs start at zero, so an untrained student is the teacher's conditional pred
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, cast, get_args
 
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
@@ -71,6 +73,47 @@ class ScaleEmbedding(nn.Module):
             sinusoid = get_timestep_embedding(scales[:, index].float() * SCALE_FACTOR, self.sinusoid_dim)
             columns.append(linear(sinusoid.to(linear.weight.dtype)))
         return torch.stack(columns, dim=1)
+
+
+class ScalesInside(nn.Module):
+    """What a family's denoising net becomes when it is told the scales; a base beside that net's own class."""
+
+    def add_scales(self, mode: GuidanceMode, rungs: int, tokens: int, dim: int, heads: int, time_channels: int) -> None:
+        """Create the layers of a mode; a method rather than `__init__` so that owners may be diffusers models.
+
+        Args:
+            dim: width of the embedding, that of an audio token.
+        """
+        check_mode(mode)
+        if mode == "tokens":
+            self.scale_tokens = ScaleTokens(rungs, tokens, dim)
+        elif mode == "layer":
+            self.scale_embedding = ScaleEmbedding(rungs - 1, dim)
+        elif mode == "time_embed":
+            self.time_guidance = TimeGuidance(rungs - 1, time_channels)
+        if mode in ("tokens", "layer"):
+            for block in self.guidance_blocks():
+                block.guidance = CFGLayer(block.norm3.normalized_shape[0], heads, dim)
+
+    def guidance_blocks(self) -> Sequence[Any]:
+        """Blocks with room for a CFG layer, `guidance`; the net's own."""
+        return super().guidance_blocks()  # type: ignore[misc]
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether guidance scales enter the network."""
+        return bool(self.config.guidance_mode != "none")
+
+    def told(self, conditions: Any, scales: Tensor | None) -> Any:
+        """The conditions of rows that are told their scales (rows, 2): reference, audio. Once per clip."""
+        mode = self.config.guidance_mode
+        if scales is None or mode == "none":
+            return conditions
+        if mode == "time_embed":
+            return replace(conditions, time=self.time_guidance(scales))
+        embedding = self.scale_tokens(scales) if mode == "tokens" else self.scale_embedding(scales)
+        layers = [cast(CFGLayer, block.guidance) for block in self.guidance_blocks()]
+        return replace(conditions, guidance=[layer.context(embedding) for layer in layers])
 
 
 class TimeGuidance(nn.Module):

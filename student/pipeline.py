@@ -30,9 +30,10 @@ from fada.diffusion.solvers import Predict, Solver, solve
 from fada.media.image import square_resize
 from fada.student.network import Student, StudentUNet
 from fada.teacher.dual_unet.audio_projection import AudioProjection
-from fada.teacher.dual_unet.model import ClipConditions, DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.dual_unet.unets import Conditions, DenoisingUNet, ReferenceUNet
 from fada.teacher.guidance import guided
+from fada.teacher.inputs import ClipInputs
 from fada.teacher.vae import decode_latents, encode_frames
 
 SAMPLE_RATE = 16000
@@ -298,7 +299,7 @@ class FadaPipeline(DiffusionPipeline):
             blank = reference.new_zeros(1, config.motion_frames, *reference.shape[1:])
             motion = blank if before is None else before[None].to(reference)
             has_motion = torch.tensor([before is not None], device=reference.device)
-        return self.model.prepare(ClipConditions(reference, windows[None], motion, has_motion))
+        return self.model.prepare(ClipInputs(reference, windows[None], motion, has_motion))
 
     def _denoise(
         self, noise: Tensor, conditions: Conditions, settings: _Settings, on_step: Callable[[int], None] | None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fada.diffusion.ladder import needed_rungs, rung_coefficients, weighted_rungs
@@ -19,14 +21,28 @@ def guided(denoiser: Denoiser, conditions: Any, scales: Tensor) -> Predict:
     """
     rungs = needed_rungs(scales)
     coefficients = rung_coefficients(scales)[:, list(rungs)]
-
-    def predict(latents: Tensor, t: Tensor) -> Tensor:
-        predictions = denoiser.predict(latents, t, conditions, rungs)
-        return weighted_rungs(predictions, coefficients.to(latents.device))
-
-    return predict
+    rows = BatchedRungs(denoiser, conditions, rungs)
+    return lambda latents, t: weighted_rungs(rows.predict(latents, t), coefficients)
 
 
 def at_rung(denoiser: Denoiser, conditions: Any, rung: Tensor) -> Predict:
     """Predictor with each clip at its own rung (B,), unguided."""
-    return lambda latents, t: denoiser.predict_at(latents, t, conditions, rung)
+    rows = denoiser.at_rungs(conditions, torch.arange(len(rung)), rung)
+    return lambda latents, t: denoiser.evaluate(latents, t, rows)
+
+
+class BatchedRungs:
+    """The same rungs of every clip in one batched pass; what that needs of the conditions is made at the first one."""
+
+    def __init__(self, denoiser: Denoiser, conditions: Any, rungs: Sequence[int]) -> None:
+        self.denoiser, self.conditions, self.rungs = denoiser, conditions, rungs
+        self.rows: Any = None
+
+    def predict(self, latents: Tensor, t: Tensor) -> list[Tensor]:
+        """Predictions (B, F, C, h, w), one per rung."""
+        batch, count = len(latents), len(self.rungs)
+        if self.rows is None:
+            clips, rungs = torch.arange(batch).repeat(count), torch.tensor(self.rungs).repeat_interleave(batch)
+            self.rows = self.denoiser.at_rungs(self.conditions, clips, rungs)
+        stacked = self.denoiser.evaluate(latents.repeat(count, 1, 1, 1, 1), t.repeat(count), self.rows)
+        return list(stacked.chunk(count))

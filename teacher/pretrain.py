@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler
+from fada.data.dataset import BatchShape, ClipSampler
 from fada.data.seeds import sample_generator
 from fada.diffusion.windows import Windows
 from fada.engine.loop import StepLoss
-from fada.teacher.dual_unet.model import ClipConditions, DualUNet
+from fada.teacher.dual_unet.model import DualUNet
+from fada.teacher.inputs import ClipInputs
 
 NOTHING, REFERENCE, AUDIO = 0, 1, 2
 
@@ -63,7 +64,9 @@ class PretrainObjective:
         t, rung, keeps_motion, noise = (torch.stack(column).to(device) for column in zip(*draws, strict=True))
         path = self.module.path
         noisy = path.add_noise(batch.latents, noise, t)
-        inputs = self._inputs(batch, keeps_motion)
+        inputs = ClipInputs.of_batch(batch, keeps_motion)
+        if self.is_image_stage:
+            inputs = inputs.without_motion()
         prediction = model(inputs, noisy, t, rung, use_temporal=not self.is_image_stage)
         target = path.training_target(batch.latents, noise, t)
         errors = (prediction.float() - target).square().mean(dim=(1, 2, 3, 4))
@@ -84,11 +87,6 @@ class PretrainObjective:
             rung = REFERENCE
         noise = torch.randn(latents.shape, generator=generator)
         return t, torch.tensor(rung), torch.tensor(keeps_motion >= self.drop.motion), noise
-
-    def _inputs(self, batch: Batch, keeps_motion: Tensor) -> ClipConditions:
-        if self.is_image_stage or batch.motion.shape[1] == 0:
-            return ClipConditions(batch.reference, batch.audio)
-        return ClipConditions(batch.reference, batch.audio, batch.motion, batch.has_motion & keeps_motion)
 
     def _weights(self, t: Tensor) -> Tensor:
         if self.min_snr_gamma is None:

@@ -12,7 +12,8 @@ import pytest
 if TYPE_CHECKING:
     import torch
 
-    from fada.teacher.dual_unet import ClipConditions, DualUNet
+    from fada.teacher.dual_unet import DualUNet
+    from fada.teacher.inputs import ClipInputs
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ["MPLBACKEND"] = "Agg"
@@ -92,18 +93,18 @@ def teacher(dual_unet: DualUNet) -> DualUNet:
 
 
 @pytest.fixture
-def inputs() -> ClipConditions:
+def inputs() -> ClipInputs:
     """Conditions of two random clips of three frames, with two motion frames."""
     import torch
 
-    from fada.teacher.dual_unet import ClipConditions
+    from fada.teacher.inputs import ClipInputs
 
     generator = torch.Generator().manual_seed(1)
 
     def randn(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    return ClipConditions(randn(2, 4, 8, 8), randn(2, 3, 5, 1, 12), randn(2, 2, 4, 8, 8), torch.ones(2).bool())
+    return ClipInputs(randn(2, 4, 8, 8), randn(2, 3, 5, 1, 12), randn(2, 2, 4, 8, 8), torch.ones(2).bool())
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from fada.build.settings import default_steps
 from fada.recipe.schema import Engine, Phase, Recipe, Stage
 from fada.student.network import Student, student_of
 from fada.student.pipeline import FadaPipeline
-from fada.teacher.dual_unet import ClipConditions, DualUNet
+from fada.teacher.dual_unet import DualUNet
 from fada.teacher.dual_unet.checkpointing import checkpoint_activations
+from fada.teacher.inputs import ClipInputs
 
 BACKWARD = 2.0
 """A backward pass costs about two forward passes."""
@@ -203,7 +204,7 @@ def _meta_teacher(recipe: Recipe) -> DualUNet:
     return new_dual_unet(recipe.teacher.network, recipe.noise, audio, recipe.vae.latent_channels)
 
 
-def _meta_inputs(recipe: Recipe, model: DualUNet) -> tuple[torch.Tensor, ClipConditions]:
+def _meta_inputs(recipe: Recipe, model: DualUNet) -> tuple[torch.Tensor, ClipInputs]:
     clip = recipe.clip
     side = clip.size // (recipe.vae.downscale if recipe.vae.path is None else 8)
     shape = (recipe.vae.latent_channels, side, side)
@@ -211,7 +212,7 @@ def _meta_inputs(recipe: Recipe, model: DualUNet) -> tuple[torch.Tensor, ClipCon
     audio = (1, clip.frames, config.window, config.layers, config.states_dim)
     motion = torch.zeros(1, clip.motion_frames, *shape, device="meta") if clip.motion_frames else None
     latents = torch.zeros(1, clip.frames, *shape, device="meta")
-    return latents, ClipConditions(latents[:, 0], torch.zeros(audio, device="meta"), motion)
+    return latents, ClipInputs(latents[:, 0], torch.zeros(audio, device="meta"), motion)
 
 
 def _stage_cost(recipe: Recipe, stage: Stage, teacher: DualUNet, forward: float, kept: float, rate: float) -> Cost:

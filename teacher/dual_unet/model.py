@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,31 +11,9 @@ from torch import Tensor, nn
 from fada.diffusion.paths import NoisePath
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.unets import Conditions, DenoisingUNet, ReferenceFeatures, ReferenceUNet
+from fada.teacher.inputs import ClipInputs
 
 RUNGS = ("nothing", "reference", "audio")
-
-
-@dataclass(frozen=True)
-class ClipConditions:
-    """Inputs of a batch of clips.
-
-    reference: latents (B, C, H, W); audio: windows of encoder states (B, F, window, layers, dim);
-    motion: latents (B, M, C, H, W) of the frames before, or None; has_motion: (B,) booleans, None means all have.
-    """
-
-    reference: Tensor
-    audio: Tensor
-    motion: Tensor | None = None
-    has_motion: Tensor | None = None
-
-    def to(self, dtype: torch.dtype) -> ClipConditions:
-        """The same inputs in another floating-point type."""
-        return replace(
-            self,
-            reference=self.reference.to(dtype),
-            audio=self.audio.to(dtype),
-            motion=None if self.motion is None else self.motion.to(dtype),
-        )
 
 
 class DualUNet(nn.Module):
@@ -60,37 +38,51 @@ class DualUNet(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.denoising_unet.conv_in.weight.dtype
 
-    def features(self, inputs: ClipConditions) -> ReferenceFeatures:
+    def components(self) -> dict[str, nn.Module]:
+        """The networks by the names that `__init__` and pipelines give them."""
+        return {
+            "reference_unet": self.reference_unet,
+            "denoising_unet": self.denoising_unet,
+            "audio_projection": self.audio_projection,
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """What `__init__` takes beside networks and path."""
+        return {}
+
+    def reference_side(self) -> list[nn.Module]:
+        """The networks that only prepare conditions: a student shares them with its teacher, or trains its own."""
+        return [self.reference_unet]
+
+    def inputs_of(self, clips: ClipInputs) -> ClipInputs:
+        """The clips as they are: this family is told nothing else."""
+        return clips
+
+    def features(self, inputs: ClipInputs) -> ReferenceFeatures:
         """The reference net's features, one pass per clip."""
         return self.reference_unet(inputs.reference.to(self.dtype), _cast(inputs.motion, self.dtype))
 
-    def prepare(self, inputs: ClipConditions, features: ReferenceFeatures | None = None) -> Conditions:
+    def prepare(self, inputs: ClipInputs, features: ReferenceFeatures | None = None) -> Conditions:
         """Conditions of a batch of clips; `features` of a shared, frozen reference net save its pass."""
         features = self.features(inputs) if features is None else features
         audio_tokens = self.audio_projection(inputs.audio.to(self.dtype))
         return self.denoising_unet.contexts(features, audio_tokens, inputs.has_motion)
 
     def forward(
-        self, inputs: ClipConditions, latents: Tensor, t: Tensor, rung: Tensor, use_temporal: bool = True
+        self, inputs: ClipInputs, latents: Tensor, t: Tensor, rung: Tensor, use_temporal: bool = True
     ) -> Tensor:
         """Prediction of a training batch, from its raw inputs: one call, so that wrappers see all of it."""
-        return self.evaluate(latents, t, self.prepare(inputs).at_rungs(rung), use_temporal)
+        conditions = self.at_rungs(self.prepare(inputs), torch.arange(len(rung)), rung)
+        return self.evaluate(latents, t, conditions, use_temporal)
+
+    def at_rungs(self, conditions: Conditions, clips: Tensor, rungs: Tensor) -> Conditions:
+        """Conditions of rows (see `Conditions.at_rungs`)."""
+        return conditions.at_rungs(clips, rungs)
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions, use_temporal: bool = True) -> Tensor:
         """Prediction (B, F, C, H, W) of noisy latents at times (B,), one pass."""
         timestep = self.path.network_timestep(t).to(latents.device)
         return self.denoising_unet(latents.to(self.dtype), timestep, conditions, use_temporal)
-
-    def predict(self, latents: Tensor, t: Tensor, conditions: Conditions, rungs: Sequence[int]) -> list[Tensor]:
-        """Predictions (B, F, C, H, W) at several rungs, in one batched pass."""
-        batch, count = latents.shape[0], len(rungs)
-        rung = torch.tensor(list(rungs), device=latents.device).repeat_interleave(batch)
-        stacked = self.predict_at(latents.repeat(count, 1, 1, 1, 1), t.repeat(count), conditions.repeat(count), rung)
-        return list(stacked.chunk(count))
-
-    def predict_at(self, latents: Tensor, t: Tensor, conditions: Conditions, rung: Tensor) -> Tensor:
-        """Prediction (B, F, C, H, W) with each sample at its own rung (B,)."""
-        return self.evaluate(latents, t, conditions.at_rungs(rung))
 
     def part(self, name: str) -> list[nn.Parameter]:
         """Parameters of one trainable part: reference, spatial, audio or temporal.

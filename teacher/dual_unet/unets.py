@@ -10,8 +10,9 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from fada.teacher.dual_unet.layers import KeysValues, SpatialTransformer, TemporalTransformer
+from fada.teacher.dual_unet.layers import KeysValues, SpatialTransformer, TemporalTransformer, TransformerBlock
 from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
+from fada.teacher.rows import rows_of
 
 SD15_CHANNELS = (320, 640, 1280, 1280)
 SD15_ATTENTION = (True, True, True, False)
@@ -45,26 +46,17 @@ class Conditions:
     guidance: list[KeysValues] = field(default_factory=list)
     time: Tensor | None = None
 
-    def at_rungs(self, rungs: Tensor) -> Conditions:
-        """The same conditions with each sample's dropped to its rung: 0 nothing, 1 reference, 2 reference and audio.
+    def at_rungs(self, clips: Tensor, rungs: Tensor) -> Conditions:
+        """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`, 0 nothing, 1 reference, 2 reference and audio.
 
         A dropped condition is zeros, as in training with dropout; motion frames belong to every rung.
         """
+        rows = self._each(rows_of(clips, len(self.reference[0].keys)))
         lowest = int(rungs.min())
         if lowest >= 2:
-            return self
-        reference = [_masked(pair, rungs >= 1) for pair in self.reference] if lowest < 1 else self.reference
-        return replace(self, reference=reference, audio=[_masked(pair, rungs >= 2) for pair in self.audio])
-
-    def repeat(self, times: int) -> Conditions:
-        """The conditions of a batch that holds these clips `times` times over."""
-        if times == 1:
-            return self
-        return self._each(lambda tensor: tensor.repeat(times, *[1] * (tensor.ndim - 1)))
-
-    def detach(self) -> Conditions:
-        """The conditions cut from the autograd graph."""
-        return self._each(Tensor.detach)
+            return rows
+        reference = [_masked(pair, rungs >= 1) for pair in rows.reference] if lowest < 1 else rows.reference
+        return replace(rows, reference=reference, audio=[_masked(pair, rungs >= 2) for pair in rows.audio])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Conditions:
         def pairs(site_pairs: list[KeysValues]) -> list[KeysValues]:
@@ -80,7 +72,7 @@ class Conditions:
 
 
 def _masked(pair: KeysValues, keep: Tensor) -> KeysValues:
-    mask = keep.to(pair.keys.dtype).reshape(-1, *[1] * (pair.keys.ndim - 1))
+    mask = keep.to(pair.keys).reshape(-1, *[1] * (pair.keys.ndim - 1))
     return KeysValues(pair.keys * mask, pair.values * mask)
 
 
@@ -183,6 +175,10 @@ class DenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         self.build_trunk(in_channels, channels, layers_per_block, attention_levels, temporal_levels, settings)
         self.conv_norm_out = nn.GroupNorm(norm_groups, channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(channels[0], in_channels, 3, padding=1)
+
+    def guidance_blocks(self) -> list[TransformerBlock]:
+        """Blocks that have room for a student's CFG layer after their audio attention, in order of execution."""
+        return [site.block for site in self.spatial_sites()]
 
     def contexts(self, features: ReferenceFeatures, audio_tokens: Tensor, has_motion: Tensor | None) -> Conditions:
         """Keys, values and motion tokens of a clip.

@@ -31,6 +31,8 @@ class AudioBlock(nn.Module):
         for index, region in enumerate(REGIONS):
             self.add_module(f"attn2_{index}", Attention(channels, heads, context_dim=audio_dim))
             self.add_module(f"zero_conv_{region}", TokenProjection(channels, channels, 1))
+        self.guidance: nn.Module | None = None
+        """The student's CFG layer (student/guidance.py), called as guidance(hidden, its keys and values)."""
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels, activation_fn="geglu")
 
@@ -38,13 +40,21 @@ class AudioBlock(nn.Module):
         """The audio attentions, in the order of `REGIONS`."""
         return [cast(Attention, self.get_submodule(f"attn2_{index}")) for index in range(len(REGIONS))]
 
-    def forward(self, hidden: Tensor, audio: Sequence[KeysValues], masks: Tensor, weights: Sequence[float]) -> Tensor:
+    def forward(
+        self,
+        hidden: Tensor,
+        audio: Sequence[KeysValues],
+        masks: Tensor,
+        weights: Sequence[float],
+        guidance: KeysValues | None = None,
+    ) -> Tensor:
         """Tokens (rows, H W, channels) in and out.
 
         Args:
             audio: keys and values (rows, tokens, channels) per region.
             masks: (rows, regions, H W) in [0, 1].
             weights: of the regions' contributions.
+            guidance: keys and values of a student's scales, per clip.
         """
         normed = self.norm1(hidden)
         hidden = hidden + self.attn1(normed, self.attn1.context(normed))
@@ -53,6 +63,8 @@ class AudioBlock(nn.Module):
             # The mask comes before the convolution: its bias reaches the whole picture.
             heard = attention(normed, audio[index]) * masks[:, index, :, None]
             hidden = hidden + weights[index] * self.get_submodule(f"zero_conv_{region}")(heard)
+        if self.guidance is not None and guidance is not None:
+            hidden = hidden + self.guidance(hidden, guidance)
         return hidden + self.ff(self.norm3(hidden))
 
 
@@ -70,15 +82,25 @@ class AudioModule(nn.Module):
         self.transformer_blocks = nn.ModuleList([AudioBlock(inner, heads, audio_dim)])
         self.proj_out = TokenProjection(inner, channels, 1)
 
+    @property
+    def block(self) -> AudioBlock:
+        return cast(AudioBlock, self.transformer_blocks[0])
+
     def context(self, tokens: Tensor) -> list[KeysValues]:
         """Keys and values (B, F, tokens, inner) per region of audio tokens (B, F, tokens, audio_dim)."""
-        block = cast(AudioBlock, self.transformer_blocks[0])
-        return [attention.context(tokens) for attention in block.attentions()]
+        return [attention.context(tokens) for attention in self.block.attentions()]
 
-    def forward(self, hidden: Tensor, audio: Sequence[KeysValues], masks: Tensor, weights: Sequence[float]) -> Tensor:
+    def forward(
+        self,
+        hidden: Tensor,
+        audio: Sequence[KeysValues],
+        masks: Tensor,
+        weights: Sequence[float],
+        guidance: KeysValues | None = None,
+    ) -> Tensor:
         """Feature maps (rows, channels, H, W) in and out; the rest as in `AudioBlock`."""
         tokens = self.proj_in(self.norm(hidden).flatten(2).transpose(1, 2).contiguous())
-        tokens = self.transformer_blocks[0](tokens, audio, masks, weights)
+        tokens = self.block(tokens, audio, masks, weights, guidance)
         return hidden + self.proj_out(tokens).transpose(1, 2).unflatten(2, hidden.shape[-2:])
 
 

@@ -1,15 +1,16 @@
-"""What Hallo's networks are told about a clip: the raw inputs, and what is computed of them once per clip."""
+"""What Hallo's networks are told about a clip: the drawn inputs, and what is computed of them once per clip."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fada.teacher.dual_unet.layers import KeysValues
+from fada.teacher.rows import rows_of
 
 BankTiling = Literal["released", "fixed"]
 """How rows of the reference net meet frames and face tokens; see `writer_tokens` and `banks_of_frames`."""
@@ -17,10 +18,10 @@ BankTiling = Literal["released", "fixed"]
 
 @dataclass(frozen=True)
 class HalloInputs:
-    """Inputs of a batch of clips.
+    """Inputs of a batch of clips, drawn.
 
-    reference: latents (B, C, h, w). motion: latents (B, M, C, h, w) of the frames before; None for a first clip,
-    which sees the reference in their place. audio: windows of encoder states (B, F, window, layers, dim).
+    reference: latents (B, C, h, w). motion: latents (B, M, C, h, w) of the frames before; None for first clips,
+    which see the reference in their place. audio: windows of encoder states (B, F, window, layers, dim).
     face_embedding: (B, 512). face_region: picture (B, 3, H, W) in [0, 1] of where the face may be, in pixels. masks:
     per level of the UNet (B, 3, h, w) in [0, 1]: background, face without lips, lips; the first has latents' size.
     """
@@ -46,12 +47,11 @@ class ReferenceFeatures:
 
 @dataclass(frozen=True)
 class Conditions:
-    """A clip's conditions as the denoising net uses them, constant over denoising steps; per site, in order.
+    """A clip's conditions, constant over denoising steps; per site, in order of execution.
 
     reference: keys and values (B, banks, H W, C) of the one or two banks that frames read. face: keys and values
     (B, 2, tokens, C), null and real. audio: per region keys and values (B, F, tokens, inner). motion: tokens
     (B, 2, H W, M, C), null and real. located: maps (B, C, h, w) of the face locator. masks: per level (B, 3, H W).
-    rung: where each row stands, once `at_rungs` has chosen; the null or real half of the pairs is then gone.
     """
 
     reference: list[KeysValues]
@@ -60,43 +60,66 @@ class Conditions:
     motion: list[Tensor]
     located: Tensor
     masks: list[Tensor]
-    rung: Tensor | None = None
 
     def with_real_bank(self) -> Conditions:
         """The same, every frame reading the real branch's bank."""
         return replace(self, reference=_each(self.reference, lambda tensor: tensor[:, 1:]))
 
-    def at_rungs(self, clips: Tensor, rungs: Tensor) -> Conditions:
+    def at_rungs(self, clips: Tensor, rungs: Tensor) -> RowConditions:
         """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`, 0 nothing, 1 reference, 2 reference and audio.
 
         Rung 0 is Hallo's unconditional branch: tokens of a zero face embedding, no face locator, zero audio tokens
-        after their projection, self-attention without the bank (decided by `rung`), motion frames kept.
+        after their projection, self-attention without the bank, motion frames kept.
         """
-        has_reference = (rungs >= 1).long()
+        has_reference = rungs >= 1
+        pick = rows_of(clips, len(self.located))
 
-        def pick(tensor: Tensor) -> Tensor:
-            return tensor[clips]
+        def pick_bank(tensor: Tensor) -> Tensor:
+            return pick(tensor) if has_reference.all() else tensor[clips[has_reference]]
 
         def pick_branch(tensor: Tensor) -> Tensor:
-            return tensor[clips, has_reference]
+            return tensor[clips, has_reference.long()]
 
         def pick_heard(tensor: Tensor) -> Tensor:
-            return scale_rows(tensor[clips], rungs >= 2)
+            return scale_rows(pick(tensor), rungs >= 2)
 
-        return Conditions(
-            _each(self.reference, pick),
+        return RowConditions(
+            _each(self.reference, pick_bank),
             _each(self.face, pick_branch),
             [_each(regions, pick_heard) for regions in self.audio],
             [pick_branch(tokens) for tokens in self.motion],
-            scale_rows(self.located[clips], rungs >= 1),
+            scale_rows(pick(self.located), has_reference),
             [pick(mask) for mask in self.masks],
-            rungs,
+            has_reference.nonzero().flatten().tolist(),
+            (~has_reference).nonzero().flatten().tolist(),
         )
+
+
+@dataclass(frozen=True)
+class RowConditions:
+    """Conditions of rows of one pass, each a clip at a rung; as `Conditions`, with these differences.
+
+    reference: only of the rows `kept` that have one, in their order; `dropped` are the others. face (rows, tokens, C)
+    and motion (rows, H W, M, C): of the row's branch. A student that is told the guidance scales has, by its mode,
+    guidance: keys and values (rows, n, inner) per audio site, or time: (rows, time_channels) to be added to the time
+    embedding.
+    """
+
+    reference: list[KeysValues]
+    face: list[KeysValues]
+    audio: list[list[KeysValues]]
+    motion: list[Tensor]
+    located: Tensor
+    masks: list[Tensor]
+    kept: list[int]
+    dropped: list[int]
+    guidance: list[KeysValues] = field(default_factory=list)
+    time: Tensor | None = None
 
 
 def scale_rows(tensor: Tensor, keep: Tensor) -> Tensor:
     """The tensor with zeros in the rows that are not kept (rows,)."""
-    return tensor * keep.to(tensor.dtype).reshape(-1, *[1] * (tensor.ndim - 1))
+    return tensor * keep.to(tensor).reshape(-1, *[1] * (tensor.ndim - 1))
 
 
 def _each(pairs: list[KeysValues], change: Callable[[Tensor], Tensor]) -> list[KeysValues]:

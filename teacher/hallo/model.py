@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fada.data.face_masks import face_region, region_masks
 from fada.diffusion.paths import NoisePath
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import RUNGS
-from fada.teacher.hallo.conditions import BankTiling, Conditions, HalloInputs, ReferenceFeatures, writer_tokens
+from fada.teacher.hallo.conditions import (
+    BankTiling,
+    Conditions,
+    HalloInputs,
+    ReferenceFeatures,
+    RowConditions,
+    writer_tokens,
+)
 from fada.teacher.hallo.projections import FaceLocator, FaceProjection
 from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
+from fada.teacher.inputs import ClipInputs
+
+PIXELS = 8
+"""Pixels per latent cell: the face locator halves its picture three times."""
 
 
 class Hallo(nn.Module):
@@ -56,13 +69,52 @@ class Hallo(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.denoising_unet.conv_in.weight.dtype
 
-    def face_tokens(self, inputs: HalloInputs) -> Tensor:
-        """Tokens (B, 2, tokens, dim): of a zero face embedding, and of the clip's own."""
-        embedding = inputs.face_embedding.to(self.dtype)
-        return self.face_projection(torch.stack((torch.zeros_like(embedding), embedding), dim=1))
+    def components(self) -> dict[str, nn.Module]:
+        """The networks by the names that `__init__` and pipelines give them."""
+        return {
+            "reference_unet": self.reference_unet,
+            "denoising_unet": self.denoising_unet,
+            "audio_projection": self.audio_projection,
+            "face_projection": self.face_projection,
+            "face_locator": self.face_locator,
+        }
 
-    def features(self, inputs: HalloInputs, face: Tensor) -> ReferenceFeatures:
+    def settings(self) -> dict[str, Any]:
+        """What `__init__` takes beside networks and path."""
+        names = ("bank_tiling", "motion_frames", "region_weights")
+        return {name: getattr(self, name) for name in names}
+
+    def reference_side(self) -> list[nn.Module]:
+        """The networks that only prepare conditions: a student shares them with its teacher, or trains its own."""
+        return [self.reference_unet, self.face_projection, self.face_locator]
+
+    def inputs_of(self, clips: ClipInputs) -> HalloInputs:
+        """The inputs with the face's region and masks drawn, and the reference where there are no motion frames.
+
+        Raises:
+            ValueError: nothing is known of the face.
+        """
+        face, reference, motion = clips.face, clips.reference, clips.motion
+        if face is None:
+            raise ValueError(
+                "Hallo is told of the face, but its embedding and boxes are missing: shard the clips with "
+                "--face-embedder, or generate with a face landmarker and a face embedder"
+            )
+        side, levels = reference.shape[-1], len(self.denoising_unet.down_blocks)
+        if motion is not None and clips.has_motion is not None:
+            motion = torch.where(clips.has_motion[:, None, None, None, None], motion, reference[:, None])
+        return HalloInputs(
+            reference,
+            clips.audio,
+            face.embedding,
+            face_region(face.face_box, PIXELS * side),
+            region_masks(face.face_box, face.lip_box, side, levels),
+            motion,
+        )
+
+    def features(self, inputs: HalloInputs) -> ReferenceFeatures:
         """The reference net's features, one pass per clip over both branches' images at t = 0."""
+        face = self._face_tokens(inputs)
         reference = inputs.reference.to(self.dtype)[:, None]
         motion = inputs.motion
         if motion is None:
@@ -71,36 +123,31 @@ class Hallo(nn.Module):
         tokens = writer_tokens(face[:, 0], face[:, 1], images.shape[1], self.bank_tiling)
         return self.reference_unet(images[:, None].expand(-1, 2, *[-1] * 4), tokens)
 
-    def prepare(self, inputs: HalloInputs) -> Conditions:
-        """Conditions of a batch of clips."""
+    def prepare(self, inputs: HalloInputs, features: ReferenceFeatures | None = None) -> Conditions:
+        """Conditions of a batch of clips; `features` of a shared, frozen reference net save its pass."""
         _check(inputs, len(self.denoising_unet.down_blocks))
-        face = self.face_tokens(inputs)
-        features = self.features(inputs, face)
         conditions = self.denoising_unet.contexts(
-            features,
-            face,
+            self.features(inputs) if features is None else features,
+            self._face_tokens(inputs),
             self.audio_projection(inputs.audio.to(self.dtype)),
             self.face_locator(inputs.face_region.to(self.dtype)),
             [mask.to(self.dtype) for mask in inputs.masks],
         )
         return conditions if self.bank_tiling == "released" else conditions.with_real_bank()
 
-    def predict(self, latents: Tensor, t: Tensor, conditions: Conditions, rungs: Sequence[int]) -> list[Tensor]:
-        """Predictions (B, F, C, h, w) at several rungs, in one batched pass."""
-        batch, count = latents.shape[0], len(rungs)
-        clips = torch.arange(batch, device=latents.device).repeat(count)
-        rung = torch.tensor(list(rungs), device=latents.device).repeat_interleave(batch)
-        stacked = self._evaluate(latents.repeat(count, 1, 1, 1, 1), t.repeat(count), conditions.at_rungs(clips, rung))
-        return list(stacked.chunk(count))
+    def at_rungs(self, conditions: Conditions, clips: Tensor, rungs: Tensor) -> RowConditions:
+        """Conditions of rows (see `Conditions.at_rungs`)."""
+        return conditions.at_rungs(clips, rungs)
 
-    def predict_at(self, latents: Tensor, t: Tensor, conditions: Conditions, rung: Tensor) -> Tensor:
-        """Prediction (B, F, C, h, w) with each sample at its own rung (B,)."""
-        clips = torch.arange(len(latents), device=latents.device)
-        return self._evaluate(latents, t, conditions.at_rungs(clips, rung))
-
-    def _evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+    def evaluate(self, latents: Tensor, t: Tensor, conditions: RowConditions) -> Tensor:
+        """Prediction (rows, F, C, h, w) of noisy latents at times (rows,), one pass."""
         timestep = self.path.network_timestep(t).to(latents.device)
         return self.denoising_unet(latents.to(self.dtype), timestep, conditions, self.region_weights)
+
+    def _face_tokens(self, inputs: HalloInputs) -> Tensor:
+        """Tokens (B, 2, tokens, dim): of a zero face embedding, and of the clip's own."""
+        embedding = inputs.face_embedding.to(self.dtype)
+        return self.face_projection(torch.stack((torch.zeros_like(embedding), embedding), dim=1))
 
 
 def _check(inputs: HalloInputs, levels: int) -> None:
@@ -108,10 +155,10 @@ def _check(inputs: HalloInputs, levels: int) -> None:
     height, width = inputs.reference.shape[-2:]
     if height != width:
         raise ValueError(f"Hallo's networks know squares only: reference latents are {height} x {width}")
-    if tuple(inputs.face_region.shape[-2:]) != (8 * height, 8 * width):
+    if tuple(inputs.face_region.shape[-2:]) != (PIXELS * height, PIXELS * width):
         raise ValueError(
             f"face_region is {tuple(inputs.face_region.shape[-2:])}, latents of {height} x {width} need "
-            f"{8 * height} x {8 * width} pixels"
+            f"{PIXELS * height} x {PIXELS * width} pixels"
         )
     sides = [-(-height // 2**level) for level in range(levels)]
     got = [tuple(mask.shape[-3:]) for mask in inputs.masks]

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from fada.teacher.dual_unet.layers import Attention, KeysValues, SpatialTransformer, TemporalTransformer
 from fada.teacher.dual_unet.trunk import Level, Trunk, TrunkSettings
 from fada.teacher.dual_unet.unets import SD15_ATTENTION, SD15_CHANNELS
-from fada.teacher.hallo.attention import AudioModule, MotionModule
-from fada.teacher.hallo.conditions import Conditions, ReferenceFeatures, banks_of_frames
+from fada.teacher.hallo.attention import AudioBlock, AudioModule, MotionModule
+from fada.teacher.hallo.conditions import Conditions, ReferenceFeatures, RowConditions, banks_of_frames
 
 
 class _Bank:
@@ -107,6 +107,10 @@ class HalloDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         """Audio modules in order of execution."""
         return [module for level in self.levels() for module in getattr(level, "audio_modules", ())]
 
+    def guidance_blocks(self) -> list[AudioBlock]:
+        """Blocks that have room for a student's CFG layer after their audio attention, in order of execution."""
+        return [site.block for site in self.audio_sites()]
+
     def motion_sites(self) -> list[MotionModule]:
         """Motion modules that are run, in order of execution: those of levels with attention."""
         levels = [level for level in self.levels() if hasattr(level, "attentions")]
@@ -140,18 +144,21 @@ class HalloDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         self,
         latents: Tensor,
         timestep: Tensor,
-        conditions: Conditions,
+        conditions: RowConditions,
         region_weights: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> Tensor:
         """Prediction (rows, F, C, h, w) for noisy latents of that shape.
 
         Args:
             timestep: (rows,) network timesteps tau = T t + offset.
-            conditions: of these rows, at their rungs.
+            conditions: of these rows.
             region_weights: of what the background, the face and the lips hear.
         """
         frames = latents.shape[1]
-        time = self.embed_time(timestep, latents.dtype).repeat_interleave(frames, dim=0)
+        time = self.embed_time(timestep, latents.dtype)
+        if conditions.time is not None:
+            time = time + conditions.time
+        time = time.repeat_interleave(frames, dim=0)
         sites = _Sites(conditions, frames, region_weights)
         hidden = self.conv_in(latents.flatten(0, 1)) + conditions.located.repeat_interleave(frames, dim=0)
         skips = [hidden]
@@ -177,16 +184,14 @@ class HalloDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
 class _Sites:
     """One pass through the layers: the conditions of the rows, taken in order of execution."""
 
-    def __init__(self, conditions: Conditions, frames: int, region_weights: Sequence[float]) -> None:
-        assert conditions.rung is not None
+    def __init__(self, conditions: RowConditions, frames: int, region_weights: Sequence[float]) -> None:
         self.frames, self.masks, self.region_weights = frames, conditions.masks, region_weights
+        self.kept, self.dropped = conditions.kept, conditions.dropped
         self.reference = iter(conditions.reference)
         self.face = iter(conditions.face)
         self.audio = iter(conditions.audio)
         self.motion = iter(conditions.motion)
-        has_reference = (conditions.rung >= 1).tolist()
-        self.kept = [row for row, has in enumerate(has_reference) if has]
-        self.dropped = [row for row, has in enumerate(has_reference) if not has]
+        self.guidance = iter(conditions.guidance)
 
     def layer(self, level: Level, index: int, depth: int, hidden: Tensor, time: Tensor) -> Tensor:
         """Residual layer `index` of a level, and its attentions where the level has them."""
@@ -197,7 +202,8 @@ class _Sites:
         hidden = self.spatial(cast(SpatialTransformer, level.attentions[index]), hidden)
         audio = [KeysValues(pair.keys.flatten(0, 1), pair.values.flatten(0, 1)) for pair in next(self.audio)]
         masks = self.masks[depth].repeat_interleave(self.frames, dim=0)
-        hidden = cast(nn.ModuleList, level.audio_modules)[index](hidden, audio, masks, self.region_weights)
+        module = cast(nn.ModuleList, level.audio_modules)[index]
+        hidden = module(hidden, audio, masks, self.region_weights, next(self.guidance, None))
         return level.motion_modules[index](hidden, self.frames, next(self.motion))
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
@@ -212,8 +218,10 @@ class _Sites:
             tokens = KeysValues(*(each[rows].repeat_interleave(self.frames, dim=0) for each in face))
             bank = None
             if rows is self.kept:
-                bank = KeysValues(*(each[rows][:, banks].flatten(0, 1) for each in reference))
+                bank = KeysValues(*(each[:, banks].flatten(0, 1) for each in reference))
             parts.append(attention(maps[rows].flatten(0, 1), bank, tokens)[0].unflatten(0, (-1, self.frames)))
+        if len(parts) == 1:
+            return parts[0].flatten(0, 1)
         order = torch.tensor(self.dropped + self.kept, device=hidden.device).argsort()
         return torch.cat(parts)[order].flatten(0, 1)
 

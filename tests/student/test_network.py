@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from fada.student.network import Student, StudentUNet, is_guidance_key, neutral_scales, student_of
-from fada.teacher.dual_unet import ClipConditions, DualUNet
+from fada.teacher.dual_unet import DualUNet
+from fada.teacher.guidance import at_rung
+from fada.teacher.inputs import ClipInputs
 
 MODES = ("none", "time_embed", "layer", "tokens")
 T = torch.tensor([0.3, 0.8], dtype=torch.float64)
@@ -19,10 +21,10 @@ def shaken(student: Student) -> Student:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_untouched_student_is_the_teachers_conditional_prediction_bit_for_bit(
-    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor, mode: str
+    teacher: DualUNet, inputs: ClipInputs, latents: torch.Tensor, mode: str
 ) -> None:
     student = student_of(teacher, mode, 4, 4).double()
-    expected = teacher.predict(latents, T, teacher.prepare(inputs), (2,))[0]
+    expected = at_rung(teacher, teacher.prepare(inputs), torch.tensor([2, 2]))(latents, T)
     # Frozen as the teacher is: torch takes other kernels, with other rounding, where weights want gradients.
     student.requires_grad_(False)
     assert torch.equal(student(inputs, latents, T, scales=SCALES), expected)
@@ -30,7 +32,7 @@ def test_untouched_student_is_the_teachers_conditional_prediction_bit_for_bit(
 
 @pytest.mark.parametrize("mode", ["time_embed", "layer", "tokens"])
 def test_trained_guidance_layers_answer_to_the_scales(
-    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor, mode: str
+    teacher: DualUNet, inputs: ClipInputs, latents: torch.Tensor, mode: str
 ) -> None:
     student = shaken(student_of(teacher, mode, 4, 4).double())
     neutral = student(inputs, latents, T, scales=neutral_scales(2).double())
@@ -45,7 +47,7 @@ def test_tokens_are_combined_by_the_ladder(teacher: DualUNet) -> None:
 
 
 def test_pair_of_points_shares_the_conditions_of_its_clips(
-    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+    teacher: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     student = shaken(student_of(teacher, "tokens", 4, 4).double())
     both = student(inputs, torch.cat([latents, -latents]), T.repeat(2), scales=SCALES.repeat(2, 1))
@@ -53,9 +55,7 @@ def test_pair_of_points_shares_the_conditions_of_its_clips(
     torch.testing.assert_close(both, torch.cat(apart))
 
 
-def test_shared_features_give_the_same_prediction(
-    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor
-) -> None:
+def test_shared_features_give_the_same_prediction(teacher: DualUNet, inputs: ClipInputs, latents: torch.Tensor) -> None:
     student = student_of(teacher, "tokens", 4, 4).double()
     student.requires_grad_(False)
     shared = student(inputs, latents, T, scales=SCALES, features=teacher.features(inputs))
@@ -63,7 +63,7 @@ def test_shared_features_give_the_same_prediction(
 
 
 def test_a_fast_student_starts_from_a_balanced_one(
-    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+    teacher: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     balanced = student_of(teacher, "none", 4, 4).double()
     torch.nn.init.normal_(balanced.denoising_unet.conv_out.weight)
@@ -84,7 +84,7 @@ def test_unknown_mode_is_refused() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_half_precision_predicts_what_full_precision_does(
-    teacher: DualUNet, inputs: ClipConditions, latents: torch.Tensor, mode: str
+    teacher: DualUNet, inputs: ClipInputs, latents: torch.Tensor, mode: str
 ) -> None:
     student = shaken(student_of(teacher, mode, 4, 4).double())
     expected = student(inputs, latents, T, scales=SCALES)

@@ -4,60 +4,68 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from fada.teacher.dual_unet import AudioProjection, ClipConditions, DenoisingUNet, DualUNet
+from fada.teacher.dual_unet import AudioProjection, Conditions, DenoisingUNet, DualUNet
 from fada.teacher.dual_unet.layers import Attention, TemporalTransformer
+from fada.teacher.guidance import BatchedRungs, at_rung
+from fada.teacher.inputs import ClipInputs
 
 T = torch.tensor([0.3, 0.8], dtype=torch.float64)
 
 
+def predict(
+    model: DualUNet, latents: torch.Tensor, conditions: Conditions, rungs: tuple[int, ...]
+) -> list[torch.Tensor]:
+    return BatchedRungs(model, conditions, rungs).predict(latents, T)
+
+
 def test_rungs_in_one_batched_pass_equal_one_pass_each(
-    dual_unet: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+    dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     conditions = dual_unet.prepare(inputs)
-    together = dual_unet.predict(latents, T, conditions, (0, 1, 2))
-    apart = [dual_unet.predict(latents, T, conditions, (rung,))[0] for rung in (0, 1, 2)]
+    together = predict(dual_unet, latents, conditions, (0, 1, 2))
+    apart = [predict(dual_unet, latents, conditions, (rung,))[0] for rung in (0, 1, 2)]
     torch.testing.assert_close(torch.stack(together), torch.stack(apart))
 
 
 def test_samples_at_their_own_rungs_equal_whole_batches(
-    dual_unet: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+    dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     conditions = dual_unet.prepare(inputs)
-    mixed = dual_unet.predict_at(latents, T, conditions, torch.tensor([0, 1]))
-    nothing, reference = dual_unet.predict(latents, T, conditions, (0, 1))
+    mixed = at_rung(dual_unet, conditions, torch.tensor([0, 1]))(latents, T)
+    nothing, reference = predict(dual_unet, latents, conditions, (0, 1))
     torch.testing.assert_close(mixed, torch.stack([nothing[0], reference[1]]))
 
 
 @pytest.mark.parametrize(("rung", "changes"), [(0, set()), (1, {"reference"}), (2, {"reference", "audio"})])
 def test_a_rung_sees_exactly_its_conditions(
-    dual_unet: DualUNet, inputs: ClipConditions, latents: torch.Tensor, rung: int, changes: set[str]
+    dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor, rung: int, changes: set[str]
 ) -> None:
-    before = dual_unet.predict(latents, T, dual_unet.prepare(inputs), (rung,))[0]
+    before = predict(dual_unet, latents, dual_unet.prepare(inputs), (rung,))[0]
     for name in ("reference", "audio"):
         other = replace(inputs, **{name: getattr(inputs, name).flip(-1) + 1})
         # Features of the motion frames do not depend on the reference image: images pass the net one by one.
-        after = dual_unet.predict(latents, T, dual_unet.prepare(other), (rung,))[0]
+        after = predict(dual_unet, latents, dual_unet.prepare(other), (rung,))[0]
         assert (not torch.allclose(before, after)) == (name in changes)
 
 
-def test_motion_frames_belong_to_every_rung(dual_unet: DualUNet, inputs: ClipConditions, latents: torch.Tensor) -> None:
+def test_motion_frames_belong_to_every_rung(dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor) -> None:
     other = replace(inputs, motion=inputs.motion + 1)
     for rung in (0, 1, 2):
-        before = dual_unet.predict(latents, T, dual_unet.prepare(inputs), (rung,))[0]
-        assert not torch.allclose(before, dual_unet.predict(latents, T, dual_unet.prepare(other), (rung,))[0])
+        before = predict(dual_unet, latents, dual_unet.prepare(inputs), (rung,))[0]
+        assert not torch.allclose(before, predict(dual_unet, latents, dual_unet.prepare(other), (rung,))[0])
 
 
 def test_without_motion_the_motion_frames_do_not_matter(
-    dual_unet: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+    dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     none = torch.zeros(2).bool()
     first = dual_unet.prepare(replace(inputs, has_motion=none))
     second = dual_unet.prepare(replace(inputs, has_motion=none, motion=inputs.motion + 1))
-    torch.testing.assert_close(dual_unet.predict(latents, T, first, (2,)), dual_unet.predict(latents, T, second, (2,)))
+    torch.testing.assert_close(predict(dual_unet, latents, first, (2,)), predict(dual_unet, latents, second, (2,)))
 
 
 def test_frames_hear_only_their_own_audio_when_temporal_layers_are_off(
-    dual_unet: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+    dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     audio = inputs.audio.clone()
     audio[:, 1] += 1
@@ -69,11 +77,11 @@ def test_frames_hear_only_their_own_audio_when_temporal_layers_are_off(
 
 
 def test_training_call_equals_prepare_then_predict(
-    dual_unet: DualUNet, inputs: ClipConditions, latents: torch.Tensor
+    dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     rung = torch.tensor([1, 2])
     torch.testing.assert_close(
-        dual_unet(inputs, latents, T, rung), dual_unet.predict_at(latents, T, dual_unet.prepare(inputs), rung)
+        dual_unet(inputs, latents, T, rung), at_rung(dual_unet, dual_unet.prepare(inputs), rung)(latents, T)
     )
 
 
@@ -104,7 +112,7 @@ def test_a_new_temporal_layer_changes_nothing() -> None:
     assert torch.equal(layer(hidden, 3, None), hidden)
 
 
-def test_new_audio_layers_change_nothing(inputs: ClipConditions, latents: torch.Tensor) -> None:
+def test_new_audio_layers_change_nothing(inputs: ClipInputs, latents: torch.Tensor) -> None:
     from fada.diffusion.paths import NoisePath
     from fada.teacher.dual_unet import ReferenceUNet
 
@@ -117,7 +125,7 @@ def test_new_audio_layers_change_nothing(inputs: ClipConditions, latents: torch.
         NoisePath.from_config({"prediction_type": "v_prediction"}),
     ).double()
     with torch.no_grad():
-        reference, audio = fresh.predict(latents, T, fresh.prepare(inputs), (1, 2))
+        reference, audio = predict(fresh, latents, fresh.prepare(inputs), (1, 2))
     assert torch.equal(reference, audio)
 
 

@@ -12,6 +12,7 @@ import small_checkpoint as small
 import torch
 from torch import Tensor
 
+from fada.teacher.guidance import BatchedRungs, at_rung
 from fada.teacher.hallo import Hallo, HalloInputs
 from fada.teacher.hallo.checkpoint import Imported, read_hallo
 from fada.teacher.hallo.pipeline import HalloPipeline, hallo_scheduler
@@ -43,7 +44,7 @@ def build(imported: Imported, bank_tiling: Any) -> HalloPipeline:
 
 @torch.no_grad()
 def rungs(model: Hallo, inputs: HalloInputs, noise: Tensor, wanted: tuple[int, ...] = (0, 1, 2)) -> list[Tensor]:
-    return model.predict(noise, HALF, model.prepare(inputs), wanted)
+    return BatchedRungs(model, model.prepare(inputs), wanted).predict(noise, HALF)
 
 
 def assert_as_recorded(got: Tensor, recorded: dict[str, Any]) -> None:
@@ -64,7 +65,7 @@ def test_the_audio_projection_equals_the_public_one(
 
 @torch.no_grad()
 def test_the_reference_bank_equals_the_public_one(hallo: Hallo, inputs: HalloInputs, recorded: dict[str, Any]) -> None:
-    features = hallo.features(inputs, hallo.face_tokens(inputs))
+    features = hallo.features(inputs)
     for site in (0, 6, 15):
         assert_as_recorded(features.sites[site][0].flatten(0, 1), recorded[f"bank_{site}"])
 
@@ -122,7 +123,7 @@ def test_a_rung_sees_exactly_its_conditions(
 def test_clips_at_their_own_rungs_equal_whole_batches(hallo: Hallo, inputs: HalloInputs, noise: Tensor) -> None:
     two = _twice(inputs)
     with torch.no_grad():
-        mixed = hallo.predict_at(noise.repeat(2, 1, 1, 1, 1), HALF.repeat(2), hallo.prepare(two), torch.tensor([2, 0]))
+        mixed = at_rung(hallo, hallo.prepare(two), torch.tensor([2, 0]))(noise.repeat(2, 1, 1, 1, 1), HALF.repeat(2))
     nothing, audio = rungs(hallo, inputs, noise, (0, 2))
     torch.testing.assert_close(mixed, torch.cat((audio, nothing)), atol=1e-5, rtol=0)
 

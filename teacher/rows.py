@@ -1,0 +1,25 @@
+"""Rows of a batched pass, taken from what was computed once per clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+
+def rows_of(clips: Tensor, count: int) -> Callable[[Tensor], Tensor]:
+    """A function from tensors (count, ...) to their rows (rows, ...), row i of clip `clips[i]`.
+
+    One clip is seen by all rows, not copied. Whole batches one after the other are repeated: the gradient of that is a
+    sum, that of an index a scatter.
+    """
+    rows = len(clips)
+    times, rest = divmod(rows, count)
+    is_repeated = rest == 0 and clips.tolist() == list(range(count)) * times
+    if is_repeated and times == 1:
+        return lambda tensor: tensor
+    if count == 1:
+        return lambda tensor: tensor.expand(rows, *tensor.shape[1:])
+    if is_repeated:
+        return lambda tensor: tensor.repeat(times, *[1] * (tensor.ndim - 1))
+    return lambda tensor: tensor[clips]
