@@ -1,0 +1,32 @@
+"""What a portrait tells of its face: the same clues that shards keep of a clip."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fada.data.face import FaceClues, face_boxes
+from fada.data.prepare.face_embedding import FaceEmbedder
+from fada.data.prepare.models import FaceFinder
+from fada.media.error import MediaError
+
+
+def portrait_clues(
+    picture: np.ndarray, finder: FaceFinder, embedder: FaceEmbedder, face_ratio: float = 1.2, lip_ratio: float = 2.0
+) -> FaceClues:
+    """Embedding and boxes of the tallest face of a portrait, without batch axis.
+
+    Args:
+        picture: uint8 (S, S, 3), as `prepare_portrait` cuts it.
+        face_ratio, lip_ratio: how much larger than the landmarks the boxes are; Hallo generates with 1.2 and 2.
+
+    Raises:
+        MediaError: the picture is of another kind, or no face is found in it.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape != (len(picture), len(picture), 3):
+        raise MediaError(f"the portrait: a square uint8 (S, S, 3) is needed, got {picture.dtype} {picture.shape}")
+    faces = finder.search(picture)
+    if not faces:
+        raise MediaError("the portrait: no face found; use a picture that shows one human face from the front")
+    landmarks = faces[0].points[:, :2] / len(picture)
+    face_box, lip_box = face_boxes(landmarks[None], face_ratio, lip_ratio)
+    return FaceClues(embedder.embed(picture, landmarks), face_box, lip_box)
