@@ -18,6 +18,7 @@ from rich.progress import track
 from fada.build.models import AudioEncoder, audio_encoder
 from fada.data.clip import Clip, list_clips, read_clip, read_record
 from fada.data.dataset import LatentClip
+from fada.data.face import FaceClues, face_boxes
 from fada.data.shards import Sample, read_index, read_shards, write_shards
 from fada.data.world import make_world
 from fada.engine.progress import step_bar
@@ -72,6 +73,7 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
         train = load_latents(recipe.data.train_shards)
     else:
         encoded = folder / "data" / "train"
+        features |= _face_embedder(recipe)
         if not _has_shards(encoded, features):
             samples = track(sources["train"], "encoding clips", console=console, total=None)
             write_shards(encode_samples(samples, vae, encoder), encoded, SAMPLES_PER_SHARD, features)
@@ -165,14 +167,33 @@ def encode_samples(
         yield encoded if keep_media else replace(encoded, frames=None, audio=None)
 
 
-def load_latents(folder: str | Path) -> list[LatentClip]:
-    """Training clips of shards with features, in memory."""
+def load_latents(folder: str | Path, *, face_ratio: float = 1.0, lip_ratio: float = 1.0) -> list[LatentClip]:
+    """Training clips of shards with features, in memory; with face clues where embedding and landmarks are stored.
+
+    Args:
+        face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
+    """
     clips = []
-    for sample in read_shards(folder, parts=("latents", "audio_states")):
+    for sample in read_shards(folder, parts=("latents", "audio_states", *_face_parts(folder))):
         if sample.latents is None or sample.audio_states is None:
             continue
-        clips.append(LatentClip(sample.key, str(sample.meta.get("quality", "A")), sample.latents, sample.audio_states))
+        face = face_clues(sample, face_ratio, lip_ratio)
+        quality = str(sample.meta.get("quality", "A"))
+        clips.append(LatentClip(sample.key, quality, sample.latents, sample.audio_states, face))
     return clips
+
+
+def face_clues(sample: Sample, face_ratio: float, lip_ratio: float, frames: int | None = None) -> FaceClues | None:
+    """What a sample tells of its face, boxes around the first `frames` (all); None without embedding or landmarks."""
+    if sample.face is None or sample.landmarks is None:
+        return None
+    landmarks = sample.landmarks["landmarks"][:frames].float().numpy()
+    return FaceClues(sample.face.float(), *face_boxes(landmarks, face_ratio, lip_ratio))
+
+
+def _face_parts(shards: str | Path) -> tuple[str, ...]:
+    """Parts that tell of faces; landmarks alone tell nothing and stay unread."""
+    return ("face", "landmarks") if read_index(shards).parts.get("face") else ()
 
 
 def fingerprint(module: torch.nn.Module) -> str:
@@ -205,13 +226,20 @@ class _ClipFolder:
 
 
 class _Shards:
-    """Frames and sound of shards as samples, read anew at every pass."""
+    """Frames and sound of shards as samples, with what tells of faces, read anew at every pass."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def __iter__(self) -> Iterator[Sample]:
-        yield from read_shards(self.folder, parts=("frames", "audio"))
+        yield from read_shards(self.folder, parts=("frames", "audio", *_face_parts(self.folder)))
+
+
+def _face_embedder(recipe: Recipe) -> dict[str, str]:
+    """What made the embeddings that a run takes over into its own shards; nothing where there are none."""
+    shards = recipe.data.train_shards
+    maker = None if shards is None else read_index(shards).features.get("face_embedder")
+    return {} if maker is None else {"face_embedder": maker}
 
 
 def _split_of(folder: Path, key: str) -> str:

@@ -19,6 +19,7 @@ from fada.build.data import SAMPLES_PER_SHARD, encode_samples, features_of
 from fada.build.models import AudioEncoder
 from fada.data.clip import Clip, ClipError, list_clips, read_clip, read_record
 from fada.data.location import Location
+from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
 from fada.data.prepare.masks import ENLARGEMENT, MaskKind, draw_masks, read_landmarks
 from fada.data.shards import Sample, ShardError, ShardIndex, write_shards
 
@@ -46,15 +47,17 @@ def shard_clips(
     vae: AutoencoderKL | None = None,
     encoder: AudioEncoder | None = None,
     takes_all: bool = False,
+    face_embedder: FaceEmbedder | None = None,
 ) -> Sharded:
     """Clips to shards, a folder per split; with a VAE and an encoder features and masks are stored too.
 
     Args:
         out: a folder, or a URL in an object store.
         takes_all: also clips that the filter put into no set; their quality is "rejected".
+        face_embedder: stores an embedding of each clip's face; the clips then need landmarks.
 
     Raises:
-        ClipError: a clip cannot be read, or its decision is none.
+        ClipError: a clip cannot be read, its decision is none, or it has no landmarks for its face.
         ShardError: no clip is left.
     """
     chosen: dict[str, list[str]] = {}
@@ -69,10 +72,14 @@ def shard_clips(
     if not chosen:
         reason = "the filter put all clips into no set; take them with --all" if left_out else "no clips here"
         raise ShardError(f"{folder}: {reason}")
+    if face_embedder is not None:
+        _check_landmarks(folder, [key for keys in chosen.values() for key in keys])
     indices = {}
     for split, keys in sorted(chosen.items()):
         samples: Iterable[Sample] = (_read_sample(folder, key) for key in keys)
         features = {}
+        if face_embedder is not None:
+            samples = _with_faces(samples, face_embedder)
         if vae is not None and encoder is not None:
             samples = _with_masks(encode_samples(samples, vae, encoder, keep_media=True))
             features = features_of(vae, encoder)
@@ -80,6 +87,8 @@ def shard_clips(
                 features["masks"] = (
                     ", ".join(f"{kind} x {ENLARGEMENT[kind]:g}" for kind in KINDS) + f", blur {MASK_BLUR}"
                 )
+        if face_embedder is not None:
+            features["face_embedder"] = face_embedder.fingerprint
         indices[split] = write_shards(samples, Location(out) / split, SAMPLES_PER_SHARD, features)
     return Sharded(indices, left_out)
 
@@ -129,6 +138,28 @@ def _landmarks(folder: Path, clip: Clip) -> dict[str, Tensor] | None:
 
 def _landmarks_file(folder: Path, key: str) -> Path:
     return folder / f"{key}.landmarks.safetensors"
+
+
+def _check_landmarks(folder: Path, keys: list[str]) -> None:
+    """Before the first clip is encoded, not when its turn comes."""
+    without = [key for key in keys if not _landmarks_file(folder, key).is_file()]
+    if without:
+        raise ClipError(
+            f"{_landmarks_file(folder, without[0])}: no such file, and {len(without)} of {len(keys)} clips have none; "
+            "a face embedding needs landmarks: make the clips with fada data prepare, or shard without --face-embedder"
+        )
+
+
+def _with_faces(samples: Iterable[Sample], embedder: FaceEmbedder) -> Iterator[Sample]:
+    """The samples with the embedding of their face, from the first frame that shows it whole."""
+    for sample in samples:
+        assert sample.frames is not None
+        assert sample.landmarks is not None
+        landmarks = sample.landmarks["landmarks"].double().numpy()
+        five = landmarks[:, list(FIVE_POINTS)]
+        # Without such a frame the first: what lies outside is black.
+        shown = int(((five > 0) & (five < 1)).all((1, 2)).argmax())
+        yield replace(sample, face=embedder.embed(sample.frames[shown], landmarks[shown]))
 
 
 def _with_masks(samples: Iterable[Sample]) -> Iterator[Sample]:

@@ -1,5 +1,5 @@
 """One sample of a shard and its members: KEY.json, and where there is one KEY.mp4, KEY.wav, and KEY.*.safetensors for
-latents, states, landmarks and masks. The JSON holds the hashes of its siblings. Nothing is unpickled.
+latents, states, landmarks, masks and face. The JSON holds the hashes of its siblings. Nothing is unpickled.
 """
 
 import hashlib
@@ -23,8 +23,11 @@ _SUFFIXES = {
     "audio_states": "states.safetensors",
     "landmarks": "landmarks.safetensors",
     "masks": "masks.safetensors",
+    "face": "face.safetensors",
 }
 PARTS = tuple(_SUFFIXES)
+_NAMES = {"latents": "latents", "audio_states": "audio_states", "face": "embedding"}
+"""Parts that are one tensor: its name in the file."""
 
 Skip = Callable[[str, str], None]
 """Called with the name of a damaged member and the reason."""
@@ -48,6 +51,8 @@ class Sample:
     """What prepare found in the crop: landmarks (F, 478, 2), blendshapes (F, 52), lip_opening (F,), face_box (F, 4)."""
     masks: dict[str, Tensor] | None = None
     """Soft masks lip and face at the size of the latents: uint8 (F, h, w), 255 is inside."""
+    face: Tensor | None = None
+    """(512,) float32, whose face it is: an ArcFace embedding, not normalised."""
     fps: float = 25.0
     sample_rate: int = 16000
 
@@ -59,14 +64,10 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
         members["mp4"] = encode_video(sample.frames, sample.fps, quality="lossless")
     if sample.audio is not None:
         members["wav"] = encode_wav(sample.audio, sample.sample_rate)
-    tensors = {
-        "latents": None if sample.latents is None else {"latents": sample.latents},
-        "audio_states": None if sample.audio_states is None else {"audio_states": sample.audio_states},
-        "landmarks": sample.landmarks,
-        "masks": sample.masks,
-    }
-    for part, named in tensors.items():
-        if named is not None:
+    for part in ("latents", "audio_states", "landmarks", "masks", "face"):
+        value = getattr(sample, part)
+        if value is not None:
+            named = {_NAMES[part]: value} if part in _NAMES else value
             whole = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
             members[_SUFFIXES[part]] = safetensors.torch.save(whole)
     record = {
@@ -132,4 +133,4 @@ def _decode_part(part: str, data: bytes, sample_rate: int) -> np.ndarray | Tenso
     tensors = safetensors.torch.load(data)
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise ValueError("holds values that are not finite")
-    return tensors[part] if part in ("latents", "audio_states") else tensors
+    return tensors[_NAMES[part]] if part in _NAMES else tensors

@@ -14,6 +14,7 @@ import torch
 
 from fada.data.clip import ClipError
 from fada.data.location import Location
+from fada.data.shard_format import PARTS
 from fada.data.shards import (
     DamagedShardWarning,
     Sample,
@@ -95,6 +96,14 @@ def test_landmarks_and_masks_come_back_under_their_names(tmp_path: Path) -> None
         )
 
 
+def test_a_face_embedding_comes_back_alone(tmp_path: Path) -> None:
+    embedding = torch.randn(512, generator=torch.Generator().manual_seed(0))
+    write_shards([Sample("a", {}, face=embedding, landmarks={"landmarks": torch.zeros(1)})], tmp_path, 1)
+    (back,) = read_shards(tmp_path, parts=["face"])
+    assert back.landmarks is None
+    torch.testing.assert_close(back.face, embedding, rtol=0, atol=0)
+
+
 def test_members_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
     write_shards([sample(0)], tmp_path, 1)
     rewrite(tmp_path, {"clip-0.wav": b"damaged"})
@@ -113,7 +122,7 @@ def test_index_counts_and_hashes_the_shards(tmp_path: Path) -> None:
     assert index == read_index(tmp_path)
     assert [shard.samples for shard in index.shards] == [2, 2, 1]
     assert index.splits == {"train": 4, "test": 1}
-    assert index.parts == {"frames": 0, "audio": 5, "latents": 5, "audio_states": 5, "landmarks": 0, "masks": 0}
+    assert index.parts == {**dict.fromkeys(PARTS, 0), "audio": 5, "latents": 5, "audio_states": 5}
     assert index.features == {"vae": "abc"}
     for shard in index.shards:
         data = (tmp_path / shard.name).read_bytes()

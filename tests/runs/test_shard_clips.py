@@ -13,6 +13,7 @@ from fada.build.shards import MASK_BLUR, labelled, shard_clips
 from fada.data.audio_features import LogMelEncoder
 from fada.data.clip import Clip, ClipError, write_clip
 from fada.data.prepare import draw_masks
+from fada.data.shard_format import PARTS
 from fada.data.shards import Sample, ShardError, read_shards
 from fada.teacher.vae import encode_frames, new_vae
 
@@ -120,7 +121,7 @@ def test_features_landmarks_and_masks_are_stored_beside_frames_and_sound(tmp_pat
     vae, encoder = new_vae((8, 16), 4).eval(), LogMelEncoder(8)
     index = shard_clips(tmp_path / "clips", tmp_path / "out", vae, encoder).indices["train"]
     sample = read(tmp_path / "out/train")["k"]
-    assert index.parts == dict.fromkeys(("frames", "audio", "latents", "audio_states", "landmarks", "masks"), 1)
+    assert index.parts == {**dict.fromkeys(PARTS, 1), "face": 0}
     assert sample.frames is not None
     assert sample.audio is not None
     assert sample.audio_states is not None
@@ -146,7 +147,7 @@ def test_without_encoders_there_are_landmarks_but_no_features(tmp_path: Path) ->
     put_clip(tmp_path / "clips", "drawn")
     put_landmarks(tmp_path / "clips", "k")
     index = shard_clips(tmp_path / "clips", tmp_path / "out").indices["train"]
-    assert index.parts == {"frames": 2, "audio": 2, "latents": 0, "audio_states": 0, "landmarks": 1, "masks": 0}
+    assert index.parts == {**dict.fromkeys(PARTS, 0), "frames": 2, "audio": 2, "landmarks": 1}
     assert index.features == {}
 
 

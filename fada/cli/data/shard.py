@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,16 +24,21 @@ def shard(
     audio_encoder: Annotated[
         Path | None, typer.Option(metavar="PATH", help="An audio encoder's folder: store its states too.")
     ] = None,
+    face_embedder: Annotated[
+        Path | None,
+        typer.Option(metavar="ONNX", help="An ArcFace network: store an embedding of each clip's face (for Hallo)."),
+    ] = None,
     takes_all: Annotated[
         bool, typer.Option("--all", help="Also clips that fada data filter put into neither set.")
     ] = False,
 ) -> None:
-    """Clips to WebDataset shards; latents, masks and audio states are optional.
+    """Clips to WebDataset shards; latents, masks, audio states and face embeddings are optional.
 
     Examples:
 
       fada data shard data/clips --out data/shards
       fada data shard data/clips --out data/shards --vae weights/vae --audio-encoder weights/wav2vec2
+      fada data shard data/clips --out data/shards --face-embedder weights/glintr100.onnx
       fada data shard data/clips --out s3://bucket/shards
     """
     if (vae is None) != (audio_encoder is None):
@@ -44,7 +49,7 @@ def shard(
     from fada.data.location import Location
 
     target = Location(out)
-    encoders = {}
+    encoders: dict[str, Any] = {}
     if vae is not None and audio_encoder is not None:
         from diffusers import AutoencoderKL
 
@@ -52,6 +57,10 @@ def shard(
 
         loaded = AutoencoderKL.from_pretrained(str(vae)).eval().requires_grad_(False)
         encoders = {"vae": loaded, "encoder": load_audio_encoder(audio_encoder)}
+    if face_embedder is not None:
+        from fada.data.prepare.face_embedding import FaceEmbedder
+
+        encoders["face_embedder"] = FaceEmbedder(face_embedder)
     made = shard_clips(folder, target, **encoders, takes_all=takes_all)
     for split, index in made.indices.items():
         typer.echo(f"{target / split}: {index.samples} clips in {len(index.shards)} shards")
