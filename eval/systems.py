@@ -9,10 +9,13 @@ import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from fada.data.face import FaceClues
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class BenchClip:
         truth_frames: the real video, uint8 (F, H, W, 3), where there is one.
         truth_latents: its latents (F, C, h, w), in the same latent space as the systems' latents.
         meta: free notes; ``meta["truth"]`` holds the drawn world's truth (``aperture``, geometry, colours).
+        face: what is known of the portrait's face, for systems that are told.
         fps: video frames per second.
         sample_rate: audio samples per second.
     """
@@ -38,6 +42,7 @@ class BenchClip:
     truth_frames: np.ndarray | None = None
     truth_latents: torch.Tensor | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    face: FaceClues | None = None
     fps: float = 25.0
     sample_rate: int = 16000
 

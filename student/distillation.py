@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,8 @@ from fada.diffusion.windows import Windows
 from fada.engine.clock import Clock
 from fada.engine.loop import StepLoss
 from fada.student.mixed_loss import MixedLoss, MixedLossConfig, mixed_loss
-from fada.student.network import Student, neutral_scales
+from fada.student.network import CLIMBS, AnyStudent, AnyTeacher, neutral_scales
 from fada.student.target_cache import TargetCache
-from fada.teacher.dual_unet.model import RUNGS, DualUNet
-from fada.teacher.dual_unet.unets import ReferenceFeatures
 from fada.teacher.guidance import at_rung, guided
 from fada.teacher.inputs import ClipInputs
 
@@ -71,14 +69,14 @@ class DistillObjective:
 
     Args:
         teacher: frozen, in whatever precision it runs in.
-        student: starts as the teacher's copy; its reference net is shared when it does not train.
+        student: starts as the teacher's copy; what prepares conditions is shared when it does not train.
         cache: window ends that were solved before; the teacher is asked for none, and may be let go.
     """
 
     def __init__(
         self,
-        teacher: DualUNet,
-        student: Student,
+        teacher: AnyTeacher,
+        student: AnyStudent,
         sampler: ClipSampler,
         settings: DistillSettings,
         shape: BatchShape,
@@ -86,7 +84,9 @@ class DistillObjective:
         trains_reference: bool = False,
         cache: TargetCache | None = None,
     ) -> None:
-        self.teacher, self.module, self.sampler, self.settings, self.shape = teacher, student, sampler, settings, shape
+        # A family's inputs, features and conditions are its own: nothing here looks into them.
+        self.teacher: Any = teacher
+        self.module, self.sampler, self.settings, self.shape = student, sampler, settings, shape
         self.windows = Windows(settings.windows)
         self.path = teacher.path
         self.trains_reference = trains_reference
@@ -94,18 +94,19 @@ class DistillObjective:
         teacher.requires_grad_(False)
         teacher.eval()
         student.requires_grad_(True)
-        student.reference_unet.requires_grad_(trains_reference)
+        for network in student.reference_side():
+            network.requires_grad_(trains_reference)
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """The mixed loss of one micro-batch."""
         device = next(self.module.parameters()).device
         clock = Clock()
-        features: ReferenceFeatures | None = None
+        features: Any = None
         if self.cache is None:
             batch = self.sampler.batch(step, self.shape, micro).to(device)
             clock.lap("seconds_data")
             draws = self._draw(batch, [(step, sample) for sample in self.shape.samples(micro)])
-            inputs = self._inputs(batch, draws.keeps_motion)
+            inputs = self._inputs(batch, draws)
             z_start, z_end, features = self._teacher_window(batch, draws, inputs)
             clock.lap("seconds_teacher")
         else:
@@ -113,7 +114,7 @@ class DistillObjective:
             numbers = [self.cache.number(position) for position in positions]
             batch, draws = self._cached_inputs(numbers, device)
             draws = self._redraw_times(draws, step, micro)
-            inputs = self._inputs(batch, draws.keeps_motion)
+            inputs = self._inputs(batch, draws)
             z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
             z_end = self.cache.read(numbers).to(z_start)
             clock.lap("seconds_data")
@@ -154,7 +155,7 @@ class DistillObjective:
     def window_ends(self, numbers: Sequence[int], device: torch.device) -> Tensor:
         """The teacher's ends (n, F, C, h, w) of the windows that the cache counts under these numbers."""
         batch, draws = self._cached_inputs(numbers, device)
-        return self._teacher_window(batch, draws, self._inputs(batch, draws.keeps_motion))[1]
+        return self._teacher_window(batch, draws, self._inputs(batch, draws))[1]
 
     def _cached_inputs(self, numbers: Sequence[int], device: torch.device) -> tuple[Batch, Draws]:
         """Clips and draws of cached samples: they follow from a sample's number alone, whatever step uses it."""
@@ -176,9 +177,7 @@ class DistillObjective:
         return replace(draws, t=t.to(draws.t.device))
 
     @torch.no_grad()
-    def _teacher_window(
-        self, batch: Batch, draws: Draws, inputs: ClipInputs
-    ) -> tuple[Tensor, Tensor, ReferenceFeatures]:
+    def _teacher_window(self, batch: Batch, draws: Draws, inputs: Any) -> tuple[Tensor, Tensor, Any]:
         """Noisy start of each window, the teacher's end of it, and the reference features both networks share."""
         z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
         features = self.teacher.features(inputs)
@@ -214,7 +213,7 @@ class DistillObjective:
         steps = self.path.num_train_timesteps
         t = self._spread(self.windows.draw_times(1, generator, steps, torch.device("cpu"))[0], sample)
         noise = torch.randn(latents.shape, generator=generator)
-        rung = torch.randint(len(RUNGS), (), generator=generator)
+        rung = torch.randint(CLIMBS + 1, (), generator=generator)
         uniform = torch.rand(2, generator=generator)
         low = torch.tensor([self.settings.reference_scale[0], self.settings.audio_scale[0]])
         high = torch.tensor([self.settings.reference_scale[1], self.settings.audio_scale[1]])
@@ -238,10 +237,9 @@ class DistillObjective:
         """
         return self.windows.count if self.cache is not None else self.shape.size * self.shape.world
 
-    def _inputs(self, batch: Batch, keeps_motion: Tensor) -> ClipInputs:
-        if batch.motion.shape[1] == 0:
-            return ClipInputs(batch.reference, batch.audio)
-        return ClipInputs(batch.reference, batch.audio, batch.motion, batch.has_motion & keeps_motion)
+    def _inputs(self, batch: Batch, draws: Draws) -> Any:
+        """What the family's networks take; student and teacher the same."""
+        return self.module.inputs_of(ClipInputs.of_batch(batch, draws.keeps_motion))
 
     def _scalars(self, result: MixedLoss, draws: Draws, batch: Batch) -> dict[str, Tensor | float]:
         finite = result.ratio[torch.isfinite(result.ratio)]

@@ -92,28 +92,30 @@ class ScalesInside(nn.Module):
         elif mode == "time_embed":
             self.time_guidance = TimeGuidance(rungs - 1, time_channels)
         if mode in ("tokens", "layer"):
-            for block in self.guidance_blocks():
+            for block in self._blocks():
                 block.guidance = CFGLayer(block.norm3.normalized_shape[0], heads, dim)
-
-    def guidance_blocks(self) -> Sequence[Any]:
-        """Blocks with room for a CFG layer, `guidance`; the net's own."""
-        return super().guidance_blocks()  # type: ignore[misc]
 
     @property
     def is_guided(self) -> bool:
         """Whether guidance scales enter the network."""
-        return bool(self.config.guidance_mode != "none")
+        return self._mode() != "none"
 
     def told(self, conditions: Any, scales: Tensor | None) -> Any:
         """The conditions of rows that are told their scales (rows, 2): reference, audio. Once per clip."""
-        mode = self.config.guidance_mode
+        mode = self._mode()
         if scales is None or mode == "none":
             return conditions
         if mode == "time_embed":
             return replace(conditions, time=self.time_guidance(scales))
         embedding = self.scale_tokens(scales) if mode == "tokens" else self.scale_embedding(scales)
-        layers = [cast(CFGLayer, block.guidance) for block in self.guidance_blocks()]
+        layers = [cast(CFGLayer, block.guidance) for block in self._blocks()]
         return replace(conditions, guidance=[layer.context(embedding) for layer in layers])
+
+    def _blocks(self) -> Sequence[Any]:
+        return cast(Any, self).guidance_blocks()
+
+    def _mode(self) -> GuidanceMode:
+        return cast(Any, self).config.guidance_mode
 
 
 class TimeGuidance(nn.Module):

@@ -112,7 +112,7 @@ class TrainedAtOnce(nn.Module):
         return model.evaluate(latents, t, model.denoising_unet.told(conditions, scales))
 
 
-class Student(TrainedAtOnce, DualUNet):
+class Student(TrainedAtOnce, DualUNet):  # type: ignore[misc]  # its call is a student's
     """A dual UNet whose denoising net is a student; one pass predicts what the guided ladder would."""
 
     denoising_unet: StudentUNet

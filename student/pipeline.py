@@ -1,76 +1,28 @@
-"""Portrait and speech to video: the pipeline that teachers and students share.
-
-A clip after another: the reference features, audio tokens and their keys and values are computed once per clip,
-the last frames of a clip become the motion frames of the next. `stream` hands out each clip's frames and forgets them,
-so its memory is flat in length; a call gathers what the same generator makes.
-"""
+"""The families' pipelines: which networks there are, and what a clip of theirs is."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import torch
-from diffusers import AutoencoderKL, DiffusionPipeline
-from diffusers.utils import BaseOutput
-from torch import Tensor
+from diffusers import AutoencoderKL
 
-from fada.data.audio_features import load_audio_encoder
-from fada.data.audio_stream import AudioStates
-from fada.data.stages import StageClock
-from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
-from fada.diffusion.sampling import sample_student
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.diffusion.solvers import Predict, Solver, solve
-from fada.media.image import square_resize
-from fada.student.network import Student, StudentUNet
+from fada.student.generation import AvatarPipeline
+from fada.student.network import HalloStudent, HalloStudentUNet, Student, StudentUNet
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet
-from fada.teacher.dual_unet.unets import Conditions, DenoisingUNet, ReferenceUNet
-from fada.teacher.guidance import guided
-from fada.teacher.inputs import ClipInputs
-from fada.teacher.vae import decode_latents, encode_frames
-
-SAMPLE_RATE = 16000
-Guidance = Literal["auto", "ladder", "embedded", "none"]
-OnStep = Callable[[int, int], None]
+from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
+from fada.teacher.hallo.conditions import BankTiling
+from fada.teacher.hallo.model import Hallo
+from fada.teacher.hallo.projections import FaceLocator, FaceProjection
+from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
 
 
-@dataclass
-class PipelineOutput(BaseOutput):
-    """A generated video.
-
-    frames: uint8 (F, H, W, 3); latents: (F, C, h, w) float32; stage_seconds: audio, reference, denoise, decode;
-    nfe: evaluations of the denoising net per clip, a batched pass over R rungs counting R; clips: how many;
-    seconds_to_first_frame: until the first clip was decoded.
-    """
-
-    frames: np.ndarray
-    latents: Tensor
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-    nfe: int = 0
-    clips: int = 0
-    seconds_to_first_frame: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """Of one call: steps per clip, scales (1, 2): reference, audio."""
-
-    steps: int
-    scales: Tensor
-    guidance: Guidance
-    solver: Solver
-    seed: int
-
-
-class FadaPipeline(DiffusionPipeline):
-    """Audio-driven talking avatar: a teacher (guided by the ladder) or a student (six steps).
+class FadaPipeline(AvatarPipeline):
+    """FADA's dual UNet.
 
     Args:
         denoising_unet: a `StudentUNet` makes this a student's pipeline.
@@ -98,15 +50,13 @@ class FadaPipeline(DiffusionPipeline):
         is_student: bool = False,
     ) -> None:
         super().__init__()
-        self.register_modules(
-            vae=vae,
-            reference_unet=reference_unet,
-            denoising_unet=denoising_unet,
-            audio_projection=audio_projection,
-            audio_encoder=audio_encoder,
-            scheduler=scheduler,
-        )
-        self.register_to_config(
+        kind = Student if isinstance(denoising_unet, StudentUNet) else DualUNet
+        path = NoisePath.from_config(scheduler.config)
+        self._register(
+            kind(reference_unet, denoising_unet, audio_projection, path),
+            vae,
+            audio_encoder,
+            scheduler,
             frames=frames,
             motion_frames=motion_frames,
             context=context,
@@ -117,217 +67,80 @@ class FadaPipeline(DiffusionPipeline):
             reference_scale=reference_scale,
             is_student=is_student,
         )
-        path = NoisePath.from_config(scheduler.config)
-        kind = Student if isinstance(denoising_unet, StudentUNet) else DualUNet
-        self.model: DualUNet = kind(reference_unet, denoising_unet, audio_projection, path)
 
-    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
-        """Save as a diffusers folder; the audio encoder, which is none of diffusers' classes, saves itself."""
-        super().save_pretrained(str(save_directory), **options)
-        self.audio_encoder.save_pretrained(Path(save_directory) / "audio_encoder")
 
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> FadaPipeline:
-        """Load what `save_pretrained` wrote; options are those of diffusers' pipelines."""
-        folder = Path(pretrained_model_name_or_path)
-        options.setdefault("audio_encoder", load_audio_encoder(folder / "audio_encoder"))
-        return super().from_pretrained(str(folder), **options)
+class HalloPipeline(AvatarPipeline):
+    """Hallo and its students; calls and streams must be told of the face.
 
-    @torch.no_grad()
-    def __call__(
+    Args:
+        denoising_unet: a `HalloStudentUNet` makes this a student's pipeline.
+        scheduler: the noise path, and for a student its windows.
+        vae, audio_encoder: None where they were not imported; such a pipeline cannot generate.
+        bank_tiling: see `teacher/hallo/conditions.py`.
+        frames, motion_frames, context, fps, size: of a clip, as released.
+        steps, audio_scale, reference_scale: defaults of a call; equal scales are Hallo's one guidance scale.
+    """
+
+    needs_face = True
+    _optional_components = ["vae", "audio_encoder"]  # noqa: RUF012 - diffusers' own form
+
+    def __init__(
         self,
-        image: np.ndarray,
-        audio: np.ndarray,
-        *,
-        steps: int | None = None,
-        audio_scale: float | None = None,
-        reference_scale: float | None = None,
-        guidance: Guidance = "auto",
-        seed: int = 0,
-        solver: Solver = "ddim",
-        max_frames: int | None = None,
-        decode: bool = True,
-        on_step: OnStep | None = None,
-    ) -> PipelineOutput:
-        """Generate a video as long as the audio.
-
-        Args:
-            image: uint8 (H, W, 3), the portrait; it is resized to the model's square.
-            audio: float32 (N,) at 16 kHz.
-            steps: denoising steps per clip.
-            guidance: `ladder` runs every rung that the scales need; `embedded` tells the network the scales (fast
-                students); `none` is plain conditional prediction; `auto` is what the model was made for.
-            seed: of the initial noise, which is drawn per frame and so does not depend on steps or guidance.
-            solver: of a teacher; a student has its own sampler.
-            max_frames: stop after so many frames.
-            decode: False leaves `frames` empty.
-            on_step: called with (steps done, steps in all).
-
-        Raises:
-            ValueError: the audio is shorter than a frame, or the guidance does not fit the model.
-        """
-        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
-        clock = StageClock(_wait_for_device)
-        total = math.floor(len(audio) / SAMPLE_RATE * self.config.fps)
-        total = total if max_frames is None else min(total, max_frames)
-        in_all = settings.steps * math.ceil(total / self.config.frames)
-        states = AudioStates(self.audio_encoder, [audio], self.config.fps, max_frames)
-        latents: list[Tensor] = []
-        frames: list[np.ndarray] = [np.zeros((0, self.config.size, self.config.size, 3), np.uint8)]
-        nfe, first_frame = 0, 0.0
-        told = None if on_step is None else lambda done: on_step(done, in_all)
-        for clip, passes in self._clips(image, states, settings, clock, told):
-            latents.append(clip)
-            nfe = passes
-            if decode:
-                with clock("decode"):
-                    frames.append(decode_latents(self.vae, clip))
-            first_frame = first_frame or clock.elapsed()
-        return PipelineOutput(
-            frames=np.concatenate(frames),
-            latents=torch.cat(latents).cpu(),
-            stage_seconds=clock.seconds,
-            nfe=nfe,
-            clips=len(latents),
-            seconds_to_first_frame=first_frame,
+        reference_unet: HalloReferenceUNet,
+        denoising_unet: HalloDenoisingUNet,
+        audio_projection: AudioProjection,
+        face_projection: FaceProjection,
+        face_locator: FaceLocator,
+        scheduler: PeRFlowScheduler,
+        vae: AutoencoderKL | None = None,
+        audio_encoder: Any = None,
+        bank_tiling: BankTiling = "released",
+        frames: int = 16,
+        motion_frames: int = 2,
+        context: int = 2,
+        fps: float = 25.0,
+        size: int = 512,
+        steps: int = 40,
+        audio_scale: float = 3.5,
+        reference_scale: float = 3.5,
+        is_student: bool = False,
+    ) -> None:
+        super().__init__()
+        kind = HalloStudent if isinstance(denoising_unet, HalloStudentUNet) else Hallo
+        networks = (reference_unet, denoising_unet, audio_projection, face_projection, face_locator)
+        path = NoisePath.from_config(scheduler.config)
+        self._register(
+            kind(*networks, path, bank_tiling=bank_tiling, motion_frames=motion_frames),
+            vae,
+            audio_encoder,
+            scheduler,
+            bank_tiling=bank_tiling,
+            frames=frames,
+            motion_frames=motion_frames,
+            context=context,
+            fps=fps,
+            size=size,
+            steps=steps,
+            audio_scale=audio_scale,
+            reference_scale=reference_scale,
+            is_student=is_student,
         )
 
-    def stream(
-        self,
-        image: np.ndarray,
-        audio_chunks: Iterable[np.ndarray],
-        *,
-        steps: int | None = None,
-        audio_scale: float | None = None,
-        reference_scale: float | None = None,
-        guidance: Guidance = "auto",
-        seed: int = 0,
-        solver: Solver = "ddim",
-        max_frames: int | None = None,
-        look_ahead: float = 0.5,
-    ) -> Iterator[np.ndarray]:
-        """Frames (n, H, W, 3) uint8 of one clip after another, each as soon as its sound is there.
 
-        With a log-mel encoder they are those of a call on the whole sound, however it is cut into chunks. wav2vec2
-        hears a whole sound at once in a call; here it hears 2 s before a clip and `look_ahead` behind it, so that
-        frames come close to a call's but do not equal them.
-
-        Args:
-            audio_chunks: float samples (N,) at 16 kHz, of any lengths. Of them a clip needs its own frames, `context`
-                frames behind, and what the encoder looks ahead (log-mel: a frame).
-            look_ahead: seconds of sound behind a clip that wav2vec2 waits for; more is closer to a call.
-
-        The other arguments are those of a call, and so are the errors; faults of the sound show when it is read.
-        """
-        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
-        frames = round(look_ahead * self.config.fps)
-        states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
-        clips = self._clips(image, states, settings, StageClock(_wait_for_device), None)
-        return (decode_latents(self.vae, clip) for clip, _ in clips)
-
-    @torch.no_grad()
-    def _clips(
-        self,
-        image: np.ndarray,
-        states: AudioStates,
-        settings: _Settings,
-        clock: StageClock,
-        on_step: Callable[[int], None] | None,
-    ) -> Iterator[tuple[Tensor, int]]:
-        """Latents (n, C, h, w) in float32 of one clip after another, and the evaluations that each took."""
-        config = self.config
-        with clock("reference"):
-            reference = encode_frames(self.vae, square_resize(image, config.size)[None])
-        generator = torch.Generator().manual_seed(settings.seed)
-        before: Tensor | None = None
-        index = 0
-        while True:
-            start = index * config.frames
-            with clock("audio"):
-                windows = states.windows(start, config.frames, config.context)
-            if windows is None:
-                return
-            with clock("reference"):
-                conditions = self._conditions(reference, before, windows)
-            noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(self.device)
-            with clock("denoise"):
-                clip, nfe = self._denoise(noise, conditions, settings, _in_all(on_step, index * settings.steps))
-            count = config.frames if states.total is None else min(config.frames, states.total - start)
-            latents = clip[0, :count].float()
-            if config.motion_frames:
-                known = latents if before is None else torch.cat((before, latents))
-                before = known[-config.motion_frames :].clone()
-            yield latents, nfe
-            index += 1
-
-    def _settings(
-        self,
-        steps: int | None,
-        audio_scale: float | None,
-        reference_scale: float | None,
-        guidance: Guidance,
-        solver: Solver,
-        seed: int,
-    ) -> _Settings:
-        config = self.config
-        scales = torch.tensor(
-            [[config.reference_scale if reference_scale is None else reference_scale,
-              config.audio_scale if audio_scale is None else audio_scale]]
-        )  # fmt: skip
-        guidance = self._resolve(guidance)
-        if guidance == "none":
-            scales = torch.ones_like(scales)
-        return _Settings(config.steps if steps is None else steps, scales, guidance, solver, seed)
-
-    def _resolve(self, guidance: Guidance) -> Guidance:
-        embeds = isinstance(self.denoising_unet, StudentUNet) and self.denoising_unet.is_guided
-        if guidance == "auto":
-            return "embedded" if embeds else "ladder"
-        if guidance == "embedded" and not embeds:
-            raise ValueError(
-                "guidance: this model was not taught its scales; use guidance='ladder', or a student that was "
-                "distilled with guidance: distill"
-            )
-        if guidance not in ("ladder", "embedded", "none"):
-            raise ValueError(f"guidance: got {guidance!r}; choose from auto, ladder, embedded, none")
-        return guidance
-
-    def _conditions(self, reference: Tensor, before: Tensor | None, windows: Tensor) -> Conditions:
-        config = self.config
-        motion = has_motion = None
-        if config.motion_frames:
-            blank = reference.new_zeros(1, config.motion_frames, *reference.shape[1:])
-            motion = blank if before is None else before[None].to(reference)
-            has_motion = torch.tensor([before is not None], device=reference.device)
-        return self.model.prepare(ClipInputs(reference, windows[None], motion, has_motion))
-
-    def _denoise(
-        self, noise: Tensor, conditions: Conditions, settings: _Settings, on_step: Callable[[int], None] | None
-    ) -> tuple[Tensor, int]:
-        """Denoised latents of one clip and how many evaluations they took."""
-        model, path, steps = self.model, self.model.path, settings.steps
-        if settings.guidance == "embedded":
-            assert isinstance(model, Student)
-            predict, rungs = embedded(model, conditions, settings.scales), 1
-        else:
-            predict, rungs = guided(model, conditions, settings.scales), len(needed_rungs(settings.scales))
-        if self.config.is_student:
-            return sample_student(predict, path, self.scheduler.windows, noise, steps, on_step), steps * rungs
-        ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
-        return solve(predict, path, noise, ones, 0 * ones, steps, settings.solver, on_step), steps * rungs
+PIPELINES: dict[str, type[AvatarPipeline]] = {each.__name__: each for each in (FadaPipeline, HalloPipeline)}
+"""Class names as `model_index.json` holds them."""
 
 
-def embedded(student: Student, conditions: Conditions, scales: Tensor) -> Predict:
-    """Predictor of a student that is told its scales (B, 2): one pass a step."""
-    told = student.denoising_unet.told(conditions, scales.to(student.denoising_unet.conv_in.weight.device))
-    return lambda latents, t: student.evaluate(latents, t, told)
+def open_pipeline(folder: str | Path, **options: Any) -> AvatarPipeline:
+    """The pipeline that a folder holds, of whatever family.
 
-
-def _in_all(on_step: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:
-    """Progress of one clip as progress of the whole video."""
-    return None if on_step is None else lambda step: on_step(done + step)
-
-
-def _wait_for_device() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    Raises:
+        ValueError: the folder holds no pipeline of this package.
+    """
+    index = Path(folder) / "model_index.json"
+    if not index.is_file():
+        raise ValueError(f"{folder}: no model here (no model_index.json)")
+    name = json.loads(index.read_text()).get("_class_name")
+    if name not in PIPELINES:
+        raise ValueError(f"{index}: a {name}; fada opens {', '.join(PIPELINES)}")
+    return PIPELINES[name].from_pretrained(folder, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,16 @@ from rich.table import Table
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from fada.build.models import find_teacher, new_dual_unet
+from fada.build.models import find_teacher, new_dual_unet, open_teacher
 from fada.build.settings import default_steps
+from fada.data.face import FaceClues
+from fada.diffusion.paths import NoisePath
 from fada.recipe.schema import Engine, Phase, Recipe, Stage
-from fada.student.network import Student, student_of
-from fada.student.pipeline import FadaPipeline
+from fada.student.network import CLIMBS, AnyStudent, AnyTeacher, student_of
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.dual_unet.checkpointing import checkpoint_activations
+from fada.teacher.hallo import Hallo
+from fada.teacher.hallo.checkpoint import PREFIXES, empty_networks
 from fada.teacher.inputs import ClipInputs
 
 BACKWARD = 2.0
@@ -84,12 +88,9 @@ def dry_run(recipe: Recipe) -> DryRun:
     rate = matmul_rate(torch.bfloat16 if recipe.engine.precision == "bf16" else torch.float32)
     costs = [_stage_cost(recipe, stage, teacher, forward, kept, rate) for stage in recipe.teacher.stages]
     costs += [_phase_cost(recipe, phase, teacher, student, forward, kept, rate) for phase in recipe.distill.phases]
-    count = {
-        name: sum(p.numel() for p in teacher.part(name)) / 1e6 for name in ("reference", "spatial", "audio", "temporal")
-    }
     lines = [
         f"[bold]{recipe.name}[/bold]: recipe is valid; shapes of one step run on the meta device",
-        "teacher: " + ", ".join(f"{name} {millions:.2f} M" for name, millions in count.items()),
+        "teacher: " + ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in _sizes(teacher).items()),
         f"one pass over a clip of {recipe.clip.frames} frames: {forward / 1e9:.2f} GFLOP; "
         f"CFG layers add {100 * (with_cfg / forward - 1):.1f} %",
         f"evaluations per clip: teacher {recipe.bench.teacher_steps * 3}, then {_evaluations(recipe)}",
@@ -106,7 +107,7 @@ def processes_of(recipe: Recipe) -> int:
     return recipe.engine.processes or max(1, torch.cuda.device_count())
 
 
-def forward_flop(recipe: Recipe, model: DualUNet) -> float:
+def forward_flop(recipe: Recipe, model: AnyTeacher) -> float:
     """Floating-point operations of one pass of the denoising net over one clip."""
     counter = FlopCounterMode(display=False)
     with torch.no_grad():
@@ -114,7 +115,7 @@ def forward_flop(recipe: Recipe, model: DualUNet) -> float:
     return float(counter.get_total_flops())
 
 
-def activation_bytes(recipe: Recipe, model: DualUNet) -> float:
+def activation_bytes(recipe: Recipe, model: AnyTeacher) -> float:
     """What autograd keeps of one pass of the denoising net over one clip, weights not counted."""
     kept: dict[int, torch.UntypedStorage] = {}
     weights = {weight.untyped_storage()._cdata for weight in model.parameters()}
@@ -131,7 +132,7 @@ def activation_bytes(recipe: Recipe, model: DualUNet) -> float:
     return total / (1 if recipe.engine.precision == "fp32" else 2)
 
 
-def _one_pass(recipe: Recipe, model: DualUNet, watcher: AbstractContextManager[Any]) -> None:
+def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any]) -> None:
     """One pass of the denoising net over one clip on the meta device, with `watcher` open."""
     latents, inputs = _meta_inputs(recipe, model)
     with torch.device("meta"):
@@ -139,9 +140,10 @@ def _one_pass(recipe: Recipe, model: DualUNet, watcher: AbstractContextManager[A
             conditions = model.prepare(inputs)
         t = torch.ones(1, dtype=torch.float64)
         with watcher:
-            if isinstance(model, Student):
-                conditions = model.denoising_unet.told(conditions, torch.ones(1, 2))
-            model.evaluate(latents, t, conditions)
+            rows = model.at_rungs(conditions, *(torch.tensor([index], device="cpu") for index in (0, CLIMBS)))
+            if isinstance(model, AnyStudent):
+                rows = model.denoising_unet.told(rows, torch.ones(1, 2))
+            model.evaluate(latents, t, rows)
 
 
 def state_bytes(engine: Engine, processes: int) -> float:
@@ -196,15 +198,31 @@ def _missing(recipe: Recipe) -> list[str]:
     return [f"[yellow]{key}: {path} is not there yet[/yellow]" for key, path in here.items() if not Path(path).exists()]
 
 
-def _meta_teacher(recipe: Recipe) -> DualUNet:
+def _sizes(teacher: AnyTeacher) -> dict[str, int]:
+    """Weights by part, or by network where the family has no parts that are trained apart."""
+    if isinstance(teacher, DualUNet):
+        parts = {name: teacher.part(name) for name in ("reference", "spatial", "audio", "temporal")}
+    else:
+        parts = {name: list(network.parameters()) for name, network in teacher.components().items()}
+    return {name: _count(weights) for name, weights in parts.items()}
+
+
+def _count(weights: Iterable[torch.nn.Parameter]) -> int:
+    return sum(weight.numel() for weight in weights)
+
+
+def _meta_teacher(recipe: Recipe) -> AnyTeacher:
     if recipe.teacher.path is not None and recipe.teacher.path.exists():
-        return FadaPipeline.from_pretrained(str(find_teacher(recipe.teacher.path))).model.to("meta")
+        return open_teacher(recipe, find_teacher(recipe.teacher.path)).to("meta")
+    if recipe.teacher.kind == "hallo":
+        networks: dict[str, Any] = {PREFIXES[name]: network for name, network in empty_networks({}).items()}
+        return Hallo(**networks, path=NoisePath.from_config(recipe.noise.model_dump()))
     layers, width = (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
     audio = (2 * recipe.audio.context + 1, layers, width)
     return new_dual_unet(recipe.teacher.network, recipe.noise, audio, recipe.vae.latent_channels)
 
 
-def _meta_inputs(recipe: Recipe, model: DualUNet) -> tuple[torch.Tensor, ClipInputs]:
+def _meta_inputs(recipe: Recipe, model: AnyTeacher) -> tuple[torch.Tensor, Any]:
     clip = recipe.clip
     side = clip.size // (recipe.vae.downscale if recipe.vae.path is None else 8)
     shape = (recipe.vae.latent_channels, side, side)
@@ -212,12 +230,13 @@ def _meta_inputs(recipe: Recipe, model: DualUNet) -> tuple[torch.Tensor, ClipInp
     audio = (1, clip.frames, config.window, config.layers, config.states_dim)
     motion = torch.zeros(1, clip.motion_frames, *shape, device="meta") if clip.motion_frames else None
     latents = torch.zeros(1, clip.frames, *shape, device="meta")
-    return latents, ClipInputs(latents[:, 0], torch.zeros(audio, device="meta"), motion)
+    face = FaceClues(*(torch.zeros(1, width, device="meta") for width in (512, 4, 4)))
+    return latents, model.inputs_of(ClipInputs(latents[:, 0], torch.zeros(audio, device="meta"), motion, face=face))
 
 
-def _stage_cost(recipe: Recipe, stage: Stage, teacher: DualUNet, forward: float, kept: float, rate: float) -> Cost:
-    trained = sum(sum(p.numel() for p in teacher.part(part)) for part in stage.trains)
-    total = sum(p.numel() for p in teacher.parameters())
+def _stage_cost(recipe: Recipe, stage: Stage, teacher: Any, forward: float, kept: float, rate: float) -> Cost:
+    trained = sum(_count(teacher.part(part)) for part in stage.trains)
+    total = _count(teacher.parameters())
     share = (stage.frames or recipe.clip.frames) / recipe.clip.frames
     passes = 1 + BACKWARD
     per_weight = state_bytes(recipe.engine, processes_of(recipe))
@@ -228,7 +247,7 @@ def _stage_cost(recipe: Recipe, stage: Stage, teacher: DualUNet, forward: float,
 
 
 def _phase_cost(
-    recipe: Recipe, phase: Phase, teacher: DualUNet, student: DualUNet, forward: float, kept: float, rate: float
+    recipe: Recipe, phase: Phase, teacher: AnyTeacher, student: AnyTeacher, forward: float, kept: float, rate: float
 ) -> Cost:
     rungs = len(teacher.ladder) if phase.guidance == "distill" else 1
     is_cached = phase.targets == "cached"
@@ -236,11 +255,11 @@ def _phase_cost(
     # Cached windows are solved once, however often they are learned from.
     teacher_passes = rungs * phase.solver.steps * (phase.cached_samples / samples if is_cached else 1.0)
     student_passes = 2 * (1 + BACKWARD)
-    frozen = sum(p.numel() for p in teacher.parameters())
+    frozen = _count(teacher.parameters())
     per_weight = state_bytes(recipe.engine, processes_of(recipe))
-    trained = sum(p.numel() for p in student.parameters())
+    trained = _count(student.parameters())
     if not phase.trains_reference:
-        trained -= sum(p.numel() for p in student.reference_unet.parameters())
+        trained -= sum(_count(network.parameters()) for network in student.reference_side())
     flop = forward * (teacher_passes + student_passes) * phase.batch * recipe.engine.accumulate
     # With cached targets the teacher is let go before the student is trained.
     weights = trained * per_weight + (0 if is_cached else frozen * (2 if recipe.engine.precision == "bf16" else 4))

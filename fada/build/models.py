@@ -19,9 +19,11 @@ from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Audio, Distill, Network, Noise, Recipe
 from fada.student.export import models_of
-from fada.student.network import StudentUNet
-from fada.student.pipeline import FadaPipeline
+from fada.student.generation import AvatarPipeline
+from fada.student.network import AnyStudent, AnyTeacher
+from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
+from fada.teacher.hallo import Hallo
 
 # diffusers warns at every `.to(dtype)` of a model, with an empty list of the modules that it worries about, and of the
 # log-mel encoder, which has no weights to save; it draws a bar for every load of a second.
@@ -35,7 +37,7 @@ def audio_encoder(section: Audio) -> AudioEncoder:
     if section.kind == "log_mel":
         return LogMelEncoder(section.bins)
     assert section.path is not None
-    return Wav2Vec2Encoder.from_pretrained(section.path)
+    return Wav2Vec2Encoder.from_pretrained(section.path, section.rate)
 
 
 def scheduler(section: Noise, distill: Distill) -> PeRFlowScheduler:
@@ -108,21 +110,47 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+FAMILIES: dict[str, type[AnyTeacher]] = {"dual_unet": DualUNet, "hallo": Hallo}
+"""What `teacher.kind` names."""
+
+
+def open_teacher(recipe: Recipe, folder: Path) -> AnyTeacher:
+    """The model that a recipe's students learn from.
+
+    Raises:
+        RecipeError: it is of another family than the recipe says, or was trained on another noise path.
+    """
+    model = open_pipeline(folder).model
+    if not isinstance(model, FAMILIES[recipe.teacher.kind]):
+        found = next(kind for kind, family in FAMILIES.items() if isinstance(model, family))
+        raise RecipeError(
+            f"teacher.kind: {folder} holds a {found}, the recipe says {recipe.teacher.kind}; set teacher.kind={found}"
+        )
+    named, own = recipe.noise.model_dump(), model.path.to_config()
+    differing = [f"{key}={own[key]} (recipe: {value})" for key, value in named.items() if own[key] != value]
+    if differing:
+        raise RecipeError(f"noise: the teacher in {folder} has another path: {', '.join(differing)}; change the recipe")
+    return model
+
+
 def pipeline(
     recipe: Recipe,
-    model: DualUNet,
+    model: AnyTeacher,
     vae: AutoencoderKL,
     encoder: AudioEncoder,
     *,
     steps: int,
     scales: tuple[float, float],
-) -> FadaPipeline:
+) -> AvatarPipeline:
     """A pipeline around a model; scales are (reference, audio), the defaults of a call."""
-    return FadaPipeline(
+    kind: Any = FadaPipeline
+    options: dict[str, Any] = {}
+    if isinstance(model, Hallo):
+        kind, options = HalloPipeline, {"bank_tiling": model.bank_tiling}
+    return kind(
+        **model.components(),
+        **options,
         vae=vae,
-        reference_unet=model.reference_unet,
-        denoising_unet=model.denoising_unet,
-        audio_projection=model.audio_projection,
         audio_encoder=encoder,
         scheduler=scheduler(recipe.noise, recipe.distill),
         frames=recipe.clip.frames,
@@ -133,17 +161,17 @@ def pipeline(
         steps=steps,
         reference_scale=scales[0],
         audio_scale=scales[1],
-        is_student=isinstance(model.denoising_unet, StudentUNet),
+        is_student=isinstance(model, AnyStudent),
     )
 
 
-def frozen_copy(model: DualUNet, precision: str) -> DualUNet:
+def frozen_copy(model: AnyTeacher, precision: str) -> AnyTeacher:
     """A teacher for targets: its own copy, without gradients, in the precision it runs in."""
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
     return teacher.to({"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32))
 
 
-def save_pipeline(built: FadaPipeline, folder: Path) -> None:
+def save_pipeline(built: AvatarPipeline, folder: Path) -> None:
     """Save as a diffusers folder, under its final name only when it is complete."""
     partial = folder.with_name(f".partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -152,13 +180,13 @@ def save_pipeline(built: FadaPipeline, folder: Path) -> None:
     os.replace(partial, folder)
 
 
-def load_pipeline(folder: Path, student: str | None = None) -> FadaPipeline:
+def load_pipeline(folder: Path, student: str | None = None) -> AvatarPipeline:
     """The pipeline in a folder, or of a run: its newest student (or the one named, or `teacher`).
 
     Raises:
         ValueError: there is no model.
     """
-    return FadaPipeline.from_pretrained(str(find_model(folder, student)))
+    return open_pipeline(find_model(folder, student))
 
 
 def find_model(folder: Path, student: str | None = None) -> Path:

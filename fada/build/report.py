@@ -19,6 +19,7 @@ from fada.build.run_folder import open_run
 from fada.build.settings import default_steps
 from fada.data.clip import Clip
 from fada.data.world import measure_aperture
+from fada.diffusion.ladder import needed_rungs
 from fada.eval.bench import run_bench
 from fada.eval.measure import Instruments, measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
@@ -29,7 +30,8 @@ from fada.eval.results import fingerprint as hash_of
 from fada.eval.summary import mean_of, metric_names
 from fada.eval.systems import BenchClip, GenerationResult, System
 from fada.recipe.schema import Recipe
-from fada.student.pipeline import FadaPipeline, Guidance
+from fada.student.generation import AvatarPipeline, Guidance
+from fada.student.pipeline import open_pipeline
 from fada.teacher.vae import encode_frames
 
 SWEEP_METRICS = ("mouth_correlation_synth", "identity_error_synth", "latent_mse_truth")
@@ -56,10 +58,8 @@ def bench(recipe: Recipe, console: Console) -> Path:
     folder = open_run(recipe)
     out = folder / "report"
     data = prepare_data(recipe, folder, console)
-    teacher = FadaPipeline.from_pretrained(str(find_teacher(recipe.teacher.path or folder)))
-    students = {
-        phase.name: FadaPipeline.from_pretrained(str(find_model(folder, phase.name))) for phase in recipe.distill.phases
-    }
+    teacher = open_pipeline(find_teacher(recipe.teacher.path or folder))
+    students = {phase.name: open_pipeline(find_model(folder, phase.name)) for phase in recipe.distill.phases}
     measured, spare = _split(data.test, recipe.bench.clips)
     clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]
     out.mkdir(exist_ok=True)
@@ -97,11 +97,11 @@ def _write_scalars(results: BenchResults, out: Path) -> None:
 
 
 def systems(
-    recipe: Recipe, teacher: FadaPipeline, students: dict[str, FadaPipeline], scales: tuple[float, float]
+    recipe: Recipe, teacher: AvatarPipeline, students: dict[str, AvatarPipeline], scales: tuple[float, float]
 ) -> list[System]:
     """Teacher, its undistilled shortcuts at the fast student's cost, and the students."""
     steps, few = recipe.bench.teacher_steps, default_steps(recipe)
-    rungs = len(teacher.model.ladder)
+    rungs = len(needed_rungs(scales))
     listed = [
         _system(f"teacher-{steps * rungs}", f"guided teacher, {steps} steps x {rungs} rungs", teacher,
                 Setting(steps, *scales), steps * rungs, is_reference=True),
@@ -119,7 +119,7 @@ def systems(
     return listed
 
 
-def _system(name: str, description: str, built: FadaPipeline, setting: Setting, nfe: int, **roles: bool) -> System:
+def _system(name: str, description: str, built: AvatarPipeline, setting: Setting, nfe: int, **roles: bool) -> System:
     # Scales that let rungs fall away (ones, equal ones) make a system cheaper than its name says: no check then.
     expected = nfe if setting.guidance == "none" or setting.reference_scale != setting.audio_scale else None
     return System(
@@ -139,7 +139,7 @@ def _system(name: str, description: str, built: FadaPipeline, setting: Setting, 
     )
 
 
-def generator(built: FadaPipeline, setting: Setting) -> Callable[[BenchClip, int], GenerationResult]:
+def generator(built: AvatarPipeline, setting: Setting) -> Callable[[BenchClip, int], GenerationResult]:
     """A pipeline at one setting, as the benchmark calls it; evaluations are counted by a hook."""
 
     def generate(clip: BenchClip, seed: int) -> GenerationResult:
@@ -147,6 +147,7 @@ def generator(built: FadaPipeline, setting: Setting) -> Callable[[BenchClip, int
             made = built(
                 clip.reference,
                 clip.audio,
+                face=clip.face,
                 seed=seed,
                 steps=setting.steps,
                 reference_scale=setting.reference_scale,
@@ -176,6 +177,7 @@ def bench_clip(clip: Clip, data: RunData, seconds: float) -> BenchClip:
         identity=str(meta.get("identity", clip.key)),
         reference=clip.frames[0],
         audio=clip.audio[: round(frames / clip.fps * clip.sample_rate)],
+        face=clip.face,
         truth_frames=clip.frames[:frames],
         truth_latents=encode_frames(data.vae, clip.frames[:frames]),
         meta=meta,
@@ -202,7 +204,7 @@ def _split(test: list[Clip], count: int) -> tuple[list[Clip], list[Clip]]:
 
 
 def _scales(
-    recipe: Recipe, teacher: FadaPipeline, spare: list[BenchClip], store: Path, console: Console
+    recipe: Recipe, teacher: AvatarPipeline, spare: list[BenchClip], store: Path, console: Console
 ) -> tuple[list[Sweep], tuple[float, float]]:
     """Sweeps of the teacher, and the (reference, audio) scales of the report: the recipe's, or the sweep's best."""
     section = recipe.bench
@@ -237,7 +239,9 @@ Measured = dict[str, list[float]]
 class _Sweep:
     """The teacher at other scales, measured; every finished setting is kept in `store` and not made again."""
 
-    def __init__(self, teacher: FadaPipeline, clips: list[BenchClip], seed: int, store: Path, console: Console) -> None:
+    def __init__(
+        self, teacher: AvatarPipeline, clips: list[BenchClip], seed: int, store: Path, console: Console
+    ) -> None:
         self.teacher, self.clips, self.seed, self.store, self.console = teacher, clips, seed, store, console
         self.mark = hash_of([METRICS_VERSION, fingerprint(teacher.model), seed, [c.content_hash() for c in clips]])
         kept = json.loads(store.read_text()) if store.is_file() else {}

@@ -15,7 +15,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fada.build.data import RunData, fingerprint, prepare_data
-from fada.build.models import find_teacher, frozen_copy, new_dual_unet, pipeline, save_pipeline, start_from
+from fada.build.models import (
+    find_teacher,
+    frozen_copy,
+    new_dual_unet,
+    open_teacher,
+    pipeline,
+    save_pipeline,
+    start_from,
+)
 from fada.build.run_folder import check_run, open_run
 from fada.build.settings import (
     accelerator,
@@ -45,10 +53,10 @@ from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Phase, Recipe, Stage
 from fada.student.distillation import DistillObjective, DistillSettings
-from fada.student.network import Student, student_of
-from fada.student.pipeline import FadaPipeline
+from fada.student.generation import AvatarPipeline
+from fada.student.network import AnyStudent, AnyTeacher, student_of
 from fada.student.target_cache import PER_FILE, TargetCache
-from fada.teacher.dual_unet import DualUNet, ReferenceUNet
+from fada.teacher.dual_unet import DualUNet
 from fada.teacher.dual_unet.checkpointing import checkpoint_activations
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
@@ -96,7 +104,7 @@ def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjecti
     raise RecipeError(f"{recipe.name}: no stage or phase {work!r}; choose from {', '.join(names)}")
 
 
-def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Console) -> FadaPipeline:
+def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Console) -> AvatarPipeline:
     """The student that a phase's checkpoint holds: its moving average. No GPU and no other process is needed.
 
     Args:
@@ -198,11 +206,11 @@ class _Run:
             start_from(model, recipe.teacher.init)
         return model
 
-    def new_student(self, phase: Phase, teacher: Path) -> Student:
+    def new_student(self, phase: Phase, teacher: Path) -> AnyStudent:
         """A phase's student before its training."""
         distill = self.recipe.distill
         begin = teacher if phase.init == "teacher" else self.folder / "students" / phase.init
-        start = FadaPipeline.from_pretrained(str(begin)).model
+        start = open_teacher(self.recipe, begin)
         torch.manual_seed(self.recipe.seed)
         return student_of(
             start, "none" if phase.guidance == "sync" else distill.cfg.mode, distill.cfg.tokens, distill.windows
@@ -225,20 +233,19 @@ class _Run:
         )
 
     def phase_objective(
-        self, phase: Phase, teacher_folder: Path, prepared: Accelerator, student: Student
+        self, phase: Phase, teacher_folder: Path, prepared: Accelerator, student: AnyStudent
     ) -> DistillObjective:
         """What a phase learns, in a copy of `student`."""
         recipe = self.recipe
-        teacher = FadaPipeline.from_pretrained(str(teacher_folder)).model
+        teacher = open_teacher(recipe, teacher_folder)
         settings = distill_settings(recipe, phase)
         cache = self._cache(phase, settings, teacher) if phase.targets == "cached" else None
-        trained = copy.deepcopy(student)
-        if cache is None and not phase.trains_reference:
-            # The teacher's reference net makes the features of both.
-            trained.reference_unet = cast(ReferenceUNet, nn.Identity())
+        # Frozen, the teacher's reference net makes the features of both: the student then needs none.
+        left_out = {} if phase.trains_reference or cache is not None else {id(student.reference_unet): nn.Identity()}
+        trained = copy.deepcopy(student, left_out)
         frozen = frozen_copy(teacher, recipe.engine.precision).to(prepared.device)
         if recipe.engine.shard_teacher:
-            frozen = cast(DualUNet, shard_frozen(frozen, recipe.engine.precision))
+            frozen = cast(AnyTeacher, shard_frozen(frozen, recipe.engine.precision))
         return DistillObjective(
             frozen,
             trained,
@@ -260,7 +267,7 @@ class _Run:
         shown = None if objective.is_image_stage else self._pipeline(model)
         self._fit(objective, settings, prepared, f"teacher-{stage.name}", stage.name, model, shown)
 
-    def _distill_phase(self, phase: Phase, teacher: Path, student: Student) -> None:
+    def _distill_phase(self, phase: Phase, teacher: Path, student: AnyStudent) -> None:
         """Train one phase; its result is left in `student`."""
         prepared = accelerator(self.recipe, phase.batch)
         objective = self.phase_objective(phase, teacher, prepared, student)
@@ -269,7 +276,7 @@ class _Run:
         settings = loop_settings(self.recipe, phase.steps, phase.lr, objective.shape.per_step)
         self._fit(objective, settings, prepared, phase.name, phase.name, student, self._pipeline(student))
 
-    def _cache(self, phase: Phase, settings: DistillSettings, teacher: DualUNet) -> TargetCache:
+    def _cache(self, phase: Phase, settings: DistillSettings, teacher: AnyTeacher) -> TargetCache:
         made_with = {
             "teacher": fingerprint(teacher),
             "precision": self.recipe.engine.precision,
@@ -307,7 +314,7 @@ class _Run:
         work: str,
         name: str,
         result: nn.Module,
-        shown: FadaPipeline | None,
+        shown: AvatarPipeline | None,
     ) -> None:
         """Train, and leave the averaged weights in `result`; `shown` is the pipeline around it, for previews."""
         if self.recipe.engine.activation_checkpointing:
@@ -321,14 +328,14 @@ class _Run:
         _put(weights, result)
         result.requires_grad_(False)
 
-    def _pipeline(self, model: DualUNet) -> FadaPipeline:
+    def _pipeline(self, model: AnyTeacher) -> AvatarPipeline:
         """A pipeline around a teacher or student, with the steps that it is made for."""
         recipe = self.recipe
-        steps = default_steps(recipe) if isinstance(model, Student) else recipe.bench.teacher_steps
+        steps = default_steps(recipe) if isinstance(model, AnyStudent) else recipe.bench.teacher_steps
         return pipeline(recipe, model, self.data.vae, self.data.encoder, steps=steps, scales=default_scales(recipe))
 
 
-def _preview(built: FadaPipeline, result: nn.Module, data: RunData, device: torch.device) -> Preview:
+def _preview(built: AvatarPipeline, result: nn.Module, data: RunData, device: torch.device) -> Preview:
     """Previews at fixed seeds and conditions: the same held-out portraits and speech every time."""
     clips = data.test[:PREVIEW_CLIPS]
     frames = 2 * built.config.frames
@@ -337,10 +344,10 @@ def _preview(built: FadaPipeline, result: nn.Module, data: RunData, device: torc
         _put(weights, result)
         result.eval()
         built.to(device)
-        videos = [
-            built(clip.frames[0], clip.audio, seed=index, max_frames=min(frames, len(clip.frames))).frames
-            for index, clip in enumerate(clips)
-        ]
+        videos = []
+        for seed, clip in enumerate(clips):
+            length = min(frames, len(clip.frames))
+            videos.append(built(clip.frames[0], clip.audio, face=clip.face, seed=seed, max_frames=length).frames)
         built.to("cpu")
         rows, labels = [], []
         for clip, video in zip(clips, videos, strict=True):

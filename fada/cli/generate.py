@@ -12,7 +12,8 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from fada.student.pipeline import FadaPipeline
+    from fada.data.face import FaceClues
+    from fada.student.generation import AvatarPipeline
 
 SAMPLE_RATE = 16000
 STANDARD_OUTPUT = Path("-")
@@ -43,6 +44,15 @@ def generate(
             envvar="FADA_FACE_LANDMARKER",
             help="MediaPipe's face_landmarker .task file: crop the portrait around its face. "
             "Without it the centred square is used.",
+        ),
+    ] = None,
+    face_embedder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            envvar="FADA_FACE_EMBEDDER",
+            help="InsightFace's glintr100.onnx: who the portrait shows. Hallo and its students are told, "
+            "and need --face-landmarker too.",
         ),
     ] = None,
     stream: Annotated[
@@ -82,10 +92,12 @@ def generate(
     from fada.cli.progress import progress_bar
 
     pipeline = load_pipeline(model, student)
+    face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
     if stream:
         clips = pipeline.stream(
             portrait,
             _chunks(speech),
+            face=face,
             steps=steps,
             audio_scale=audio_scale,
             reference_scale=reference_scale,
@@ -98,6 +110,7 @@ def generate(
         result = pipeline(
             portrait,
             speech,
+            face=face,
             steps=steps,
             audio_scale=audio_scale,
             reference_scale=reference_scale,
@@ -109,13 +122,28 @@ def generate(
     typer.echo(f"{out}: {len(result.frames)} frames in {result.clips} clips, {result.nfe} evaluations each; {stages}")
 
 
+def _face(portrait: np.ndarray, landmarker: Path | None, embedder: Path | None) -> FaceClues:
+    """What a model that is told of the face is told."""
+    if landmarker is None or embedder is None:
+        missing = " and ".join(
+            option for option, path in (("--face-landmarker", landmarker), ("--face-embedder", embedder)) if not path
+        )
+        raise typer.BadParameter(f"{missing}: this model is told of the face; give the path of the model that reads it")
+    from fada.data.prepare.face_embedding import FaceEmbedder
+    from fada.data.prepare.models import FaceFinder
+    from fada.data.prepare.portrait_clues import portrait_clues
+
+    with FaceFinder(landmarker) as finder:
+        return portrait_clues(portrait, finder, FaceEmbedder(embedder))
+
+
 def _chunks(speech: np.ndarray) -> Iterator[np.ndarray]:
     """The sound in tenths of a second, as it would come from a microphone or a voice model."""
     length = SAMPLE_RATE // 10
     return (speech[start : start + length] for start in range(0, len(speech), length))
 
 
-def _write_growing(out: Path, clips: Iterator[np.ndarray], speech: np.ndarray, pipeline: FadaPipeline) -> None:
+def _write_growing(out: Path, clips: Iterator[np.ndarray], speech: np.ndarray, pipeline: AvatarPipeline) -> None:
     """Write clip after clip with its sound; what there is to say goes to standard error."""
     import time
 

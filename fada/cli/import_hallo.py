@@ -40,7 +40,7 @@ def import_hallo(
     """Turn Hallo's net.pth into a diffusers folder: safetensors and a config per network.
 
     Every key is accounted for: none missing, none left over. A pickle is read only if it holds nothing but tensors.
-    The folder loads with fada.teacher.hallo.pipeline.HalloPipeline.from_pretrained.
+    The folder loads with fada.student.pipeline.HalloPipeline.from_pretrained.
 
     Examples:
 
@@ -57,7 +57,7 @@ def import_hallo(
 
     from rich.console import Console
 
-    from fada.teacher.hallo.importing import import_hallo as run
+    from fada.build.import_hallo import import_hallo as run
 
     rows = run(path, out, vae=vae, audio_encoder=audio_encoder, betas=betas, bank_tiling=bank_tiling)
     Console().print(_table(rows))

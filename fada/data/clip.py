@@ -9,13 +9,17 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from fada.media.audio import read_audio, write_wav
 from fada.media.error import MediaError
 from fada.media.video import read_video, write_video
+
+if TYPE_CHECKING:
+    from fada.data.face import FaceClues
+
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
@@ -38,6 +42,8 @@ class Clip:
     sample_rate: int = 16000
     meta: dict[str, Any] = field(default_factory=dict)
     """JSON values: identity, quality ("A" or "B"), flaws, split ("train" or "test"), and truth for drawn clips."""
+    face: "FaceClues | None" = None
+    """What is known of the face in the first frame, where it is the portrait of a system that is told."""
 
 
 def check_key(key: str) -> str:

@@ -93,6 +93,9 @@ class Audio(Section):
     """`log_mel` needs no weights (embedded default); `wav2vec2` uses all hidden states of a transformers model."""
     path: Path | None = None
     """Folder of the wav2vec2 model; only for that kind."""
+    rate: Literal["states", "features"] | None = None
+    """What of wav2vec2 is brought to the video's rate; only for that kind. `states`: what its transformer gives.
+    `features`: what goes into it, as Hallo does. Default: as the folder says (an imported Hallo's does), else `states`."""
     bins: PositiveInt = 32
     """Mel bins; only for `log_mel`."""
     context: NonNegativeInt = 2
@@ -102,6 +105,12 @@ class Audio(Section):
     def wav2vec2_has_path(self) -> Audio:
         if self.kind == "wav2vec2" and self.path is None:
             raise ValueError("audio.path: a wav2vec2 folder is needed when audio.kind is wav2vec2")
+        return self
+
+    @model_validator(mode="after")
+    def only_wav2vec2_has_rate(self) -> Audio:
+        if self.kind != "wav2vec2" and self.rate is not None:
+            raise ValueError(f"audio.rate: {self.kind} has none; leave it out, or set audio.kind=wav2vec2")
         return self
 
 
@@ -244,8 +253,8 @@ class Stage(Section):
 class Teacher(Section):
     """The frozen model that is distilled."""
 
-    kind: Literal["dual_unet"] = "dual_unet"
-    """The family."""
+    kind: Literal["dual_unet", "hallo"] = "dual_unet"
+    """The family: FADA's dual UNet, which can be trained here, or Hallo's released one (`fada teacher import hallo`)."""
     path: Path | None = None
     """A teacher folder; without one `fada distill` first trains the stages below."""
     init: Path | None = None
@@ -260,6 +269,8 @@ class Teacher(Section):
     def has_a_source(self) -> Teacher:
         if self.path is None and not self.stages:
             raise ValueError("give teacher.path (a teacher folder) or teacher.stages (to train one)")
+        if self.kind == "hallo" and (self.path is None or self.stages):
+            raise ValueError("kind: hallo is released, not trained here: give teacher.path, the imported folder, only")
         if self.path is not None and self.init is not None:
             raise ValueError("teacher.path is a finished teacher, teacher.init is where stages start: give one of them")
         names = [stage.name for stage in self.stages]
@@ -518,6 +529,19 @@ class Recipe(Section):
     """How training runs."""
     bench: Bench = Bench()
     """The report."""
+
+    @model_validator(mode="after")
+    def faces_are_known(self) -> Recipe:
+        if self.teacher.kind != "hallo":
+            return self
+        if self.data.world is not None:
+            raise ValueError("teacher.kind: hallo needs clips whose faces are known: give shards, not data.world")
+        if self.audio.kind == "wav2vec2" and self.audio.rate != "features":
+            raise ValueError(
+                "audio.rate: hallo hears wav2vec2 states that were brought to video rate before the transformer; "
+                "set audio.rate: features"
+            )
+        return self
 
     @model_validator(mode="after")
     def fits_together(self) -> Recipe:

@@ -34,6 +34,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return SimpleNamespace(frames=frames, stage_seconds={"denoise": 1.0}, clips=2, nfe=6)
 
     generate.config = SimpleNamespace(fps=25.0)  # type: ignore[attr-defined]
+    generate.needs_face = False  # type: ignore[attr-defined]
 
     def load(folder: Path, student: str | None = None) -> Any:
         seen.update(folder=folder, student=student)
@@ -96,6 +97,7 @@ def streaming(pipeline: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict
     """The same pipeline, with a stream that draws twelve grey frames a clip."""
 
     class Streams:
+        needs_face = False
         config = SimpleNamespace(fps=25.0)
 
         def stream(self, image: np.ndarray, chunks: Any, **options: Any) -> Any:

@@ -12,10 +12,13 @@ import small_checkpoint as small
 import torch
 from torch import Tensor
 
-from fada.teacher.guidance import BatchedRungs, at_rung
+from fada.diffusion.paths import NoisePath
+from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.diffusion.solvers import solve, time_points
+from fada.teacher.guidance import BatchedRungs, at_rung, guided
 from fada.teacher.hallo import Hallo, HalloInputs
 from fada.teacher.hallo.checkpoint import Imported, read_hallo
-from fada.teacher.hallo.pipeline import HalloPipeline, hallo_scheduler
+from fada.teacher.hallo.schedule import hallo_scheduler
 
 TOLERANCE = 1e-4
 HALF = torch.tensor([0.5], dtype=torch.float64)
@@ -33,13 +36,12 @@ def imported(small_file: Path) -> Imported:
 
 @pytest.fixture(scope="module")
 def hallo(imported: Imported) -> Hallo:
-    return build(imported, "released").model
+    return build(imported, "released")
 
 
-def build(imported: Imported, bank_tiling: Any) -> HalloPipeline:
-    pipeline = HalloPipeline(**imported.parts, scheduler=hallo_scheduler(), bank_tiling=bank_tiling)
-    pipeline.model.region_weights = small.REGION_WEIGHTS
-    return pipeline
+def build(imported: Imported, bank_tiling: Any) -> Hallo:
+    path = NoisePath.from_config(PeRFlowScheduler.from_config(hallo_scheduler().config).config)
+    return Hallo(**imported.parts, path=path, bank_tiling=bank_tiling, region_weights=small.REGION_WEIGHTS)
 
 
 @torch.no_grad()
@@ -80,7 +82,7 @@ def test_every_rung_equals_the_public_denoiser(
 def test_with_fixed_tiling_every_rung_equals_the_mended_public_denoiser(
     imported: Imported, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
-    for rung, prediction in enumerate(rungs(build(imported, "fixed").model, inputs, noise)):
+    for rung, prediction in enumerate(rungs(build(imported, "fixed"), inputs, noise)):
         assert_as_recorded(prediction[0], recorded[f"fixed_rung_{rung}"])
 
 
@@ -90,12 +92,13 @@ def test_the_tilings_differ_by_more_than_the_tolerance(recorded: dict[str, Any])
         assert (ours - theirs).abs().max() > 20 * TOLERANCE
 
 
+@torch.no_grad()
 def test_two_sampler_steps_equal_the_public_pipeline(
     imported: Imported, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
-    latents = build(imported, "released")(
-        inputs, noise, steps=small.STEPS, reference_scale=small.SCALE, audio_scale=small.SCALE
-    )
+    model = build(imported, "released")
+    predict = guided(model, model.prepare(inputs), torch.full((1, 2), small.SCALE))
+    latents = solve(predict, model.path, noise, torch.ones(1), torch.zeros(1), small.STEPS)
     assert_as_recorded(latents[0], recorded["sampled"])
 
 
@@ -112,7 +115,7 @@ def test_a_rung_sees_exactly_its_conditions(
 ) -> None:
     # With fixed tiling: the released one lets the face embedding into the unconditional branch's motion frames.
     # The masks weigh what zero audio leaves of an attention, its bias: they matter at every rung.
-    model = build(imported, "fixed").model
+    model = build(imported, "fixed")
     before = rungs(model, inputs, noise, (rung,))[0]
     for name in ("motion", "reference", "face_region", "face_embedding", "audio"):
         other = replace(inputs, **{name: getattr(inputs, name).flip(-1)})
@@ -135,9 +138,6 @@ def test_a_first_clip_sees_its_reference_as_motion_frames(hallo: Hallo, inputs: 
 
 
 def test_the_time_grid_is_that_of_trailing_steps() -> None:
-    from fada.diffusion.paths import NoisePath
-    from fada.diffusion.solvers import time_points
-
     scheduler = hallo_scheduler()
     scheduler.set_timesteps(40)
     path = NoisePath.from_config(scheduler.config)
@@ -147,8 +147,6 @@ def test_the_time_grid_is_that_of_trailing_steps() -> None:
 
 @pytest.mark.parametrize("betas", ["linear", "scaled_linear"])
 def test_the_noise_path_is_the_schedulers(betas: Any) -> None:
-    from fada.diffusion.paths import NoisePath
-
     scheduler = hallo_scheduler(betas)
     path = NoisePath.from_config(scheduler.config)
     t = torch.arange(1, 1001, dtype=torch.float64) / 1000

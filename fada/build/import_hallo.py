@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKL
-from transformers import Wav2Vec2Model
 
+from fada.data.audio_features import Wav2Vec2Encoder
+from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.student.pipeline import HalloPipeline
 from fada.teacher.hallo.checkpoint import Row, read_hallo
-from fada.teacher.hallo.pipeline import HalloPipeline, hallo_scheduler
+from fada.teacher.hallo.schedule import hallo_scheduler
 
 
 def import_hallo(
@@ -34,12 +36,11 @@ def import_hallo(
     for option, folder in (("--vae", vae), ("--audio-encoder", audio_encoder)):
         _check_model(option, folder)
     imported = read_hallo(path)
-    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
     pipeline = HalloPipeline(
         **imported.parts,
-        scheduler=hallo_scheduler(betas),
-        vae=None if vae is None else AutoencoderKL.from_pretrained(str(vae), **options),
-        audio_encoder=None if audio_encoder is None else Wav2Vec2Model.from_pretrained(str(audio_encoder), **options),
+        scheduler=PeRFlowScheduler.from_config(hallo_scheduler(betas).config),
+        vae=vae and AutoencoderKL.from_pretrained(str(vae), use_safetensors=True, local_files_only=True),
+        audio_encoder=audio_encoder and Wav2Vec2Encoder.from_pretrained(audio_encoder, rate="features"),
         bank_tiling=bank_tiling,
     )
     partial = out.with_name(f".partial-{out.name}")
