@@ -8,7 +8,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from transformers.audio_utils import mel_filter_bank
 
 SAMPLE_RATE = 16000
 FPS = 25.0
+Rate = Literal["states", "features"]
+"""What of wav2vec2 is brought to video rate."""
 _N_FFT = 512
 _PREPROCESSOR = "preprocessor_config.json"
 # Log-mel of speech-like sound at ordinary level: measured mean and standard deviation over the drawn world.
@@ -162,15 +164,25 @@ class Wav2Vec2Encoder(AudioEncoder):
     """Hidden states of all transformer layers of a wav2vec2 model, brought to video rate by linear interpolation.
 
     Long audio is taken in pieces with context on both sides, so that memory does not grow with its square.
+
+    Args:
+        rate: what is interpolated. `states`: what the transformer gives, at the moments of the frames' middles.
+            `features`: what the convolutions give, from the first to the last, so that the transformer sees a token per
+            frame. That is Hallo's way (hallo/models/wav2vec.py), which takes the whole sound at once however long: the
+            states are equal for sound of up to `piece_frames` (30 s), and close behind that.
     """
 
     piece_frames, context_frames = 750, 50
     look_back = context_frames
 
-    def __init__(self, model: Wav2Vec2Model, fps: float = FPS, is_normalised: bool = True) -> None:
+    def __init__(
+        self, model: Wav2Vec2Model, fps: float = FPS, is_normalised: bool = True, rate: Rate = "states"
+    ) -> None:
         super().__init__()
+        if rate not in get_args(Rate):
+            raise ValueError(f"rate: nothing of wav2vec2 is named {rate!r}; choose from {', '.join(get_args(Rate))}")
         self.model = model.eval().requires_grad_(False)
-        self.fps, self.is_normalised = fps, is_normalised
+        self.fps, self.is_normalised, self.rate = fps, is_normalised, rate
         self._fingerprint: str | None = None
         # Token j is centred on sample first + j * stride: kernels and strides of the feature extractor.
         self.stride, reach = 1, 1
@@ -215,6 +227,23 @@ class Wav2Vec2Encoder(AudioEncoder):
         return torch.cat(pieces, dim=1)
 
     def _piece(self, audio: Tensor, frames: int) -> Tensor:
+        return self._states_at_rate(audio, frames) if self.rate == "states" else self._features_at_rate(audio, frames)
+
+    def _features_at_rate(self, audio: Tensor, frames: int) -> Tensor:
+        audio = nn.functional.pad(audio, (0, max(0, self.reach - audio.shape[1])))
+
+        def to_video_rate(_module: nn.Module, _inputs: Any, features: Tensor) -> Tensor:
+            return nn.functional.interpolate(features, frames, mode="linear", align_corners=True)
+
+        # The model is asked as a whole: its transformer alone does not hand out the states of its layers.
+        hook = self.model.feature_extractor.register_forward_hook(to_video_rate)
+        try:
+            output = self.model(audio.to(self.model.dtype), output_hidden_states=True)
+        finally:
+            hook.remove()
+        return torch.stack(output.hidden_states[1:], dim=2)
+
+    def _states_at_rate(self, audio: Tensor, frames: int) -> Tensor:
         audio = nn.functional.pad(audio, (0, max(0, self.reach + self.stride - audio.shape[1])))
         output = self.model(audio.to(self.model.dtype), output_hidden_states=True)
         # The first entry is the transformer's input; layer 1 is the first layer's output.
@@ -229,9 +258,9 @@ class Wav2Vec2Encoder(AudioEncoder):
     def fingerprint(self) -> str:
         """A short hash of everything that decides the states: settings and weights."""
         if self._fingerprint is None:
-            digest = hashlib.sha256(
-                repr((self.fps, self.is_normalised, self.piece_frames, self.context_frames)).encode()
-            )
+            settings = (self.fps, self.is_normalised, self.piece_frames, self.context_frames)
+            # Shards made before there was a choice keep their fingerprint.
+            digest = hashlib.sha256(repr(settings if self.rate == "states" else (*settings, self.rate)).encode())
             digest.update(json.dumps(self.model.config.to_diff_dict(), sort_keys=True, default=str).encode())
             for name, tensor in sorted(self.model.state_dict().items()):
                 digest.update(name.encode())
@@ -242,15 +271,24 @@ class Wav2Vec2Encoder(AudioEncoder):
     def save_pretrained(self, path: str | Path) -> None:
         """Write the model as transformers does (config.json, safetensors), and how its input is prepared."""
         self.model.save_pretrained(path, safe_serialization=True)
-        settings = {"do_normalize": self.is_normalised, "sampling_rate": SAMPLE_RATE, "fps": self.fps}
+        settings = {
+            "do_normalize": self.is_normalised,
+            "sampling_rate": SAMPLE_RATE,
+            "fps": self.fps,
+            "rate": self.rate,
+        }
         (Path(path) / _PREPROCESSOR).write_text(json.dumps(settings, indent=2) + "\n")
 
     @classmethod
-    def from_pretrained(cls, path: str | Path) -> "Wav2Vec2Encoder":
+    def from_pretrained(cls, path: str | Path, rate: Rate | None = None) -> "Wav2Vec2Encoder":
         """The encoder in a local folder (config.json, model.safetensors, if there preprocessor_config.json).
+
+        Args:
+            rate: None takes what the folder says, `states` where it says nothing.
 
         Raises:
             FileNotFoundError: no such folder, or no weights as safetensors in it.
+            ValueError: the folder says another rate than there are.
         """
         _read_config(path)
         if not any(Path(path).glob("*.safetensors")):
@@ -260,7 +298,8 @@ class Wav2Vec2Encoder(AudioEncoder):
         model = Wav2Vec2Model.from_pretrained(path, local_files_only=True, use_safetensors=True)
         file = Path(path) / _PREPROCESSOR
         settings = json.loads(file.read_text()) if file.is_file() else {}
-        return cls(model, settings.get("fps", FPS), settings.get("do_normalize", True))
+        rate = rate or settings.get("rate", "states")
+        return cls(model, settings.get("fps", FPS), settings.get("do_normalize", True), rate)
 
 
 def load_audio_encoder(path: str | Path) -> LogMelEncoder | Wav2Vec2Encoder:

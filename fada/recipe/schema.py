@@ -95,7 +95,8 @@ class Audio(Section):
     """Folder of the wav2vec2 model; only for that kind."""
     rate: Literal["states", "features"] | None = None
     """What of wav2vec2 is brought to the video's rate; only for that kind. `states`: what its transformer gives.
-    `features`: what goes into it, as Hallo does. Default: as the folder says (an imported Hallo's does), else `states`."""
+    `features`: what goes into it, as Hallo does. Default: what the folder says (an imported Hallo's does), or `states`.
+    """
     bins: PositiveInt = 32
     """Mel bins; only for `log_mel`."""
     context: NonNegativeInt = 2
