@@ -1,0 +1,65 @@
+"""What V-Express's networks are told about a clip: the raw inputs, and what is computed of them once per clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fada.teacher.dual_unet.layers import KeysValues
+from fada.teacher.hallo.conditions import scale_rows
+from fada.teacher.rows import rows_of
+
+
+@dataclass(frozen=True)
+class VExpressInputs:
+    """Inputs of a batch of clips.
+
+    reference: latents (B, C, h, w). audio: windows of encoder states (B, F, states, dim), see `audio_windows`.
+    keypoints: pictures (B, F, 3, 8 h, 8 w) in [0, 1] of eyes and nose, see `draw_keypoints`.
+    """
+
+    reference: Tensor
+    audio: Tensor
+    keypoints: Tensor
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Conditions of clips, or of rows (a clip at a rung), constant over denoising steps.
+
+    reference: per site keys and values (rows, H W, C). audio: per site keys and values (rows, F, tokens, C). keypoints:
+    maps (rows, F, C, h, w), added after `conv_in`.
+    """
+
+    reference: list[KeysValues]
+    audio: list[KeysValues]
+    keypoints: Tensor
+
+    def at_rungs(self, clips: Tensor, rungs: Tensor) -> Conditions:
+        """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`; 0 nothing, 1 reference and keypoints, 2 audio too.
+
+        Rung 0 is V-Express's unconditional branch: a bank of zeros, zero audio tokens after their projection, no
+        keypoint maps. Keys and values have no bias, so zero tokens are zero keys and values.
+        """
+
+        pick = rows_of(clips, len(self.keypoints))
+
+        def pick_seen(tensor: Tensor) -> Tensor:
+            return scale_rows(pick(tensor), rungs >= 1)
+
+        def pick_heard(tensor: Tensor) -> Tensor:
+            return scale_rows(pick(tensor), rungs >= 2)
+
+        return Conditions(_each(self.reference, pick_seen), _each(self.audio, pick_heard), pick_seen(self.keypoints))
+
+    def of_frames(self, frames: slice) -> Conditions:
+        """The conditions of some of the frames, as views."""
+        return Conditions(
+            self.reference, _each(self.audio, lambda tensor: tensor[:, frames]), self.keypoints[:, frames]
+        )
+
+
+def _each(pairs: list[KeysValues], change: Callable[[Tensor], Tensor]) -> list[KeysValues]:
+    return [KeysValues(change(pair.keys), change(pair.values)) for pair in pairs]

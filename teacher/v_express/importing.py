@@ -1,0 +1,46 @@
+"""From V-Express's released files to a folder that `VExpressPipeline.from_pretrained` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from diffusers import AutoencoderKL
+from transformers import Wav2Vec2Model
+
+from fada.teacher.released import Row, check_model, check_out, write_whole
+from fada.teacher.v_express.attention import BranchWeights
+from fada.teacher.v_express.checkpoint import read_v_express
+from fada.teacher.v_express.model import RELEASED_WEIGHTS
+from fada.teacher.v_express.pipeline import VExpressPipeline, v_express_scheduler
+
+
+def import_v_express(
+    path: Path,
+    out: Path,
+    *,
+    vae: Path | None = None,
+    audio_encoder: Path | None = None,
+    weights: BranchWeights = RELEASED_WEIGHTS,
+) -> list[Row]:
+    """Write the folder, under its name only when it is complete; returns the account of keys.
+
+    Raises:
+        FileNotFoundError: weights, VAE or audio encoder are not where they were said to be.
+        ValueError: `out` holds something, or the weights are not V-Express's (see `read_v_express`).
+    """
+    check_out(out)
+    check_model("--vae", vae)
+    check_model("--audio-encoder", audio_encoder)
+    imported = read_v_express(path)
+    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+    pipeline = VExpressPipeline(
+        **imported.parts,
+        scheduler=v_express_scheduler(),
+        vae=None if vae is None else AutoencoderKL.from_pretrained(str(vae), **options),
+        audio_encoder=None if audio_encoder is None else Wav2Vec2Model.from_pretrained(str(audio_encoder), **options),
+        reference_weight=weights.reference,
+        audio_weight=weights.audio,
+    )
+    write_whole(out, lambda folder: pipeline.save_pretrained(str(folder), safe_serialization=True))
+    return imported.rows

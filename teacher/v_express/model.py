@@ -1,0 +1,122 @@
+"""V-Express as one denoiser: conditions prepared once per clip, any set of rungs in one batched pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from fada.diffusion.paths import NoisePath
+from fada.teacher.dual_unet.model import RUNGS
+from fada.teacher.hallo.projections import FaceLocator
+from fada.teacher.inputs import ClipInputs
+from fada.teacher.v_express.attention import BranchWeights
+from fada.teacher.v_express.audio_projection import AudioResampler
+from fada.teacher.v_express.conditions import Conditions, VExpressInputs
+from fada.teacher.v_express.contexts import context_slices, mean_over_contexts
+from fada.teacher.v_express.unets import VExpressDenoisingUNet, VExpressReferenceUNet
+
+PIXELS = 8
+"""Pixels per latent cell: the keypoint guider halves its pictures three times."""
+RELEASED_WEIGHTS = BranchWeights(0.95, 3.0)
+
+
+class VExpress(nn.Module):
+    """The five networks; rung 0 sees nothing, 1 the reference and the keypoints, 2 hears the audio too.
+
+    Args:
+        weights: of the reference's and the audio's attention, at every rung.
+        frames, overlap: of a context; longer videos are predicted in several, averaged where they overlap.
+
+    Raises:
+        ValueError: contexts longer than the motion modules can number, or that share all of their frames.
+    """
+
+    ladder: Sequence[str] = RUNGS
+
+    def __init__(
+        self,
+        reference_unet: VExpressReferenceUNet,
+        denoising_unet: VExpressDenoisingUNet,
+        audio_projection: AudioResampler,
+        keypoint_guider: FaceLocator,
+        path: NoisePath,
+        *,
+        weights: BranchWeights = RELEASED_WEIGHTS,
+        frames: int = 24,
+        overlap: int = 4,
+    ) -> None:
+        super().__init__()
+        if not 0 <= overlap < frames:
+            raise ValueError(f"contexts of {frames} frames cannot share {overlap}; overlap is 0 to frames - 1")
+        if frames > denoising_unet.config.max_frames:
+            raise ValueError(
+                f"contexts of {frames} frames: the motion modules number {denoising_unet.config.max_frames}"
+            )
+        self.reference_unet = reference_unet
+        self.denoising_unet = denoising_unet
+        self.audio_projection = audio_projection
+        self.keypoint_guider = keypoint_guider
+        self.path = path
+        self.weights = weights
+        self.frames = frames
+        self.overlap = overlap
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.denoising_unet.conv_in.weight.dtype
+
+    def inputs_of(self, clips: ClipInputs) -> NoReturn:
+        """Raises ValueError: clips do not carry the points that V-Express is shown."""
+        raise ValueError(
+            "V-Express is shown where eyes and nose are in every frame, and clips do not carry these points; make "
+            "VExpressInputs of them (draw_keypoints, audio_windows)"
+        )
+
+    def features(self, inputs: VExpressInputs) -> list[Tensor]:
+        """The reference net's banks (B, H W, C) per site, one pass per clip at t = 0."""
+        return self.reference_unet(inputs.reference.to(self.dtype))
+
+    def prepare(self, inputs: VExpressInputs, features: list[Tensor] | None = None) -> Conditions:
+        """Conditions of a batch of clips; `features` of a shared, frozen reference net save its pass.
+
+        Raises:
+            ValueError: the inputs do not fit together, or contexts do not fill the frames.
+        """
+        _check(inputs, 2 ** (len(self.denoising_unet.down_blocks) - 1))
+        context_slices(inputs.audio.shape[1], self.frames, self.overlap)
+        pictures = inputs.keypoints.to(self.dtype)
+        return self.denoising_unet.contexts(
+            self.features(inputs) if features is None else features,
+            self.audio_projection(inputs.audio.to(self.dtype)),
+            self.keypoint_guider(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2]),
+        )
+
+    def at_rungs(self, conditions: Conditions, clips: Tensor, rungs: Tensor) -> Conditions:
+        """Conditions of rows (see `Conditions.at_rungs`)."""
+        return conditions.at_rungs(clips, rungs)
+
+    def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """Prediction (rows, F, C, h, w) of noisy latents at times (rows,), context by context."""
+        latents, timestep = latents.to(self.dtype), self.path.network_timestep(t).to(latents.device)
+
+        def predict(frames: slice) -> Tensor:
+            return self.denoising_unet(latents[:, frames], timestep, conditions.of_frames(frames), self.weights)
+
+        return mean_over_contexts(predict, context_slices(latents.shape[1], self.frames, self.overlap))
+
+
+def _check(inputs: VExpressInputs, multiple: int) -> None:
+    """Raises ValueError where a clip's inputs do not fit together."""
+    height, width = inputs.reference.shape[-2:]
+    if height % multiple or width % multiple:
+        raise ValueError(f"reference latents are {height} x {width}; both sides must be multiples of {multiple}")
+    frames = inputs.audio.shape[1]
+    wanted = (frames, 3, PIXELS * height, PIXELS * width)
+    if tuple(inputs.keypoints.shape[1:]) != wanted:
+        raise ValueError(
+            f"keypoints have shape {tuple(inputs.keypoints.shape[1:])}; {frames} frames of audio and latents "
+            f"of {height} x {width} need {wanted}"
+        )
