@@ -6,6 +6,7 @@ import typer
 
 from fada.cli.import_hallo import import_hallo
 from fada.cli.import_sd15 import import_sd15
+from fada.cli.import_v_express import import_v_express
 from fada.cli.options import DryRun, Overrides, RecipePath
 from fada.cli.running import run_training
 
@@ -14,6 +15,7 @@ imports = typer.Typer(help="Released weights as a folder that recipes name.", no
 app.add_typer(imports, name="import")
 imports.command("sd15")(import_sd15)
 imports.command("hallo")(import_hallo)
+imports.command("v-express")(import_v_express)
 
 
 @app.command()
