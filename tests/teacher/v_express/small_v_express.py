@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHANNELS = (32, 64, 128, 128)
+CHANNELS = (32, 64, 96, 96)
 TOKEN_DIM = 768
 """The public pipeline writes the width of its empty prompt down, so the small reference net has it too."""
 AUDIO_DIM = 24
 STATES, STATES_DIM, RESAMPLER_DIM, HEADS, HEAD_DIM, WIDER, DEPTH, QUERIES = 10, 6, 16, 12, 2, 4, 4, 5
 FRAMES, OVERLAP, VIDEO_FRAMES = 5, 2, 8
 """Of a context, of two contexts in common, and of a video of two contexts."""
-HEIGHT, WIDTH = 16, 24
+HEIGHT, WIDTH = 8, 16
 """Of latents."""
 WEIGHTS = (0.95, 3.0)
 SCALE, STEPS = 3.5, 2
