@@ -43,7 +43,7 @@ def test_the_import_shows_examples(cli: Callable[..., Any]) -> None:
 def test_the_import_refuses_a_negative_weight(cli: Callable[..., Any]) -> None:
     outcome = cli("teacher", "import", "v-express", "weights", "--out", "folder", "--reference-weight", "-1")
     assert outcome.code == 2
-    assert "is not in the range" in outcome.err
+    assert "Invalid value for '--reference-weight'" in outcome.err
 
 
 def test_the_import_says_what_is_missing(cli: Callable[..., Any], tmp_path: Path) -> None:
