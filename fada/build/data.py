@@ -29,6 +29,8 @@ from fada.teacher.vae import encode_frames, new_vae, shift, train_vae
 SAMPLES_PER_SHARD = 100
 VAE_IMAGES = 12000
 """Images that a VAE is trained on, at most."""
+PORTRAIT_RATIOS = (1.2, 2.0)
+"""How much larger than the landmarks Hallo draws face and lips of the portrait that it animates."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,8 @@ def _split_of(folder: Path, key: str) -> str:
 def _clip(sample: Sample) -> Clip:
     if sample.frames is None or sample.audio is None:
         raise ValueError(f"{sample.key}: held-out clips need frames and sound; write shards with both")
-    return Clip(sample.key, sample.frames, sample.audio, meta=dict(sample.meta))
+    face = face_clues(sample, *PORTRAIT_RATIOS, frames=1)
+    return Clip(sample.key, sample.frames, sample.audio, meta=dict(sample.meta), face=face)
 
 
 def _draw_world(recipe: Recipe, clips: Path, console: Console) -> Path:

@@ -16,19 +16,22 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from fada.build.models import find_teacher, new_dual_unet, open_teacher
-from fada.build.settings import default_steps
+from fada.build.settings import default_scales, default_steps
 from fada.data.face import FaceClues
+from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
 from fada.recipe.schema import Engine, Phase, Recipe, Stage
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher, student_of
+from fada.teacher.checkpointing import checkpoint_activations
 from fada.teacher.dual_unet import DualUNet
-from fada.teacher.dual_unet.checkpointing import checkpoint_activations
 from fada.teacher.hallo import Hallo
 from fada.teacher.hallo.checkpoint import PREFIXES, empty_networks
 from fada.teacher.inputs import ClipInputs
 
 BACKWARD = 2.0
 """A backward pass costs about two forward passes."""
+GPU_TFLOPS = 300
+"""What one GPU is taken to reach: three tenths of an H100's dense bf16 peak. An assumption, not a measurement."""
 WAV2VEC2 = (12, 768)
 """Layers and width of wav2vec2-base, when the encoder is not at hand."""
 
@@ -93,11 +96,11 @@ def dry_run(recipe: Recipe) -> DryRun:
         "teacher: " + ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in _sizes(teacher).items()),
         f"one pass over a clip of {recipe.clip.frames} frames: {forward / 1e9:.2f} GFLOP; "
         f"CFG layers add {100 * (with_cfg / forward - 1):.1f} %",
-        f"evaluations per clip: teacher {recipe.bench.teacher_steps * 3}, then {_evaluations(recipe)}",
+        _evaluations(recipe),
         f"matmul rate measured here: {rate / 1e9:.0f} GFLOP/s ({recipe.engine.precision}); hours assume half of it",
         _division(recipe),
         *_missing(recipe),
-        f"total: about {sum(cost.hours for cost in costs):.2g} hours",
+        f"total: about {sum(cost.hours for cost in costs):.2g} hours; {_on_gpus(recipe, costs)}",
     ]
     return DryRun(costs, lines)
 
@@ -175,9 +178,16 @@ def matmul_rate(dtype: torch.dtype, size: int = 1024) -> float:
 
 
 def _evaluations(recipe: Recipe) -> str:
-    steps = default_steps(recipe)
-    rungs = {"sync": 3, "distill": 1}
-    return ", ".join(f"{phase.name} {steps * rungs[phase.guidance]}" for phase in recipe.distill.phases) or "no student"
+    steps, ladder = default_steps(recipe), len(needed_rungs(default_scales(recipe)))
+    rungs = {"sync": ladder, "distill": 1}
+    students = [f"{phase.name} {steps * rungs[phase.guidance]}" for phase in recipe.distill.phases] or ["no student"]
+    return f"evaluations per clip: teacher {recipe.bench.teacher_steps * ladder}, then {', '.join(students)}"
+
+
+def _on_gpus(recipe: Recipe, costs: list[Cost]) -> str:
+    """The same on GPUs, one process each, for whoever plans on a machine without."""
+    hours = sum(cost.steps * cost.tera_flop for cost in costs) / GPU_TFLOPS / 3600
+    return f"{hours:.2g} with a GPU per process at {GPU_TFLOPS} TFLOP/s"
 
 
 def _division(recipe: Recipe) -> str:

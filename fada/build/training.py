@@ -56,8 +56,8 @@ from fada.student.distillation import DistillObjective, DistillSettings
 from fada.student.generation import AvatarPipeline
 from fada.student.network import AnyStudent, AnyTeacher, student_of
 from fada.student.target_cache import PER_FILE, TargetCache
+from fada.teacher.checkpointing import checkpoint_activations
 from fada.teacher.dual_unet import DualUNet
-from fada.teacher.dual_unet.checkpointing import checkpoint_activations
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 PREVIEW_CLIPS = 3

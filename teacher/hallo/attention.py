@@ -168,7 +168,9 @@ class MotionModule(nn.Module):
     def context(self, motion: Tensor) -> Tensor:
         """Motion-frame maps (..., M, channels, H, W) as tokens (..., H W, M, channels)."""
         layers = self.temporal_transformer
-        maps = layers.norm(motion.flatten(0, -4)).unflatten(0, motion.shape[:-3])
+        # Contiguous: torch's group norm for channels-last maps crashes in the backward pass where the maps themselves
+        # want no gradient, as features of a frozen reference net.
+        maps = layers.norm(motion.flatten(0, -4).contiguous()).unflatten(0, motion.shape[:-3])
         return layers.proj_in(maps.flatten(-2).movedim(-1, -3).contiguous())
 
     def forward(self, hidden: Tensor, frames: int, motion: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from fada.teacher.dual_unet.layers import SpatialTransformer, TemporalTransformer
+from fada.teacher.hallo.attention import AudioModule, MotionModule
 
-BLOCKS = (ResnetBlock2D, SpatialTransformer, TemporalTransformer)
+BLOCKS = (ResnetBlock2D, SpatialTransformer, TemporalTransformer, AudioModule, MotionModule)
 """What is computed again as a whole: each keeps nothing but its input."""
 
 
