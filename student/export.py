@@ -1,85 +1,93 @@
-"""Run to model: a diffusers folder with a model card, ready to share."""
+"""Run to model: a folder ready to share, whole or as the student's difference from its teacher, with a model card."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import yaml
 from diffusers import DiffusionPipeline
 
-CARD = """---
-library_name: diffusers
-tags: [talking-head, audio-driven, distillation, fada]
----
-# {name}
+from fada.student.delta import FILE, read_delta, write_delta
+from fada.student.model_card import CardFacts, Origin, model_card, origin_of
+from fada.student.pipeline import PIPELINES
 
-{kind} made with [fada](https://pypi.org/project/fada): portrait and speech to video.
-
-- steps: {steps}, audio scale {audio_scale:g}, reference scale {reference_scale:g}
-- clips of {frames} frames at {fps:g} frames/s, {size} x {size} pixels, {motion_frames} motion frames
-- evaluations of the denoising net per clip: {nfe}
-- licence: that of the teacher's weights and training data; state it before you share this folder
-
-## Use
-
-```python
-from fada.media.audio import read_audio
-from fada.media.image import read_image
-from fada.media.video import write_video
-from fada.student.pipeline import FadaPipeline
-
-pipeline = FadaPipeline.from_pretrained("{folder}")
-speech = read_audio("speech.wav")
-video = pipeline(read_image("portrait.png"), speech)
-write_video("out.mp4", video.frames, audio=speech)
-```
-
-or `fada generate --model {folder} --image portrait.png --audio speech.wav --out out.mp4`.
-
-## How it was made
-
-`recipe.yaml` beside this file is the resolved recipe; `fada distill recipe.yaml` makes it again.
-{report}"""
+Form = Literal["full", "delta", "lora"]
 
 
 class ExportError(ValueError):
     """A run that cannot be exported, or a folder that is in the way."""
 
 
-def export_run(run: Path, out: Path, student: str | None = None, built: DiffusionPipeline | None = None) -> Path:
-    """Copy a run's student (the last one by default; `teacher` for the teacher) to `out`, with its card and recipe.
+@dataclass(frozen=True)
+class Contents:
+    """What an exported folder holds.
+
+    form: `full`: a pipeline's folder; `delta`, `lora`: the difference from the teacher, see `write_delta`, which
+    explains the others too.
+    """
+
+    form: Form = "full"
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    rank: int = 32
+    keep: float = 0.5
+
+
+FULL = Contents()
+REPORT = "\n\n`report.md` beside this file is the whole report."
+HERE = {"taken": "no, the teacher's own", "whole": "whole", "difference": "its difference"}
+
+
+def export_run(
+    run: Path,
+    out: Path,
+    student: str | None = None,
+    built: DiffusionPipeline | None = None,
+    *,
+    contents: Contents = FULL,
+    teacher: Path | None = None,
+    origin: Origin = Origin(),  # noqa: B008 - frozen
+    figures: str = "",
+) -> Path:
+    """Write a run's student (the last one by default; `teacher` for the teacher) to `out`, with its card and recipe.
 
     Args:
         built: export this pipeline instead, named `student`; for students that are not finished.
+        teacher: what a difference is formed against, a model's folder or a run; default: the run's (`teacher_of`).
+        origin: licence and base model for the card; what it leaves open is looked for in the folders of the teacher.
+        figures: a Markdown table for the card.
 
     Raises:
-        ExportError: there is no such model, or `out` is not empty.
+        ExportError: there is no such model, no teacher to form a difference against, or `out` is not empty.
+        DeltaError: the difference cannot be formed, or the rank keeps too little of it.
     """
     if out.exists() and any(out.iterdir()):
         raise ExportError(f"{out}: is not empty; give another folder with --out, or empty this one")
-    partial = out.with_name(f".partial-{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    if built is None:
-        model = _model(run, student)
-        student = model.name
-        shutil.copytree(model, partial)
-    else:
-        built.save_pretrained(str(partial), safe_serialization=True)
-    if (run / "recipe.yaml").is_file():
-        shutil.copyfile(run / "recipe.yaml", partial / "recipe.yaml")
-    report = run / "report" / "report.md"
-    if report.is_file():
-        shutil.copyfile(report, partial / "report.md")
-    config = json.loads((partial / "model_index.json").read_text())
-    card = _card(student or "student", out, config, _guided(partial), report.is_file())
-    (partial / "README.md").write_text(card)
-    if out.exists():
-        out.rmdir()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(partial, out)
+    base = teacher_of(run) if teacher is None else _teacher_in(teacher)
+    if teacher is not None and base is None:
+        raise ExportError(f"{teacher}: no teacher here (no model_index.json); give its folder, or the run it is from")
+    partial, whole = out.with_name(f".partial-{out.name}"), out.with_name(f".whole-{out.name}")
+    try:
+        for folder in (partial, whole):
+            shutil.rmtree(folder, ignore_errors=True)
+        if built is None:
+            model = _model(run, student)
+        else:
+            built.save_pretrained(str(whole), safe_serialization=True)
+            model = whole
+        _write(model, base, partial, contents, run)
+        (partial / "README.md").write_text(_card(out.name, model, base, partial, origin, figures), encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(partial, out)
+    finally:
+        for folder in (partial, whole):
+            shutil.rmtree(folder, ignore_errors=True)
     return out
 
 
@@ -88,6 +96,21 @@ def models_of(run: Path) -> dict[str, Path]:
     models = {"teacher": run / "teacher"} if (run / "teacher" / "model_index.json").is_file() else {}
     found = sorted(run.glob("students/*/model_index.json"), key=lambda path: path.stat().st_mtime)
     return {**models, **{path.parent.name: path.parent for path in found}}
+
+
+def teacher_of(run: Path) -> Path | None:
+    """The folder of the teacher that a run trained, or that its recipe names; None where it does neither."""
+    own = models_of(run).get("teacher")
+    named = _teacher_section(run).get("path")
+    if own is not None or named is None:
+        return own
+    return _teacher_in(Path(named))
+
+
+def _teacher_in(folder: Path) -> Path | None:
+    """The teacher that a folder is, or holds as a run."""
+    found = models_of(folder).get("teacher", folder)
+    return found if (found / "model_index.json").is_file() else None
 
 
 def _model(run: Path, student: str | None) -> Path:
@@ -102,18 +125,58 @@ def _model(run: Path, student: str | None) -> Path:
     return models[student]
 
 
-def _guided(model: Path) -> bool:
-    """Whether the scales are inside the network."""
-    config = json.loads((model / "denoising_unet" / "config.json").read_text())
-    return config.get("guidance_mode", "none") != "none"
+def _teacher_section(folder: Path) -> dict[str, Any]:
+    """What the resolved recipe in a folder says of the teacher; nothing where there is none."""
+    recipe = folder / "recipe.yaml"
+    return yaml.safe_load(recipe.read_text(encoding="utf-8"))["teacher"] if recipe.is_file() else {}
 
 
-def _card(name: str, out: Path, config: dict[str, Any], is_guided: bool, has_report: bool) -> str:
-    kind = "A student" if config["is_student"] else "A teacher"
-    passes = 1 if is_guided else 3
-    report = "`report.md` is the run's benchmark report.\n" if has_report else ""
-    known = {key: config[key] for key in ("steps", "audio_scale", "reference_scale", "frames", "fps", "size")}
-    nfe = config["steps"] * passes
-    return CARD.format(
-        name=name, kind=kind, folder=out, nfe=nfe, report=report, motion_frames=config["motion_frames"], **known
+def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents, run: Path) -> None:
+    if contents.form == "full":
+        shutil.copytree(model, partial)
+    elif teacher is None:
+        raise ExportError(f"{run}: has no teacher to form a difference against; name its folder with --teacher")
+    else:
+        write_delta(
+            model, teacher, partial, form=contents.form, dtype=contents.dtype, rank=contents.rank, keep=contents.keep
+        )
+    for source in (run / "recipe.yaml", run / "report" / "report.md"):
+        if source.is_file():
+            shutil.copyfile(source, partial / source.name)
+
+
+def _card(name: str, model: Path, teacher: Path | None, written: Path, origin: Origin, figures: str) -> str:
+    """The card of what was written, whose parts are those of `model`."""
+    recipe, begun = written / "recipe.yaml", _teacher_section(written).get("init")
+    sources = [each for each in (teacher, begun and Path(begun)) if each]
+    told = read_delta(written) if (written / FILE).is_file() else None
+    config = json.loads((model / "model_index.json").read_text())
+    denoiser = json.loads((model / "denoising_unet" / "config.json").read_text())
+    return model_card(
+        CardFacts(
+            name=name,
+            config=config,
+            is_guided=denoiser.get("guidance_mode", "none") != "none",
+            needs_face=PIPELINES[config["_class_name"]].needs_face,
+            form="full" if told is None else told["form"],
+            origin=origin.or_else(origin_of(sources)),
+            contents="" if told is None else _table(told),
+            teacher="" if told is None else told["teacher"]["fingerprint"],
+            recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+            figures=figures and f"{figures}{REPORT if (written / 'report.md').is_file() else ''}",
+        )
     )
+
+
+def _table(told: dict[str, Any]) -> str:
+    """The parts of a difference as a Markdown table."""
+    lines = ["| part | here | changed tensors | new tensors | MB | kept of the difference |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: |")
+    for name, part in told["parts"].items():
+        kept = "" if part["kept"] is None else f"{part['kept']:.3f}"
+        size = f"{part['bytes'] / 1e6:.1f}"
+        lines.append(f"| {name} | {HERE[part['kind']]} | {part['changed']} | {part['new']} | {size} | {kept} |")
+    note = ""
+    if told["form"] == "lora":
+        note = f"\n\nFactors of rank {told['rank']}; kept is a share of the sum of squares."
+    return "\n".join(lines) + note

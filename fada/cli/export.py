@@ -1,11 +1,30 @@
-"""``fada export``: a run as a folder that diffusers loads."""
+"""``fada export``: a run as a folder to share, whole or as its difference from the teacher."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class Form(StrEnum):
+    """What the folder holds."""
+
+    FULL = "full"
+    DELTA = "delta"
+    LORA = "lora"
+
+
+class Dtype(StrEnum):
+    """Type of a difference's numbers."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 def export(
@@ -22,22 +41,52 @@ def export(
             "--checkpoint", metavar="STEP", help="Of an unfinished student: the checkpoint of this step, or `newest`."
         ),
     ] = None,
+    form: Annotated[
+        Form,
+        typer.Option("--as", help="The whole model, or its difference from the teacher: exact, or in low rank."),
+    ] = Form.FULL,
+    dtype: Annotated[Dtype | None, typer.Option("--dtype", help="Of a difference; default: fp32.")] = None,
+    rank: Annotated[int | None, typer.Option("--rank", min=1, help="Of --as lora; default: 32.")] = None,
+    keep: Annotated[
+        float | None,
+        typer.Option("--keep", min=0.0, max=1.0, help="--as lora refuses a rank that keeps less; default: 0.5."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option("--teacher", metavar="DIR", help="The student's teacher; default: the run's, or its recipe's."),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--license", metavar="ID_OR_TEXT", help="For the card; default: what the teacher's folder says."),
+    ] = None,
+    base_model: Annotated[
+        str | None, typer.Option("--base-model", metavar="NAME", help="For the card; default: likewise.")
+    ] = None,
 ) -> None:
-    """Export a run's student as a diffusers folder with a model card.
+    """Export a run's student as a folder with a model card.
 
-    Safetensors only; it loads with FadaPipeline.from_pretrained and in `fada generate`.
+    Safetensors only. A whole model loads with FadaPipeline.from_pretrained and in `fada generate`; a difference holds
+    none of the teacher's weights and needs its folder to load (`fada generate --teacher`).
 
     Examples:
 
       fada export runs/demo --out models/demo-fast
-      fada export runs/demo --out models/demo-balanced --student balanced
+      fada export runs/demo --out models/demo-balanced --student balanced --license apache-2.0
       fada export runs/demo --out models/half --student fast --checkpoint newest
+      fada export runs/demo --out models/demo-delta --as delta --dtype bf16
+      fada export runs/demo --out models/demo-lora --as lora --rank 32
     """
-    from fada.student.export import export_run
+    given: dict[str, Any] = {"dtype": dtype and str(dtype), "rank": rank, "keep": keep}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if form is Form.FULL or (form is Form.DELTA and name != "dtype"):
+            raise typer.BadParameter(f"--{name} does not go with --as {form}: it is for differences of lower precision")
 
-    if checkpoint is None:
-        export_run(run, out, student=student)
-    else:
+    from fada.student.export import Contents, export_run
+    from fada.student.model_card import Origin
+
+    built = None
+    if checkpoint is not None:
         if student is None:
             raise typer.BadParameter("--checkpoint needs --student: which phase's checkpoint?")
         if checkpoint != "newest" and not checkpoint.isdigit():
@@ -48,5 +97,53 @@ def export(
 
         step = None if checkpoint == "newest" else int(checkpoint)
         built = build.from_checkpoint(run, student, step, Console())
-        export_run(run, out, student=student, built=built)
+    export_run(
+        run,
+        out,
+        student=student,
+        built=built,
+        contents=Contents(form.value, **given),
+        teacher=teacher,
+        origin=Origin(licence, base_model),
+        figures="" if built is not None else _figures(run, student),
+    )
+    if form is not Form.FULL:
+        from rich.console import Console
+
+        Console().print(_table(out))
     typer.echo(f"exported to {out}")
+
+
+def _figures(run: Path, student: str | None) -> str:
+    """The report's main figures of a finished model as Markdown; nothing where the run has no report of it."""
+    from fada.student.export import models_of
+
+    results = run / "report" / "results.json"
+    models = [name for name in models_of(run) if name != "teacher"]
+    name = student or (models[-1] if models else None)
+    if name is None or not results.is_file():
+        return ""
+    from fada.eval.report.main_figures import main_figures, system_of
+    from fada.eval.results import BenchResults
+
+    measured = BenchResults.load(results)
+    system = system_of(measured, name)
+    return "" if system is None else main_figures(measured, system).markdown()
+
+
+def _table(folder: Path) -> Table:
+    from rich.table import Table
+
+    from fada.student.delta import read_delta
+
+    told = read_delta(folder)
+    table = Table(box=None, pad_edge=False)
+    for head in ("part", "here", "changed tensors", "new", "MB", "kept"):
+        table.add_column(head, justify="left" if head in ("part", "here") else "right")
+    for name, part in told["parts"].items():
+        kept = "" if part["kept"] is None else f"{part['kept']:.3f}"
+        size = f"{part['bytes'] / 1e6:.2f}"
+        table.add_row(name, part["kind"], str(part["changed"]), str(part["new"]), size, kept)
+    if told["kept"] is not None:
+        table.caption = f"kept: share of the difference at rank {told['rank']}; of all parts {told['kept']:.3f}"
+    return table

@@ -1,0 +1,184 @@
+"""The model card of an exported folder: README.md with YAML front matter, as model hubs read it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from fada import __version__
+from fada.diffusion.ladder import needed_rungs
+
+UNKNOWN_LICENCE = "that of the teacher's weights and training data; state it before you share this folder"
+IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+"""A licence's short name, as hubs list them; anything else is a text."""
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+PYTHON = """```python
+from fada.media.audio import read_audio
+from fada.media.image import read_image
+from fada.media.video import write_video
+from {module} import {loader}
+{imports}
+portrait, speech = read_image("portrait.png"), read_audio("speech.wav")
+pipeline = {call}
+{video}
+write_video("out.mp4", video.frames, fps=pipeline.config.fps, audio=speech)
+```"""
+FACE_IMPORTS = """from fada.data.prepare.face_embedding import FaceEmbedder
+from fada.data.prepare.models import FaceFinder
+from fada.data.prepare.portrait_clues import portrait_clues
+"""
+FACE_VIDEO = """with FaceFinder("face_landmarker.task") as finder:
+    face = portrait_clues(portrait, finder, FaceEmbedder("glintr100.onnx"))
+video = pipeline(portrait, speech, face=face)"""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from, as far as it is known: a licence (short name or text) and the model they began as."""
+
+    licence: str | None = None
+    base_model: str | None = None
+
+    def or_else(self, other: Origin) -> Origin:
+        """This, and where it says nothing the other."""
+        return Origin(self.licence or other.licence, self.base_model or other.base_model)
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says.
+
+    config: of the pipeline (`model_index.json`); form: `full`, `delta` or `lora`, `contents` says what such a folder
+    holds; recipe: the resolved recipe's text; figures: a Markdown table of the run's report.
+    """
+
+    name: str
+    config: dict[str, Any]
+    is_guided: bool
+    needs_face: bool = False
+    form: str = "full"
+    origin: Origin = Origin()
+    contents: str = ""
+    teacher: str = ""
+    recipe: str = ""
+    figures: str = ""
+
+
+def model_card(facts: CardFacts) -> str:
+    """The card's text."""
+    front = yaml.safe_dump(_front_matter(facts), sort_keys=False, allow_unicode=True)
+    parts = [f"---\n{front}---\n# {facts.name}", _opening(facts), "\n".join(f"- {line}" for line in _facts(facts))]
+    if facts.contents:
+        parts.append(f"## What is in this folder\n\n{facts.contents}")
+    parts.append(_use(facts))
+    if facts.figures:
+        parts.append(f"## Figures\n\n{facts.figures}")
+    if facts.recipe:
+        made = "`recipe.yaml` beside this file is the resolved recipe; `fada distill recipe.yaml` makes it again."
+        recipe = f"<details>\n<summary>recipe.yaml</summary>\n\n```yaml\n{facts.recipe.strip()}\n```\n\n</details>"
+        parts.append(f"## How it was made\n\n{made}\n\n{recipe}")
+    return "\n\n".join(parts) + "\n"
+
+
+def evaluations(config: dict[str, Any], is_guided: bool) -> int:
+    """Evaluations of the denoising net per clip at the model's own steps and scales."""
+    scales = torch.tensor([[float(config["reference_scale"]), float(config["audio_scale"])]])
+    return config["steps"] * (1 if is_guided else len(needed_rungs(scales)))
+
+
+def origin_of(folders: Sequence[Path]) -> Origin:
+    """What the first of these folders that says so tells of licence and base model.
+
+    A folder says it in its card's front matter (`license`, `license_name`, `base_model`) or in the `import.json` that
+    an import leaves (`license`, `source`).
+    """
+    found = Origin()
+    for folder in folders:
+        front = _read_front_matter(folder / "README.md")
+        licence = front.get("license")
+        if licence == "other":
+            licence = front.get("license_name", licence)
+        told = folder / "import.json"
+        imported = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
+        found = found.or_else(Origin(_text(licence), _text(front.get("base_model"))))
+        found = found.or_else(Origin(_text(imported.get("license")), _text(imported.get("source"))))
+    return found
+
+
+def _read_front_matter(card: Path) -> dict[str, Any]:
+    match = re.match(r"---\n(.*?\n)---\n", card.read_text(encoding="utf-8"), re.DOTALL) if card.is_file() else None
+    front = yaml.safe_load(match[1]) if match else None
+    return front if isinstance(front, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    """A card's value as one text; of a list the first."""
+    value = value[0] if isinstance(value, list) and value else value
+    return str(value) if value else None
+
+
+def _front_matter(facts: CardFacts) -> dict[str, Any]:
+    licence, base = facts.origin.licence, facts.origin.base_model
+    front: dict[str, Any] = {"library_name": "diffusers"}
+    if licence is not None:
+        is_short = IDENTIFIER.fullmatch(licence.lower()) is not None
+        front["license"] = licence.lower() if is_short else "other"
+        if not is_short:
+            front["license_name"] = licence
+    if base is not None and HUB_NAME.fullmatch(base):
+        front["base_model"] = base
+        front["base_model_relation"] = "finetune" if facts.form == "full" else "adapter"
+    tags = ["talking-head", "audio-driven", "fada"]
+    if facts.config["is_student"]:
+        tags.append("distillation")
+    if facts.form == "lora":
+        tags.append("lora")
+    return {**front, "tags": tags}
+
+
+def _opening(facts: CardFacts) -> str:
+    kind = "A student" if facts.config["is_student"] else "A teacher"
+    return f"{kind} made with fada: portrait and speech to video."
+
+
+def _facts(facts: CardFacts) -> list[str]:
+    config, origin = facts.config, facts.origin
+    lines = [
+        f"steps: {config['steps']}, audio scale {config['audio_scale']:g}, "
+        f"reference scale {config['reference_scale']:g}",
+        f"clips of {config['frames']} frames at {config['fps']:g} frames/s, {config['size']} x {config['size']} "
+        f"pixels, {config['motion_frames']} motion frames",
+        f"evaluations of the denoising net per clip: {evaluations(config, facts.is_guided)}",
+        f"licence: {origin.licence or UNKNOWN_LICENCE}",
+    ]
+    if origin.base_model is not None:
+        lines.append(f"base model: {origin.base_model}")
+    if facts.form != "full":
+        lines.append(f"needs the teacher with fingerprint {facts.teacher}, which is not in this folder")
+    return lines
+
+
+def _use(facts: CardFacts) -> str:
+    loader = facts.config["_class_name"]
+    module, call = "fada.student.pipeline", f'{loader}.from_pretrained("{facts.name}")'
+    options = ""
+    if facts.form != "full":
+        options = " --teacher TEACHER"
+        module, loader, call = "fada.student.delta", "load_delta", f'load_delta("{facts.name}", "TEACHER")'
+    video = "video = pipeline(portrait, speech)"
+    if facts.needs_face:
+        options += " --face-landmarker face_landmarker.task --face-embedder glintr100.onnx"
+        video = FACE_VIDEO
+    imports = FACE_IMPORTS if facts.needs_face else ""
+    code = PYTHON.format(module=module, loader=loader, call=call, imports=imports, video=video)
+    command = f"fada generate --model {facts.name}{options} --image portrait.png --audio speech.wav --out out.mp4"
+    needs = f"Needs the Python package fada, {__version__} or newer; it brings torch and diffusers."
+    return f"## Use\n\n{needs}\n\n{code}\n\nor\n\n```sh\n{command}\n```"

@@ -1,0 +1,48 @@
+"""The weights of one part of a pipeline's folder (`denoising_unet/`, `vae/` …), and what tells them from others."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+
+
+class PartError(ValueError):
+    """Weights that cannot be read as one part's."""
+
+
+def read_weights(folder: Path) -> Weights:
+    """Every tensor in the folder's safetensors files by its name; none for a part without weights or a folder.
+
+    Raises:
+        PartError: two files hold the same tensor, as where a half-precision variant lies beside the full one.
+    """
+    weights: Weights = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        found = load_file(str(file))
+        double = weights.keys() & found.keys()
+        if double:
+            raise PartError(f"{file}: holds {min(double)} a second time; keep one variant of the weights in {folder}")
+        weights |= found
+    return weights
+
+
+def are_equal(first: Weights, second: Weights) -> bool:
+    """Whether both hold the same tensors, bit for bit and in the same type."""
+    return first.keys() == second.keys() and all(
+        value.dtype == second[name].dtype and torch.equal(value, second[name]) for name, value in first.items()
+    )
+
+
+def fingerprint(weights: Weights) -> str:
+    """Sixteen hex digits of a SHA-256 over names, types, shapes and values; files and their order do not matter."""
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,167 @@
+"""From a run to a folder: the card, what it says of the origin, and what a fresh process makes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fada.student.delta import load_delta
+from fada.student.export import Contents, ExportError, export_run, teacher_of
+from fada.student.model_card import UNKNOWN_LICENCE, CardFacts, Origin, evaluations, model_card, origin_of
+
+CONFIG = {
+    "_class_name": "FadaPipeline", "steps": 6, "audio_scale": 6.5, "reference_scale": 2.0, "frames": 12, "fps": 25.0,
+    "size": 512, "motion_frames": 2, "is_student": True,
+}  # fmt: skip
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    match = re.match(r"---\n(.*?)\n---\n# ", card, re.DOTALL)
+    assert match is not None
+    return yaml.safe_load(match[1])
+
+
+@pytest.fixture
+def run(student_run: Path, tmp_path: Path) -> Path:
+    """The run in a folder of its own."""
+    return Path(shutil.copytree(student_run, tmp_path / "run"))
+
+
+def test_a_fresh_process_loads_the_exported_folder(student_run: Path, tmp_path: Path) -> None:
+    out = export_run(student_run, tmp_path / "model")
+    code = (
+        "import sys, numpy; from fada.student.pipeline import FadaPipeline\n"
+        "pipeline = FadaPipeline.from_pretrained(sys.argv[1])\n"
+        "made = pipeline(numpy.zeros((9, 9, 3), 'uint8'), numpy.zeros(3200, 'float32'))\n"
+        "print(made.frames.shape, made.nfe)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "(5, 16, 16, 3) 4", done.stderr
+    assert {path.name for path in out.iterdir()} >= {"README.md", "recipe.yaml", "model_index.json"}
+
+
+def test_a_card_says_what_it_is_what_it_needs_and_how_it_was_made(student_run: Path, tmp_path: Path) -> None:
+    origin = Origin("Apache-2.0", "someone/portraits")
+    out = export_run(student_run, tmp_path / "model", origin=origin, figures="| figure | N |")
+    card = (out / "README.md").read_text()
+    assert front_matter(card) == {
+        "library_name": "diffusers", "license": "apache-2.0", "base_model": "someone/portraits",
+        "base_model_relation": "finetune", "tags": ["talking-head", "audio-driven", "fada", "distillation"],
+    }  # fmt: skip
+    recipe = (student_run / "recipe.yaml").read_text().strip()
+    parts = ["evaluations of the denoising net per clip: 4\n", "fada, 0.1.0 or newer", "| figure | N |",
+             'FadaPipeline.from_pretrained("model")', f"```yaml\n{recipe}\n```", "licence: Apache-2.0"]  # fmt: skip
+    assert [part for part in parts if part not in card] == []
+    assert str(tmp_path) not in card
+
+
+def test_python_in_a_card_is_python() -> None:
+    for facts in (CardFacts("a", CONFIG, True), CardFacts("a", CONFIG, True, needs_face=True, form="delta")):
+        match = re.search(r"```python\n(.*?)```", model_card(facts), re.DOTALL)
+        assert match is not None
+        imports = [line for line in match[1].splitlines() if line.startswith("from ")]
+        exec("\n".join(imports), {})
+        compile(match[1], "card", "exec")
+
+
+def test_an_unknown_licence_is_said_to_be_unknown() -> None:
+    card = model_card(CardFacts("a", CONFIG, is_guided=True))
+    assert f"licence: {UNKNOWN_LICENCE}" in card
+    assert set(front_matter(card)) == {"library_name", "tags"}
+
+
+def test_a_licence_without_a_short_name_and_a_model_without_a_hub_s_name_stay_texts() -> None:
+    text = "Research only: no 'commercial' use"
+    card = model_card(CardFacts("a", CONFIG, is_guided=True, origin=Origin(text, "v1-5.safetensors")))
+    front = front_matter(card)
+    assert (front["license"], front["license_name"]) == ("other", text)
+    assert "base_model" not in front
+    assert "- base model: v1-5.safetensors\n" in card
+
+
+@pytest.mark.parametrize(
+    ("guided", "scales", "expected"),
+    [(True, (2.0, 6.5), 6), (False, (2.0, 6.5), 18), (False, (1.0, 1.0), 6), (False, (3.5, 3.5), 12)],
+)
+def test_evaluations_count_the_rungs_that_the_scales_need(guided: bool, scales: tuple, expected: int) -> None:
+    config = {**CONFIG, "reference_scale": scales[0], "audio_scale": scales[1]}
+    assert evaluations(config, guided) == expected
+
+
+def test_the_origin_is_the_first_that_a_card_or_an_import_tells(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in "abc")
+    for folder in (first, second, third):
+        folder.mkdir()
+    (first / "README.md").write_text("no front matter")
+    (second / "README.md").write_text("---\nlicense: other\nlicense_name: their-licence\nbase_model: [x/y, z/w]\n---\n")
+    (third / "import.json").write_text(json.dumps({"source": "sd15", "license": "mit"}))
+    assert origin_of([first, tmp_path / "none"]) == Origin(None, None)
+    assert origin_of([third, second]) == Origin("mit", "sd15")
+    assert origin_of([first, second, third]) == Origin("their-licence", "x/y")
+
+
+def test_licence_and_base_model_come_from_the_teacher_s_folder_or_from_where_it_began(
+    run: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "sd15"
+    begun.mkdir()
+    (begun / "import.json").write_text(json.dumps({"source": "v1-5.safetensors", "license": "openrail"}))
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["teacher"]["init"] = str(begun)
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    (run / "teacher" / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
+    card = (export_run(run, tmp_path / "model") / "README.md").read_text()
+    assert front_matter(card)["license"] == "cc-by-4.0"
+    assert "base model: v1-5.safetensors" in card
+    card = (export_run(run, tmp_path / "named", origin=Origin(licence="mit")) / "README.md").read_text()
+    assert front_matter(card)["license"] == "mit"
+
+
+@pytest.mark.parametrize(
+    ("contents", "said"),
+    [(Contents("delta"), "| denoising_unet | its difference | "), (Contents("lora", rank=12), "Factors of rank 12; ")],
+)
+def test_the_card_of_a_difference_names_its_teacher_and_lists_its_parts(
+    student_run: Path, tmp_path: Path, contents: Contents, said: str
+) -> None:
+    out = export_run(student_run, tmp_path / "model", contents=contents, origin=Origin(base_model="x/y"))
+    card, told = (out / "README.md").read_text(), json.loads((out / "delta.json").read_text())
+    assert front_matter(card)["base_model_relation"] == "adapter"
+    assert f"needs the teacher with fingerprint {told['teacher']['fingerprint']}, which is not in this folder" in card
+    assert 'load_delta("model", "TEACHER")' in card
+    assert "| vae | no, the teacher's own | 0 | 0 | 0.0 |" in card
+    assert said in card
+    assert load_delta(out, student_run / "teacher").config.steps == 4
+
+
+def test_a_run_whose_recipe_names_its_teacher_needs_no_option(run: Path, tmp_path: Path) -> None:
+    elsewhere = shutil.move(run / "teacher", tmp_path / "elsewhere")
+    assert teacher_of(run) is None
+    with pytest.raises(ExportError, match="has no teacher to form a difference against; name its folder with"):
+        export_run(run, tmp_path / "model", contents=Contents("delta"))
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["teacher"]["path"] = str(elsewhere)
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert teacher_of(run) == Path(elsewhere)
+    assert (export_run(run, tmp_path / "model", contents=Contents("delta")) / "delta.json").is_file()
+
+
+def test_a_teacher_s_run_stands_for_its_teacher_and_anything_else_is_refused(student_run: Path, tmp_path: Path) -> None:
+    out = export_run(student_run, tmp_path / "model", contents=Contents("delta"), teacher=student_run)
+    assert (out / "delta.json").is_file()
+    with pytest.raises(ExportError, match=r"nothing: no teacher here \(no model_index.json\); give its folder"):
+        export_run(student_run, tmp_path / "more", contents=Contents("delta"), teacher=tmp_path / "nothing")
+
+
+def test_an_export_that_fails_leaves_nothing_behind(student_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="rank 1 keeps"):
+        export_run(student_run, tmp_path / "model", contents=Contents("lora", rank=1))
+    assert list(tmp_path.iterdir()) == []
