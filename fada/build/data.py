@@ -123,7 +123,9 @@ def check_features(recipe: Recipe, features: dict[str, str]) -> None:
     stored = read_index(shards).features
     ours = {
         "vae": f"vae.path={recipe.vae.path}",
-        "audio_encoder": f"audio.{f'path={audio.path}' if audio.path else f'kind={audio.kind}'}",
+        "audio_encoder": f"audio.path={audio.path}, audio.rate={audio.rate}"
+        if audio.path
+        else f"audio.kind={audio.kind}",
     }
     differing = [
         f"{name} {stored.get(name)} made its features, but {ours[name]} is {features[name]}"
