@@ -153,7 +153,7 @@ def read_shards(
 
     Args:
         split: only samples whose meta names this split.
-        parts: what to read of "frames", "audio", "latents", "audio_states", "landmarks", "masks", "face"; the rest stays None.
+        parts: what to read of `PARTS` (shard_format.py); the rest stays None.
         shuffle_seed: shuffles the shards and the samples within each; None keeps the order of writing.
         on_skip: called for every damaged member.
 
