@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,9 @@ from diffusers import AutoencoderKL
 from fada.data.audio_features import Wav2Vec2Encoder
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.student.pipeline import HalloPipeline
-from fada.teacher.hallo.checkpoint import Row, read_hallo
+from fada.teacher.hallo.checkpoint import read_hallo
 from fada.teacher.hallo.schedule import hallo_scheduler
+from fada.teacher.released import Row, check_model, check_out, write_whole
 
 
 def import_hallo(
@@ -31,10 +30,9 @@ def import_hallo(
         FileNotFoundError: weights, VAE or audio encoder are not where they were said to be.
         ValueError: `out` holds something, or the weights are not Hallo's (see `read_hallo`).
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out}: exists and is not empty; choose another --out")
-    for option, folder in (("--vae", vae), ("--audio-encoder", audio_encoder)):
-        _check_model(option, folder)
+    check_out(out)
+    check_model("--vae", vae)
+    check_model("--audio-encoder", audio_encoder)
     imported = read_hallo(path)
     pipeline = HalloPipeline(
         **imported.parts,
@@ -43,19 +41,5 @@ def import_hallo(
         audio_encoder=audio_encoder and Wav2Vec2Encoder.from_pretrained(audio_encoder, rate="features"),
         bank_tiling=bank_tiling,
     )
-    partial = out.with_name(f".partial-{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    pipeline.save_pretrained(str(partial), safe_serialization=True)
-    if out.is_dir():
-        out.rmdir()
-    os.replace(partial, out)
+    write_whole(out, lambda folder: pipeline.save_pretrained(folder, safe_serialization=True))
     return imported.rows
-
-
-def _check_model(option: str, folder: Path | None) -> None:
-    if folder is None:
-        return
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{option} {folder}: no config.json there; give the model's own folder")
-    if not any(folder.glob("*.safetensors")):
-        raise FileNotFoundError(f"{option} {folder}: no .safetensors weights; convert the model (pickles are not read)")

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from fada.teacher.hallo.checkpoint import Row
 
 
 def import_hallo(
@@ -58,20 +53,8 @@ def import_hallo(
     from rich.console import Console
 
     from fada.build.import_hallo import import_hallo as run
+    from fada.cli.account import account_table
 
     rows = run(path, out, vae=vae, audio_encoder=audio_encoder, betas=betas, bank_tiling=bank_tiling)
-    Console().print(_table(rows))
+    Console().print(account_table(rows))
     typer.echo(f"imported to {out}: no key missing, none left over")
-
-
-def _table(rows: list[Row]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="tensors", box=None, pad_edge=False)
-    table.add_column("part")
-    table.add_column("keys", justify="right")
-    table.add_column("numbers", justify="right")
-    for row in rows:
-        table.add_row(row.part, str(row.keys), f"{row.parameters / 1e6:.1f} M")
-    table.add_row("all", str(sum(row.keys for row in rows)), f"{sum(row.parameters for row in rows) / 1e6:.1f} M")
-    return table
