@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fada.teacher.hallo import importing
-from fada.teacher.hallo.checkpoint import Row
+from fada.build import import_hallo as importing
+from fada.teacher.released import Row
 
 
 def test_the_import_prints_its_account(
