@@ -22,21 +22,25 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "deepspeed", "safetensors", "webdataset", "av", "numpy")
 EXTRAS = {
     "data": "fada data prepare, filter, inspect DIR; fada generate --face-landmarker",
-    "metrics": "fada data filter --iqa, --syncnet; the paper's metrics on real footage come with a later version",
+    "metrics": "fada data filter --iqa, --syncnet; IQA by Q-Align in fada bench",
     "cluster": "fada data prepare on Ray; shards in object stores; DeepSpeed's fused operators",
+    "hallo": "fada data shard --face-embedder; Hallo as a teacher; identity similarity in fada bench",
     "ui": "nothing yet: the web page comes with a later version",
     "dev": "make check, make test",
 }
 """Extra → what its absence switches off."""
 WEIGHTS = {
-    "face landmarker": "fada data prepare; faces in fada data filter; face crops in fada generate",
     "wav2vec2": "audio.kind: wav2vec2 (log_mel needs no weights)",
     "VAE": "vae.path (without one a small VAE is trained)",
     "teacher": "teacher.path (without one the recipe's stages are trained)",
 }
-"""Weights → what their absence switches off."""
-DEPTH = 3
-"""Folders below a weights folder that are searched."""
+"""Models → what their absence switches off. What the metrics need stands in fada.eval.weights."""
+ELSEWHERE = {
+    "face-landmarker": "fada data prepare; faces in fada data filter; face crops in fada generate",
+    "face-embedder": "Hallo as a teacher",
+    "syncnet": "fada data filter --syncnet",
+}
+"""Weights of metrics → what else they are for."""
 
 
 def doctor(
@@ -56,9 +60,11 @@ def doctor(
     """
     from rich.console import Console
 
+    from fada.eval.weights import weight_folders
+
     console = Console()
-    folders = list(weights or []) + [Path(part) for part in os.environ.get("FADA_WEIGHTS", "").split(":") if part]
-    for table in (_machine(), _packages(), _extras(), _weights(folders)):
+    folders = weight_folders(weights or [])
+    for table in (_machine(), _packages(), _extras(), _models(folders), _metric_weights(folders)):
         console.print(table)
         console.print()
 
@@ -138,44 +144,46 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _weights(folders: list[Path]) -> Table:
-    table = _table("weights", "found", "without them, off are")
-    found = find_weights(folders)
+def _models(folders: list[Path]) -> Table:
+    table = _table("models", "found", "without them, off are")
+    found = find_models(folders)
     for kind, off in WEIGHTS.items():
         paths = found.get(kind, [])
         table.add_row(kind, "\n".join(map(str, paths)) or "[yellow]none[/yellow]", off)
-    if not folders:
-        table.caption = "nothing was searched: name folders with --weights or FADA_WEIGHTS"
     return table
 
 
-def find_weights(folders: list[Path]) -> dict[str, list[Path]]:
-    """Kind of weights → where they lie, from file names and config.json; no weights are opened."""
+def _metric_weights(folders: list[Path]) -> Table:
+    from fada.eval.weights import WEIGHTS, Found, find
+
+    table = _table("weights of metrics", "found", "without them, off are")
+    absent = []
+    for name, entry in WEIGHTS.items():
+        answer = find(name, folders)
+        if isinstance(answer, Found):
+            state = str(answer.path)
+        else:
+            state = "[yellow]missing[/yellow]" if answer.refused is None else "[red]refused[/red]"
+            absent.append(f"{name}: {answer.reason}")
+        table.add_row(name, state, "; ".join(filter(None, (entry.switches_on, ELSEWHERE.get(name)))))
+    table.caption, table.caption_justify = "\n".join(absent), "left"
+    return table
+
+
+def find_models(folders: list[Path]) -> dict[str, list[Path]]:
+    """Kind of model → its folders, known by their config.json and model_index.json; no weights are opened."""
+    from fada.eval.weights import walk
+
     found: dict[str, list[Path]] = {}
     for folder in folders:
-        for path in _walk(folder.expanduser(), DEPTH):
+        for path in walk(folder.expanduser()):
             kind = _kind(path)
             if kind is not None:
-                found.setdefault(kind, []).append(path if path.suffix == ".task" else path.parent)
+                found.setdefault(kind, []).append(path.parent)
     return found
 
 
-def _walk(folder: Path, depth: int) -> Iterator[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        return
-    for entry in entries:
-        if entry.is_dir():
-            if depth:
-                yield from _walk(entry, depth - 1)
-        else:
-            yield entry
-
-
 def _kind(path: Path) -> str | None:
-    if path.suffix == ".task" and "face_landmarker" in path.name:
-        return "face landmarker"
     if path.name == "model_index.json":
         return "teacher"
     if path.name != "config.json":

@@ -501,6 +501,8 @@ class Bench(Section):
     """Measured repetitions of every latency."""
     warmups: NonNegativeInt = 2
     """Repetitions before that are not counted."""
+    weights: tuple[Path, ...] = ()
+    """Folders with weights of the metrics on real footage (`fada doctor` lists them); FADA_WEIGHTS names more."""
 
 
 class Recipe(Section):

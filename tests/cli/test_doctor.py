@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from fada.cli import doctor
-from fada.cli.doctor import find_weights
+from fada.cli.doctor import find_models
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     (tmp_path / "mediapipe").mkdir()
-    (tmp_path / "mediapipe" / "face_landmarker_v2.task").touch()
+    (tmp_path / "mediapipe" / "face_landmarker.task").touch()
+    (tmp_path / "rgb_imagenet.pt").touch()
     for name, config in {
         "wav2vec2": {"model_type": "wav2vec2"},
         "vae": {"_class_name": "AutoencoderKL"},
@@ -27,16 +28,15 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_weights_are_known_by_file_name_and_config(weights: Path) -> None:
-    assert find_weights([weights]) == {
-        "face landmarker": [weights / "mediapipe" / "face_landmarker_v2.task"],
+def test_models_are_known_by_their_config(weights: Path) -> None:
+    assert find_models([weights]) == {
         "wav2vec2": [weights / "wav2vec2"],
         "VAE": [weights / "vae"],
     }
 
 
 def test_a_weights_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
-    assert find_weights([tmp_path / "no"]) == {}
+    assert find_models([tmp_path / "no"]) == {}
 
 
 def test_doctor_names_machine_packages_extras_and_weights(cli, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,3 +54,23 @@ def test_a_missing_extra_says_what_it_switches_off(cli, monkeypatch: pytest.Monk
     line = next(line for line in cli("doctor").out.splitlines() if line.startswith("data "))
     assert "missing: mediapipe" in line
     assert "fada data prepare" in line
+
+
+def test_doctor_says_of_each_metrics_weights_whether_they_are_there_refused_or_missing(cli, weights: Path) -> None:
+    shown = cli("doctor", "--weights", str(weights)).out
+    states = {line.split()[0]: line.split()[1] for line in shown.splitlines() if len(line.split()) > 1}
+    assert states["face-landmarker"] == "refused"
+    assert states["syncnet"] == "missing"
+    assert states["i3d"] not in ("refused", "missing")
+    flowing = " ".join(shown.split())
+    assert "Sync-C, Sync-D, Sync offset; fada data filter --syncnet" in flowing
+    assert "face-landmarker: face_landmarker.task was refused: its SHA-256 begins e3b0c442" in flowing
+    assert "syncnet: no syncnet_v2.model in the weights folders; 55 MB" in flowing
+
+
+def test_the_extra_hallo_says_what_it_switches_off(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_distributions", lambda extra: ["onnxruntime"] if extra == "hallo" else [])
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    line = next(line for line in cli("doctor").out.splitlines() if line.startswith("hallo "))
+    assert "missing: onnxruntime" in line
+    assert "fada data shard --face-embedder; Hallo as a teacher" in line

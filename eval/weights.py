@@ -1,0 +1,212 @@
+"""The weights that metrics of real footage need: their names, hashes, where they are published, what they switch on.
+
+Nothing is downloaded and nothing is opened here: files are found by name in the folders that the user gives, and
+accepted by their SHA-256 where one is public.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DEPTH = 4
+"""Folders below a weights folder that are searched."""
+VARIABLE = "FADA_WEIGHTS"
+"""Environment variable with more folders, ':' between."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of weights.
+
+    Args:
+        name: how metrics ask for it.
+        files: names under which it is published; a name that ends in ``/`` is a folder with a ``config.json``.
+        switches_on: the metrics that need it.
+        published: who publishes it, in words.
+        size: of the published file, for people who have to fetch it.
+        hashes: SHA-256 of the published files, or their first digits where only those are public; empty where none is
+            public, so that any file of that name is accepted and its own hash goes into the report.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    switches_on: str
+    published: str
+    size: str
+    hashes: tuple[str, ...] = ()
+
+
+WEIGHTS: dict[str, Weights] = {
+    entry.name: entry
+    for entry in (
+        Weights(
+            "face-landmarker",
+            ("face_landmarker_v2_with_blendshapes.task", "face_landmarker.task"),
+            "E-FID (blendshapes), lip r, lip lag, lip-sound offset; the faces of E-FID, Sync-C/D, identity",
+            "Google AI Edge, MediaPipe Solutions guide, 'Face landmark detection'",
+            "3.8 MB",
+            ("64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",),
+        ),
+        Weights(
+            "niqe",
+            ("niqe_pris_params.npz",),
+            "NIQE",
+            "BasicSR (github.com/XPixelGroup/BasicSR), basicsr/metrics",
+            "12 kB",
+            ("2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296",),
+        ),
+        Weights(
+            "fid-inception",
+            ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth"),
+            "FID, KID",
+            "releases of torch-fidelity (v0.2.0) and of pytorch-fid (fid_weights), the same bytes",
+            "96 MB",
+            ("6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",),
+        ),
+        Weights(
+            "resnet3d",
+            ("resnet-50-kinetics.pth",),
+            "FVD-R",
+            "3D-ResNets (github.com/kenshohara/3D-ResNets-PyTorch, branch CVPR2018)",
+            "185 MB of parameters, more with its optimizer",
+        ),
+        Weights(
+            "i3d",
+            ("i3d_pretrained_400.pt", "rgb_imagenet.pt"),
+            "FVD-I3D",
+            "VideoGPT (i3d_pretrained_400.pt), or pytorch-i3d (models/rgb_imagenet.pt): one layout, other weights; "
+            "i3d_torchscript.pt is code and is not read",
+            "50 MB",
+        ),
+        Weights(
+            "face-coefficients",
+            ("epoch_20.pth",),
+            "E-FID",
+            "Deep3DFaceRecon (github.com/sicxu/Deep3DFaceRecon_pytorch), checkpoints",
+            "289 MB",
+        ),
+        Weights(
+            "syncnet",
+            ("syncnet_v2.model",),
+            "Sync-C, Sync-D, Sync offset",
+            "the authors of SyncNet (github.com/joonson/syncnet_python, download_model.sh)",
+            "55 MB",
+            ("961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",),
+        ),
+        Weights(
+            "alexnet",
+            ("alexnet-owt-7be5be79.pth", "alexnet-owt-4df8aa71.pth"),
+            "LPIPS, with its heads",
+            "torchvision's models (download.pytorch.org)",
+            "244 MB",
+            ("7be5be79", "4df8aa71"),
+        ),
+        Weights(
+            "lpips-heads",
+            ("alex.pth",),
+            "LPIPS, with its backbone",
+            "PerceptualSimilarity (github.com/richzhang/PerceptualSimilarity), lpips/weights/v0.1",
+            "6 kB",
+            ("df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",),
+        ),
+        Weights(
+            "face-embedder",
+            ("glintr100.onnx",),
+            "identity similarity (ArcFace)",
+            "InsightFace's antelopev2 (for non-commercial research)",
+            "261 MB",
+            ("4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf",),
+        ),
+        Weights(
+            "q-align",
+            ("one-align/",),
+            "IQA (Q-Align)",
+            "q-future/one-align on Hugging Face",
+            "16 GB",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights that may be used: where they lie and what they are (for a folder, the hash of its ``config.json``)."""
+
+    weights: Weights
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Weights that may not be used, and why, in words that belong behind a null."""
+
+    weights: Weights
+    reason: str
+    refused: Path | None = None
+
+
+def find(name: str, folders: Sequence[Path]) -> Found | Absent:
+    """The weights of this name: the first file with an accepted hash, or why there is none.
+
+    Raises:
+        KeyError: no weights of that name are known.
+    """
+    if name not in WEIGHTS:
+        raise KeyError(f"no weights named {name!r}; choose from {', '.join(WEIGHTS)}")
+    entry, refused, refused_hash = WEIGHTS[name], None, ""
+    for path in _candidates(entry, folders):
+        digest = sha256_of(path / "config.json" if path.is_dir() else path)
+        if not entry.hashes or digest.startswith(entry.hashes):
+            return Found(entry, path, digest)
+        refused, refused_hash = refused or path, refused_hash or digest
+    if refused is not None:
+        return Absent(
+            entry,
+            f"{refused.name} was refused: its SHA-256 begins {refused_hash[:8]}, the published one "
+            f"{' or '.join(known[:8] for known in entry.hashes)}; get it from {entry.published}",
+            refused,
+        )
+    where = "in the weights folders" if folders else f"(no folder was given: bench.weights, {VARIABLE})"
+    named = " or ".join(entry.files)
+    return Absent(entry, f"no {named} {where}; {entry.size}, published by {entry.published}")
+
+
+def weight_folders(given: Iterable[Path]) -> list[Path]:
+    """The folders to search: the given ones, then those of ``FADA_WEIGHTS``."""
+    named = [Path(part) for part in os.environ.get(VARIABLE, "").split(":") if part]
+    return [folder.expanduser() for folder in [*given, *named]]
+
+
+def walk(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """The files below a folder, in order of their names, down to ``depth`` folders; none where it cannot be read."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        if not entry.is_dir():
+            yield entry
+        elif depth:
+            yield from walk(entry, depth - 1)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _candidates(entry: Weights, folders: Sequence[Path]) -> Iterator[Path]:
+    names = [name for name in entry.files if not name.endswith("/")]
+    models = [name.rstrip("/") for name in entry.files if name.endswith("/")]
+    for folder in folders:
+        for path in walk(folder):
+            if path.name in names:
+                yield path
+            if path.name == "config.json" and path.parent.name in models:
+                yield path.parent
