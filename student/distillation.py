@@ -2,66 +2,22 @@
 
 One step: draw windows and scales; the frozen teacher solves each sample's window; the student predicts at a point of
 the teacher's chord and at one of the data's, in one forward pass over both; the mixed loss weighs them per sample.
-Times and targets are those of method.md, sections 3 to 5.
+Times and targets are those of method.md, sections 3 to 5. With a single window this is rectified flow (RFlow).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
-
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler, stack
-from fada.data.seeds import sample_generator
+from fada.data.dataset import Batch, BatchShape, ClipSampler
 from fada.diffusion.forms import lambda_eta, student_point, window_target
-from fada.diffusion.solvers import Solver, solve
-from fada.diffusion.windows import Windows
 from fada.engine.clock import Clock
 from fada.engine.loop import StepLoss
-from fada.student.mixed_loss import MixedLoss, MixedLossConfig, mixed_loss
-from fada.student.network import CLIMBS, AnyStudent, AnyTeacher, neutral_scales
+from fada.student.mixed_loss import MixedLoss, mixed_loss
+from fada.student.network import AnyStudent, AnyTeacher, neutral_scales
+from fada.student.solved_windows import DistillSettings, Draws, SolvedWindows
 from fada.student.target_cache import TargetCache
-from fada.teacher.guidance import at_rung, guided
-from fada.teacher.inputs import ClipInputs
-
-GuidanceTarget = Literal["sync", "distill"]
-
-
-@dataclass(frozen=True)
-class DistillSettings:
-    """What a phase learns; the fields are those of the recipe's `distill.phases` entries."""
-
-    guidance: GuidanceTarget
-    windows: int
-    times: Literal["uniform", "starts"]
-    solver: Solver
-    solver_steps: int
-    audio_scale: tuple[float, float]
-    reference_scale: tuple[float, float]
-    motion_drop: float
-    loss: MixedLossConfig
-    gt_guidance: Literal["neutral", "sampled"]
-    seed: int
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Random numbers of a batch.
-
-    t, t_start, t_end: (B,) float64; noise (B, F, C, h, w); rung (B,); scales (B, 2): reference, audio;
-    keeps_motion (B,) booleans.
-    """
-
-    t: Tensor
-    t_start: Tensor
-    t_end: Tensor
-    noise: Tensor
-    rung: Tensor
-    scales: Tensor
-    keeps_motion: Tensor
 
 
 class DistillObjective:
@@ -84,53 +40,30 @@ class DistillObjective:
         trains_reference: bool = False,
         cache: TargetCache | None = None,
     ) -> None:
-        # A family's inputs, features and conditions are its own: nothing here looks into them.
-        self.teacher: Any = teacher
         self.module, self.sampler, self.settings, self.shape = student, sampler, settings, shape
-        self.windows = Windows(settings.windows)
-        self.path = teacher.path
+        self.solved = SolvedWindows(teacher, student, sampler, settings, shape, cache)
         self.trains_reference = trains_reference
-        self.cache = cache
-        teacher.requires_grad_(False)
-        teacher.eval()
-        student.requires_grad_(True)
-        for network in student.reference_side():
-            network.requires_grad_(trains_reference)
+        train_student(student, trains_reference)
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """The mixed loss of one micro-batch."""
-        device = next(self.module.parameters()).device
         clock = Clock()
-        features: Any = None
-        if self.cache is None:
-            batch = self.sampler.batch(step, self.shape, micro).to(device)
-            clock.lap("seconds_data")
-            draws = self._draw(batch, [(step, sample) for sample in self.shape.samples(micro)])
-            inputs = self._inputs(batch, draws)
-            z_start, z_end, features = self._teacher_window(batch, draws, inputs)
-            clock.lap("seconds_teacher")
-        else:
-            positions = [step * self.shape.per_step + sample for sample in self.shape.samples(micro)]
-            numbers = [self.cache.number(position) for position in positions]
-            batch, draws = self._cached_inputs(numbers, device)
-            draws = self._redraw_times(draws, step, micro)
-            inputs = self._inputs(batch, draws)
-            z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
-            z_end = self.cache.read(numbers).to(z_start)
-            clock.lap("seconds_data")
-        path = self.path
+        self.solved.shape = self.shape
+        found = self.solved.solved(step, micro, device_of(self.module), clock)
+        batch, draws, z_start, z_end = found.batch, found.draws, found.z_start, found.z_end
+        path = self.solved.path
         window = (draws.t_start, draws.t_end)
         true_end = path.add_noise(batch.latents, draws.noise, draws.t_end)
         latents = torch.cat(
             [student_point(z_start, z_end, draws.t, *window), student_point(z_start, true_end, draws.t, *window)]
         )
         prediction = model(
-            inputs,
+            found.inputs,
             latents,
             draws.t.repeat(2),
             rung=draws.rung.repeat(2) if self.settings.guidance == "sync" else None,
             scales=self._student_scales(draws.scales),
-            features=None if self.trains_reference else features,
+            features=None if self.trains_reference else found.features,
         )
         distill, ground_truth = prediction.float().chunk(2)
         result = mixed_loss(
@@ -146,100 +79,12 @@ class DistillObjective:
         scalars = {**self._scalars(result, draws, batch), **clock.laps}
         return StepLoss(result.total, scalars, _histograms(result), batch.keys)
 
-    def let_teacher_go(self) -> None:
-        """Forget the teacher's weights: with a full cache nothing asks for them."""
-        if self.cache is None or self.cache.missing():
-            raise ValueError("the teacher is needed as long as window ends are missing")
-        del self.teacher
-
-    def window_ends(self, numbers: Sequence[int], device: torch.device) -> Tensor:
-        """The teacher's ends (n, F, C, h, w) of the windows that the cache counts under these numbers."""
-        batch, draws = self._cached_inputs(numbers, device)
-        return self._teacher_window(batch, draws, self._inputs(batch, draws))[1]
-
-    def _cached_inputs(self, numbers: Sequence[int], device: torch.device) -> tuple[Batch, Draws]:
-        """Clips and draws of cached samples: they follow from a sample's number alone, whatever step uses it."""
-        assert self.cache is not None
-        count = self.cache.count
-        batch = stack([self.sampler.sample(0, number, count) for number in numbers]).to(device)
-        return batch, self._draw(batch, [(0, number) for number in numbers])
-
-    def _redraw_times(self, draws: Draws, step: int, micro: int) -> Draws:
-        """The same windows at times of this step, so that an endpoint teaches another point in every epoch."""
-        if self.settings.times == "starts":
-            return draws
-        steps = self.path.num_train_timesteps
-        generators = [sample_generator(self.settings.seed, step, each, "time") for each in self.shape.samples(micro)]
-        share = torch.stack([torch.rand((), generator=generator).double() for generator in generators])
-        ends, lengths = draws.t_end.cpu(), (draws.t_start - draws.t_end).cpu()
-        # (0, 1] of the window, on the grid: its end belongs to the next one.
-        t = torch.ceil((ends + (1 - share) * lengths) * steps - 1e-6) / steps
-        return replace(draws, t=t.to(draws.t.device))
-
-    @torch.no_grad()
-    def _teacher_window(self, batch: Batch, draws: Draws, inputs: Any) -> tuple[Tensor, Tensor, Any]:
-        """Noisy start of each window, the teacher's end of it, and the reference features both networks share."""
-        z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
-        features = self.teacher.features(inputs)
-        conditions = self.teacher.prepare(inputs, features)
-        if self.settings.guidance == "sync":
-            predict = at_rung(self.teacher, conditions, draws.rung)
-        else:
-            predict = guided(self.teacher, conditions, draws.scales)
-        z_end = solve(
-            predict, self.path, z_start, draws.t_start, draws.t_end, self.settings.solver_steps, self.settings.solver
-        )
-        return z_start, z_end, features
-
     def _student_scales(self, scales: Tensor) -> Tensor | None:
         """Scales of both halves of the batch; the data is the target of plain conditional prediction."""
         if self.settings.guidance == "sync":
             return None
         is_neutral = self.settings.gt_guidance == "neutral"
         return torch.cat([scales, neutral_scales(len(scales), scales.device) if is_neutral else scales])
-
-    def _draw(self, batch: Batch, samples: Sequence[tuple[int, int]]) -> Draws:
-        """Random numbers of samples that are known by (step, sample)."""
-        device = batch.latents.device
-        rows = [self._draw_one(batch.latents[0], *sample) for sample in samples]
-        t, noise, rung, scales, keeps_motion = (torch.stack(column).to(device) for column in zip(*rows, strict=True))
-        t_start, t_end = self.windows.look_up(t)
-        if self.settings.times == "starts":
-            t = t_start
-        return Draws(t, t_start, t_end, noise, rung, scales, keeps_motion)
-
-    def _draw_one(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, ...]:
-        generator = sample_generator(self.settings.seed, step, sample, "distill")
-        steps = self.path.num_train_timesteps
-        t = self._spread(self.windows.draw_times(1, generator, steps, torch.device("cpu"))[0], sample)
-        noise = torch.randn(latents.shape, generator=generator)
-        rung = torch.randint(CLIMBS + 1, (), generator=generator)
-        uniform = torch.rand(2, generator=generator)
-        low = torch.tensor([self.settings.reference_scale[0], self.settings.audio_scale[0]])
-        high = torch.tensor([self.settings.reference_scale[1], self.settings.audio_scale[1]])
-        keeps_motion = torch.rand((), generator=generator) >= self.settings.motion_drop
-        return t, noise, rung, low + uniform * (high - low), keeps_motion
-
-    def _spread(self, t: Tensor, sample: int) -> Tensor:
-        """The time moved into the sample's share of [0, 1], on the grid.
-
-        A micro-batch of all processes then covers the windows evenly instead of by chance, and no gradient lacks
-        the last one, which decides most about the result. Over many steps times are as uniform as before.
-        """
-        steps = self.path.num_train_timesteps
-        return torch.ceil((sample % self.shares + t) / self.shares * steps - 1e-6) / steps
-
-    @property
-    def shares(self) -> int:
-        """Into how many parts a micro-batch of all processes divides the time: one for each of its samples.
-
-        A cache has no batches; there, samples take turns at the windows.
-        """
-        return self.windows.count if self.cache is not None else self.shape.size * self.shape.world
-
-    def _inputs(self, batch: Batch, draws: Draws) -> Any:
-        """What the family's networks take; student and teacher the same."""
-        return self.module.inputs_of(ClipInputs.of_batch(batch, draws.keeps_motion))
 
     def _scalars(self, result: MixedLoss, draws: Draws, batch: Batch) -> dict[str, Tensor | float]:
         finite = result.ratio[torch.isfinite(result.ratio)]
@@ -263,3 +108,15 @@ def _histograms(result: MixedLoss) -> dict[str, Tensor]:
     """Ratio and weight; the ratio on a decimal scale, where its spread is seen."""
     ratio = result.ratio[torch.isfinite(result.ratio)].clamp(min=1e-6)
     return {"log10_ratio": ratio.log10(), "weight": result.weight}
+
+
+def train_student(student: AnyStudent, trains_reference: bool) -> None:
+    """Let the student learn, all of it but what stands in front of the denoising net, unless that learns too."""
+    student.requires_grad_(True)
+    for network in student.reference_side():
+        network.requires_grad_(trains_reference)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters lie."""
+    return next(module.parameters()).device

@@ -27,6 +27,7 @@ from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Predict, Solver, solve
+from fada.diffusion.trajectory import sample_trajectory
 from fada.media.image import square_resize
 from fada.student.guidance import ScalesInside
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
@@ -226,7 +227,8 @@ class AvatarPipeline(DiffusionPipeline):
                 conditions = self._conditions(reference, face, before, windows)
             noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(self.device)
             with clock("denoise"):
-                clip, nfe = self._denoise(noise, conditions, settings, _in_all(on_step, index * settings.steps))
+                told = _in_all(on_step, index * settings.steps)
+                clip, nfe = self._denoise(noise, conditions, settings, index, told)
             count = config.frames if states.total is None else min(config.frames, states.total - start)
             latents = clip[0, :count].float()
             if config.motion_frames:
@@ -259,6 +261,7 @@ class AvatarPipeline(DiffusionPipeline):
 
     def _resolve(self, guidance: Guidance) -> Guidance:
         embeds = isinstance(self.denoising_unet, ScalesInside) and self.denoising_unet.is_guided
+        guidance = self.config.guidance if guidance == "auto" else guidance
         if guidance == "auto":
             return "embedded" if embeds else "ladder"
         if guidance == "embedded" and not embeds:
@@ -282,7 +285,7 @@ class AvatarPipeline(DiffusionPipeline):
         return model.prepare(model.inputs_of(ClipInputs(reference, windows[None], motion, has_motion, known)))
 
     def _denoise(
-        self, noise: Tensor, conditions: Any, settings: _Settings, on_step: Callable[[int], None] | None
+        self, noise: Tensor, conditions: Any, settings: _Settings, index: int, on_step: Callable[[int], None] | None
     ) -> tuple[Tensor, int]:
         """Denoised latents of one clip and how many evaluations they took."""
         model, path, steps = self.model, self.model.path, settings.steps
@@ -291,6 +294,10 @@ class AvatarPipeline(DiffusionPipeline):
             predict, rungs = embedded(model, conditions, settings.scales), 1
         else:
             predict, rungs = guided(model, conditions, settings.scales), len(needed_rungs(settings.scales))
+        if self.config.gamma is not None:
+            # A generator of its own: the initial noise of later clips must stay that of every other model.
+            again = torch.Generator().manual_seed((settings.seed * 1_000_003 + index) % 2**63)
+            return sample_trajectory(predict, path, noise, steps, self.config.gamma, again, on_step), steps * rungs
         if self.config.is_student:
             return sample_student(predict, path, self.scheduler.windows, noise, steps, on_step), steps * rungs
         ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)

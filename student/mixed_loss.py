@@ -107,8 +107,8 @@ def mixed_loss(
     """
     if len(keys) != len(prediction_distill):
         raise ValueError(f"mixed loss: {len(prediction_distill)} samples need as many keys, got {len(keys)}")
-    distill = _squared_error(prediction_distill, target_distill)
-    ground_truth = _squared_error(prediction_gt, target_gt)
+    distill = squared_error(prediction_distill, target_distill)
+    ground_truth = squared_error(prediction_gt, target_gt)
     if config.loss_space == "endpoint":
         if eta is None:
             raise ValueError("mixed loss: loss_space endpoint needs eta of each sample's window, got None")
@@ -121,7 +121,7 @@ def mixed_loss(
     return MixedLoss(total, distill.detach(), ground_truth.detach(), ratio, weight)
 
 
-def _squared_error(prediction: Tensor, target: Tensor) -> Tensor:
+def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error per sample (B,), float32 or better; no gradient into the target."""
     if prediction.shape != target.shape:
         raise ValueError(

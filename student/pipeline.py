@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.student.generation import AvatarPipeline
+from fada.student.generation import AvatarPipeline, Guidance
 from fada.student.network import HalloStudent, HalloStudentUNet, Student, StudentUNet
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet
@@ -28,7 +28,8 @@ class FadaPipeline(AvatarPipeline):
         denoising_unet: a `StudentUNet` makes this a student's pipeline.
         scheduler: the noise path, and for a student its windows.
         frames, motion_frames, context, fps, size: of a clip, as in the recipe it was trained with.
-        steps, audio_scale, reference_scale: defaults of a call.
+        steps, audio_scale, reference_scale, guidance: defaults of a call.
+        gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class FadaPipeline(AvatarPipeline):
         audio_scale: float = 6.5,
         reference_scale: float = 2.5,
         is_student: bool = False,
+        gamma: float | None = None,
+        guidance: Guidance = "auto",
     ) -> None:
         super().__init__()
         kind = Student if isinstance(denoising_unet, StudentUNet) else DualUNet
@@ -66,6 +69,8 @@ class FadaPipeline(AvatarPipeline):
             audio_scale=audio_scale,
             reference_scale=reference_scale,
             is_student=is_student,
+            gamma=gamma,
+            guidance=guidance,
         )
 
 
@@ -78,7 +83,8 @@ class HalloPipeline(AvatarPipeline):
         vae, audio_encoder: None where they were not imported; such a pipeline cannot generate.
         bank_tiling: see `teacher/hallo/conditions.py`.
         frames, motion_frames, context, fps, size: of a clip, as released.
-        steps, audio_scale, reference_scale: defaults of a call; equal scales are Hallo's one guidance scale.
+        steps, audio_scale, reference_scale, guidance: defaults of a call; equal scales are Hallo's one guidance scale.
+        gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
     """
 
     needs_face = True
@@ -104,6 +110,8 @@ class HalloPipeline(AvatarPipeline):
         audio_scale: float = 3.5,
         reference_scale: float = 3.5,
         is_student: bool = False,
+        gamma: float | None = None,
+        guidance: Guidance = "auto",
     ) -> None:
         super().__init__()
         kind = HalloStudent if isinstance(denoising_unet, HalloStudentUNet) else Hallo
@@ -124,6 +132,8 @@ class HalloPipeline(AvatarPipeline):
             audio_scale=audio_scale,
             reference_scale=reference_scale,
             is_student=is_student,
+            gamma=gamma,
+            guidance=guidance,
         )
 
 

@@ -29,7 +29,7 @@ class CacheMismatch(ValueError):
 
 
 class TargetCache:
-    """Window ends in `folder`, by number 0 to `count` - 1.
+    """Window ends in `folder`, by number 0 to `count` - 1; runs may fill and read the same folder at a time.
 
     Args:
         count: samples; rounded up to a multiple of `windows`.
@@ -79,6 +79,8 @@ class TargetCache:
             _write_text(self.folder / INDEX, json.dumps(self.made_with, indent=1) + "\n")
         # By number, not by place in the list: other processes are filling it while this one looks.
         for file in (each for each in self.missing() if each % world == rank):
+            if self._is_whole(file):
+                continue  # Another run that shares the folder was faster.
             numbers = self._numbers(file)
             parts = []
             for first in range(0, len(numbers), batch):
@@ -86,7 +88,7 @@ class TargetCache:
                 parts.append(solve(chosen).to(torch.float16).cpu())
                 on_samples(len(chosen))
             path = self._path(file)
-            partial = path.with_suffix(f".partial-{rank}")
+            partial = path.with_suffix(f".partial-{os.getpid()}")
             save_file({"z_end": torch.cat(parts).contiguous()}, str(partial))
             os.replace(partial, path)
 

@@ -162,7 +162,14 @@ def pipeline(
         reference_scale=scales[0],
         audio_scale=scales[1],
         is_student=isinstance(model, AnyStudent),
+        **_calls_of(recipe.distill) if isinstance(model, AnyStudent) else {},
     )
+
+
+def _calls_of(distill: Distill) -> dict[str, Any]:
+    """How students of a recipe are called; nothing where that is the usual way."""
+    calls: dict[str, Any] = {"gamma": distill.gamma} if distill.method == "tcd" else {}
+    return calls | ({"guidance": "none"} if distill.sampling == "conditional" else {})
 
 
 def frozen_copy(model: AnyTeacher, precision: str) -> AnyTeacher:

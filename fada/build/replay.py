@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file
 
-from fada.build.training import objective_of
+from fada.build.training import StudentObjective, objective_of
 from fada.data.dataset import BatchShape
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
-from fada.student.distillation import DistillObjective
 from fada.teacher.pretrain import PretrainObjective
 
 
@@ -79,7 +78,7 @@ def replay(recipe: Recipe, folder: Path, console: Console) -> Replay:
     return Replay(record["phase"], record["step"], bad, samples)
 
 
-def _again(objective: PretrainObjective | DistillObjective, step: int, micro: int) -> Replayed:
+def _again(objective: PretrainObjective | StudentObjective, step: int, micro: int) -> Replayed:
     (key,) = objective.sampler.batch(step, objective.shape, micro).keys
     try:
         loss = float(objective.loss(objective.module, step, micro).total)

@@ -11,8 +11,8 @@ from fada.data.dataset import BatchShape
 from fada.engine.loop import LoopSettings
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.recipe.schema import Loss, Phase, Recipe
-from fada.student.distillation import DistillSettings
 from fada.student.mixed_loss import MixedLossConfig
+from fada.student.solved_windows import DistillSettings
 
 
 def default_steps(recipe: Recipe) -> int:
@@ -69,12 +69,14 @@ def loop_settings(recipe: Recipe, steps: int, lr: float, samples_per_step: int |
 
 def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
     """A phase of the recipe as plain arguments."""
+    is_tcd = recipe.distill.method == "tcd"
     return DistillSettings(
         guidance=phase.guidance,
-        windows=recipe.distill.windows,
-        times=recipe.distill.times,
+        # Trajectory consistency asks the teacher for single steps of its way: each is a window of its own.
+        windows=phase.solver.steps if is_tcd else recipe.distill.windows,
+        times="starts" if is_tcd else recipe.distill.times,
         solver=phase.solver.kind,
-        solver_steps=phase.solver.steps,
+        solver_steps=1 if is_tcd else phase.solver.steps,
         audio_scale=(phase.audio_scale.low, phase.audio_scale.high),
         reference_scale=(phase.reference_scale.low, phase.reference_scale.high),
         motion_drop=phase.motion_drop,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
@@ -48,19 +49,25 @@ from fada.engine.parallel import (
 from fada.engine.progress import sample_bar
 from fada.engine.run_log import RunLog
 from fada.engine.trained_state import WEIGHT
+from fada.eval.results import fingerprint as hash_of
 from fada.media.contact_sheet import contact_sheet
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Phase, Recipe, Stage
-from fada.student.distillation import DistillObjective, DistillSettings
+from fada.student.distillation import DistillObjective
 from fada.student.generation import AvatarPipeline
 from fada.student.network import AnyStudent, AnyTeacher, student_of
+from fada.student.solved_windows import DistillSettings, SolvedWindows
 from fada.student.target_cache import PER_FILE, TargetCache
+from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.checkpointing import checkpoint_activations
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 PREVIEW_CLIPS = 3
+StudentObjective = DistillObjective | TrajectoryObjective
+OBJECTIVES: dict[str, type[StudentObjective]] = {"perflow": DistillObjective, "tcd": TrajectoryObjective}
+"""What `distill.method` names."""
 SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "audio_scale", "reference_scale", "motion_drop")
 """Settings of a phase that its window ends follow from."""
 
@@ -77,6 +84,31 @@ def distill(recipe: Recipe, console: Console) -> list[Path]:
     return [run.student(phase, teacher) for phase in recipe.distill.phases]
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What several runs of one teacher have in common, so that none of them makes it again.
+
+    data: clips in memory, with the VAE and the audio encoder; teacher: its folder; targets: a folder where solved
+    window ends lie by their fingerprint.
+    """
+
+    data: RunData
+    teacher: Path
+    targets: Path
+
+
+def distill_shared(recipe: Recipe, shared: Shared, console: Console) -> list[Path]:
+    """Train every student that is missing, with what other runs have made; the students' folders."""
+    run = _Run(recipe, console, shared).open()
+    return [run.student(phase, shared.teacher) for phase in recipe.distill.phases]
+
+
+def shared_parts(recipe: Recipe, targets: Path, console: Console) -> Shared:
+    """Data, VAE and teacher of a recipe, made or found again in its folder."""
+    run = _Run(recipe, console).open()
+    return Shared(run.data, run.teacher(), targets)
+
+
 def prepare(recipe: Recipe, console: Console) -> None:
     """Make the data that training needs, if anything is left to train; for whoever starts processes afterwards."""
     run = _Run(recipe, console).open()
@@ -84,7 +116,7 @@ def prepare(recipe: Recipe, console: Console) -> None:
         _ = run.data
 
 
-def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjective | DistillObjective:
+def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjective | StudentObjective:
     """What a stage (`teacher-NAME`) or phase learns, as it is before training; for looking at single steps.
 
     Raises:
@@ -132,11 +164,12 @@ def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Conso
 class _Run:
     """A run's folder, data and parts; every finished part is found again. In all processes alike."""
 
-    def __init__(self, recipe: Recipe, console: Console) -> None:
+    def __init__(self, recipe: Recipe, console: Console, shared: Shared | None = None) -> None:
         join(recipe.engine.timeout_minutes)
         self.recipe = recipe
         self.console = console if is_main() else Console(quiet=True)
         self.folder = recipe.output
+        self.shared = shared
 
     @property
     def processes(self) -> int:
@@ -156,6 +189,8 @@ class _Run:
     @cached_property
     def data(self) -> RunData:
         """Prepared when it is first needed, by the main process first."""
+        if self.shared is not None:
+            return self.shared.data
         with main_first():
             return prepare_data(self.recipe, self.folder, self.console)
 
@@ -234,7 +269,7 @@ class _Run:
 
     def phase_objective(
         self, phase: Phase, teacher_folder: Path, prepared: Accelerator, student: AnyStudent
-    ) -> DistillObjective:
+    ) -> StudentObjective:
         """What a phase learns, in a copy of `student`."""
         recipe = self.recipe
         teacher = open_teacher(recipe, teacher_folder)
@@ -246,7 +281,7 @@ class _Run:
         frozen = frozen_copy(teacher, recipe.engine.precision).to(prepared.device)
         if recipe.engine.shard_teacher:
             frozen = cast(AnyTeacher, shard_frozen(frozen, recipe.engine.precision))
-        return DistillObjective(
+        return OBJECTIVES[recipe.distill.method](
             frozen,
             trained,
             self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality),
@@ -271,8 +306,8 @@ class _Run:
         """Train one phase; its result is left in `student`."""
         prepared = accelerator(self.recipe, phase.batch)
         objective = self.phase_objective(phase, teacher, prepared, student)
-        if objective.cache is not None:
-            self._fill(objective, objective.cache, phase, prepared)
+        if objective.solved.cache is not None:
+            self._fill(objective.solved, objective.solved.cache, phase, prepared)
         settings = loop_settings(self.recipe, phase.steps, phase.lr, objective.shape.per_step)
         self._fit(objective, settings, prepared, phase.name, phase.name, student, self._pipeline(student))
 
@@ -289,22 +324,25 @@ class _Run:
             **{name: getattr(settings, name) for name in SOLVED_WITH},
         }
         folder = self.folder / "work" / phase.name / "targets"
+        if self.shared is not None:
+            mark = hash_of([made_with, phase.cached_samples, settings.seed])
+            folder = self.shared.targets / f"{phase.guidance}-{phase.quality}-{settings.windows}-{mark}"
         return TargetCache(folder, phase.cached_samples, settings.windows, settings.seed, made_with)
 
-    def _fill(self, objective: DistillObjective, cache: TargetCache, phase: Phase, prepared: Accelerator) -> None:
+    def _fill(self, solved: SolvedWindows, cache: TargetCache, phase: Phase, prepared: Accelerator) -> None:
         missing = cache.missing()
         if missing:
             total = min(cache.count, len(missing) * PER_FILE)
             with sample_bar(f"{phase.name}: targets", total, self.console) as on_samples:
                 cache.fill(
-                    lambda numbers: objective.window_ends(numbers, prepared.device),
+                    lambda numbers: solved.window_ends(numbers, prepared.device),
                     phase.batch,
                     prepared.process_index,
                     prepared.num_processes,
                     on_samples=lambda count: on_samples(count * prepared.num_processes),
                 )
         prepared.wait_for_everyone()
-        objective.let_teacher_go()
+        solved.let_teacher_go()
 
     def _fit(
         self,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -95,6 +95,15 @@ class Objective(Protocol):
         Raises:
             FloatingPointError: a loss is not finite; the message names the samples.
         """
+        ...
+
+
+@runtime_checkable
+class LearnsFromItsAverage(Protocol):
+    """An objective whose targets come from the moving average of what it trains."""
+
+    def follow(self, averages: Callable[[], dict[str, Tensor]]) -> None:
+        """Told, before the first step, where to ask for the averaged parameters by name."""
         ...
 
 
@@ -182,6 +191,8 @@ class _Training:
             load_state(found, TrainedState(module, self.optimizer), (WEIGHT,))
         self.model: Any
         self.model, self.wrapped = self.accelerator.prepare(module, self.optimizer)
+        if isinstance(self.objective, LearnsFromItsAverage):
+            self.objective.follow(self.state.averages)
         if found is None:
             return
         if is_sharded(self.accelerator):

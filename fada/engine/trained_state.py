@@ -73,6 +73,12 @@ class TrainedState:
 
             safe_set_full_optimizer_state(parameter, value, key)
 
+    def averages(self) -> dict[str, Tensor]:
+        """What `result` would read, as it lies now, without copies: for objectives that ask it in every step."""
+        assert not self.is_sharded, "the moving average is divided among processes"
+        average = self.result_key == AVERAGE
+        return {name: self._plain(p, AVERAGE) if average else p.detach() for name, p in self.parameters.items()}
+
     def result(self) -> dict[str, Tensor]:
         """The run's result by name: averaged weights where an average is kept."""
         return {name: self.read(name, self.result_key).clone() for name in self.parameters}

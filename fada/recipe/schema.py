@@ -377,8 +377,18 @@ class Phase(Section):
 class Distill(Section):
     """Windows, CFG layers and the students in order."""
 
+    method: Literal["perflow", "tcd"] = "perflow"
+    """What students learn of the teacher's way: `perflow` straightens it window by window (one window is RFlow);
+    `tcd`, trajectory consistency, jumps anywhere on it. For `tcd` the one window's `solver.steps` cut the way into as
+    many steps, of which the teacher takes one per sample, and `engine.ema` is the target network."""
     windows: PositiveInt = 4
     """K: PeRFlow windows."""
+    gamma: Share = 0.3
+    """Share of the remaining time that a `tcd` student jumps too far in every step, to be noised again; 0 is
+    deterministic."""
+    sampling: Literal["guided", "conditional"] = "guided"
+    """How students are called: `guided` as they were taught (scales inside, or three rungs), or plainly `conditional`,
+    one pass a step without guidance."""
     steps: PositiveInt | None = None
     """Steps of a student's clip; default: one and a half per window, as the paper's 6 over 4."""
     times: Literal["uniform", "starts"] = "uniform"
@@ -402,6 +412,7 @@ class Distill(Section):
                     f"distill.phases: {phase.name} starts from {phase.init!r}; choose from {', '.join(known)}"
                 )
             known.append(phase.name)
+        self._fits_tcd()
         if self.steps is not None and self.steps < self.windows:
             raise ValueError(f"steps: a student needs one per window at least: got {self.steps} for {self.windows}")
         if self.times == "starts" and self.steps != self.windows:
@@ -410,6 +421,18 @@ class Distill(Section):
                 "begin within a window, where such a student has learned nothing"
             )
         return self
+
+    def _fits_tcd(self) -> None:
+        if self.method != "tcd":
+            return
+        if self.windows != 1:
+            raise ValueError(f"method: tcd jumps over the whole way: it needs windows: 1, got {self.windows}")
+        for phase in self.phases:
+            if (phase.loss.weighting, phase.loss.base) != ("fixed", 0.0):
+                raise ValueError(
+                    f"method: tcd knows no ground truth: {phase.name} needs loss: {{weighting: fixed, base: 0}}, "
+                    f"got {phase.loss.weighting} with base {phase.loss.base:g}"
+                )
 
 
 class Engine(Section):
@@ -532,6 +555,15 @@ class Recipe(Section):
     """How training runs."""
     bench: Bench = Bench()
     """The report."""
+
+    @model_validator(mode="after")
+    def target_network_is_whole(self) -> Recipe:
+        if self.distill.method == "tcd" and self.engine.strategy != "ddp":
+            raise ValueError(
+                "distill.method: tcd asks the moving average in every step, which DeepSpeed divides among processes: "
+                f"set engine.strategy: ddp, got {self.engine.strategy}"
+            )
+        return self
 
     @model_validator(mode="after")
     def faces_are_known(self) -> Recipe:

@@ -3,9 +3,10 @@ import torch
 from torch import Tensor, nn
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
-from fada.student.distillation import DistillObjective, DistillSettings
+from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import Student, student_of
+from fada.student.solved_windows import DistillSettings
 from fada.teacher.dual_unet import DualUNet
 
 
@@ -64,7 +65,9 @@ def test_copy_of_the_teacher_has_no_distillation_loss_where_one_solver_step_star
 ) -> None:
     # At t = t_start with n = 1 the target is the teacher's own prediction, up to float32 of the chain.
     made = objective(teacher, sampler, batch=1)
-    monkeypatch.setattr(made.windows.__class__, "draw_times", lambda self, n, g, T, d: torch.full((n,), 0.75).double())
+    monkeypatch.setattr(
+        made.solved.windows.__class__, "draw_times", lambda self, n, g, T, d: torch.full((n,), 0.75).double()
+    )
     loss = made.loss(made.module, step=0, micro=0)
     assert float(loss.scalars["loss_distill"]) < 1e-8
     assert float(loss.scalars["loss_ground_truth"]) > 1e-2
@@ -146,8 +149,8 @@ def test_gradients_reach_the_guidance_tokens_but_not_the_shared_reference_net(
 def test_a_batch_covers_the_windows_evenly(teacher: DualUNet, sampler: ClipSampler) -> None:
     made = objective(teacher, sampler, batch=4)
     batch = sampler.batch(0, BatchShape(4))
-    times = torch.stack([made._draw(batch, [(step, sample) for sample in range(4)]).t for step in range(200)])
-    starts = made.windows.look_up(times)[0]
+    times = torch.stack([made.solved.draw(batch, [(step, sample) for sample in range(4)]).t for step in range(200)])
+    starts = made.solved.windows.look_up(times)[0]
     assert torch.equal(starts, torch.tensor([0.25, 0.5, 0.75, 1.0], dtype=torch.float64).expand(200, 4))
     grid = times * 1000
     assert torch.equal(grid, grid.round())
@@ -156,6 +159,6 @@ def test_a_batch_covers_the_windows_evenly(teacher: DualUNet, sampler: ClipSampl
 
 def test_times_may_be_the_starts_of_windows_alone(teacher: DualUNet, sampler: ClipSampler) -> None:
     made = objective(teacher, sampler, batch=6, windows=6, times="starts")
-    draws = made._draw(sampler.batch(0, BatchShape(6)), [(0, sample) for sample in range(6)])
+    draws = made.solved.draw(sampler.batch(0, BatchShape(6)), [(0, sample) for sample in range(6)])
     assert torch.equal(draws.t, draws.t_start)
     assert draws.t.tolist() == pytest.approx([(number + 1) / 6 for number in range(6)])

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
-from fada.student.distillation import DistillObjective, DistillSettings
+from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import student_of
+from fada.student.solved_windows import DistillSettings
 from fada.student.target_cache import CacheMismatch, TargetCache
 from fada.teacher.dual_unet import DualUNet
 
@@ -92,21 +93,21 @@ def made(teacher: DualUNet, tmp_path: Path) -> DistillObjective:
     objective = DistillObjective(
         teacher, student, sampler, settings, BatchShape(4), cache=TargetCache(tmp_path, 16, 4, 0, {})
     )
-    objective.cache.fill(lambda numbers: objective.window_ends(numbers, torch.device("cpu")), batch=3)
+    objective.solved.cache.fill(lambda numbers: objective.solved.window_ends(numbers, torch.device("cpu")), batch=3)
     return objective
 
 
 def test_cached_ends_are_the_teachers(made: DistillObjective) -> None:
-    again = made.window_ends([9, 2], torch.device("cpu"))
-    torch.testing.assert_close(made.cache.read([9, 2]), again.float(), atol=2e-3, rtol=2e-3)
+    again = made.solved.window_ends([9, 2], torch.device("cpu"))
+    torch.testing.assert_close(made.solved.cache.read([9, 2]), again.float(), atol=2e-3, rtol=2e-3)
 
 
 def test_times_are_new_in_every_epoch_within_the_same_window(made: DistillObjective) -> None:
     seen: dict[int, set[float]] = {}
     for step in range(8):
-        numbers = [made.cache.number(step * 4 + sample) for sample in range(4)]
-        draws = made._redraw_times(made._cached_inputs(numbers, torch.device("cpu"))[1], step, 0)
-        assert torch.equal(made.windows.look_up(draws.t)[0], draws.t_start)
+        numbers = [made.solved.cache.number(step * 4 + sample) for sample in range(4)]
+        draws = made.solved.redraw_times(made.solved.cached_inputs(numbers, torch.device("cpu"))[1], step, 0)
+        assert torch.equal(made.solved.windows.look_up(draws.t)[0], draws.t_start)
         assert draws.t_start.tolist() == [(number % 4 + 1) / 4 for number in numbers]
         for number, t in zip(numbers, draws.t.tolist(), strict=True):
             seen.setdefault(number, set()).add(t)
@@ -114,7 +115,7 @@ def test_times_are_new_in_every_epoch_within_the_same_window(made: DistillObject
 
 
 def test_the_teacher_is_let_go_and_not_missed(made: DistillObjective) -> None:
-    made.let_teacher_go()
+    made.solved.let_teacher_go()
     loss = made.loss(made.module, step=3, micro=0)
     loss.total.backward()
     assert torch.isfinite(loss.total)
@@ -124,4 +125,4 @@ def test_the_teacher_is_let_go_and_not_missed(made: DistillObjective) -> None:
 def test_the_teacher_stays_while_window_ends_are_missing(made: DistillObjective, tmp_path: Path) -> None:
     (tmp_path / "ends-000000.safetensors").unlink()
     with pytest.raises(ValueError, match="the teacher is needed"):
-        made.let_teacher_go()
+        made.solved.let_teacher_go()
