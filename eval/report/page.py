@@ -56,8 +56,10 @@ def _section(name: str, table: Table) -> str:
 
 def _plot(caption: str, picture: Path) -> str:
     text = escape(caption)
-    image = f'<img src="{_embedded(picture, "image/png")}" alt="{text}">'
-    return f'<figure class="plot">{image}<figcaption>{text}</figcaption></figure>'
+    # The drawing, not its pixels: sharp at any width.
+    image = f'<img src="{_embedded(picture.with_suffix(".svg"), "image/svg+xml")}" alt="{text}">'
+    scroll = f'<div tabindex="0" role="region" aria-label="{text}">{image}</div>'
+    return f'<figure class="plot">{scroll}<figcaption>{text}</figcaption></figure>'
 
 
 def _clip(results: BenchResults, clip: str) -> str:
@@ -70,13 +72,14 @@ def _clip(results: BenchResults, clip: str) -> str:
         video = store.video_path(clip, name)
         if video.exists():
             videos.append(_video(results, clip, name, video, is_first=not videos))
-    identity = next((row["identity"] for row in results.rows_of(results.reference) if row["clip"] == clip), "")
+    shown = next((row for row in results.rows_of(results.reference) if row["clip"] == clip), {})
+    identity, frames = str(shown.get("identity", "")), int(shown.get("frames", 1000))
     label = escape(clip)
     return (
         f'<article class="clip" aria-label="Clip {label}"><h3>{label} <small>{escape(identity)}</small></h3>'
         f'<div class="videos">{"".join(videos)}</div><div class="controls">'
         f'<button type="button" class="play" aria-label="Play all videos of {label}">&#9654; Play all</button>'
-        f'<input type="range" class="seek" min="0" max="1000" value="0" aria-label="Position in {label}">'
+        f'<input type="range" class="seek" min="0" max="{frames}" value="0" aria-label="Position in {label}">'
         '<label><input type="checkbox" class="loop" checked> loop</label>'
         '<label><input type="checkbox" class="slow"> half speed</label>'
         '<label><input type="checkbox" class="mute"> mute</label></div></article>'

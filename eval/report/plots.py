@@ -83,6 +83,7 @@ def _quality_plot(
 def _panel(axis: Axes, results: BenchResults, metric: str, points: dict[str, float], spread: dict[str, float]) -> None:
     entry = CATALOGUE[metric]
     drawn: list[tuple[float, float]] = []
+    shown = beside_each_other(points)
     for place, (name, cost) in enumerate(points.items()):
         mean = mean_of(results, name, metric)
         # The reference's distance to itself is no measurement, but it is where the front ends.
@@ -103,7 +104,7 @@ def _panel(axis: Axes, results: BenchResults, metric: str, points: dict[str, flo
             axis.errorbar([], [], label=name, **style)
             continue
         right = [[0.0], [spread[name]]] if name in spread else None
-        axis.errorbar([cost], [height], yerr=half, xerr=right, label=name, **style)
+        axis.errorbar([shown[name]], [height], yerr=half, xerr=right, label=name, **style)
         drawn.append((cost, height))
     front = pareto_front(drawn, entry.badness)
     axis.plot(*zip(*front, strict=True), color="#999999", linewidth=1, zorder=1)
@@ -121,13 +122,24 @@ def _panel(axis: Axes, results: BenchResults, metric: str, points: dict[str, flo
     )
 
 
-def readable_ticks(values: list[float], apart: float = 1.12) -> list[float]:
-    """The values in rising order, without those closer than a factor ``apart`` to the one before."""
+def readable_ticks(values: list[float], apart: float = 0.1) -> list[float]:
+    """The values in rising order, without those nearer to the one before than a share of the (logarithmic) axis."""
+    factor = max(1.12, (max(values) / min(values)) ** apart)
     ticks: list[float] = []
     for value in sorted(values):
-        if not ticks or value > apart * ticks[-1]:
+        if not ticks or value > factor * ticks[-1]:
             ticks.append(value)
     return ticks
+
+
+def beside_each_other(points: dict[str, float], apart: float = 0.025) -> dict[str, float]:
+    """Where to draw each system: those of equal cost a small share of the (logarithmic) axis apart, around it."""
+    step = max(1.12, max(points.values()) / min(points.values())) ** apart
+    shown: dict[str, float] = {}
+    for cost in set(points.values()):
+        names = [name for name, own in points.items() if own == cost]
+        shown |= {name: cost * step ** (place - (len(names) - 1) / 2) for place, name in enumerate(names)}
+    return shown
 
 
 def pareto_front(points: list[tuple[float, float]], badness: Callable[[float], float]) -> list[tuple[float, float]]:

@@ -49,14 +49,14 @@ def verdict_table(title: str, judged: Sequence[Verdict]) -> Table:
         [
             Cell(verdict.goal),
             Cell(verdict.system),
+            Cell(verdict.word, tone=tones[verdict.is_reached]),
             NULL if verdict.figure is None else Cell(f"{verdict.figure:.3g}", verdict.figure),
             Cell(f"{verdict.comparison} {verdict.limit:.3g}"),
-            Cell(verdict.word, tone=tones[verdict.is_reached]),
             Cell(verdict.detail),
         ]
         for verdict in judged
     ]
-    return Table(title, ("goal", "system", "figure", "limit", "reached", "numbers"), rows)
+    return Table(title, ("goal", "system", "reached", "figure", "limit", "numbers"), rows)
 
 
 def systems_table(results: BenchResults) -> Table:

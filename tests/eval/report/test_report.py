@@ -5,7 +5,6 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
@@ -17,12 +16,6 @@ from fada.eval.report.page import write_page
 from fada.eval.report.plots import pareto_front, readable_ticks
 from fada.eval.report.table import Cell, Table
 from fada.eval.report.tables import all_tables, paper_table
-
-
-@pytest.fixture(scope="module")
-def written(results) -> dict[str, Path]:
-    """A whole report of two clips."""
-    return write_report(results, page_clips=2)
 
 
 def test_every_named_file_exists_and_lies_in_the_folder(written, results) -> None:
