@@ -1,7 +1,7 @@
-"""Means with honest intervals: one value per video, Student's t, and differences paired by clip.
+"""Means with honest intervals: one value per video, Student's t, differences paired by clip, ratios of latencies.
 
-Resamples nothing: a percentile bootstrap of a Fréchet distance covers neither the truth nor its own point estimate,
-and frames of one video are not independent samples.
+Resamples timing rounds only: a percentile bootstrap of a Fréchet distance covers neither the truth nor its own point
+estimate, and frames of one video are not independent samples.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,64 @@ def paired_interval(
     values: Mapping[str, float | None], baseline: Mapping[str, float | None], confidence: float = 0.95
 ) -> Interval | None:
     """Mean and t-interval of ``values - baseline`` over the clips in which both were measured; None if none were."""
-    differences = [
+    return t_interval(paired_differences(values, baseline), confidence)
+
+
+def paired_differences(values: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> list[float]:
+    """``values - baseline`` of every clip in which both were measured."""
+    return [
         value - other
         for clip, value in values.items()
         if value is not None and (other := baseline.get(clip)) is not None
     ]
-    return t_interval(differences, confidence)
+
+
+def mean_p_value(differences: Sequence[float]) -> float | None:
+    """Two-sided p-value of Student's t-test that the differences' mean is zero.
+
+    None where it cannot be tested: fewer than two differences, or all of them exactly zero.
+    """
+    array = np.asarray(differences, dtype=np.float64)
+    if len(array) < 2 or not array.any():
+        return None
+    spread = float(array.std(ddof=1)) / math.sqrt(len(array))
+    if spread == 0:
+        return 0.0
+    return float(2 * stdtr(len(array) - 1, -abs(float(array.mean())) / spread))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """P-values after Holm's correction for as many tests as were made; None stays None and counts as no test.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6.
+    """
+    tested = sorted((value, place) for place, value in enumerate(p_values) if value is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (value, place) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * value))
+        adjusted[place] = largest
+    return adjusted
+
+
+def ratio_of_medians(
+    values: Sequence[float], baseline: Sequence[float], confidence: float = 0.95, resamples: int = 4000
+) -> Interval | None:
+    """Median of ``values`` over that of ``baseline`` with a percentile bootstrap interval; None where one is empty.
+
+    Both are resampled for themselves, with a fixed seed. ``mean`` is the ratio, ``count`` the smaller number of values;
+    with a single value on a side there is no interval.
+    """
+    if not len(values) or not len(baseline):
+        return None
+    ratio = float(np.median(values) / np.median(baseline))
+    count = min(len(values), len(baseline))
+    if count < 2:
+        return Interval(ratio, None, None, count)
+    random = np.random.default_rng(0)
+    above, below = (
+        np.median(np.asarray(side)[random.integers(0, len(side), (resamples, len(side)))], axis=1)
+        for side in (values, baseline)
+    )
+    low, high = np.quantile(above / below, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return Interval(ratio, float(low), float(high), count)

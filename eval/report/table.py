@@ -36,7 +36,7 @@ class Table:
 
     def markdown(self) -> str:
         """A GitHub table without its title, numbers to the right."""
-        is_number = [self._is_number(column) for column in range(len(self.columns))]
+        is_number = [self.is_number(column) for column in range(len(self.columns))]
         lines = [_line(self.columns), _line(["---:" if number else "---" for number in is_number])]
         lines += [_line([cell.text for cell in row]) for row in self.rows]
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
@@ -73,12 +73,13 @@ class Table:
         return "".join(cells)
 
     def _align(self, column: int) -> str:
-        if self._is_number(column):
+        if self.is_number(column):
             return ' class="number"'
         is_long = any(len(row[column].text) > LONG for row in self.rows)
         return ' class="long"' if is_long else ' class="short"'
 
-    def _is_number(self, column: int) -> bool:
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds numbers, which stand to the right."""
         return any(row[column].number is not None for row in self.rows)
 
 

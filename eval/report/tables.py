@@ -140,7 +140,7 @@ def quality_table(results: BenchResults) -> Table:
     count = len(results.rows_of(results.reference))
     return Table(
         "Quality",
-        ("system", *(_head(metric) for metric in metrics)),
+        ("system", *(metric_head(metric) for metric in metrics)),
         rows,
         (f"Mean over {count} videos ± half the 95 % t-interval; ↑ more is better, ↓ less, →1 and →0 nearer to that.",),
     )
@@ -164,7 +164,7 @@ def differences_table(results: BenchResults) -> Table:
         rows.append([Cell(name), *cells])
     title = f"Differences to {results.reference}, paired by clip and seed"
     note = "Mean ± half the 95 % t-interval; * where the interval leaves zero out (not corrected for many comparisons)."
-    return Table(title, ("system", *(_head(metric) for metric in metrics)), rows, (note,))
+    return Table(title, ("system", *(metric_head(metric) for metric in metrics)), rows, (note,))
 
 
 def distributions_table(results: BenchResults) -> Table:
@@ -174,7 +174,7 @@ def distributions_table(results: BenchResults) -> Table:
         value, floor = row["value"], row["floor"]
         rows.append(
             [
-                Cell(_distance_label(row["metric"])),
+                Cell(distance_label(row["metric"])),
                 Cell(row["system"]),
                 NULL if value is None else Cell(f"{value:.4g}", value),
                 NULL if floor is None else Cell(f"{floor:.4g}", floor),
@@ -253,7 +253,8 @@ def interval_cell(interval: Interval | None, metric: str, signed: bool = False) 
     return Cell(text, interval.mean)
 
 
-def _head(metric: str) -> str:
+def metric_head(metric: str) -> str:
+    """A column's head: label, unit, which way is better, and whether it belongs to the drawn world."""
     entry = CATALOGUE[metric]
     arrow = {"higher": "↑", "lower": "↓", "one": "→1", "zero": "→0"}[entry.better]
     synthetic = "-synth" if metric.endswith("_synth") else ""
@@ -261,7 +262,7 @@ def _head(metric: str) -> str:
     return f"{entry.label}{synthetic}{unit} {arrow}"
 
 
-def _distance_label(name: str) -> str:
+def distance_label(name: str) -> str:
     """``fd_latent_synth`` -> ``FD-latent-synth``."""
     kind, rest = name.split("_", 1)
     return f"{kind.upper()}-{rest.replace('_', '-')}"

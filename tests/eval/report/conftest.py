@@ -1,6 +1,6 @@
 """A written report, and a headless Chromium that opens its page, runs code in it, presses keys and notes complaints.
 
-Speaks the DevTools protocol over a pair of pipes (``--remote-debugging-pipe``): JSON, each message ended by a zero byte.
+Speaks the DevTools protocol over two pipes (``--remote-debugging-pipe``): JSON, each message ended by a zero byte.
 """
 
 from __future__ import annotations
