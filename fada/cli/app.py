@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from fada import __version__
-from fada.cli import bench, data, distill, doctor, export, generate, recipe, teacher, world
+from fada.cli import bench_compare, data, distill, doctor, export, generate, recipe, teacher, world
 from fada.cli.failures import STOPPED, report
 
 app = typer.Typer(
@@ -32,7 +32,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(teacher.app, name="teacher")
 app.command("distill")(distill.distill)
 app.command("generate")(generate.generate)
-app.command("bench")(bench.bench)
+app.add_typer(bench_compare.app, name="bench")
 app.command("export")(export.export)
 app.add_typer(recipe.app, name="recipe")
 
