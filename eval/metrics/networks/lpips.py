@@ -74,6 +74,9 @@ class Lpips(nn.Module):
     Source: Zhang et al. 2018 (arXiv:1801.03924), github.com/richzhang/PerceptualSimilarity.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, backbone: AlexNetFeatures, heads: Heads) -> None:
         super().__init__()
         self.backbone, self.heads = backbone, heads
