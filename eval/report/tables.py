@@ -221,27 +221,6 @@ def clips_table(results: BenchResults) -> Table:
     return Table("Clips", ("system", "clip", "identity", "nfe", "seconds", *metrics), rows)
 
 
-def paper_table() -> Table:
-    """The paper's table 1, to be read and never to be compared with the figures above."""
-    figures = (
-        ("Hallo", 80, 3.922, 7.917, 21.71, 20.15, 1.337),
-        ("EchoMimic", 60, 3.994, 9.391, 18.71, 19.01, 1.328),
-        ("V-Express", 50, 3.482, 7.382, 48.03, 30.91, 1.506),
-        ("FADA teacher", 75, 3.998, 7.849, 18.27, 18.49, 1.365),
-        ("FADA balanced", 18, 3.951, 7.925, 13.32, 18.39, 1.362),
-        ("FADA fast", 6, 3.927, 7.996, 16.67, 18.51, 1.635),
-    )
-    rows = [[Cell(str(name)), *(Cell(f"{value:g}", float(value)) for value in values)] for name, *values in figures]
-    columns = ("paper's row", "NFE-D", "IQA", "Sync-D", "FVD", "FID", "E-FID")
-    return Table("The paper, HDTF, not comparable", columns, rows, (PAPER_NOTE,))
-
-
-PAPER_NOTE = (
-    "Quoted from the FADA paper's table 1: other data, weights and metrics than everything above, so no figure "
-    "here may be set against one there."
-)
-
-
 def interval_cell(interval: Interval | None, metric: str, signed: bool = False) -> Cell:
     """``mean ± half`` in the metric's digits."""
     if interval is None:

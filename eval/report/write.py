@@ -7,10 +7,11 @@ from pathlib import Path
 
 from fada.eval.report.markdown import markdown_report
 from fada.eval.report.page import write_page
+from fada.eval.report.paper import paper_table
 from fada.eval.report.plots import plot_quality_by_latency, plot_quality_by_nfe, plot_stages
 from fada.eval.report.sheets import write_sheet
 from fada.eval.report.sweeps import Sweep, plot_sweep
-from fada.eval.report.tables import all_tables, clips_table, paper_table
+from fada.eval.report.tables import all_tables, clips_table
 from fada.eval.results import BenchResults
 from fada.eval.summary import clips_worst_first
 
@@ -40,10 +41,10 @@ def write_report(
     folder = out or results.folder
     if folder is None:
         raise ValueError("write_report: these results have no folder; give out=...")
-    tables = all_tables(results)
+    tables, paper = all_tables(results), paper_table(results)
     written = {"results": folder / "results.json", "markdown": folder / "report.md"}
     results.save(written["results"])
-    for name, table in {**tables, "clips": clips_table(results), "paper": paper_table()}.items():
+    for name, table in {**tables, "clips": clips_table(results), "paper": paper}.items():
         written[f"csv-{name}"] = folder / "csv" / f"{name}.csv"
         written[f"csv-{name}"].parent.mkdir(parents=True, exist_ok=True)
         written[f"csv-{name}"].write_text(table.csv(), encoding="utf-8")
@@ -55,9 +56,9 @@ def write_report(
         if (path := write_sheet(results, clip, folder / "sheets" / f"{clip}.png"))
     }
     pictures = [(caption, path.relative_to(folder).as_posix()) for caption, path in {**plots, **sheets}.items()]
-    text = markdown_report(results, title, tables, paper_table(), pictures)
+    text = markdown_report(results, title, tables, paper, pictures)
     written["markdown"].write_text(text, encoding="utf-8")
-    written["page"] = write_page(results, folder / "index.html", title, tables, paper_table(), plots, shown)
+    written["page"] = write_page(results, folder / "index.html", title, tables, paper, plots, shown)
     return written | {f"picture-{path.stem}": path for path in (*plots.values(), *sheets.values())}
 
 

@@ -13,9 +13,10 @@ from fada.eval.metrics.catalogue import metric_named
 from fada.eval.report import Sweep, plot_sweep, sweep_from_results, write_report
 from fada.eval.report.canvas import save_figure
 from fada.eval.report.page import write_page
+from fada.eval.report.paper import paper_table
 from fada.eval.report.plots import pareto_front, readable_ticks
 from fada.eval.report.table import Cell, Table
-from fada.eval.report.tables import all_tables, paper_table
+from fada.eval.report.tables import all_tables
 
 
 def test_every_named_file_exists_and_lies_in_the_folder(written, results) -> None:
@@ -31,7 +32,7 @@ def test_markdown_links_only_to_files_that_exist(written, results) -> None:
 
 def test_the_papers_figures_stand_apart_and_labelled(written) -> None:
     text = written["markdown"].read_text()
-    place = text.index("## The paper, HDTF, not comparable")
+    place = text.index("## In the layout of the paper's Table 1")
     assert text.index("## Quality") < place
     assert "18.27" not in text[:place]
 
@@ -116,7 +117,7 @@ def test_the_page_starts_with_the_worst_clip(page, results) -> None:
 def test_names_are_escaped_in_the_page(results, tmp_path) -> None:
     systems = [system | {"description": "<script>alert(1)</script>"} for system in results.systems]
     named = replace(results, systems=systems)
-    page = write_page(named, tmp_path / "index.html", "<b>T", all_tables(named), paper_table(), {}, []).read_text()
+    page = write_page(named, tmp_path / "index.html", "<b>T", all_tables(named), paper_table(named), {}, []).read_text()
     assert "<script>alert" not in page
     assert "<h1>&lt;b&gt;T</h1>" in page
 
