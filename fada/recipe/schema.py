@@ -292,8 +292,8 @@ class Guidance(Section):
 class Solver(Section):
     """How the teacher solves a window."""
 
-    kind: Literal["ddim", "dpmpp_2m"] = "ddim"
-    """DDIM, or second-order DPM-Solver++ 2M."""
+    kind: Literal["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"] = "ddim"
+    """DDIM, or second-order DPM-Solver++ 2M at equal steps of time or of log-SNR."""
     steps: PositiveInt = 8
     """Steps per window."""
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from fada.diffusion.ladder import combine
 from fada.diffusion.paths import NoisePath
-from fada.diffusion.solvers import Solver, solve, time_points
+from fada.diffusion.solvers import Solver, log_snr_points, solve, time_points
 
-SOLVERS: list[Solver] = ["ddim", "dpmpp_2m"]
+SOLVERS: list[Solver] = ["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"]
 
 
 def column(*values: float) -> Tensor:
@@ -70,6 +70,32 @@ def test_second_order_with_four_steps_is_better_than_ddim_with_eight(
         world = world_class(path)
         assert error(world, window, 4, "dpmpp_2m") < 1.2 * error(world, window, 8, "ddim")
         assert error(world, window, 8, "dpmpp_2m") < 0.5 * error(world, window, 8, "ddim")
+
+
+def test_equal_steps_of_log_snr_bring_four_steps_far_below_eight_of_ddim_near_the_data(
+    world_class: Any, eps_path: NoisePath, v_path: NoisePath
+) -> None:
+    for path in (eps_path, v_path):
+        world = world_class(path)
+        assert error(world, (0.25, 0.0), 4, "dpmpp_2m_log_snr") < 0.5 * error(world, (0.25, 0.0), 8, "ddim")
+
+
+def test_log_snr_points_are_equally_spaced_in_log_snr_and_end_exactly(eps_path: NoisePath) -> None:
+    points = log_snr_points(eps_path, column(1.0, 0.5), column(0.75, 0.25), 4)
+    signal, noise = eps_path.signal_noise(points.flatten())
+    steps = (torch.log(signal) - torch.log(noise)).view(points.shape).diff(dim=0)
+    # The grid has a thousand points: a step is off by half of one at both ends.
+    torch.testing.assert_close(steps, steps.mean(0).expand_as(steps), rtol=0.03, atol=0)
+    assert points[0].tolist() == [1.0, 0.5]
+    assert points[-1].tolist() == [0.75, 0.25]
+
+
+def test_a_start_without_signal_keeps_equal_steps_of_time(v_path: NoisePath) -> None:
+    start, end = column(1.0, 0.5), column(0.75, 0.25)
+    points = log_snr_points(v_path, start, end, 4)
+    even = time_points(start, end, 4, v_path.num_train_timesteps)
+    assert torch.equal(points[:, 0], even[:, 0])
+    assert not torch.equal(points[:, 1], even[:, 1])
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 40])
@@ -177,7 +203,7 @@ def test_each_step_calls_predict_once_and_reports() -> None:
 
 
 def test_an_unknown_solver_is_refused() -> None:
-    with pytest.raises(ValueError, match="got 'heun'; choose from ddim, dpmpp_2m"):
+    with pytest.raises(ValueError, match="got 'heun'; choose from ddim, dpmpp_2m, dpmpp_2m_log_snr"):
         solve(curved, NoisePath(), torch.ones(1, 1), column(1.0), column(0.75), 2, "heun")  # type: ignore[arg-type]
 
 
