@@ -25,11 +25,10 @@ from fada.student.generation import AvatarPipeline
 from fada.student.low_rank import PEFT as PEFT_PREFIX
 from fada.student.low_rank import LowRank, adapter_config, apply_low_rank, low_rank, rank_that_keeps, share_kept
 from fada.student.part_weights import Weights, are_equal, fingerprint, read_weights
-from fada.student.pipeline import PIPELINES
+from fada.student.pipeline import DIFFERENCE, PIPELINES
 
 Form = Literal["delta", "lora"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-FILE = "delta.json"
 VERSION = 1
 DELTA, CORRECTIONS = "delta.safetensors", "corrections.safetensors"
 ADAPTER, WHOLE = "adapter_model.safetensors", "whole.safetensors"
@@ -110,7 +109,7 @@ def write_delta(
         "parts": {name: asdict(part) for name, part in parts.items()},
         "teacher": {"fingerprint": _of_all(marks), "parts": marks}, "pipeline": index,
     }  # fmt: skip
-    (out / FILE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (out / DIFFERENCE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return parts
 
 
@@ -153,7 +152,7 @@ def read_delta(folder: Path) -> dict[str, Any]:
     Raises:
         DeltaError: there is none, or a newer fada wrote it.
     """
-    file = folder / FILE
+    file = folder / DIFFERENCE
     if not file.is_file():
         raise DeltaError(f"{file}: no such file; a student's difference is made by fada export RUN --as delta")
     told = json.loads(file.read_text(encoding="utf-8"))
@@ -233,7 +232,9 @@ def _of_all(marks: dict[str, str]) -> str:
 def _class(folder: Path, kind: list[str]) -> Any:
     library, name = kind
     if library.partition(".")[0] not in LIBRARIES:
-        raise DeltaError(f"{folder / FILE}: names {library}.{name}; parts may come from {', '.join(LIBRARIES)} only")
+        raise DeltaError(
+            f"{folder / DIFFERENCE}: names {library}.{name}; parts may come from {', '.join(LIBRARIES)} only"
+        )
     return getattr(importlib.import_module(library), name)
 
 

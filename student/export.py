@@ -12,9 +12,9 @@ from typing import Any, Literal
 import yaml
 from diffusers import DiffusionPipeline
 
-from fada.student.delta import FILE, read_delta, write_delta
+from fada.student.delta import read_delta, write_delta
 from fada.student.model_card import CardFacts, Origin, model_card, origin_of
-from fada.student.pipeline import PIPELINES
+from fada.student.pipeline import DIFFERENCE, PIPELINES
 
 Form = Literal["full", "delta", "lora"]
 
@@ -149,7 +149,7 @@ def _card(name: str, model: Path, teacher: Path | None, written: Path, origin: O
     """The card of what was written, whose parts are those of `model`."""
     recipe, begun = written / "recipe.yaml", _teacher_section(written).get("init")
     sources = [each for each in (teacher, begun and Path(begun)) if each]
-    told = read_delta(written) if (written / FILE).is_file() else None
+    told = read_delta(written) if (written / DIFFERENCE).is_file() else None
     config = json.loads((model / "model_index.json").read_text())
     denoiser = json.loads((model / "denoising_unet" / "config.json").read_text())
     return model_card(

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,28 +24,29 @@ from fada.data.audio_features import load_audio_encoder
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues, stack_clues
 from fada.data.stages import StageClock
-from fada.diffusion.ladder import needed_rungs
-from fada.diffusion.sampling import sample_student
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.diffusion.solvers import Predict, Solver, solve
-from fada.diffusion.trajectory import sample_trajectory
+from fada.diffusion.solvers import Solver
 from fada.media.image import square_resize
+from fada.student.acceleration import compile_in_place, convolve_channels_last
+from fada.student.denoising import ClipDenoiser, Guidance, Settings
 from fada.student.guidance import ScalesInside
-from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
-from fada.teacher.guidance import guided
+from fada.student.network import AnyTeacher
+from fada.student.overlap import ClipDecoder, one_ahead, wait_for
 from fada.teacher.inputs import ClipInputs
-from fada.teacher.vae import decode_latents, encode_frames
+from fada.teacher.vae import encode_frames
 
 SAMPLE_RATE = 16000
-Guidance = Literal["auto", "ladder", "embedded", "none"]
 OnStep = Callable[[int, int], None]
+Clip = tuple[Tensor, int]
+"""Latents (n, C, h, w) in float32 of a clip's frames, and the evaluations that it took."""
 
 
 @dataclass
 class PipelineOutput(BaseOutput):
     """A generated video.
 
-    frames: uint8 (F, H, W, 3); latents: (F, C, h, w) float32; stage_seconds: audio, reference, denoise, decode;
+    frames: uint8 (F, H, W, 3); latents: (F, C, h, w) float32; stage_seconds: audio, reference, denoise, decode, which
+    overlap where decoding does;
     nfe: evaluations of the denoising net per clip, a batched pass over R rungs counting R; clips: how many;
     seconds_to_first_frame: until the first clip was decoded.
     """
@@ -55,17 +57,6 @@ class PipelineOutput(BaseOutput):
     nfe: int = 0
     clips: int = 0
     seconds_to_first_frame: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """Of one call: steps per clip, scales (1, 2): reference, audio."""
-
-    steps: int
-    scales: Tensor
-    guidance: Guidance
-    solver: Solver
-    seed: int
 
 
 class AvatarPipeline(DiffusionPipeline):
@@ -104,6 +95,47 @@ class AvatarPipeline(DiffusionPipeline):
             options.setdefault("audio_encoder", load_audio_encoder(folder / "audio_encoder"))
         return super().from_pretrained(str(folder), **options)
 
+    def to(self, *args: Any, **options: Any) -> Self:
+        """Move and cast the networks, as diffusers does; the audio encoder moves along and stays in float32.
+
+        It is small, and log-mel's tables fit no other type.
+        """
+        encoder = self.audio_encoder
+        self.__dict__["audio_encoder"] = None  # Not by assignment, which would note it in the config.
+        try:
+            super().to(*args, **options)
+        finally:
+            self.__dict__["audio_encoder"] = encoder
+        if encoder is not None:
+            encoder.to(self.denoising_unet.device)
+        return self
+
+    def optimize(self, *, channels_last: bool | None = None, compile: bool = False) -> Self:
+        """Make the networks faster where they are now, with the same weights; frames differ by rounding at most.
+
+        Args:
+            channels_last: lay images of the two UNets out with channels last in memory; None does so on CUDA devices.
+                On CPUs that gains their attention layers nothing. The VAE, all convolutions, gains everywhere.
+            compile: see `compile_networks`.
+        """
+        if self.device.type == "cuda" if channels_last is None else channels_last:
+            convolve_channels_last(self.denoising_unet, self.reference_unet)
+        if self.vae is not None:
+            convolve_channels_last(self.vae)
+        if compile:
+            self.compile_networks()
+        return self
+
+    def compile_networks(self, **options: Any) -> Self:
+        """Compile the networks in place: worth minutes of a first call only for long or many videos.
+
+        Args:
+            options: of `torch.compile`.
+        """
+        coders = [] if self.vae is None else [self.vae.encoder, self.vae.decoder]
+        compile_in_place(self.denoising_unet, self.reference_unet, *coders, **options)
+        return self
+
     @torch.no_grad()
     def __call__(
         self,
@@ -119,6 +151,7 @@ class AvatarPipeline(DiffusionPipeline):
         solver: Solver = "ddim",
         max_frames: int | None = None,
         decode: bool = True,
+        overlap: bool | None = None,
         on_step: OnStep | None = None,
     ) -> PipelineOutput:
         """Generate a video as long as the audio.
@@ -134,14 +167,15 @@ class AvatarPipeline(DiffusionPipeline):
             solver: of a teacher; a student has its own sampler.
             max_frames: stop after so many frames.
             decode: False leaves `frames` empty.
-            on_step: called with (steps done, steps in all).
+            overlap: decode a clip while the next one is denoised, in a second thread; None does so on CUDA devices.
+            on_step: called with (steps done, steps in all), where clips overlap from the second thread.
 
         Raises:
             ValueError: the audio is shorter than a frame, the guidance does not fit the model, or the model needs to
                 be told of the face, or lacks a VAE or an audio encoder.
         """
         settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
-        clock = StageClock(_wait_for_device)
+        clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
         total = math.floor(len(audio) / SAMPLE_RATE * self.config.fps)
         total = total if max_frames is None else min(total, max_frames)
         in_all = settings.steps * math.ceil(total / self.config.frames)
@@ -150,17 +184,18 @@ class AvatarPipeline(DiffusionPipeline):
         frames: list[np.ndarray] = [np.zeros((0, self.config.size, self.config.size, 3), np.uint8)]
         nfe, first_frame = 0, 0.0
         told = None if on_step is None else lambda done: on_step(done, in_all)
-        for clip, passes in self._clips(image, face, states, settings, clock, told):
+        decoder = ClipDecoder(self.vae, self._overlaps(overlap))
+        for clip, passes in self._ahead(self._clips(image, face, states, settings, clock, told), overlap):
             latents.append(clip)
             nfe = passes
             if decode:
-                with clock("decode"):
-                    frames.append(decode_latents(self.vae, clip))
+                with decoding("decode"):
+                    frames.append(decoder(clip))
             first_frame = first_frame or clock.elapsed()
         return PipelineOutput(
             frames=np.concatenate(frames),
             latents=torch.cat(latents).cpu(),
-            stage_seconds=clock.seconds,
+            stage_seconds=clock.seconds | decoding.seconds,
             nfe=nfe,
             clips=len(latents),
             seconds_to_first_frame=first_frame,
@@ -180,6 +215,7 @@ class AvatarPipeline(DiffusionPipeline):
         solver: Solver = "ddim",
         max_frames: int | None = None,
         look_ahead: float = 0.5,
+        overlap: bool | None = None,
     ) -> Iterator[np.ndarray]:
         """Frames (n, H, W, 3) uint8 of one clip after another, each as soon as its sound is there.
 
@@ -191,14 +227,22 @@ class AvatarPipeline(DiffusionPipeline):
             audio_chunks: float samples (N,) at 16 kHz, of any lengths. Of them a clip needs its own frames, `context`
                 frames behind, and what the encoder looks ahead (log-mel: a frame).
             look_ahead: seconds of sound behind a clip that wav2vec2 waits for; more is closer to a call.
+            overlap: while a clip is decoded and used, the next is made in a second thread, which reads `audio_chunks`.
 
         The other arguments are those of a call, and so are the errors; faults of the sound show when it is read.
         """
         settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
         frames = round(look_ahead * self.config.fps)
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
-        clips = self._clips(image, face, states, settings, StageClock(_wait_for_device), None)
-        return (decode_latents(self.vae, clip) for clip, _ in clips)
+        clips = self._clips(image, face, states, settings, StageClock(partial(wait_for, self.device)), None)
+        decoder = ClipDecoder(self.vae, self._overlaps(overlap))
+        return (decoder(clip) for clip, _ in self._ahead(clips, overlap))
+
+    def _overlaps(self, wanted: bool | None) -> bool:
+        return self.device.type == "cuda" if wanted is None else wanted
+
+    def _ahead(self, clips: Iterator[Clip], overlap: bool | None) -> Iterator[Clip]:
+        return one_ahead(clips) if self._overlaps(overlap) else clips
 
     @torch.no_grad()
     def _clips(
@@ -206,14 +250,15 @@ class AvatarPipeline(DiffusionPipeline):
         image: np.ndarray,
         face: FaceClues | None,
         states: AudioStates,
-        settings: _Settings,
+        settings: Settings,
         clock: StageClock,
         on_step: Callable[[int], None] | None,
-    ) -> Iterator[tuple[Tensor, int]]:
-        """Latents (n, C, h, w) in float32 of one clip after another, and the evaluations that each took."""
+    ) -> Iterator[Clip]:
+        """One clip after another, finished on its device."""
         config = self.config
         with clock("reference"):
             reference = encode_frames(self.vae, square_resize(image, config.size)[None])
+        denoise = ClipDenoiser(self.model, config.is_student, self.scheduler.windows, config.gamma)
         generator = torch.Generator().manual_seed(settings.seed)
         before: Tensor | None = None
         index = 0
@@ -228,12 +273,13 @@ class AvatarPipeline(DiffusionPipeline):
             noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(self.device)
             with clock("denoise"):
                 told = _in_all(on_step, index * settings.steps)
-                clip, nfe = self._denoise(noise, conditions, settings, index, told)
+                clip, nfe = denoise(noise, conditions, settings, index, told)
             count = config.frames if states.total is None else min(config.frames, states.total - start)
             latents = clip[0, :count].float()
             if config.motion_frames:
                 known = latents if before is None else torch.cat((before, latents))
                 before = known[-config.motion_frames :].clone()
+            wait_for(self.device)
             yield latents, nfe
             index += 1
 
@@ -245,7 +291,7 @@ class AvatarPipeline(DiffusionPipeline):
         guidance: Guidance,
         solver: Solver,
         seed: int,
-    ) -> _Settings:
+    ) -> Settings:
         config = self.config
         for name in ("vae", "audio_encoder"):
             if getattr(self, name) is None:
@@ -257,7 +303,7 @@ class AvatarPipeline(DiffusionPipeline):
         guidance = self._resolve(guidance)
         if guidance == "none":
             scales = torch.ones_like(scales)
-        return _Settings(config.steps if steps is None else steps, scales, guidance, solver, seed)
+        return Settings(config.steps if steps is None else steps, scales, guidance, solver, seed)
 
     def _resolve(self, guidance: Guidance) -> Guidance:
         embeds = isinstance(self.denoising_unet, ScalesInside) and self.denoising_unet.is_guided
@@ -284,39 +330,7 @@ class AvatarPipeline(DiffusionPipeline):
         model: Any = self.model
         return model.prepare(model.inputs_of(ClipInputs(reference, windows[None], motion, has_motion, known)))
 
-    def _denoise(
-        self, noise: Tensor, conditions: Any, settings: _Settings, index: int, on_step: Callable[[int], None] | None
-    ) -> tuple[Tensor, int]:
-        """Denoised latents of one clip and how many evaluations they took."""
-        model, path, steps = self.model, self.model.path, settings.steps
-        if settings.guidance == "embedded":
-            assert isinstance(model, AnyStudent)
-            predict, rungs = embedded(model, conditions, settings.scales), 1
-        else:
-            predict, rungs = guided(model, conditions, settings.scales), len(needed_rungs(settings.scales))
-        if self.config.gamma is not None:
-            # A generator of its own: the initial noise of later clips must stay that of every other model.
-            again = torch.Generator().manual_seed((settings.seed * 1_000_003 + index) % 2**63)
-            return sample_trajectory(predict, path, noise, steps, self.config.gamma, again, on_step), steps * rungs
-        if self.config.is_student:
-            return sample_student(predict, path, self.scheduler.windows, noise, steps, on_step), steps * rungs
-        ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
-        return solve(predict, path, noise, ones, 0 * ones, steps, settings.solver, on_step), steps * rungs
-
-
-def embedded(student: AnyStudent, conditions: Any, scales: Tensor) -> Predict:
-    """Predictor of a student that is told its scales (B, 2): one pass a step."""
-    count = len(scales)
-    rows = student.at_rungs(conditions, torch.arange(count), torch.full((count,), CLIMBS))
-    told = student.denoising_unet.told(rows, scales.to(student.denoising_unet.conv_in.weight.device))
-    return lambda latents, t: student.evaluate(latents, t, told)
-
 
 def _in_all(on_step: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:
     """Progress of one clip as progress of the whole video."""
     return None if on_step is None else lambda step: on_step(done + step)
-
-
-def _wait_for_device() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()

@@ -90,8 +90,11 @@ def model_card(facts: CardFacts) -> str:
 
 def evaluations(config: dict[str, Any], is_guided: bool) -> int:
     """Evaluations of the denoising net per clip at the model's own steps and scales."""
+    guidance = config.get("guidance", "auto")
+    if guidance == "auto":
+        guidance = "embedded" if is_guided else "ladder"
     scales = torch.tensor([[float(config["reference_scale"]), float(config["audio_scale"])]])
-    return config["steps"] * (1 if is_guided else len(needed_rungs(scales)))
+    return config["steps"] * (len(needed_rungs(scales)) if guidance == "ladder" else 1)
 
 
 def origin_of(folders: Sequence[Path]) -> Origin:

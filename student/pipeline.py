@@ -10,7 +10,8 @@ from diffusers import AutoencoderKL
 
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.student.generation import AvatarPipeline, Guidance
+from fada.student.denoising import Guidance
+from fada.student.generation import AvatarPipeline
 from fada.student.network import HalloStudent, HalloStudentUNet, Student, StudentUNet
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet
@@ -137,6 +138,8 @@ class HalloPipeline(AvatarPipeline):
         )
 
 
+DIFFERENCE = "delta.json"
+"""What describes a student's difference from its teacher (delta.py), in place of `model_index.json`."""
 PIPELINES: dict[str, type[AvatarPipeline]] = {each.__name__: each for each in (FadaPipeline, HalloPipeline)}
 """Class names as `model_index.json` holds them."""
 
@@ -149,7 +152,10 @@ def open_pipeline(folder: str | Path, **options: Any) -> AvatarPipeline:
     """
     index = Path(folder) / "model_index.json"
     if not index.is_file():
-        raise ValueError(f"{folder}: no model here (no model_index.json)")
+        what = (
+            "a difference from a teacher; load_delta opens it" if (index.parent / DIFFERENCE).is_file() else "no model"
+        )
+        raise ValueError(f"{folder}: {what} (no model_index.json)")
     name = json.loads(index.read_text()).get("_class_name")
     if name not in PIPELINES:
         raise ValueError(f"{index}: a {name}; fada opens {', '.join(PIPELINES)}")

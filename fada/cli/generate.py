@@ -35,6 +35,21 @@ def generate(
     student: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of a run: which student, or `teacher`; default: the newest.")
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Of a student exported as a difference: the teacher it belongs to, or its run."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Default: cuda if there is one.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(metavar="fp32|bf16|fp16", help="Of the networks; default: bf16 on cuda, else fp32.")
+    ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks: minutes at first, for long or many videos.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed makes the same video.")] = 0,
     seconds: Annotated[float | None, typer.Option(min=0.04, help="Use only so much of the sound.")] = None,
     face_landmarker: Annotated[
@@ -70,6 +85,8 @@ def generate(
       fada generate --model models/demo-fast --image me.png --audio speech.mp3 --out me.mp4 \\
           --steps 6 --audio-scale 6.5 --reference-scale 2.0 --seed 3
       fada generate --model models/demo-fast --image me.png --audio speech.wav --stream --out - | ffplay -
+      fada generate --model models/demo-fast --image me.png --audio speech.wav --out me.mp4 --device cuda --dtype bf16
+      fada generate --model models/demo-delta --teacher runs/demo --image me.png --audio speech.wav --out me.mp4
     """
     if out == STANDARD_OUTPUT and not stream:
         raise typer.BadParameter("--out -: only a stream goes to standard output; add --stream, or name a file")
@@ -88,10 +105,13 @@ def generate(
 
         portrait = prepare_portrait(portrait, face_landmarker)
 
-    from fada.build import load_pipeline
     from fada.cli.progress import progress_bar
+    from fada.student.acceleration import pick_device, pick_dtype
 
-    pipeline = load_pipeline(model, student)
+    place = pick_device(device)
+    precision = pick_dtype(dtype, place)
+    pipeline = _open(model, student, teacher).to(place, precision)
+    pipeline.optimize(compile=compile)
     face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
     if stream:
         clips = pipeline.stream(
@@ -120,6 +140,24 @@ def generate(
     write_video(out, result.frames, fps=pipeline.config.fps, audio=speech)
     stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in result.stage_seconds.items())
     typer.echo(f"{out}: {len(result.frames)} frames in {result.clips} clips, {result.nfe} evaluations each; {stages}")
+
+
+def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipeline:
+    """The pipeline that a folder holds, or that it and its teacher are together."""
+    from fada.student.pipeline import DIFFERENCE
+
+    if (model / DIFFERENCE).is_file():
+        if teacher is None:
+            raise typer.BadParameter(f"{model} holds a student's difference from its teacher: name that with --teacher")
+        from fada.build.models import find_teacher
+        from fada.student.delta import load_delta
+
+        return load_delta(model, find_teacher(teacher))
+    if teacher is not None:
+        raise typer.BadParameter(f"--teacher: {model} is no difference from a teacher; it needs none")
+    from fada.build import load_pipeline
+
+    return load_pipeline(model, student)
 
 
 def _face(portrait: np.ndarray, landmarker: Path | None, embedder: Path | None) -> FaceClues:

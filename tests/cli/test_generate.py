@@ -33,6 +33,12 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         frames = np.full((round(len(audio) / 16000 * 25), 32, 32, 3), 128, np.uint8)
         return SimpleNamespace(frames=frames, stage_seconds={"denoise": 1.0}, clips=2, nfe=6)
 
+    def place(*where: Any) -> Any:
+        seen["placed"] = where
+        return generate
+
+    generate.to = place  # type: ignore[attr-defined]
+    generate.optimize = lambda **how: seen.update(how)  # type: ignore[attr-defined]
     generate.config = SimpleNamespace(fps=25.0)  # type: ignore[attr-defined]
     generate.needs_face = False  # type: ignore[attr-defined]
 
@@ -68,6 +74,64 @@ def test_generate_leaves_what_was_not_asked_to_the_model(cli, inputs, pipeline: 
     assert [pipeline[name] for name in ("steps", "audio_scale", "reference_scale")] == [None, None, None]
 
 
+@pytest.mark.parametrize(
+    ("options", "placed", "compiles"),
+    [
+        ((), ("cpu", "float32"), False),
+        (("--device", "cpu", "--dtype", "bf16", "--compile"), ("cpu", "bfloat16"), True),
+    ],
+)
+def test_generate_computes_where_and_how_it_is_told(
+    cli, inputs, pipeline: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, placed, compiles: bool
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    outcome = cli("generate", "--model", "m", *inputs, "--out", str(tmp_path / "v.mp4"), *options)
+    assert outcome.code == 0, outcome.err
+    assert pipeline["placed"] == (torch.device(placed[0]), getattr(torch, placed[1]))
+    assert pipeline["compile"] is compiles
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [(("--device", "cuda:9"), "device: no cuda:9 here"), (("--dtype", "int8"), "dtype: got 'int8'; choose from fp32")],
+)
+def test_generate_names_a_device_or_type_that_is_not_there(
+    cli, inputs, pipeline: dict, option: tuple[str, ...], message: str
+) -> None:
+    outcome = cli("generate", "--model", "m", *inputs, "--out", "v.mp4", *option)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "folder" not in pipeline, "the model must not be loaded before"
+
+
+def test_a_difference_is_opened_with_its_teacher(
+    cli, inputs, pipeline: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fada.student import delta
+
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "delta.json").write_text("{}")
+    (tmp_path / "run" / "teacher").mkdir(parents=True)
+    (tmp_path / "run" / "teacher" / "model_index.json").write_text("{}")
+    opened = []
+    load = fada.build.load_pipeline
+    monkeypatch.setattr(delta, "load_delta", lambda *folders: opened.append(folders) or load(*folders))
+    arguments = ("generate", "--model", str(tmp_path / "m"), *inputs, "--out", str(tmp_path / "v.mp4"))
+    outcome = cli(*arguments)
+    assert outcome.code == 2
+    assert "name that with --teacher" in outcome.err
+    assert cli(*arguments, "--teacher", str(tmp_path / "run")).code == 0
+    assert opened == [(tmp_path / "m", tmp_path / "run" / "teacher")]
+
+
+def test_a_whole_model_needs_no_teacher(cli, inputs, pipeline: dict) -> None:
+    outcome = cli("generate", "--model", "m", *inputs, "--out", "v.mp4", "--teacher", "run")
+    assert outcome.code == 2
+    assert "m is no difference from a teacher; it needs none" in outcome.err
+
+
 def test_generate_refuses_another_ending_than_mp4(cli, inputs: tuple[str, ...]) -> None:
     outcome = cli("generate", "--model", "m", *inputs, "--out", "v.gif")
     assert outcome.code == 2
@@ -99,6 +163,12 @@ def streaming(pipeline: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict
     class Streams:
         needs_face = False
         config = SimpleNamespace(fps=25.0)
+
+        def to(self, *where: Any) -> Any:
+            return self
+
+        def optimize(self, **how: Any) -> Any:
+            return self
 
         def stream(self, image: np.ndarray, chunks: Any, **options: Any) -> Any:
             sound = np.concatenate(list(chunks))

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from fada.student.delta import DeltaError, load_delta, write_delta
 from fada.student.differences import apply_differences, differences
 from fada.student.part_weights import PartError, fingerprint, read_weights
-from fada.student.pipeline import FadaPipeline
+from fada.student.pipeline import FadaPipeline, open_pipeline
 
 PARTS = ("vae", "reference_unet", "denoising_unet", "audio_projection")
 
@@ -111,6 +111,13 @@ def test_another_teacher_is_refused_with_both_fingerprints(student_run: Path, de
 def test_a_folder_without_a_difference_is_refused(student_run: Path) -> None:
     with pytest.raises(DeltaError, match=r"delta.json: no such file; .* fada export RUN --as delta"):
         load_delta(student_run / "students" / "fast", student_run / "teacher")
+
+
+def test_a_difference_opened_as_a_whole_model_is_refused(delta: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a difference from a teacher; load_delta opens it \(no model_index.json\)"):
+        open_pipeline(delta)
+    with pytest.raises(ValueError, match=r"no model \(no model_index.json\)"):
+        open_pipeline(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_a_licence_without_a_short_name_and_a_model_without_a_hub_s_name_stay_te
 def test_evaluations_count_the_rungs_that_the_scales_need(guided: bool, scales: tuple, expected: int) -> None:
     config = {**CONFIG, "reference_scale": scales[0], "audio_scale": scales[1]}
     assert evaluations(config, guided) == expected
+    assert evaluations({**config, "guidance": "none"}, guided) == 6
 
 
 def test_the_origin_is_the_first_that_a_card_or_an_import_tells(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""One clip from noise to latents: the predictor that a guidance means, and the sampler that a model was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.sampling import sample_student
+from fada.diffusion.solvers import Predict, Solver, solve
+from fada.diffusion.trajectory import sample_trajectory
+from fada.diffusion.windows import Windows
+from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
+from fada.teacher.guidance import guided
+
+Guidance = Literal["auto", "ladder", "embedded", "none"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of one call: steps per clip, scales (1, 2): reference, audio."""
+
+    steps: int
+    scales: Tensor
+    guidance: Guidance
+    solver: Solver
+    seed: int
+
+
+@dataclass(frozen=True)
+class ClipDenoiser:
+    """A model with its sampler.
+
+    windows: of a student; gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
+    """
+
+    model: AnyTeacher
+    is_student: bool
+    windows: Windows
+    gamma: float | None
+
+    def __call__(
+        self, noise: Tensor, conditions: Any, settings: Settings, index: int, on_step: Callable[[int], None] | None
+    ) -> tuple[Tensor, int]:
+        """Denoised latents of the clip of this index, and how many evaluations they took."""
+        model, path, steps = self.model, self.model.path, settings.steps
+        if settings.guidance == "embedded":
+            assert isinstance(model, AnyStudent)
+            predict, rungs = embedded(model, conditions, settings.scales), 1
+        else:
+            predict, rungs = guided(model, conditions, settings.scales), len(needed_rungs(settings.scales))
+        if noise.device.type == "mps":
+            # The samplers' tables are float64, which that device lacks.
+            predict, noise = _elsewhere(predict, noise.device), noise.cpu()
+        if self.gamma is not None:
+            # A generator of its own: the initial noise of later clips must stay that of every other model.
+            again = torch.Generator().manual_seed((settings.seed * 1_000_003 + index) % 2**63)
+            return sample_trajectory(predict, path, noise, steps, self.gamma, again, on_step), steps * rungs
+        if self.is_student:
+            return sample_student(predict, path, self.windows, noise, steps, on_step), steps * rungs
+        ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
+        return solve(predict, path, noise, ones, 0 * ones, steps, settings.solver, on_step), steps * rungs
+
+
+def embedded(student: AnyStudent, conditions: Any, scales: Tensor) -> Predict:
+    """Predictor of a student that is told its scales (B, 2): one pass a step."""
+    count = len(scales)
+    rows = student.at_rungs(conditions, torch.arange(count), torch.full((count,), CLIMBS))
+    told = student.denoising_unet.told(rows, scales.to(student.denoising_unet.conv_in.weight.device))
+    return lambda latents, t: student.evaluate(latents, t, told)
+
+
+def _elsewhere(predict: Predict, device: torch.device) -> Predict:
+    """The predictor on its device, for latents that stay where they are."""
+    return lambda latents, t: predict(latents.to(device), t).to(latents.device)

@@ -1,0 +1,55 @@
+"""Decoding one clip while the next is denoised: the same frames in the same order, and one clip ahead at most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from fada.teacher.vae import decode_latents
+
+T = TypeVar("T")
+
+
+def one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items in order; while one is used, the next is made in a second thread.
+
+    What `items` raises is raised in its place. Closing this generator waits for the item that is being made.
+    """
+    end = object()
+    with ThreadPoolExecutor(1, "next-clip") as thread:
+        made = thread.submit(next, items, end)
+        while (item := made.result()) is not end:
+            made = thread.submit(next, items, end)
+            yield item  # type: ignore[misc]
+
+
+class ClipDecoder:
+    """Latents (n, C, h, w) of a clip to frames (n, H, W, 3) uint8.
+
+    Args:
+        is_beside: on a CUDA device, work on a stream of its own, so that the next clip's kernels need not wait. The
+            latents must be finished, not merely under way (`wait_for`).
+    """
+
+    def __init__(self, vae: AutoencoderKL, is_beside: bool) -> None:
+        self.vae = vae
+        self.stream = torch.cuda.Stream(vae.device) if is_beside and vae.device.type == "cuda" else None
+
+    def __call__(self, latents: Tensor) -> np.ndarray:
+        # Without a stream of its own this context does nothing. When it ends the frames are on the CPU.
+        with torch.cuda.stream(self.stream):
+            return decode_latents(self.vae, latents)
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the work that this thread gave the device is done; other threads' streams are not waited for."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+    elif device.type == "mps":
+        torch.mps.synchronize()
