@@ -8,7 +8,7 @@ export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export DS_BUILD_OPS := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow soak fuzz check format bench clean
+.PHONY: help env demo test test-slow soak fuzz check format bench ablations clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -57,6 +57,9 @@ format: $(STAMP)  ## put every file in the common form
 
 bench: $(STAMP)  ## the demo's report again, from its finished run
 	$(BIN)/fada bench recipes/tiny/demo.yaml
+
+ablations: $(STAMP)  ## every row of the paper's ablations, 3 seeds each, one night on 2 cores; run it again to resume
+	OMP_NUM_THREADS=1 $(BIN)/fada ablate --jobs 2 --threads 1 --page docs/results/ablations.md
 
 clean:  ## remove caches and builds; runs and .venv stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

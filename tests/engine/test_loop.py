@@ -206,3 +206,39 @@ def test_previews_see_the_result_so_far(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.5), (1, 1.0), (100, 0.5), (200, 0.0)])
 def test_learning_rate_warms_up_and_follows_a_cosine(step: int, expected: float) -> None:
     assert learning_rate_factor(step, settings(steps=200)) == pytest.approx(expected, abs=1e-3)
+
+
+class Following(Line):
+    """Remembers the averages that it may learn from, as they are in every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[float] = []
+
+    def follow(self, averages) -> None:
+        self.averages = averages
+
+    def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+        self.seen.append(float(self.averages()["weight"]))
+        return super().loss(model, step, micro)
+
+
+def test_an_objective_that_asks_sees_the_moving_average_and_after_a_resume_the_same(tmp_path: Path) -> None:
+    whole, first, second = Following(), Following(), Following()
+    result = run(tmp_path / "whole", whole, ema=0.9)
+    start = float(Line().module.weight)
+    assert whole.seen[0] == start
+    assert len(set(whole.seen)) == 12
+    assert start < whole.seen[-1] < float(result["weight"])
+    first.stop_at = 5
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken", first, ema=0.9)
+    run(tmp_path / "broken", second, ema=0.9)
+    assert first.seen + second.seen == whole.seen
+
+
+def test_without_an_average_the_weights_themselves_are_seen(tmp_path: Path) -> None:
+    made = Following()
+    result = run(tmp_path, made, ema=0.0)
+    assert made.seen[0] == float(Line().module.weight)
+    assert float(made.averages()["weight"]) == float(result["weight"])

@@ -1,0 +1,276 @@
+"""Every ablation row of the paper, several seeds each, from one teacher: trained, measured, kept; resumable.
+
+Data, VAE and teacher are made once; window ends of equal settings are solved once per seed; rows that differ only in
+how the student is called share its training. Each finished (row, seed) is a JSON file and is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+from fada.build.ablation_rows import rows
+from fada.build.data import fingerprint
+from fada.build.models import load_pipeline, pipeline
+from fada.build.report import Setting, bench_clip, generator, instruments
+from fada.build.settings import default_scales, default_steps
+from fada.build.training import Shared, distill_shared, shared_parts
+from fada.eval.measure import measure_clip
+from fada.eval.metrics.catalogue import METRICS_VERSION
+from fada.eval.results import fingerprint as hash_of
+from fada.eval.results import write_json
+from fada.eval.set_metrics import latent_set_metrics
+from fada.eval.systems import BenchClip
+from fada.recipe.errors import RecipeError
+from fada.recipe.loading import load_recipe
+from fada.recipe.schema import Recipe
+from fada.student.generation import AvatarPipeline
+from fada.student.network import student_of
+
+MEASURES = ("latent_mse_reference", "latent_mse_truth", "mouth_correlation_synth", "identity_error_synth")
+"""Per clip; `fd_latent_synth` over all clips stands beside them."""
+SET_MEASURE = "fd_latent_synth"
+SHARED_SECTIONS = ("data", "clip", "audio", "vae", "noise", "teacher")
+"""What all rows must have in common with the base, because it is made once."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run: plain values, so that it can be sent to another process.
+
+    out: the folder of everything; overrides: `key=value`, of every row; threads: of torch, per process; base: a
+    finished run whose data, VAE and teacher are used; None makes them.
+    """
+
+    names: tuple[str, ...]
+    seeds: tuple[int, ...]
+    out: Path
+    overrides: tuple[str, ...] = ()
+    threads: int | None = None
+    base: Path | None = None
+
+    def recipe(self, name: str, seed: int) -> Recipe:
+        """A row's recipe with its seed and its place under `out`."""
+        place = self.out / "students" / name / f"seed-{seed}"
+        own = [f"name={name}", f"seed={seed}", f"output={place}", "engine.preview_every=0"]
+        own += [] if self.threads is None else [f"engine.threads={self.threads}"]
+        return load_recipe(f"ablations/{name}", [*self.overrides, *own])
+
+    def first(self) -> Recipe:
+        """The first row's recipe: what all rows have in common can be read in it."""
+        return self.recipe(self.names[0], self.seeds[0])
+
+    def base_recipe(self) -> Recipe:
+        """The recipe whose folder holds data, VAE and teacher."""
+        if self.base is not None:
+            return load_recipe(self.base / "recipe.yaml").model_copy(update={"output": self.base})
+        return load_recipe(f"ablations/{self.names[0]}", [*self.overrides, "name=base", f"output={self.out / 'base'}"])
+
+
+def run_ablations(plan: Plan, jobs: int, console: Console) -> dict[str, Any]:
+    """Train and measure what is missing; all results, also written to `OUT/ablations.json`.
+
+    Raises:
+        RecipeError: an unknown row, no seeds, or rows that do not share their base.
+    """
+    check_plan(plan)
+    parts = _parts(plan)
+    baselines = _baselines(plan, parts, console)
+    work = [(group, seed) for group in _groups(plan) for seed in plan.seeds]
+    missing = [(group, seed) for group, seed in work if not all(_is_done(plan, name, seed) for name in group)]
+    console.print(f"ablations: {len(work) - len(missing)} of {len(work)} trainings are there, {jobs} at a time")
+    with _pool(jobs) as run:
+        for done, (group, seed) in enumerate(run(plan, missing)):
+            console.print(f"{done + 1} of {len(missing)}: {', '.join(group)}, seed {seed}")
+    results = {
+        "schema_version": 1,
+        "seeds": list(plan.seeds),
+        "overrides": list(plan.overrides),
+        "clips": [clip.key for clip in parts.clips],
+        "recipe": json.loads(plan.first().model_dump_json(exclude={"output", "name"})),
+        "baselines": baselines,
+        "rows": {name: {str(seed): _read(plan, name, seed) for seed in plan.seeds} for name in plan.names},
+    }
+    write_json(plan.out / "ablations.json", results)
+    return results
+
+
+def check_plan(plan: Plan) -> None:
+    """Nothing, if the rows exist and share what is made once.
+
+    Raises:
+        RecipeError: otherwise, naming the row.
+    """
+    unknown = [name for name in plan.names if name not in rows()]
+    if unknown or not plan.names:
+        raise RecipeError(f"ablations: no row named {', '.join(unknown) or 'nothing'}; choose from {', '.join(rows())}")
+    if not plan.seeds:
+        raise RecipeError("ablations: got no seeds; give one at least, three for intervals")
+    base = plan.base_recipe()
+    for name in plan.names:
+        recipe = plan.recipe(name, plan.seeds[0])
+        differing = [each for each in SHARED_SECTIONS if getattr(recipe, each) != getattr(base, each)]
+        differing += ["bench"] if recipe.bench != plan.first().bench else []
+        if differing:
+            raise RecipeError(
+                f"ablations/{name}: {', '.join(differing)} differ from those of {plan.base or plan.names[0]}; rows "
+                "share data, VAE, teacher and measurement: give all the same, or another base"
+            )
+
+
+def _groups(plan: Plan) -> list[tuple[str, ...]]:
+    """Rows by training: those of a group differ only in how the student is called; the first one's recipe trains."""
+    found: dict[str, list[str]] = {}
+    for name in plan.names:
+        content = plan.recipe(name, 0).model_dump(mode="json", exclude={"name", "output", "bench"})
+        content["distill"].pop("sampling")
+        found.setdefault(hash_of(content), []).append(name)
+    return [tuple(group) for group in found.values()]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What all rows have in common; mark: of the teacher's weights."""
+
+    shared: Shared
+    clips: list[BenchClip]
+    mark: str
+
+
+@cache
+def _parts(plan: Plan) -> _Parts:
+    """Data, VAE, teacher and held-out clips; once per process."""
+    if plan.threads is not None:
+        torch.set_num_threads(plan.threads)
+    bench = plan.first().bench
+    shared = shared_parts(plan.base_recipe(), plan.out / "targets", Console(quiet=True))
+    if len(shared.data.test) < bench.clips:
+        raise RecipeError(
+            f"ablations: {bench.clips} held-out clips are to be measured, {len(shared.data.test)} are there"
+        )
+    clips = [bench_clip(clip, shared.data, bench.seconds) for clip in shared.data.test[: bench.clips]]
+    return _Parts(shared, clips, fingerprint(load_pipeline(shared.teacher).model))
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[Any]:
+    """A function that runs trainings, `jobs` side by side, and yields each when it is finished."""
+    if jobs == 1:
+        yield lambda plan, work: map(_run_group, [plan] * len(work), work)
+        return
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        yield lambda plan, work: pool.map(_run_group, [plan] * len(work), work)
+
+
+def _run_group(plan: Plan, work: tuple[tuple[str, ...], int]) -> tuple[tuple[str, ...], int]:
+    """Train a student, and measure it in every way that its rows call it."""
+    group, seed = work
+    parts = _parts(plan)
+    recipe = plan.recipe(group[0], seed)
+    (student,) = distill_shared(recipe, parts.shared, Console(quiet=True))
+    for name in group:
+        if _is_done(plan, name, seed):
+            continue
+        own = plan.recipe(name, seed)
+        setting = Setting(
+            default_steps(own), *default_scales(own), "none" if own.distill.sampling == "conditional" else "auto"
+        )
+        measured = _measured(load_pipeline(student), setting, parts.clips, plan)
+        log = recipe.output / "work" / student.name / "log.jsonl"
+        write_json(
+            _file(plan, name, seed), {"mark": _mark(plan, name, seed), **measured, "training": training_means(log)}
+        )
+    return work
+
+
+def _baselines(plan: Plan, parts: _Parts, console: Console) -> dict[str, Any]:
+    """The guided teacher, its undistilled shortcuts, and the student before its training."""
+    recipe, data = plan.first(), parts.shared.data
+    teacher = load_pipeline(parts.shared.teacher)
+    scales, few = default_scales(recipe), default_steps(recipe)
+    untrained = pipeline(
+        recipe, student_of(teacher.model, "none", 1, recipe.distill.windows), data.vae, data.encoder,
+        steps=few, scales=scales,
+    )  # fmt: skip
+    systems = {
+        "teacher": (teacher, Setting(recipe.bench.teacher_steps, *scales)),
+        "teacher, 6 steps": (teacher, Setting(few, *scales)),
+        "teacher, 6 steps, no guidance": (teacher, Setting(few, *scales, "none")),
+        "student before training": (untrained, Setting(few, *scales)),
+    }
+    kept = plan.out / "baselines.json"
+    called = [recipe.bench.model_dump(mode="json"), few, recipe.distill.windows]
+    mark = hash_of([parts.mark, called, [clip.content_hash() for clip in parts.clips], METRICS_VERSION])
+    if kept.is_file() and json.loads(kept.read_text())["mark"] == mark:
+        return json.loads(kept.read_text())["systems"]
+    (plan.out / "teacher-latents").mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name, (built, setting) in systems.items():
+        console.print(f"measuring: {name}")
+        found[name] = _measured(built, setting, parts.clips, plan, keep=name == "teacher")
+    write_json(kept, {"mark": mark, "systems": found})
+    return found
+
+
+def _measured(
+    built: AvatarPipeline, setting: Setting, clips: Sequence[BenchClip], plan: Plan, keep: bool = False
+) -> dict[str, Any]:
+    """Values of every clip, the Fréchet distance of all, and evaluations per clip; `keep` makes it the reference."""
+    tools, values, latents, counted = instruments(clips), {}, [], set()
+    seed = plan.first().bench.seed
+    for clip in clips:
+        made = generator(built, setting)(clip, clip.seed(seed))
+        assert made.latents is not None
+        store = plan.out / "teacher-latents" / f"{clip.key}.safetensors"
+        if keep:
+            save_file({"latents": made.latents.contiguous()}, str(store))
+        found = measure_clip(clip, made.frames, made.latents, tools, load_file(str(store))["latents"]).values
+        values[clip.key] = {name: found[name] for name in MEASURES}
+        latents.append(made.latents)
+        counted.add(made.nfe)
+    (frechet,) = (row for row in latent_set_metrics("", latents, clips) if row["metric"] == SET_MEASURE)
+    (nfe,) = counted
+    return {"nfe": nfe, "clips": values, SET_MEASURE: frechet["value"], "floor": frechet["floor"]}
+
+
+def training_means(log: Path) -> dict[str, float]:
+    """Means over the second half of a training's log: losses, ratio and weight of ground truth, share without it."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    last = lines[-1]["step"]
+    late = [line for line in lines if line["step"] > last / 2]
+    names = ("loss_distill", "loss_ground_truth", "ratio_median", "ratio_A", "ratio_B", "weight_mean", "dead_share")
+    columns = {name: [line[name] for line in late if line.get(name) is not None] for name in names}
+    return {name: float(np.mean(values)) for name, values in columns.items() if values and np.isfinite(values).all()}
+
+
+def _file(plan: Plan, name: str, seed: int) -> Path:
+    return plan.out / "rows" / f"{name}-seed-{seed}.json"
+
+
+def _mark(plan: Plan, name: str, seed: int) -> str:
+    """Changes with anything that a row's values follow from, but for the code."""
+    parts = _parts(plan)
+    recipe = plan.recipe(name, seed).model_dump(mode="json", exclude={"name": True, "output": True, "engine": True})
+    return hash_of([recipe, parts.mark, [clip.content_hash() for clip in parts.clips], METRICS_VERSION])
+
+
+def _is_done(plan: Plan, name: str, seed: int) -> bool:
+    file = _file(plan, name, seed)
+    return file.is_file() and json.loads(file.read_text())["mark"] == _mark(plan, name, seed)
+
+
+def _read(plan: Plan, name: str, seed: int) -> dict[str, Any]:
+    content = json.loads(_file(plan, name, seed).read_text())
+    return {key: value for key, value in content.items() if key != "mark"}

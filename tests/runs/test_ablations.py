@@ -1,0 +1,177 @@
+"""The ablation's runs, verdicts and page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fada.build.ablation_page import over_seeds, write_page
+from fada.build.ablation_rows import Claim
+from fada.build.ablation_verdicts import in_all, verdict, verdicts_of
+from fada.build.ablations import Plan, check_plan, run_ablations, training_means
+from fada.recipe.errors import RecipeError
+
+QUIET = Console(quiet=True)
+SMALL = (
+    "data.world.clips=4", "data.world.test_clips=2", "data.world.frames=8", "data.world.flawed_share=0.25",
+    "clip.frames=3", "clip.motion_frames=1", "clip.size=32", "audio.bins=8", "vae.channels=[8,16]",
+    "vae.latent_channels=4", "vae.train.steps=2", "vae.train.batch=2", "teacher.network.channels=[8,16]",
+    "teacher.network.heads=2", "teacher.network.norm_groups=4", "teacher.network.audio_tokens=2",
+    "teacher.network.audio_dim=8", "teacher.network.audio_hidden=8", "teacher.stages.0.steps=1",
+    "teacher.stages.0.batch=2", "teacher.stages.1.steps=1", "teacher.stages.1.batch=2",
+    "distill.phases.student.steps=3", "distill.phases.student.batch=2", "distill.phases.student.cached_samples=8",
+    "engine.precision=fp32", "engine.checkpoint_every=2", "engine.log_every=1", "bench.clips=2", "bench.seconds=0.2",
+    "bench.teacher_steps=2",
+)  # fmt: skip
+
+
+def row(*truth_by_seed: tuple[float, ...], frechet: float = 1.0) -> dict[str, dict]:
+    """Values of a row: per seed the distances to the truth of its clips."""
+    other = {"latent_mse_reference": 1.0, "mouth_correlation_synth": None, "identity_error_synth": 2.0}
+    return {
+        str(seed): {
+            "nfe": 18,
+            "clips": {f"clip-{place}": {"latent_mse_truth": value, **other} for place, value in enumerate(values)},
+            "fd_latent_synth": frechet + 0.1 * seed,
+            "training": {"loss_distill": 0.25},
+        }
+        for seed, values in enumerate(truth_by_seed)
+    }
+
+
+GOOD = row((1.0, 2.0, 3.0), (1.1, 2.1, 3.1), (0.9, 1.9, 2.9))
+WORSE = row((1.5, 2.6, 3.4), (1.6, 2.7, 3.5), (1.4, 2.4, 3.5), frechet=1.5)
+EITHER = row((1.5, 1.0, 3.4), (0.6, 2.7, 3.5), (1.4, 1.4, 2.5))
+
+
+def test_an_order_holds_where_both_intervals_lie_on_its_side() -> None:
+    found = verdict(GOOD, WORSE, "latent_mse_truth")
+    assert found is not None
+    assert found.word == "holds"
+    # By seed: 0.5, 0.5, 0.533...; by clip: 0.5, 0.567, 0.467.
+    assert found.over_seeds.mean == pytest.approx((0.5 + 0.5 + 1.6 / 3) / 3)
+    assert found.over_clips is not None
+    assert found.over_clips.half_width == pytest.approx(4.302653 * 0.0509175 / 3**0.5, rel=1e-4)
+    reverse = verdict(WORSE, GOOD, "latent_mse_truth")
+    assert reverse is not None
+    assert reverse.word == "does not hold"
+    assert reverse.over_seeds.mean == pytest.approx(-found.over_seeds.mean)
+
+
+def test_an_order_of_the_seeds_that_the_clips_contradict_is_undecided() -> None:
+    better = row((1.0, 9.0), (1.0, 9.1), (1.0, 9.05))
+    worse = row((3.0, 8.0), (3.0, 8.1), (3.0, 8.05))
+    found = verdict(better, worse, "latent_mse_truth")
+    assert found is not None
+    assert found.over_seeds.low is not None
+    assert found.over_seeds.low > 0
+    assert found.word == "undecided"
+
+
+def test_one_seed_decides_nothing() -> None:
+    found = verdict(row((1.0, 2.0)), row((2.0, 3.0)), "latent_mse_truth")
+    assert found is not None
+    assert found.word == "undecided"
+
+
+def test_more_correlation_is_better_and_missing_values_are_left_out() -> None:
+    low, high = row((1.0, 1.0), (1.0, 1.0)), row((1.0, 1.0), (1.0, 1.0))
+    for values, correlation in ((low, 0.25), (high, 0.75)):
+        for found in values.values():
+            found["clips"]["clip-0"]["mouth_correlation_synth"] = correlation
+    advantage = verdict(high, low, "mouth_correlation_synth")
+    assert advantage is not None
+    assert advantage.over_seeds.mean == 0.5
+    assert advantage.over_clips is not None
+    assert advantage.over_clips.count == 1
+    assert verdict(GOOD, WORSE, "mouth_correlation_synth") is None
+
+
+def test_the_frechet_distance_has_seeds_only() -> None:
+    found = verdict(GOOD, WORSE, "fd_latent_synth")
+    assert found is not None
+    assert found.over_seeds.mean == pytest.approx(0.5)
+    assert found.over_clips is None
+    assert found.word == "holds"
+
+
+def test_measures_that_contradict_each_other_are_mixed() -> None:
+    assert in_all(["holds", "undecided"]) == "holds"
+    assert in_all(["undecided", "undecided"]) == "undecided"
+    assert in_all(["does not hold", "undecided"]) == "does not hold"
+    assert in_all(["holds", "does not hold", "undecided"]) == "mixed"
+
+
+def test_a_claim_about_a_row_that_was_not_run_has_no_verdict() -> None:
+    assert verdicts_of(Claim(2, "perflow", "tcd", ""), {"perflow": GOOD}) is None
+
+
+def results(**measured: dict) -> dict:
+    recipe = Plan(("perflow",), (0,), Path("runs")).first().model_dump(mode="json")
+    baseline = {**GOOD["0"], "nfe": 75}
+    return {"seeds": [0, 1, 2], "overrides": [], "clips": ["clip-0", "clip-1", "clip-2"], "recipe": recipe,
+            "baselines": {"teacher": baseline}, "rows": measured}  # fmt: skip
+
+
+def test_the_page_counts_verdicts_quotes_the_paper_apart_and_keeps_the_reading(tmp_path: Path) -> None:
+    page = write_page(results(perflow=GOOD, rflow=WORSE, tcd=EITHER), tmp_path / "ablations.md")
+    text = page.read_text()
+    assert "**holds: 1**; **undecided: 1** of 2." in text
+    assert "| paper: IQA ↑ |" in text
+    truth = over_seeds(WORSE, "latent_mse_truth")
+    assert truth is not None
+    assert f"rflow.yaml) | 18 | 1.0000 ± 0.0000 | {truth.mean:.4f} ± {truth.half_width:.4f} | null |" in text
+    assert "2.836 | 8.066 | 81.1 | 49.73 | 2.484 |" in text
+    assert json.loads((tmp_path / "ablations.json").read_text())["rows"]["rflow"] == WORSE
+    assert (tmp_path / "ablations.png").stat().st_size > 1000
+    page.write_text(text.replace("Not written yet.", "My own words."))
+    write_page(results(perflow=GOOD, rflow=WORSE), page)
+    assert page.read_text().endswith("## Reading\n\nMy own words.\n")
+    assert "**holds: 1** of 1." in page.read_text()
+
+
+def test_training_means_are_those_of_the_second_half(tmp_path: Path) -> None:
+    lines = [
+        {"step": step, "loss_distill": float(step), "ratio_A": None if step == 3 else 2.0} for step in (1, 2, 3, 4)
+    ]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert training_means(tmp_path / "log.jsonl") == {"loss_distill": 3.5, "ratio_A": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (Plan(("perflow", "tdc"), (0,), Path("runs")), "no row named tdc; choose from tcd, rflow, perflow"),
+        (Plan((), (0,), Path("runs")), "no row named nothing"),
+        (Plan(("perflow",), (), Path("runs")), "got no seeds; give one at least"),
+    ],
+)
+def test_a_plan_of_nothing_is_refused(plan: Plan, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        check_plan(plan)
+
+
+def test_a_base_of_other_data_is_refused(tmp_path: Path) -> None:
+    from fada.recipe import save_recipe
+
+    save_recipe(Plan(("perflow",), (0,), tmp_path, ("clip.size=32",)).first(), tmp_path / "recipe.yaml")
+    with pytest.raises(RecipeError, match=r"ablations/perflow: clip differ from those of .*or another base"):
+        check_plan(Plan(("perflow",), (0,), tmp_path, base=tmp_path))
+
+
+@pytest.mark.slow
+def test_rows_are_trained_once_measured_as_they_are_called_and_found_again(tmp_path: Path) -> None:
+    plan = Plan(("adaptive-0.25", "without-cfg", "tcd"), (0, 1), tmp_path, SMALL, threads=1)
+    first = run_ablations(plan, 1, QUIET)
+    nfe = {name: {found["nfe"] for found in seeds.values()} for name, seeds in first["rows"].items()}
+    assert nfe == {"adaptive-0.25": {18}, "without-cfg": {6}, "tcd": {18}}
+    assert sorted(each.name for each in (tmp_path / "students").iterdir()) == ["adaptive-0.25", "tcd"]
+    guided, plain = (first["rows"][name]["0"]["clips"] for name in ("adaptive-0.25", "without-cfg"))
+    assert guided != plain
+    assert first["rows"]["tcd"]["0"]["clips"] != first["rows"]["tcd"]["1"]["clips"]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    assert run_ablations(plan, 1, QUIET) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == before
