@@ -13,7 +13,9 @@ from fada.eval.summary import metric_names, system_names
 MAY_DIFFER = frozenset(
     # What is compared, how often it was timed, and what follows from the clips, which are compared by their content.
     ("fingerprint", "recipe", "systems", "reference_scale", "audio_scale", "warmups", "repeats", "clips", "identities")
-) | {"frames"}
+) | {"frames", "metrics"}
+HOW_MEASURED = ("implementation", "input", "weights")
+"""Keys of a metric's protocol; a metric in which they differ is left out."""
 SAME_MACHINE = ("system", "processor", "cores", "torch_threads", "gpu", "python", "torch", "cuda")
 OWN_REFERENCE = "latent_mse_reference"
 """The metric that measures against the run's own reference."""
@@ -100,10 +102,28 @@ def common_metrics(before: BenchResults, after: BenchResults, wanted: Sequence[s
     if unknown:
         raise CompareError(f"{', '.join(unknown)}: not measured in both runs; choose from {', '.join(common)}")
     chosen = [name for name in common if not wanted or name in wanted]
+    otherwise = _measured_otherwise(before, after)
+    if set(otherwise) & set(wanted):
+        raise CompareError(
+            f"{'; '.join(otherwise[name] for name in wanted if name in otherwise)}; measure one run again"
+        )
+    notes = [f"Left out: {why}." for why in otherwise.values()]
+    chosen = [name for name in chosen if name not in otherwise]
     if OWN_REFERENCE in chosen and _mark(before, before.reference) != _mark(after, after.reference):
         chosen.remove(OWN_REFERENCE)
-        return chosen, [f"{CATALOGUE[OWN_REFERENCE].label} is left out: the runs have different references."]
-    return chosen, []
+        notes.append(f"Left out: {CATALOGUE[OWN_REFERENCE].label}, as the runs have different references.")
+    return chosen, notes
+
+
+def _measured_otherwise(before: BenchResults, after: BenchResults) -> dict[str, str]:
+    """For every metric that both runs measured in different ways: which."""
+    own, other = before.protocol.get("metrics", {}), after.protocol.get("metrics", {})
+    differing = {
+        name: [key for key in HOW_MEASURED if own[name].get(key) != other[name].get(key)]
+        for name in own
+        if name in other
+    }
+    return {name: f"{name}, as its {' and '.join(keys)} differ" for name, keys in differing.items() if keys}
 
 
 def _mark(results: BenchResults, name: str) -> str:

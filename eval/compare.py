@@ -24,6 +24,7 @@ from fada.eval.comparable import (
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.results import BenchResults
 from fada.eval.statistics import (
+    SIGNIFICANCE,
     Interval,
     holm,
     mean_p_value,
@@ -32,7 +33,6 @@ from fada.eval.statistics import (
     t_interval,
 )
 
-SIGNIFICANCE = 0.05
 LEAST_ROUNDS = 5
 """Timing rounds on each side without which latencies are shown and not judged."""
 TRIVIAL = 1e-3

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+SIGNIFICANCE = 0.05
+"""Level of every test in a report, after correction."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -53,13 +56,6 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | 
     quantile = float(stdtrit(len(array) - 1, 0.5 + confidence / 2))
     half = quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
     return Interval(mean, mean - half, mean + half, len(array))
-
-
-def paired_interval(
-    values: Mapping[str, float | None], baseline: Mapping[str, float | None], confidence: float = 0.95
-) -> Interval | None:
-    """Mean and t-interval of ``values - baseline`` over the clips in which both were measured; None if none were."""
-    return t_interval(paired_differences(values, baseline), confidence)
 
 
 def paired_differences(values: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> list[float]:

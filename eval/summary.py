@@ -6,7 +6,7 @@ from collections import Counter
 
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.results import BenchResults
-from fada.eval.statistics import Interval, paired_interval, t_interval
+from fada.eval.statistics import Interval, paired_differences, t_interval
 
 WORST_BY = ("mouth_correlation_synth", "lip_correlation", "latent_mse_truth", "latent_mse_reference", "psnr_truth")
 """What orders clips from worst to best: the first of these that was measured."""
@@ -33,9 +33,9 @@ def mean_of(results: BenchResults, name: str, metric: str) -> Interval | None:
     return t_interval([value for value in results.values(name, metric).values() if value is not None])
 
 
-def difference_from_reference(results: BenchResults, name: str, metric: str) -> Interval | None:
-    """Mean paired difference (system minus reference, same clips and seeds) with its 95 % t-interval."""
-    return paired_interval(results.values(name, metric), results.values(results.reference, metric))
+def differences_from_reference(results: BenchResults, name: str, metric: str) -> list[float]:
+    """System minus reference for every clip that has both, same seeds."""
+    return paired_differences(results.values(name, metric), results.values(results.reference, metric))
 
 
 def why_null(results: BenchResults, name: str, metric: str) -> str | None:

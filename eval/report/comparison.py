@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fada.eval.compare import SIGNIFICANCE, Compared, Comparison
+from fada.eval.compare import Compared, Comparison
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.table import Cell, Table
 from fada.eval.report.tables import distance_label, interval_cell, metric_head
 from fada.eval.results import write_json
+from fada.eval.statistics import SIGNIFICANCE
 
 SCHEMA_VERSION = 1
 WORDS = ("better", "worse", "no difference shown", "equal", "not judged")

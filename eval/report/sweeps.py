@@ -9,6 +9,8 @@ from typing import Any
 
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.canvas import COLOURS, MARKERS, new_figure, save_figure
+from fada.eval.report.table import Cell, Table
+from fada.eval.report.tables import distance_label, interval_cell, metric_head
 from fada.eval.results import BenchResults
 from fada.eval.statistics import t_interval
 
@@ -28,7 +30,10 @@ class Sweep:
     label: str
     lines: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]]
     caption: str = ""
-    metrics: Sequence[str] = field(default=("mouth_correlation_synth", "identity_error_synth", "latent_mse_truth"))
+    metrics: Sequence[str] = field(
+        default=("fvd_r", "sync_d", "mouth_correlation_synth", "identity_error_synth", "latent_mse_truth")
+    )
+    """The first two are the paper's; those that were not measured are left out."""
 
 
 def sweep_from_results(results: BenchResults, note: str, label: str, caption: str = "", line: str = "line") -> Sweep:
@@ -56,13 +61,40 @@ def sweep_from_results(results: BenchResults, note: str, label: str, caption: st
     return Sweep(note.replace("_", "-"), label, lines, caption, wanted or sorted(found)[:4])
 
 
+def measured_metrics(sweep: Sweep) -> list[str]:
+    """Those of the sweep's metrics that some line has values of."""
+    return [metric for metric in sweep.metrics if any(line.get(metric) for line in sweep.lines.values())]
+
+
+def sweep_table(sweep: Sweep) -> Table:
+    """One row per line and value of the setting: mean ± half the 95 % t-interval over videos, and how many."""
+    metrics = measured_metrics(sweep)
+    rows = []
+    for label, by_metric in sweep.lines.items():
+        for value in sorted({value for metric in metrics for value in by_metric.get(metric, {})}):
+            numbers = {metric: by_metric.get(metric, {}).get(value, ()) for metric in metrics}
+            videos = max(map(len, numbers.values()))
+            cells = [_cell(numbers[metric], metric) for metric in metrics]
+            rows.append([Cell(label), Cell(f"{value:g}", value), *cells, Cell(str(videos), videos)])
+    heads = [metric_head(metric) if metric in CATALOGUE else f"{distance_label(metric)} ↓" for metric in metrics]
+    notes = (f"{sweep.caption[0].upper()}{sweep.caption[1:]}.",) if sweep.caption else ()
+    return Table(f"Sweep of {sweep.label}", ("system", sweep.label, *heads, "N"), rows, notes)
+
+
+def _cell(values: Sequence[float], metric: str) -> Cell:
+    interval = t_interval(values)
+    if interval is None or metric in CATALOGUE:
+        return interval_cell(interval, metric)
+    return Cell(f"{interval.mean:.4g}", interval.mean)
+
+
 def plot_sweep(sweep: Sweep, path: Path) -> Path:
     """One panel per metric, one line per system, bars for the 95 % t-interval over videos; PNG and SVG.
 
     Raises:
         ValueError: the sweep holds none of its metrics.
     """
-    metrics = [metric for metric in sweep.metrics if any(metric in line for line in sweep.lines.values())]
+    metrics = measured_metrics(sweep)
     if not metrics:
         raise ValueError(f"sweep {sweep.name}: none of {', '.join(sweep.metrics)} was measured; name other metrics")
     figure, axes = new_figure(len(metrics))
@@ -79,7 +111,9 @@ def plot_sweep(sweep: Sweep, path: Path) -> Path:
                 "capsize": 3,
             }
             axis.errorbar([value for value, _ in known], heights, yerr=halves, label=label, **style)
-        axis.set_title(f"{CATALOGUE[metric].label}, {CATALOGUE[metric].better} is better", fontsize=9)
+        entry = CATALOGUE.get(metric)
+        title = f"{distance_label(metric)}, lower" if entry is None else f"{entry.label}, {entry.better}"
+        axis.set_title(f"{title} is better", fontsize=9)
         axis.set_xlabel(f"{sweep.label}{f' ({sweep.caption})' if sweep.caption else ''}", fontsize=8)
     if len(sweep.lines) > 1:
         axes[0].legend(fontsize=8, frameon=False)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from fada.eval.controls import CONTROLS
 from fada.eval.metrics.catalogue import CATALOGUE
+from fada.eval.report.provenance import metric_protocols, protocols_table, provenance_table, rounds_note
 from fada.eval.report.table import Cell, Table
 from fada.eval.results import BenchResults
-from fada.eval.statistics import Interval
+from fada.eval.statistics import SIGNIFICANCE, Interval, holm, mean_p_value, t_interval
 from fada.eval.summary import (
     control_names,
     counted_nfe,
-    difference_from_reference,
+    differences_from_reference,
     mean_of,
     metric_names,
     nfe_per_second,
@@ -32,11 +33,13 @@ def all_tables(results: BenchResults) -> dict[str, Table]:
         "checks": verdict_table("Do the instruments work?", instrument_checks(results)),
         "systems": systems_table(results),
         "cost": cost_table(results),
+        "provenance": provenance_table(results),
         "stages": stages_table(results),
         "quality": quality_table(results),
         "differences": differences_table(results),
         "distributions": distributions_table(results),
         "metrics": metrics_table(results),
+        "protocols": protocols_table(results),
         "nulls": nulls_table(results),
     }
     return {name: table for name, table in tables.items() if table.rows}
@@ -83,7 +86,8 @@ def cost_table(results: BenchResults) -> Table:
     columns += ("first frame s", "denoise p50 s", "denoise speed-up", "whole speed-up", "peak MiB")
     kinds = {row["memory_kind"] for row in results.timing}
     notes = [f"Seconds per clip; peak memory of: {', '.join(sorted(kinds))} (process: the whole resident set)."]
-    return Table("Cost", columns, rows, notes if kinds else ())
+    rough = rounds_note(results)
+    return Table("Cost", columns, rows, [*notes, *([rough] if rough else [])] if kinds else ())
 
 
 def _cost_row(results: BenchResults, name: str) -> list[Cell]:
@@ -137,6 +141,8 @@ def quality_table(results: BenchResults) -> Table:
         [Cell(name), *(interval_cell(mean_of(results, name, metric), metric) for metric in metrics)]
         for name in [*system_names(results), *control_names(results)]
     ]
+    protocols = metric_protocols(results)
+    rows.append([Cell("(protocol)"), *(Cell(protocols[metric].fingerprint) for metric in metrics)])
     count = len(results.rows_of(results.reference))
     return Table(
         "Quality",
@@ -147,29 +153,30 @@ def quality_table(results: BenchResults) -> Table:
 
 
 def differences_table(results: BenchResults) -> Table:
-    """Paired differences to the reference; a star marks intervals that leave zero out."""
+    """Paired differences to the reference; a star marks those that are shown after correction for all of them."""
     metrics = [metric for metric in metric_names(results) if metric != "latent_mse_reference"]
-    rows = []
-    for name in system_names(results):
-        if name == results.reference:
-            continue
-        cells = []
-        for metric in metrics:
-            difference = difference_from_reference(results, name, metric)
-            cell = interval_cell(difference, metric, signed=True)
-            is_clear = difference is not None and difference.low is not None and difference.high is not None
-            if is_clear and (difference.low > 0 or difference.high < 0):  # type: ignore[union-attr, operator]
-                cell = Cell(cell.text + " *", cell.number)
-            cells.append(cell)
-        rows.append([Cell(name), *cells])
+    names = [name for name in system_names(results) if name != results.reference]
+    differences = [differences_from_reference(results, name, metric) for name in names for metric in metrics]
+    p_values = holm([mean_p_value(found) for found in differences])
+    cells = []
+    for place, (found, p_value) in enumerate(zip(differences, p_values, strict=True)):
+        cell = interval_cell(t_interval(found), metrics[place % len(metrics)], signed=True)
+        is_shown = p_value is not None and p_value < SIGNIFICANCE
+        cells.append(Cell(cell.text + " *", cell.number) if is_shown else cell)
+    rows = [[Cell(name), *cells[row * len(metrics) : (row + 1) * len(metrics)]] for row, name in enumerate(names)]
     title = f"Differences to {results.reference}, paired by clip and seed"
-    note = "Mean ± half the 95 % t-interval; * where the interval leaves zero out (not corrected for many comparisons)."
+    tested = sum(value is not None for value in p_values)
+    note = (
+        "Mean ± half its own 95 % t-interval; * where it differs from zero at "
+        f"{SIGNIFICANCE:.0%} after Holm's correction for {tested} comparisons."
+    )
     return Table(title, ("system", *(metric_head(metric) for metric in metrics)), rows, (note,))
 
 
 def distributions_table(results: BenchResults) -> Table:
     """Fréchet and kernel distances with N, d and the floor of two real halves."""
     rows = []
+    protocols = metric_protocols(results)
     for row in results.set_metrics:
         value, floor = row["value"], row["floor"]
         rows.append(
@@ -178,15 +185,21 @@ def distributions_table(results: BenchResults) -> Table:
                 Cell(row["system"]),
                 NULL if value is None else Cell(f"{value:.4g}", value),
                 NULL if floor is None else Cell(f"{floor:.4g}", floor),
-                Cell("-") if value is None else Cell(f"{row['samples']} frames of {row['videos']} videos"),
+                Cell("-")
+                if value is None
+                else Cell(f"{row['samples']} {row.get('unit', 'frames')} of {row['videos']} videos"),
                 Cell("-") if floor is None else Cell(" and ".join(map(str, row["floor_samples"]))),
                 Cell("-") if value is None else Cell(str(row["dimensions"])),
+                Cell(protocols[row["metric"]].fingerprint),
                 Cell(row["reason"] or ""),
             ]
         )
-    note = "Latents pooled to 4 x 4 cells, one sample per frame; no weights, so this is neither FID nor FVD. The floor"
-    note += " is the distance between two halves of the true videos, with fewer samples and so biased upward."
-    columns = ("metric", "system", "value", "real-real floor", "N", "floor N", "d", "reason")
+    note = (
+        "FD-latent and KD-latent: latents pooled to 4 x 4 cells, one sample per frame; no weights, so they are neither "
+        "FID nor KID. The floor is the distance between two halves of the true videos, with fewer samples and so "
+        "biased upward."
+    )
+    columns = ("metric", "system", "value", "real-real floor", "N", "floor N", "d", "protocol", "reason")
     return Table("Distributions", columns, rows, (note,))
 
 
@@ -241,10 +254,20 @@ def metric_head(metric: str) -> str:
     return f"{entry.label}{synthetic}{unit} {arrow}"
 
 
+DISTANCE_LABELS = {
+    "fid": "FID",
+    "kid": "KID",
+    "fvd_r": "FVD-R",
+    "fvd_i3d": "FVD-I3D",
+    "efid": "E-FID",
+    "efid_blendshape": "E-FID-blendshape",
+}
+
+
 def distance_label(name: str) -> str:
-    """``fd_latent_synth`` -> ``FD-latent-synth``."""
-    kind, rest = name.split("_", 1)
-    return f"{kind.upper()}-{rest.replace('_', '-')}"
+    """``fvd_r`` -> ``FVD-R``, ``fd_latent_synth`` -> ``FD-latent-synth``."""
+    kind, _, rest = name.partition("_")
+    return DISTANCE_LABELS.get(name) or "-".join([kind.upper(), *rest.split("_")]).rstrip("-")
 
 
 def _notes(system: dict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from fada.eval.report.markdown import markdown_report
@@ -10,11 +11,13 @@ from fada.eval.report.page import write_page
 from fada.eval.report.paper import paper_table
 from fada.eval.report.plots import plot_quality_by_latency, plot_quality_by_nfe, plot_stages
 from fada.eval.report.sheets import write_sheet
-from fada.eval.report.sweeps import Sweep, plot_sweep
+from fada.eval.report.sweeps import Sweep, plot_sweep, sweep_table
 from fada.eval.report.tables import all_tables, clips_table
-from fada.eval.results import BenchResults
+from fada.eval.results import BenchResults, write_json
 from fada.eval.summary import clips_worst_first
 
+SWEEPS_VERSION = 1
+"""Schema of ``sweeps.json``."""
 DEFAULT_TITLE = "NFE, quality and latency"
 
 
@@ -41,9 +44,14 @@ def write_report(
     folder = out or results.folder
     if folder is None:
         raise ValueError("write_report: these results have no folder; give out=...")
-    tables, paper = all_tables(results), paper_table(results)
+    tables = all_tables(results) | {f"sweep-{sweep.name}": sweep_table(sweep) for sweep in sweeps}
+    paper = paper_table(results)
     written = {"results": folder / "results.json", "markdown": folder / "report.md"}
     results.save(written["results"])
+    if sweeps:
+        written["sweeps"] = folder / "sweeps.json"
+        content = {"schema_version": SWEEPS_VERSION, "sweeps": [asdict(sweep) for sweep in sweeps]}
+        write_json(written["sweeps"], content)
     for name, table in {**tables, "clips": clips_table(results), "paper": paper}.items():
         written[f"csv-{name}"] = folder / "csv" / f"{name}.csv"
         written[f"csv-{name}"].parent.mkdir(parents=True, exist_ok=True)

@@ -182,7 +182,19 @@ def test_the_distance_to_another_teacher_is_left_out() -> None:
     systems = [{**system, "fingerprint": "new"} for system in handmade().systems]
     compared = compare(handmade(), replace(handmade(), systems=systems))
     assert "latent_mse_reference" not in {each.metric for each in compared.quality}
-    assert "latent MSE to reference is left out: the runs have different references." in compared.notes
+    assert "Left out: latent MSE to reference, as the runs have different references." in compared.notes
+
+
+def test_a_metric_measured_with_other_weights_is_left_out_or_refused() -> None:
+    runs = [
+        changed(handmade(), metrics={"psnr_truth": {"weights": {"file": sha}, "fingerprint": sha}})
+        for sha in ("a", "b")
+    ]
+    compared = compare(*runs)
+    assert "psnr_truth" not in {each.metric for each in compared.quality}
+    assert "Left out: psnr_truth, as its weights differ." in compared.notes
+    with pytest.raises(CompareError, match="psnr_truth, as its weights differ; measure one run again"):
+        compare(*runs, metrics=["psnr_truth"])
 
 
 def test_systems_of_other_names_can_be_paired() -> None:

@@ -15,8 +15,11 @@ from fada.eval.report.canvas import save_figure
 from fada.eval.report.page import write_page
 from fada.eval.report.paper import paper_table
 from fada.eval.report.plots import pareto_front, readable_ticks
+from fada.eval.report.sweeps import sweep_table
 from fada.eval.report.table import Cell, Table
 from fada.eval.report.tables import all_tables
+from fada.eval.statistics import mean_p_value
+from fada.eval.summary import differences_from_reference, metric_names
 
 
 def test_every_named_file_exists_and_lies_in_the_folder(written, results) -> None:
@@ -42,6 +45,24 @@ def test_a_fast_row_that_fails_its_gate_says_so(written) -> None:
         line for line in written["markdown"].read_text().splitlines() if line.startswith("| teacher-2x3 | FAIL")
     )
     assert "mouth-audio correlation" in line
+
+
+def test_a_difference_is_starred_only_after_correction_for_all_of_them(results) -> None:
+    note = all_tables(results)["differences"].notes[0]
+    tested = int(re.search(r"Holm's correction for (\d+) comparisons", note)[1])
+    assert 4 * 10 < tested <= 4 * 13
+    # By hand: of all p-values, those below their own share of 5 %.
+    values = sorted(
+        p
+        for name in ("teacher-6-conditional", "teacher-2x3", "balanced-18", "fast-6")
+        for metric in metric_names(results)
+        if metric != "latent_mse_reference"
+        if (p := mean_p_value(differences_from_reference(results, name, metric))) is not None
+    )
+    passed = next((place for place, p in enumerate(values) if p * (len(values) - place) >= 0.05), len(values))
+    starred = [cell for row in all_tables(results)["differences"].rows for cell in row if cell.text.endswith("*")]
+    assert len(values) == tested
+    assert len(starred) == passed
 
 
 def test_csv_holds_every_row_in_full_precision(written, results) -> None:
@@ -174,6 +195,28 @@ def test_a_sweep_is_plotted_in_both_formats(tmp_path) -> None:
     png = plot_sweep(Sweep("audio-scale", "audio scale", lines, "reference scale 2"), tmp_path / "sweep")
     assert png.is_file()
     assert png.with_suffix(".svg").is_file()
+
+
+def test_a_sweep_is_also_a_table_with_numbers_of_videos() -> None:
+    lines = {"teacher": {"sync_d": {6.5: [7.0, 9.0], 1.0: [9.5]}, "fvd_r": {1.0: [20.0], 6.5: [18.25]}}}
+    table = sweep_table(Sweep("audio-scale", "audio scale", lines, "reference scale 2"))
+    assert list(table.columns)[1] == "audio scale"
+    # FVD first, as in the paper's figures; one value over all clips has no interval.
+    assert [cell.text for cell in table.rows[0]] == ["teacher", "1", "20", "9.500", "1"]
+    assert [cell.text for cell in table.rows[1]][1:3] == ["6.5", "18.25"]
+    assert table.rows[1][3].text.startswith("8.000 ± 12.7")
+    assert table.notes == ("Reference scale 2.",)
+
+
+def test_sweeps_are_written_as_json_and_csv(results, tmp_path) -> None:
+    sweep = Sweep(
+        "audio-scale", "audio scale", {"teacher": {"psnr_truth": {1.0: [20.0, 21.0]}}}, metrics=("psnr_truth",)
+    )
+    written = write_report(replace(results, timing=[]), tmp_path, sweeps=[sweep], page_clips=0)
+    content = json.loads(written["sweeps"].read_text())
+    assert content["schema_version"] == 1
+    assert content["sweeps"][0]["lines"]["teacher"]["psnr_truth"] == {"1.0": [20.0, 21.0]}
+    assert "20.5" in written["csv-sweep-audio-scale"].read_text()
 
 
 def test_a_sweep_without_its_metrics_is_refused(tmp_path) -> None:
