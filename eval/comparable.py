@@ -137,6 +137,9 @@ def differing_settings(before: BenchResults, after: BenchResults) -> list[str]:
         for key in ("reference_scale", "audio_scale", "warmups", "repeats")
         if before.protocol.get(key) != after.protocol.get(key)
     ]
+    commits = [each.environment.get("commit") for each in (before, after)]
+    if commits[0] != commits[1]:
+        notes.append(f"Measured by commits {commits[0] or 'unknown'} and {commits[1] or 'unknown'}.")
     own, other = len(before.protocol["clips"]), len(after.protocol["clips"])
     common = len(common_clips(before.protocol, after.protocol))
     if not own == other == common:

@@ -1,9 +1,11 @@
-"""What a figure was measured on: versions, processor, threads. No host names, no paths."""
+"""What a figure was measured on: versions, processor, threads, commit. No host names, no paths."""
 
 from __future__ import annotations
 
 import os
 import platform
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -36,3 +38,19 @@ def processor_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def source_commit() -> str | None:
+    """The commit of the source tree that this package lies in, ``-dirty`` where it was changed since.
+
+    None where the package is installed elsewhere, or there is no git to ask.
+    """
+    top = Path(__file__).resolve().parents[1]
+    if not (top / ".git").exists():
+        return None
+    command = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

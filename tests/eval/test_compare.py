@@ -230,6 +230,8 @@ def test_unknown_systems_and_metrics_are_refused_with_the_known_ones() -> None:
 def test_settings_that_may_differ_are_said() -> None:
     compared = compare(handmade(), changed(handmade(), repeats=5, fingerprint="def"))
     assert "repeats differs: 9 and 5." in compared.notes
+    later = replace(handmade(), environment={**handmade().environment, "commit": "abc"})
+    assert "Measured by commits unknown and abc." in compare(handmade(), later).notes
     assert compared.protocols == ("abc", "def")
 
 
