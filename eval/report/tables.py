@@ -184,6 +184,7 @@ def distributions_table(results: BenchResults) -> Table:
                 Cell(distance_label(row["metric"])),
                 Cell(row["system"]),
                 NULL if value is None else Cell(f"{value:.4g}", value),
+                Cell("-") if not row.get("interval") else Cell("{:.4g} to {:.4g}".format(*row["interval"])),
                 NULL if floor is None else Cell(f"{floor:.4g}", floor),
                 Cell("-")
                 if value is None
@@ -197,9 +198,21 @@ def distributions_table(results: BenchResults) -> Table:
     note = (
         "FD-latent and KD-latent: latents pooled to 4 x 4 cells, one sample per frame; no weights, so they are neither "
         "FID nor KID. The floor is the distance between two halves of the true videos, with fewer samples and so "
-        "biased upward."
+        "biased upward. The interval is a bootstrap over videos (at least 8), reflected at the value: it corrects the "
+        "value's own upward bias, and so may lie below it."
     )
-    columns = ("metric", "system", "value", "real-real floor", "N", "floor N", "d", "protocol", "reason")
+    columns = (
+        "metric",
+        "system",
+        "value",
+        "95 % interval",
+        "real-real floor",
+        "N",
+        "floor N",
+        "d",
+        "protocol",
+        "reason",
+    )
     return Table("Distributions", columns, rows, (note,))
 
 

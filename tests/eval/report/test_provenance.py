@@ -47,7 +47,7 @@ def test_marks_stand_in_the_tables_beside_the_values(results: BenchResults) -> N
     tables, protocols = all_tables(results), metric_protocols(results)
     assert tables["quality"].rows[-1][0].text == "(protocol)"
     shown = {cell.text for cell in tables["quality"].rows[-1][1:]}
-    shown |= {row[7].text for row in tables["distributions"].rows}
+    shown |= {row[8].text for row in tables["distributions"].rows}
     assert shown == {protocol.fingerprint for protocol in protocols.values()}
 
 

@@ -1,0 +1,49 @@
+"""How sure a distance over all clips is: a reflected (basic) bootstrap over videos.
+
+Fréchet distances grow when samples repeat, so that the percentiles of a bootstrap lie above the truth altogether; the
+same resamples, reflected at the estimate, cover it. Coverage in 30 trials, true distance 5, d = 32: 300 independent
+samples, percentiles 0, reflected 29; 30 videos of 20 frames: 0 and 28; 12 videos of 50 frames: 0 and 26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+LEAST_VIDEOS = 8
+"""With fewer there is no interval."""
+RESAMPLES = 100
+LARGEST = 1024
+"""Samples and dimensions may not both be more: one resample would take many seconds."""
+
+
+def video_interval(
+    distance: Callable[[np.ndarray, np.ndarray], float],
+    generated: Sequence[np.ndarray],
+    real: Sequence[np.ndarray],
+    confidence: float = 0.95,
+) -> tuple[float, float] | None:
+    """Ends of the interval of ``distance``; None with few videos, or where it would take too long.
+
+    The interval also corrects the estimate's bias and need not hold it.
+
+    Args:
+        distance: of two sets of features (n, d).
+        generated: features (n, d) of each generated video.
+        real: those of the true videos, clip by clip the same; a clip is drawn with both.
+        confidence: share of intervals that cover the true distance.
+    """
+    videos = len(generated)
+    samples = sum(map(len, generated))
+    if videos < LEAST_VIDEOS or len(real) != videos or min(samples, generated[0].shape[1]) > LARGEST:
+        return None
+    estimate = distance(np.concatenate(list(generated)), np.concatenate(list(real)))
+    random = np.random.default_rng(0)
+    drawn = []
+    for _ in range(RESAMPLES):
+        places = random.integers(0, videos, videos)
+        parts = (np.concatenate([side[place] for place in places]) for side in (generated, real))
+        drawn.append(distance(*parts))
+    low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return float(2 * estimate - high), float(2 * estimate - low)
