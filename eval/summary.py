@@ -33,6 +33,12 @@ def mean_of(results: BenchResults, name: str, metric: str) -> Interval | None:
     return t_interval([value for value in results.values(name, metric).values() if value is not None])
 
 
+def set_value(results: BenchResults, name: str, metric: str) -> float | None:
+    """A metric over all clips (Fréchet, kernel) of one system or control; None where it is null or not there."""
+    rows = (row for row in results.set_metrics if (row["system"], row["metric"]) == (name, metric))
+    return next((row["value"] for row in rows), None)
+
+
 def differences_from_reference(results: BenchResults, name: str, metric: str) -> list[float]:
     """System minus reference for every clip that has both, same seeds."""
     return paired_differences(results.values(name, metric), results.values(results.reference, metric))

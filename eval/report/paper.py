@@ -12,7 +12,7 @@ from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.table import Cell, Table
 from fada.eval.report.tables import NULL, distance_label, interval_cell, metric_head
 from fada.eval.results import BenchResults
-from fada.eval.summary import counted_nfe, mean_of, metric_names, system_names
+from fada.eval.summary import counted_nfe, mean_of, metric_names, set_value, system_names
 
 Figures = tuple[float, float, float, float, float]
 COLUMNS = ("IQA ↑", "Sync-D ↓", "FVD-R ↓", "FID ↓", "E-FID ↓")
@@ -109,8 +109,7 @@ def _ours(results: BenchResults, name: str, metric: str | None) -> Cell:
         return NULL
     if metric in CATALOGUE:
         return interval_cell(mean_of(results, name, metric), metric)
-    rows = (row for row in results.set_metrics if (row["system"], row["metric"]) == (name, metric))
-    value = next((row["value"] for row in rows), None)
+    value = set_value(results, name, metric)
     return NULL if value is None else Cell(f"{value:.4g}", value)
 
 

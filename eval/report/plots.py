@@ -9,18 +9,23 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from fada.eval.controls import TRUTH
-from fada.eval.metrics.catalogue import CATALOGUE
+from fada.eval.metrics.catalogue import CATALOGUE, Metric
 from fada.eval.report.canvas import COLOURS, MARKERS, new_figure, save_figure
+from fada.eval.report.tables import distance_label
 from fada.eval.results import BenchResults
-from fada.eval.summary import counted_nfe, mean_of, system_names
+from fada.eval.statistics import Interval
+from fada.eval.summary import counted_nfe, mean_of, set_value, system_names
 from fada.eval.timing import timing_summary
 
 PLOTTED = (
     "latent_mse_reference",
+    "fvd_r",
+    "sync_d",
     "latent_mse_truth",
     "mouth_correlation_synth",
     "lip_correlation",
     "identity_error_synth",
+    "identity_similarity",
     "still_colour_error",
 )
 """Candidates for panels; the first four that were measured are drawn."""
@@ -69,7 +74,7 @@ def plot_stages(results: BenchResults, path: Path) -> Path | None:
 def _quality_plot(
     results: BenchResults, path: Path, points: dict[str, float], spread: dict[str, float], label: str
 ) -> Path | None:
-    metrics = [metric for metric in PLOTTED if any(mean_of(results, name, metric) is not None for name in points)][:4]
+    metrics = [metric for metric in PLOTTED if any(_figure(results, name, metric) is not None for name in points)][:4]
     if not metrics:
         return None
     figure, axes = new_figure(len(metrics))
@@ -81,11 +86,11 @@ def _quality_plot(
 
 
 def _panel(axis: Axes, results: BenchResults, metric: str, points: dict[str, float], spread: dict[str, float]) -> None:
-    entry = CATALOGUE[metric]
+    entry = CATALOGUE.get(metric) or Metric(metric, distance_label(metric), "", "lower", "")
     drawn: list[tuple[float, float]] = []
     shown = beside_each_other(points)
     for place, (name, cost) in enumerate(points.items()):
-        mean = mean_of(results, name, metric)
+        mean = _figure(results, name, metric)
         # The reference's distance to itself is no measurement, but it is where the front ends.
         is_origin = metric == "latent_mse_reference" and name == results.reference
         height = 0.0 if is_origin else None if mean is None else mean.mean
@@ -108,7 +113,7 @@ def _panel(axis: Axes, results: BenchResults, metric: str, points: dict[str, flo
         drawn.append((cost, height))
     front = pareto_front(drawn, entry.badness)
     axis.plot(*zip(*front, strict=True), color="#999999", linewidth=1, zorder=1)
-    truth = mean_of(results, TRUTH, metric)
+    truth = _figure(results, TRUTH, metric)
     if truth is not None and metric != "latent_mse_truth":
         axis.axhline(truth.mean, color="#555555", linewidth=1, linestyle=":", label="the true video")
     axis.set_xscale("log")
@@ -120,6 +125,14 @@ def _panel(axis: Axes, results: BenchResults, metric: str, points: dict[str, flo
     axis.set_title(
         f"{entry.label}{' (synth)' if metric.endswith('_synth') else ''}, {entry.better} is better", fontsize=9
     )
+
+
+def _figure(results: BenchResults, name: str, metric: str) -> Interval | None:
+    """A metric's mean over videos, or its one value over all of them, which has no error bar here."""
+    if metric in CATALOGUE:
+        return mean_of(results, name, metric)
+    value = set_value(results, name, metric)
+    return None if value is None else Interval(value, None, None, 1)
 
 
 def readable_ticks(values: list[float], apart: float = 0.1) -> list[float]:

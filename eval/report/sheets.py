@@ -39,7 +39,7 @@ def write_sheet(results: BenchResults, clip: str, path: Path) -> Path | None:
 
 def figures(results: BenchResults, clip: str, name: str) -> str:
     """A few of the clip's own numbers for a caption, empty for systems without rows."""
-    chosen = ("mouth_correlation_synth", "lip_correlation", "latent_mse_reference", "latent_mse_truth")
+    chosen = ("mouth_correlation_synth", "sync_d", "lip_correlation", "latent_mse_reference", "latent_mse_truth")
     parts = []
     for metric in chosen:
         value = results.values(name, metric).get(clip)

@@ -14,7 +14,7 @@ from fada.eval.report import Sweep, plot_sweep, sweep_from_results, write_report
 from fada.eval.report.canvas import save_figure
 from fada.eval.report.page import write_page
 from fada.eval.report.paper import paper_table
-from fada.eval.report.plots import pareto_front, readable_ticks
+from fada.eval.report.plots import beside_each_other, pareto_front, plot_quality_by_nfe, readable_ticks
 from fada.eval.report.sweeps import sweep_table
 from fada.eval.report.table import Cell, Table
 from fada.eval.report.tables import all_tables
@@ -174,6 +174,25 @@ def test_a_table_with_an_uneven_row_is_our_mistake() -> None:
 def test_pareto_front_holds_only_what_nothing_beats() -> None:
     points = [(1.0, 5.0), (2.0, 4.0), (3.0, 4.5), (4.0, 1.0), (2.0, 6.0)]
     assert pareto_front(points, lambda quality: quality) == [(1.0, 5.0), (2.0, 4.0), (4.0, 1.0)]
+
+
+def test_systems_of_equal_cost_are_drawn_beside_each_other_around_it() -> None:
+    shown = beside_each_other({"a": 6.0, "b": 6.0, "c": 6.0, "d": 75.0})
+    assert (shown["b"], shown["d"]) == pytest.approx((6.0, 75.0))
+    assert shown["a"] < 6 < shown["c"]
+    assert shown["a"] * shown["c"] == pytest.approx(36)
+
+
+def test_a_distance_over_all_clips_has_its_panel(results, tmp_path) -> None:
+    rows = [
+        {"metric": "fvd_r", "system": name, "value": 20.0 + place, "videos": 3}
+        for place, name in enumerate(("teacher-75", "fast-6"))
+    ]
+    path = plot_quality_by_nfe(replace(results, set_metrics=rows), tmp_path / "plot")
+    without = plot_quality_by_nfe(replace(results, set_metrics=[]), tmp_path / "without")
+    # Text is drawn as outlines; the matplotlib comment above each keeps its words.
+    assert "<!-- FVD-R, lower is better -->" in path.with_suffix(".svg").read_text()
+    assert "FVD-R" not in without.with_suffix(".svg").read_text()
 
 
 def test_ticks_that_would_overlap_are_left_out() -> None:
