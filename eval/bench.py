@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from fada.eval.controls import measure_controls
-from fada.eval.environment import environment
+from fada.eval.controls import CONTROLS, SHUFFLED, TRUTH, measure_controls, other_sound
+from fada.eval.environment import environment, source_commit
 from fada.eval.measure import Instruments, Measurement, measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.results import BenchResults, fingerprint
-from fada.eval.set_metrics import latent_set_metrics
+from fada.eval.set_metrics import Features, latent_set_metrics, real_set_metrics
 from fada.eval.store import Store
 from fada.eval.systems import (
     BenchClip,
@@ -30,7 +30,16 @@ from fada.eval.systems import (
 )
 from fada.eval.timing import Progress, measure, run_rounds
 
-__all__ = ["BenchClip", "BenchError", "BenchResults", "GenerationResult", "Instruments", "System", "run_bench"]
+__all__ = [
+    "BenchClip",
+    "BenchError",
+    "BenchResults",
+    "GenerationResult",
+    "Instruments",
+    "System",
+    "measure_clips",
+    "run_bench",
+]
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -66,20 +75,12 @@ def run_bench(
         BenchError: systems, clips or a system's output that cannot be compared.
     """
     systems, clips = list(systems), list(clips)
-    reference = check_systems(systems)
+    check_systems(systems)
     check_clips(clips)
     if warmups < 0 or repeats < 0:
         raise BenchError(f"warmups and repeats must not be negative, got {warmups} and {repeats}")
     instruments = instruments or Instruments()
-    quality = _QualityPass(Store(out), reference, clips, seed, instruments)
-    rows: list[dict[str, Any]] = []
-    # The reference goes first: the others are measured against its latents.
-    ordered = [reference, *(system for system in systems if system is not reference)]
-    for number, clip in enumerate(clips):
-        for system in ordered:
-            on_progress(f"{clip.key}: {system.name}", number, len(clips))
-            rows.append(quality.row(system, clip))
-        rows.extend(quality.control_rows(clip))
+    rows = measure_clips(systems, clips, out, seed=seed, instruments=instruments, on_progress=on_progress)
     place = environment()
     protocol = _protocol(systems, clips, seed, warmups, repeats, instruments, extra or {})
     timing = run_rounds(
@@ -96,12 +97,61 @@ def run_bench(
     set_metrics = [
         row
         for system in systems
-        for row in latent_set_metrics(system.name, [quality.store.latents(c.key, system.name) for c in clips], clips)
+        for row in latent_set_metrics(system.name, [Store(out).latents(c.key, system.name) for c in clips], clips)
     ]
+    set_metrics += _real_set_metrics(rows, clips, Store(out), instruments)
     described = [_describe(system) for system in systems]
+    # Not part of what decides whether rounds are continued: most commits change nothing that is timed.
+    place = place | {"commit": source_commit()}
     results = BenchResults(protocol, place, described, rows, timing, set_metrics, folder=out)
     results.save(out / "results.json")
     return results
+
+
+def measure_clips(
+    systems: Sequence[System],
+    clips: Sequence[BenchClip],
+    out: Path,
+    *,
+    seed: int = 0,
+    instruments: Instruments | None = None,
+    rank: int = 0,
+    processes: int = 1,
+    on_progress: Progress = _silent,
+) -> list[dict[str, Any]]:
+    """The rows of every clip with every system and control, generated and measured where ``out`` lacks them.
+
+    Several processes (or machines with a common folder) each take every so-many-th clip; what they store, `run_bench`
+    finds, and times by itself.
+
+    Args:
+        systems: as of `run_bench`.
+        clips: all of them, whatever this process's share.
+        out: the benchmark's folder.
+        seed: as of `run_bench`.
+        instruments: as of `run_bench`.
+        rank: this process's number, from 0.
+        processes: how many share the clips.
+        on_progress: called with (what, done, total) before each piece of work.
+
+    Raises:
+        BenchError: systems, clips or a system's output that cannot be compared, or a rank that is none.
+    """
+    reference = check_systems(list(systems))
+    check_clips(list(clips))
+    if not 0 <= rank < processes:
+        raise BenchError(f"rank must lie in 0 .. processes - 1, got {rank} of {processes}")
+    quality = _QualityPass(Store(out), reference, clips, seed, instruments or Instruments())
+    # The reference goes first: the others are measured against its latents.
+    ordered = [reference, *(system for system in systems if system is not reference)]
+    rows: list[dict[str, Any]] = []
+    share = clips[rank::processes]
+    for number, clip in enumerate(share):
+        for system in ordered:
+            on_progress(f"{clip.key}: {system.name}", number, len(share))
+            rows.append(quality.row(system, clip))
+        rows.extend(quality.control_rows(clip))
+    return rows
 
 
 class _QualityPass:
@@ -129,6 +179,7 @@ class _QualityPass:
         row = self._row(system.name, "system", clip, mark, measured)
         row |= {**cost, "nfe": result.nfe, "clips": result.clips, "size": list(result.frames.shape[1:3])}
         self.store.write_latents(clip.key, system.name, result.latents)
+        self.store.write_features(clip.key, system.name, measured.features)
         self.store.write_clip_video(clip, system.name, result.frames)
         self.store.write_row(row)
         return row
@@ -141,9 +192,19 @@ class _QualityPass:
         if self.store.row(clip.key, "truth", mark) is None:
             self.store.write_clip_video(clip, "truth", np.asarray(clip.truth_frames))
             self.store.write_row({"clip": clip.key, "system": "truth", "fingerprint": mark})
+        partner = other_sound(clip, self.clips)
+        made_of = [*CONTROLS, "" if partner is None else partner.content_hash()]
+        mark = self._fingerprint("controls", fingerprint(made_of), clip)
+        stored = self.store.row(clip.key, "controls", mark)
+        if stored is not None:
+            return list(stored["rows"])
         other = self.store.latents(clip.key, self.reference.name)
         controls = measure_controls(clip, self.clips, self.instruments, other)
-        return [self._row(name, "control", clip, "", measured) for name, measured in controls.items()]
+        rows = [self._row(name, "control", clip, "", measured) for name, measured in controls.items()]
+        for name, measured in controls.items():
+            self.store.write_features(clip.key, name, measured.features)
+        self.store.write_row({"clip": clip.key, "system": "controls", "fingerprint": mark, "rows": rows})
+        return rows
 
     def _row(self, name: str, kind: str, clip: BenchClip, mark: str, measured: Measurement) -> dict[str, Any]:
         return {
@@ -155,6 +216,7 @@ class _QualityPass:
             "seed": clip.seed(self.seed),
             "metrics": measured.values,
             "reasons": measured.reasons,
+            "feature_reasons": measured.feature_reasons,
         }
 
     def _fingerprint(self, name: str, weights: str, clip: BenchClip) -> str:
@@ -163,12 +225,30 @@ class _QualityPass:
         return fingerprint([METRICS_VERSION, name, weights, compared_with, clip.content_hash(), self.seed, tools])
 
 
-def _instrument_names(instruments: Instruments) -> dict[str, str | None]:
+def _real_set_metrics(
+    rows: Sequence[dict[str, Any]], clips: Sequence[BenchClip], store: Store, instruments: Instruments
+) -> list[dict[str, Any]]:
+    """Distances of the features of real footage, of systems and of controls that have any; none in the drawn world."""
+    if instruments.real is None or any(clip.drawn_truth is not None for clip in clips):
+        return []
+    by_name: dict[str, list[Features]] = {}
+    for row in rows:
+        if row["system"] != SHUFFLED:
+            found = store.features(row["clip"], row["system"]), row.get("feature_reasons", {})
+            by_name.setdefault(row["system"], []).append(found)
+    no_truth = {one.name: "the clips have no true videos" for one in instruments.real.features}
+    truth = by_name.get(TRUTH, [({}, no_truth)])
+    return [row for name, videos in by_name.items() for row in real_set_metrics(name, videos, truth, instruments.real)]
+
+
+def _instrument_names(instruments: Instruments) -> dict[str, Any]:
+    """What measures, by name; of real footage the protocols, so that other weights make other rows."""
     tools = {"measure_aperture": instruments.measure_aperture, "landmark_aperture": instruments.landmark_aperture}
-    return {
+    names: dict[str, Any] = {
         name: None if tool is None else getattr(tool, "__qualname__", type(tool).__name__)
         for name, tool in tools.items()
     }
+    return names if instruments.real is None else names | {"real": instruments.real.protocols()}
 
 
 def _describe(system: System) -> dict[str, Any]:
@@ -207,4 +287,8 @@ def _protocol(
         "systems": {system.name: system.fingerprint for system in systems},
         **extra,
     }
+    if instruments.real is not None:
+        shared = {name: protocol[name] for name in ("fps", "frames", "resolution")} | {"clips": len(clips)}
+        del protocol["instruments"]["real"]
+        protocol["metrics"] = instruments.real.protocols(**shared)
     return protocol | {"fingerprint": fingerprint(protocol)}

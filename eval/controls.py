@@ -1,23 +1,30 @@
 """Rows whose right answer is known beforehand: they show that the instruments work.
 
-Truth must score best, a true video under another clip's sound near zero, a frozen mouth zero motion.
+Truth must score best, a true video under another clip's sound near zero, a frozen mouth zero motion; on real footage
+a blurred picture must score worse than a sharp one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d
 
-from fada.eval.measure import Instruments, Measurement, heard_aperture, measure_clip
+from fada.eval.measure import Instruments, Measurement, heard_aperture, look_at, measure_clip
 from fada.eval.systems import BenchClip
 
 TRUTH, SHUFFLED, FROZEN = "control-truth", "control-shuffled-audio", "control-frozen-mouth"
+BLURRED = "control-blurred"
+BLUR = 0.015
+"""Standard deviation of the blurred control's blur, as a share of the picture's smaller side."""
 CONTROLS = {
     TRUTH: "the real video itself: the best any system can score with these instruments",
     SHUFFLED: "the real video against another clip's sound: what chance scores",
     FROZEN: "the first real frame repeated: a perfect picture that does not speak",
+    BLURRED: f"the real video, blurred by {BLUR:.1%} of its side: moves and speaks, but is not sharp",
 }
 
 
@@ -25,31 +32,55 @@ def measure_controls(
     clip: BenchClip, clips: Sequence[BenchClip], instruments: Instruments, reference_latents: torch.Tensor | None
 ) -> dict[str, Measurement]:
     """The controls' measurements of one clip; none of them where it has no true video, no shuffled one without a
-    second drawn sound."""
+    second sound, a blurred one on real footage only."""
     if clip.truth_frames is None:
         return {}
     latents = clip.truth_latents
     controls = {TRUTH: measure_clip(clip, clip.truth_frames, latents, instruments, reference_latents)}
-    partner = other_sound(clip, clips)
-    if partner is not None:
-        shuffled = measure_clip(clip, clip.truth_frames, None, instruments, None, partner.drawn_truth)
-        controls[SHUFFLED] = _only_mouth(shuffled)
+    shuffled = _under_another_sound(clip, clips, instruments)
+    if shuffled is not None:
+        controls[SHUFFLED] = shuffled
     frozen_frames = np.repeat(clip.truth_frames[:1], len(clip.truth_frames), axis=0)
     frozen_latents = None if latents is None else latents[:1].expand_as(latents)
     controls[FROZEN] = measure_clip(clip, frozen_frames, frozen_latents, instruments, reference_latents)
+    if clip.drawn_truth is None:
+        controls[BLURRED] = measure_clip(clip, blurred(clip.truth_frames), None, instruments)
     return controls
 
 
-def other_sound(clip: BenchClip, clips: Sequence[BenchClip]) -> BenchClip | None:
-    """The next clip after ``clip`` (round robin) whose drawn mouth moves differently; None if there is none."""
-    if clip.drawn_truth is None:
+def blurred(frames: np.ndarray, share: float = BLUR) -> np.ndarray:
+    """A video (F, H, W, 3) uint8 under a Gaussian blur of this share of its smaller side."""
+    sigma = share * min(frames.shape[1:3])
+    soft = gaussian_filter1d(gaussian_filter1d(frames.astype(np.float32), sigma, axis=1), sigma, axis=2)
+    return soft.round().clip(0, 255).astype(np.uint8)
+
+
+def _under_another_sound(clip: BenchClip, clips: Sequence[BenchClip], instruments: Instruments) -> Measurement | None:
+    """The true video against another clip's sound; None where nothing would hear it."""
+    partner = other_sound(clip, clips)
+    if partner is None or clip.truth_frames is None:
         return None
-    own = heard_aperture(clip.drawn_truth)
+    if clip.drawn_truth is not None:
+        return _only_mouth(measure_clip(clip, clip.truth_frames, None, instruments, None, partner.drawn_truth))
+    # As long as the shorter of both; silence at an end would be another sound than speech.
+    count = min(len(clip.truth_frames), round(len(partner.audio) / clip.sample_rate * clip.fps))
+    heard = replace(clip, audio=partner.audio[: round(count / clip.fps * clip.sample_rate)])
+    seen = look_at(heard, clip.truth_frames[:count], instruments, only_sound=True)
+    return Measurement(seen.values, seen.reasons) if seen.values else None
+
+
+def other_sound(clip: BenchClip, clips: Sequence[BenchClip]) -> BenchClip | None:
+    """The next clip after ``clip`` (round robin) with another sound, as drawn clips are with drawn ones; None if there
+    is none."""
     place = next(index for index, other in enumerate(clips) if other.key == clip.key)
-    for other in [*clips[place + 1 :], *clips[:place]]:
-        if other.drawn_truth is not None and not np.array_equal(heard_aperture(other.drawn_truth), own):
-            return other
-    return None
+    return next((other for other in [*clips[place + 1 :], *clips[:place]] if _sounds_differ(clip, other)), None)
+
+
+def _sounds_differ(clip: BenchClip, other: BenchClip) -> bool:
+    if clip.drawn_truth is None or other.drawn_truth is None:
+        is_same_kind = clip.drawn_truth is None and other.drawn_truth is None
+        return is_same_kind and not np.array_equal(clip.audio, other.audio)
+    return not np.array_equal(heard_aperture(other.drawn_truth), heard_aperture(clip.drawn_truth))
 
 
 def _only_mouth(measurement: Measurement) -> Measurement:

@@ -1,18 +1,21 @@
 """Every metric of one generated video against its clip: a value, or null and the reason.
 
-Metrics called ``*_synth`` need the drawn world's truth; the others work on any footage.
+Metrics called ``*_synth`` need the drawn world's truth; those of ``RealInstruments`` are for real footage and are left
+out of the drawn world; the others work on any footage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 
+from fada.eval.footage import Footage
+from fada.eval.instruments import RealInstruments, Seen, look
 from fada.eval.metrics import fidelity, identity, mouth
 from fada.eval.metrics.not_measurable import NotMeasurable
 from fada.eval.systems import BenchClip
@@ -29,14 +32,18 @@ class Instruments:
 
     measure_aperture: MeasureAperture | None = None
     landmark_aperture: LandmarkAperture | None = None
+    real: RealInstruments | None = None
+    """Of real footage; None leaves its metrics out."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Values by metric name, and for every null the reason."""
+    """Values by metric name, and for every null the reason; features by their instrument's name, likewise."""
 
     values: dict[str, float | None]
     reasons: dict[str, str]
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    feature_reasons: dict[str, str] = field(default_factory=dict)
 
 
 def measure_clip(
@@ -53,7 +60,7 @@ def measure_clip(
         clip: what it was generated from.
         frames: the generated video, uint8 (F, H, W, 3).
         latents: its latents (F, C, h, w), if there are any.
-        instruments: what measures mouths.
+        instruments: what measures.
         reference_latents: the reference system's latents of the same clip and seed; None for the reference itself.
         aperture_truth: another clip's truth to take the sound's curve from (the shuffled-audio control).
     """
@@ -70,18 +77,35 @@ def measure_clip(
         except NotMeasurable as problem:
             values[name] = None
             reasons[name] = str(problem)
-    return Measurement(values, reasons)
+    seen = look_at(clip, frames, instruments)
+    return Measurement(values | seen.values, reasons | seen.reasons, seen.features, seen.feature_reasons)
+
+
+def look_at(clip: BenchClip, frames: np.ndarray, instruments: Instruments, only_sound: bool = False) -> Seen:
+    """What the instruments of real footage say of a video; nothing for a drawn clip."""
+    if clip.drawn_truth is not None or instruments.real is None:
+        return Seen()
+    footage = Footage(
+        frames=frames,
+        audio=clip.audio,
+        fps=clip.fps,
+        sample_rate=clip.sample_rate,
+        reference=clip.reference,
+        truth_frames=clip.truth_frames,
+        read_face=instruments.real.read_face,
+    )
+    return look(footage, instruments.real, only_sound)
 
 
 def _mouth_tasks(
     clip: BenchClip, frames: np.ndarray, instruments: Instruments, aperture_truth: dict[str, Any] | None
 ) -> dict[str, Callable[[], float]]:
     truth = clip.drawn_truth
+    if truth is None:
+        return {}
 
     @cache
     def measured() -> np.ndarray:
-        if truth is None:
-            raise NotMeasurable("real footage: there is no drawn truth")
         if instruments.measure_aperture is None:
             raise NotMeasurable("no instrument for the mouth's opening was given")
         return measured_aperture(frames, truth, instruments.measure_aperture)
@@ -89,10 +113,10 @@ def _mouth_tasks(
     def curves(unit: str) -> tuple[np.ndarray, np.ndarray]:
         own = measured()
         if unit == "share":
-            return own, heard_aperture(aperture_truth or truth or {})
+            return own, heard_aperture(aperture_truth or truth)
         if aperture_truth is not None:
             raise NotMeasurable("another face's mouth has another size in pixels")
-        return own, _true_pixels(clip, truth or {}, instruments)
+        return own, _true_pixels(clip, truth, instruments)
 
     return {
         "mouth_correlation_synth": lambda: mouth.correlation(*curves("share"), still=mouth.STILL_PIXELS),
@@ -173,7 +197,9 @@ def _lip_tasks(clip: BenchClip, frames: np.ndarray, instruments: Instruments) ->
 
     def curves() -> tuple[np.ndarray, np.ndarray]:
         if instruments.landmark_aperture is None:
-            raise NotMeasurable("no face landmarker was given")
+            raise NotMeasurable(
+                RealInstruments.no_face_reason if instruments.real is None else instruments.real.no_face_reason
+            )
         if clip.truth_frames is None:
             raise NotMeasurable("the clip has no true video")
         true = np.asarray(instruments.landmark_aperture(clip.truth_frames))

@@ -1,18 +1,25 @@
-"""Metrics over all of a system's clips: Fréchet and kernel distance of pooled latents, with N, d and a real floor."""
+"""Metrics over all of a system's clips: Fréchet and kernel distances of features, with N, d and a floor of real halves.
+
+Two kinds of features: pooled latents, which need no weights, and those of the instruments of real footage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from fada.eval.instruments import DISTANCES, RealInstruments
 from fada.eval.metrics.frechet import frechet_distance, kernel_distance
 from fada.eval.metrics.latent_features import latent_features
 from fada.eval.metrics.not_measurable import NotMeasurable
+from fada.eval.set_intervals import video_interval
 from fada.eval.systems import BenchClip
 
+Features = tuple[Mapping[str, np.ndarray], Mapping[str, str]]
+"""Of one video: features by instrument, and for each that is missing the reason."""
 _DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "fd_latent": frechet_distance,
     "kd_latent": kernel_distance,
@@ -28,28 +35,63 @@ def latent_set_metrics(
     """
     suffix = "_synth" if all(clip.drawn_truth is not None for clip in clips) else ""
     truths = [clip.truth_latents for clip in clips]
-    return [_one(name + suffix, distance, system, latents, truths) for name, distance in _DISTANCES.items()]
+    generated, real = _latent_rows(latents), _latent_rows(truths)
+    missing = len(generated) < len(latents) or len(real) < len(truths)
+    reason = "latents are missing for some generated or true clips" if missing else None
+    return [
+        _one(name + suffix, distance, system, generated, real, "frames", reason)
+        for name, distance in _DISTANCES.items()
+    ]
+
+
+def real_set_metrics(
+    system: str, videos: Sequence[Features], truths: Sequence[Features], instruments: RealInstruments
+) -> list[dict[str, Any]]:
+    """The distances of every feature instrument of one system or control, as above.
+
+    Args:
+        system: its name.
+        videos: features and reasons of its videos, clip by clip.
+        truths: those of the true videos.
+        instruments: of real footage.
+    """
+    rows = []
+    for instrument in instruments.features:
+        name = instrument.name
+        reason = next((missing[name] for _, missing in [*videos, *truths] if name in missing), None)
+        generated, real = ([found[name] for found, _ in part if name in found] for part in (videos, truths))
+        for metric in instrument.metrics:
+            row = _one(metric, DISTANCES[metric], system, generated, real, instrument.unit, reason)
+            rows.append(row)
+    return rows
+
+
+def _latent_rows(videos: Sequence[torch.Tensor | None]) -> list[np.ndarray]:
+    return [latent_features([video]) for video in videos if video is not None]
 
 
 def _one(
     name: str,
     distance: Callable[[np.ndarray, np.ndarray], float],
     system: str,
-    latents: Sequence[torch.Tensor | None],
-    truths: Sequence[torch.Tensor | None],
+    generated: Sequence[np.ndarray],
+    real: Sequence[np.ndarray],
+    unit: str,
+    reason: str | None,
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {"metric": name, "system": system, "value": None, "reason": None, "floor": None}
-    generated = [video for video in latents if video is not None]
-    real = [video for video in truths if video is not None]
+    """One row; features are (n, d) per video."""
+    row: dict[str, Any] = {"metric": name, "system": system, "value": None, "reason": reason, "floor": None}
+    if reason is not None:
+        return row
     try:
-        if len(generated) < len(latents) or len(real) < len(truths):
-            raise NotMeasurable("latents are missing for some generated or true clips")
-        features, real_features = latent_features(generated), latent_features(real)
-        row["videos"], row["samples"], row["dimensions"] = len(generated), *features.shape
+        features, real_features = np.concatenate(list(generated)), np.concatenate(list(real))
+        row["videos"], row["samples"], row["dimensions"], row["unit"] = len(generated), *features.shape, unit
         row["value"] = distance(features, real_features)
         if len(real) >= 2:
-            halves = latent_features(real[0::2]), latent_features(real[1::2])
+            halves = np.concatenate(list(real[0::2])), np.concatenate(list(real[1::2]))
             row["floor"], row["floor_samples"] = distance(*halves), [len(half) for half in halves]
+        ends = video_interval(distance, generated, real)
+        row["interval"] = None if ends is None else list(ends)
     except NotMeasurable as problem:
         row["reason"] = str(problem)
     return row

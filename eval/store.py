@@ -2,13 +2,16 @@
 
 OUT/rows/CLIP/SYSTEM.json   metrics, NFE, timing; carries the fingerprint of what made it
 OUT/rows/CLIP/SYSTEM.npy    latents (F, C, h, w)
+OUT/rows/CLIP/SYSTEM.npz    features of real footage, by instrument
 OUT/rows/CLIP/SYSTEM.mp4    the video with sound, enlarged so that small faces can be seen
 OUT/rows/CLIP/truth.mp4     the real video
+OUT/rows/CLIP/controls.json the controls' rows
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,26 @@ class Store:
         unfinished = path.with_name(path.name + ".tmp")
         with unfinished.open("wb") as file:
             np.save(file, latents.detach().float().cpu().numpy())
+        os.replace(unfinished, path)
+
+    def features(self, clip: str, system: str) -> dict[str, np.ndarray]:
+        """Stored features by instrument; empty where none were made."""
+        path = self._path(clip, system, "npz")
+        if not path.exists():
+            return {}
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+
+    def write_features(self, clip: str, system: str, features: Mapping[str, np.ndarray]) -> None:
+        """Stores features by instrument, or removes older ones where there are none."""
+        path = self._path(clip, system, "npz")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not features:
+            path.unlink(missing_ok=True)
+            return
+        unfinished = path.with_name(path.name + ".tmp")
+        with unfinished.open("wb") as file:
+            np.savez(file, **dict(features))  # type: ignore[arg-type]
         os.replace(unfinished, path)
 
     def video_path(self, clip: str, system: str) -> Path:

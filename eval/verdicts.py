@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from fada.eval.controls import FROZEN, SHUFFLED, TRUTH
+from fada.eval.controls import BLURRED, FROZEN, SHUFFLED, TRUTH
+from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.results import BenchResults
 from fada.eval.summary import counted_nfe, mean_of, metric_names
 from fada.eval.timing import timing_summary
@@ -22,6 +23,17 @@ CORRELATION_SHARE = 0.95
 IDENTITY_RATIO = 1.05
 SPEED_SHARE = 0.92
 """Share of the ideal denoising speed-up (ratio of evaluations) that must remain: 11.5 of 75 / 6 = 12.5."""
+
+WORSE = (
+    ("iqa", BLURRED),
+    ("niqe", BLURRED),
+    ("lpips_truth", BLURRED),
+    ("sync_c", SHUFFLED),
+    ("sync_d", SHUFFLED),
+    ("lip_sound_confidence", SHUFFLED),
+    ("lip_sound_correlation", SHUFFLED),
+)
+"""Metrics of real footage, and the control that each must call worse than the true video."""
 
 Comparison = Literal["<=", ">=", "=="]
 
@@ -135,6 +147,24 @@ def instrument_checks(results: BenchResults) -> list[Verdict]:
         checks.append(
             Verdict("the true video's |lag| in frames", TRUTH, abs(lag.mean), "<=", 0.5, f"mean {lag.mean:.2f}")
         )
+    return checks + _orders(results)
+
+
+def _orders(results: BenchResults) -> list[Verdict]:
+    """On real footage: the true video must score better than itself blurred, or under another clip's sound."""
+    checks = []
+    for metric, control in WORSE:
+        own, other = results.values(TRUTH, metric), results.values(control, metric)
+        pairs = [(own[clip], other[clip]) for clip in own if own[clip] is not None and other.get(clip) is not None]
+        if not pairs:
+            continue
+        truth, worse = np.mean(np.array(pairs, dtype=np.float64), axis=0)
+        entry = CATALOGUE[metric]
+        margin = entry.badness(float(worse)) - entry.badness(float(truth))
+        better = sum(entry.badness(bad) > entry.badness(good) for good, bad in pairs)  # type: ignore[arg-type]
+        goal = f"{entry.label}: the true video's margin over {control}"
+        detail = f"{truth:.4g} against {worse:.4g}; better in {better} of {len(pairs)} clips"
+        checks.append(Verdict(goal, TRUTH, margin, ">=", 0.0, detail))
     return checks
 
 

@@ -71,6 +71,16 @@ CATALOGUE: dict[str, Metric] = {
         Metric(
             "latent_mse_reference", "latent MSE to reference", "", "lower", "to the reference system, same noise", 4
         ),
+        Metric("iqa", "IQA", "", "higher", "Q-Align's quality, 1 to 5"),
+        Metric("niqe", "NIQE", "", "lower", "distance to the statistics of photographs, no reference", 2),
+        Metric("lpips_truth", "LPIPS", "", "lower", "perceptual distance to the true video"),
+        Metric("identity_similarity", "identity", "", "higher", "cosine of face embeddings to the portrait's"),
+        Metric("sync_c", "Sync-C", "", "higher", "SyncNet's confidence: median over shifts minus the least distance"),
+        Metric("sync_d", "Sync-D", "", "lower", "SyncNet's distance of lips and sound at the best shift"),
+        Metric("sync_offset", "Sync offset", "frames", "zero", "SyncNet's best shift, lips minus sound", 1),
+        Metric("lip_sound_confidence", "lip-sound confidence", "", "higher", "how sure the offset by landmarks is", 2),
+        Metric("lip_sound_correlation", "lip-sound r", "", "higher", "mouth's opening to the sound's level, unshifted"),
+        Metric("lip_sound_offset", "lip-sound offset", "frames", "zero", "shift of their best correlation", 1),
         Metric("lip_correlation", "lip r", "", "higher", "measured opening to the true video's, by landmarks"),
         Metric("lip_lag", "lip lag", "frames", "zero", "shift of the best lip correlation; positive is late", 2),
     )

@@ -20,15 +20,17 @@ from fada.build.settings import default_steps
 from fada.data.clip import Clip
 from fada.data.world import measure_aperture
 from fada.diffusion.ladder import needed_rungs
-from fada.eval.bench import run_bench
+from fada.eval.bench import measure_clips, run_bench
 from fada.eval.measure import Instruments, measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.nfe import NfeCounter
+from fada.eval.opening import open_instruments
 from fada.eval.report import Sweep, write_report
 from fada.eval.results import BenchResults, write_json
 from fada.eval.results import fingerprint as hash_of
 from fada.eval.summary import mean_of, metric_names
 from fada.eval.systems import BenchClip, GenerationResult, System
+from fada.eval.weights import weight_folders
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline, Guidance
 from fada.student.pipeline import open_pipeline
@@ -49,12 +51,63 @@ class Setting:
     guidance: Guidance = "auto"
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What a recipe's benchmark measures, and where."""
+
+    out: Path
+    systems: list[System]
+    clips: list[BenchClip]
+    sweeps: list[Sweep]
+    scales: tuple[float, float]
+
+
 def bench(recipe: Recipe, console: Console) -> Path:
     """Measure a finished run; the report's folder.
 
     Raises:
         ValueError: a model or held-out clips are missing.
     """
+    asked = _asked(recipe, console)
+    with console.status("measuring") as status:
+        results = run_bench(
+            asked.systems,
+            asked.clips,
+            asked.out,
+            seed=recipe.bench.seed,
+            warmups=recipe.bench.warmups,
+            repeats=recipe.bench.repeats,
+            instruments=instruments(asked.clips, recipe.bench.weights),
+            extra={"recipe": recipe.name, "reference_scale": asked.scales[0], "audio_scale": asked.scales[1]},
+            on_progress=lambda what, done, total: status.update(f"{what} ({done + 1} of {total})"),
+        )
+    written = write_report(results, title=f"{recipe.name}: NFE, quality and latency", sweeps=asked.sweeps)
+    _write_scalars(results, asked.out)
+    console.print(f"report: {written['page']}")
+    return asked.out
+
+
+def bench_scales(recipe: Recipe, console: Console) -> None:
+    """Prepare what `bench_share` in several processes needs: data, and the scales where a sweep chooses them."""
+    _asked(recipe, console)
+
+
+def bench_share(recipe: Recipe, console: Console, rank: int, processes: int) -> None:
+    """Measure one process's share of the clips; `bench` finds them measured, times and writes the report."""
+    asked = _asked(recipe, console)
+    measure_clips(
+        asked.systems,
+        asked.clips,
+        asked.out,
+        seed=recipe.bench.seed,
+        instruments=instruments(asked.clips, recipe.bench.weights),
+        rank=rank,
+        processes=processes,
+        on_progress=lambda what, done, total: console.print(f"process {rank}: {what} ({done + 1} of {total})"),
+    )
+
+
+def _asked(recipe: Recipe, console: Console) -> _Asked:
     folder = open_run(recipe)
     out = folder / "report"
     data = prepare_data(recipe, folder, console)
@@ -66,22 +119,7 @@ def bench(recipe: Recipe, console: Console) -> Path:
     spare_clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in spare]
     sweeps, scales = _scales(recipe, teacher, spare_clips, out / "sweep.json", console)
     write_json(out / "scales.json", {"reference_scale": scales[0], "audio_scale": scales[1]})
-    with console.status("measuring") as status:
-        results = run_bench(
-            systems(recipe, teacher, students, scales),
-            clips,
-            out,
-            seed=recipe.bench.seed,
-            warmups=recipe.bench.warmups,
-            repeats=recipe.bench.repeats,
-            instruments=instruments(clips),
-            extra={"recipe": recipe.name, "reference_scale": scales[0], "audio_scale": scales[1]},
-            on_progress=lambda what, done, total: status.update(f"{what} ({done + 1} of {total})"),
-        )
-    written = write_report(results, title=f"{recipe.name}: NFE, quality and latency", sweeps=sweeps)
-    _write_scalars(results, out)
-    console.print(f"report: {written['page']}")
-    return out
+    return _Asked(out, systems(recipe, teacher, students, scales), clips, sweeps, scales)
 
 
 def _write_scalars(results: BenchResults, out: Path) -> None:
@@ -191,9 +229,17 @@ def _cut(value: Any, length: int, frames: int) -> Any:
     return value[:frames] if isinstance(value, list) and len(value) == length else value
 
 
-def instruments(clips: Sequence[BenchClip]) -> Instruments:
-    """The drawn world measures its own mouths; other footage has no such truth."""
-    return Instruments(measure_aperture=measure_aperture if all(clip.drawn_truth for clip in clips) else None)
+def instruments(clips: Sequence[BenchClip], weights: Sequence[Path] = ()) -> Instruments:
+    """The drawn world measures its own mouths; real footage is measured with the weights in these folders.
+
+    Args:
+        clips: what is measured.
+        weights: folders, beside those of FADA_WEIGHTS.
+    """
+    if all(clip.drawn_truth is not None for clip in clips):
+        return Instruments(measure_aperture=measure_aperture)
+    real = open_instruments(weight_folders(weights))
+    return Instruments(landmark_aperture=real.lip_opening, real=real)
 
 
 def _split(test: list[Clip], count: int) -> tuple[list[Clip], list[Clip]]:
@@ -243,6 +289,8 @@ class _Sweep:
         self, teacher: AvatarPipeline, clips: list[BenchClip], seed: int, store: Path, console: Console
     ) -> None:
         self.teacher, self.clips, self.seed, self.store, self.console = teacher, clips, seed, store, console
+        # What a sweep chooses by needs no weights.
+        self.instruments = Instruments(measure_aperture if all(clip.drawn_truth for clip in clips) else None)
         self.mark = hash_of([METRICS_VERSION, fingerprint(teacher.model), seed, [c.content_hash() for c in clips]])
         kept = json.loads(store.read_text()) if store.is_file() else {}
         self.kept: dict[str, Measured] = kept["measured"] if kept.get("fingerprint") == self.mark else {}
@@ -263,7 +311,7 @@ class _Sweep:
         values: Measured = {}
         for clip in self.clips:
             made = generator(self.teacher, setting)(clip, clip.seed(self.seed))
-            found = measure_clip(clip, made.frames, made.latents, instruments(self.clips)).values
+            found = measure_clip(clip, made.frames, made.latents, self.instruments).values
             for name in SWEEP_METRICS:
                 value = found.get(name)
                 if value is not None:

@@ -59,6 +59,13 @@ def niqe_parameters() -> dict[str, np.ndarray]:
     }
 
 
+def features() -> tuple[np.ndarray, np.ndarray]:
+    """Two sets of features (90, 24) with different means and covariances."""
+    random = np.random.default_rng(4)
+    mixing, other = random.normal(size=(2, 24, 24)) / 4
+    return random.normal(size=(90, 24)) @ mixing + 0.5, random.normal(size=(90, 24)) @ other + 0.2
+
+
 def summary(pixels: np.ndarray) -> dict[str, object]:
     """Mean and a row of pixels of a picture."""
     return {"shape": list(pixels.shape), "mean": float(pixels.mean()), "pixels": pixels[100, 20:200:20].tolist()}

@@ -2,8 +2,9 @@
 
     python tests/eval/metrics/record_original.py CHECKOUTS OUT.json
 
-CHECKOUTS holds clones named python_speech_features, syncnet_python (6efbb1c), Deep3DFaceRecon_pytorch (9167c71) and
-BasicSR. Needs numpy, scipy, torch, Pillow, scikit-image and OpenCV.
+CHECKOUTS holds clones named python_speech_features (e280ac2), syncnet_python (6efbb1c), Deep3DFaceRecon_pytorch
+(9167c71), BasicSR (8d56e3a) and torch-fidelity (5e211a9). Needs numpy, scipy below 1.18, torch, Pillow, scikit-image,
+OpenCV and torchmetrics 1.9 (beside no torchvision, which it would import).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import torch
@@ -28,6 +30,7 @@ def main(checkouts: Path, out: Path) -> None:
     for name in ("python_speech_features", "syncnet_python", "Deep3DFaceRecon_pytorch", "BasicSR"):
         sys.path.insert(0, str(checkouts / name))
     record = {"mfcc": mfcc(), "sync": sync(), "aligned": aligned(), "niqe": niqe(checkouts / "BasicSR")}
+    record["distances"] = distances(checkouts / "torch-fidelity")
     out.write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -69,6 +72,29 @@ def niqe(checkout: Path) -> Any:
     luma = np.round(np.squeeze(public.to_y_channel(made.picture()[..., ::-1].astype(np.float32))))
     parameters = made.niqe_parameters()
     return public.niqe(luma, parameters["mu_pris_param"], parameters["cov_pris_param"], parameters["gaussian_window"])
+
+
+def distances(checkout: Path) -> Any:
+    from torchmetrics.image.fid import _compute_fid
+    from torchmetrics.image.kid import poly_mmd
+
+    sys.modules["torch_fidelity"] = package = ModuleType("torch_fidelity")
+    package.__path__ = [str(checkout / "torch_fidelity")]
+    sys.modules["torch_fidelity.utils"] = MagicMock()
+    fid = importlib.import_module("torch_fidelity.metric_fid")
+    kid = importlib.import_module("torch_fidelity.metric_kid")
+    first, second = (torch.from_numpy(features) for features in made.features())
+    statistics = [fid.fid_features_to_statistics(features) for features in (first, second)]
+    settings = {"kid_subsets": 1, "kid_subset_size": len(first), "rng_seed": 0, "verbose": False}
+    settings |= {"kid_kernel": "poly", "kid_kernel_poly_degree": 3, "kid_kernel_poly_coef0": 1}
+    moments = [part for features in (first, second) for part in (features.mean(0), features.T.cov())]
+    return {
+        "torch-fidelity": {
+            "fid": fid.fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"],
+            "kid": kid.kid_features_to_metric(first, second, **settings)["kernel_inception_distance_mean"],
+        },
+        "torchmetrics": {"fid": _compute_fid(*moments).item(), "kid": poly_mmd(first, second).item()},
+    }
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fada.eval.metrics.face_alignment import STANDARD, aligned_face
+from fada.eval.metrics.frechet import frechet_distance, kernel_distance
 from fada.eval.metrics.lip_sync import lip_sync, sync_of
 from fada.eval.metrics.mfcc import mel_filters, mfcc, mfcc_of_samples, to_int16
 from fada.eval.metrics.niqe import Pristine, niqe
@@ -26,6 +27,13 @@ ORIGINAL: dict[str, Any] = json.loads((Path(__file__).parent / "original.json").
 def pristine(tmp_path: Path) -> Pristine:
     np.savez(tmp_path / "niqe.npz", **made.niqe_parameters())
     return Pristine.load(tmp_path / "niqe.npz")
+
+
+@pytest.mark.parametrize("library", ["torch-fidelity", "torchmetrics"])
+def test_distances_are_those_of_the_public_libraries_on_the_same_features(library: str) -> None:
+    expected = ORIGINAL["distances"][library]
+    assert frechet_distance(*made.features()) == pytest.approx(expected["fid"], rel=1e-6)
+    assert kernel_distance(*made.features()) == pytest.approx(expected["kid"], rel=1e-6)
 
 
 def test_mfcc_are_those_of_python_speech_features() -> None:

@@ -1,0 +1,121 @@
+"""Instruments from folders: what is there is opened, what is missing says why."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fada.eval import opening
+from fada.eval.footage import Footage
+from fada.eval.instruments import RealInstruments
+from fada.eval.metrics.networks.face_coefficients import FaceCoefficients
+from fada.eval.metrics.networks.i3d import InceptionI3d
+from fada.eval.metrics.networks.lpips import AlexNetFeatures, Heads
+from fada.eval.opening import open_instruments
+from fada.eval.weights import WEIGHTS
+
+
+def by_name(real: RealInstruments) -> dict[str, Any]:
+    return {video.names[0]: video for video in real.videos} | {one.name: one for one in real.features}
+
+
+def write_state(network: Any, path: Path, inside: str = "") -> None:
+    with torch.device("meta"):
+        state = network().state_dict()
+    zeros = {name: torch.zeros(()).expand(value.shape) for name, value in state.items()}
+    torch.save({inside: zeros} if inside else zeros, path)
+
+
+@pytest.fixture
+def any_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files made by a test have other hashes than the published ones."""
+    for name, entry in WEIGHTS.items():
+        monkeypatch.setitem(WEIGHTS, name, replace(entry, hashes=()))
+
+
+def test_without_weights_everything_is_off_and_says_what_it_lacks() -> None:
+    real = open_instruments([])
+    found = by_name(real)
+    assert len(found) == 11
+    assert all(one.reason.startswith("no ") for one in found.values())
+    assert found["sync_c"].reason.startswith("no syncnet_v2.model")
+    assert "no face_landmarker_v2_with_blendshapes.task" in found["sync_c"].reason
+    assert "no alex.pth" in found["lpips_truth"].reason
+    assert real.no_face_reason.startswith("no face_landmarker_v2_with_blendshapes.task or face_landmarker.task")
+    assert real.protocols() == {}
+    assert real.lip_opening is None
+
+
+@pytest.mark.usefixtures("any_hash")
+def test_weights_that_are_there_open_their_instruments(tmp_path: Path) -> None:
+    parameters = {"mu_pris_param": np.zeros((1, 36)), "cov_pris_param": np.eye(36), "gaussian_window": np.ones((7, 7))}
+    np.savez(tmp_path / "niqe_pris_params.npz", **parameters)
+    write_state(InceptionI3d, tmp_path / "rgb_imagenet.pt")
+    write_state(AlexNetFeatures, tmp_path / "alexnet-owt-7be5be79.pth")
+    write_state(Heads, tmp_path / "alex.pth")
+    real = open_instruments([tmp_path])
+    assert list(real.protocols()) == ["niqe", "lpips_truth", "fvd_i3d"]
+    digest = hashlib.sha256((tmp_path / "rgb_imagenet.pt").read_bytes()).hexdigest()
+    assert real.protocols()["fvd_i3d"]["weights"] == {"rgb_imagenet.pt": digest}
+    assert set(real.protocols()["lpips_truth"]["weights"]) == {"alexnet-owt-7be5be79.pth", "alex.pth"}
+
+
+@pytest.mark.usefixtures("any_hash")
+def test_a_file_that_is_something_else_switches_its_metric_off(tmp_path: Path) -> None:
+    write_state(Heads, tmp_path / "rgb_imagenet.pt")
+    (tmp_path / "niqe_pris_params.npz").write_bytes(b"nothing")
+    found = by_name(open_instruments([tmp_path]))
+    assert "not the weights of InceptionI3d" in found["i3d"].reason
+    assert "no parameters of NIQE" in found["niqe"].reason
+
+
+@pytest.mark.usefixtures("any_hash")
+def test_a_damaged_landmarker_switches_off_what_needs_faces(tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe")
+    (tmp_path / "face_landmarker.task").write_bytes(b"nothing")
+    write_state(FaceCoefficients, tmp_path / "epoch_20.pth", inside="net_recon")
+    real = open_instruments([tmp_path])
+    for name in ("blendshapes", "expression", "lip_sound_offset"):
+        assert "face_landmarker.task: not a face landmarker" in by_name(real)[name].reason
+    assert "not a face landmarker" in real.no_face_reason
+
+
+def test_q_align_finds_its_model_under_the_only_name_that_pyiqa_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models" / "one-align").mkdir(parents=True)
+    (tmp_path / "models" / "one-align" / "config.json").write_text('{"model": 1}')
+
+    def create_metric(name: str, device: torch.device) -> Any:
+        assert name == "qalign"
+        assert Path("q-future/one-align/config.json").read_text() == '{"model": 1}'
+        return lambda picture: picture.mean()
+
+    pyiqa = SimpleNamespace(list_models=lambda: ["qalign"], create_metric=create_metric)
+    monkeypatch.setitem(sys.modules, "pyiqa", pyiqa)
+    before = Path.cwd()
+    iqa = by_name(open_instruments([tmp_path]))["iqa"]
+    assert Path.cwd() == before
+    frames = np.full((3, 16, 16, 3), 51, np.uint8)
+    footage = Footage(frames=frames, audio=np.ones(10), fps=25.0, sample_rate=16000, reference=frames[0])
+    assert iqa.values(footage) == ({"iqa": pytest.approx(0.2)}, {})
+
+
+def test_q_align_without_pyiqa_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one-align").mkdir()
+    (tmp_path / "one-align" / "config.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "pyiqa", None)
+    assert "pyiqa cannot be imported" in by_name(open_instruments([tmp_path]))["iqa"].reason
+
+
+def test_networks_go_to_the_graphics_card_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert opening._placed(SimpleNamespace(to=lambda device: device)) == "cuda"  # type: ignore[type-var]
