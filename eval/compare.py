@@ -188,23 +188,29 @@ def _judge(found: Compared, p_value: float | None) -> Compared:
 
 
 def _distributions(before: BenchResults, after: BenchResults, pairs: Mapping[str, str]) -> list[Compared]:
-    """Values over all clips: shown, not judged, as one value per run has no spread."""
+    """Values over all clips; judged where both have an interval."""
     found = []
-    values = {(row["system"], row["metric"]): row for row in after.set_metrics}
+    rows = {(row["system"], row["metric"]): row for row in after.set_metrics}
     for row in before.set_metrics:
-        other = values.get((pairs.get(row["system"], ""), row["metric"]))
-        if other is None or row["value"] is None or other["value"] is None:
-            continue
-        same = row.get("videos") == other.get("videos")
-        why = "one value per run has no interval" if same else "over different numbers of clips: bias differs"
-        label = _label(row["system"], pairs[row["system"]])
-        word: Word = "equal" if same and row["value"] == other["value"] else "not judged"
-        found.append(
-            Compared(
-                label, row["metric"], row["value"], other["value"], None, None, word, "" if word == "equal" else why
-            )
-        )
+        other = rows.get((pairs.get(row["system"], ""), row["metric"]))
+        if other is not None and row["value"] is not None and other["value"] is not None:
+            word, why = _apart(row, other)
+            label = _label(row["system"], pairs[row["system"]])
+            found.append(Compared(label, row["metric"], row["value"], other["value"], None, None, word, why))
     return found
+
+
+def _apart(own: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Word, str]:
+    """The verdict on two distances: clear where their intervals leave a gap, which is stricter than 5 %."""
+    if own.get("videos") != new.get("videos"):
+        return "not judged", "over different numbers of clips: bias differs"
+    if own["value"] == new["value"]:
+        return "equal", ""
+    if not own.get("interval") or not new.get("interval"):
+        return "not judged", "one value per run without an interval"
+    if new["interval"][1] < own["interval"][0]:
+        return "better", ""
+    return ("worse", "") if new["interval"][0] > own["interval"][1] else ("no difference shown", "")
 
 
 def _latency(before: BenchResults, after: BenchResults, pairs: Mapping[str, str]) -> list[Compared]:

@@ -75,7 +75,7 @@ def write_comparison(found: Comparison, labels: tuple[str, str], folder: Path) -
 def _verdicts(found: Comparison, labels: tuple[str, str]) -> Table:
     """How often each verdict was given, per system."""
     counts: dict[str, Counter[str]] = {}
-    for each in (*found.quality, *found.latency):
+    for each in (*found.quality, *found.distributions, *found.latency):
         counts.setdefault(each.system, Counter())[each.word] += 1
     rows = [
         [Cell(system), *(Cell(str(count[word]), float(count[word])) for word in WORDS)]
@@ -144,7 +144,8 @@ def _distributions(found: Sequence[Compared]) -> Table:
         ]
         for each in found
     ]
-    return Table("Distances over all clips", ("system", "metric", "A", "B", "verdict"), rows, _reasons(found))
+    notes = ("Better or worse where the intervals of the two reports leave a gap.", *_reasons(found))
+    return Table("Distances over all clips", ("system", "metric", "A", "B", "verdict"), rows, notes)
 
 
 def _reasons(found: Sequence[Compared]) -> tuple[str, ...]:

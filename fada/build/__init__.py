@@ -5,7 +5,18 @@ from __future__ import annotations
 from fada.build.dry_run import dry_run
 from fada.build.models import load_pipeline
 from fada.build.replay import replay
-from fada.build.report import bench
+from fada.build.report import bench, bench_scales, bench_share
 from fada.build.training import distill, from_checkpoint, prepare, train_teacher
 
-__all__ = ["bench", "distill", "dry_run", "from_checkpoint", "load_pipeline", "prepare", "replay", "train_teacher"]
+__all__ = [
+    "bench",
+    "bench_scales",
+    "bench_share",
+    "distill",
+    "dry_run",
+    "from_checkpoint",
+    "load_pipeline",
+    "prepare",
+    "replay",
+    "train_teacher",
+]

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from fada.eval.bench import BenchError, run_bench
+from fada.eval.bench import BenchError, measure_clips, run_bench
+from fada.eval.controls import measure_controls
 from fada.eval.memory import PeakMemory
 from fada.eval.results import BenchResults, ResultsError, fingerprint
 from fada.eval.set_metrics import latent_set_metrics
 from fada.eval.store import Store, enlarge
-from fada.eval.summary import clips_worst_first, counted_nfe, difference_from_reference, nfe_per_second
+from fada.eval.summary import clips_worst_first, counted_nfe, differences_from_reference, nfe_per_second
 from fada.eval.timing import timing_summary
 from fada.media.video import probe
 
@@ -72,6 +73,47 @@ def test_an_interrupted_bench_goes_on_where_it_stopped(tmp_path, make_clip, make
     calls.clear()
     run_bench(systems, clips, tmp_path, repeats=0, warmups=0)
     assert calls == [("teacher-6-conditional", "clip-1")]
+
+
+def without_times(rows):
+    """Rows without what differs between two runs of the same thing."""
+    measured = {"seconds", "stage_seconds", "peak_memory_bytes", "memory_kind", "first_frame_seconds"}
+    return [{key: value for key, value in row.items() if key not in measured} for row in rows]
+
+
+def test_clips_shared_by_two_processes_give_the_rows_of_one(tmp_path, make_clip, make_systems, instruments) -> None:
+    calls: list = []
+    systems, clips = counted(make_systems()[:2], calls), [make_clip(index) for index in range(3)]
+    one = run_bench(systems, clips, tmp_path / "one", repeats=0, instruments=instruments)
+    calls.clear()
+    for rank in (1, 0):
+        measure_clips(systems, clips, tmp_path / "two", instruments=instruments, rank=rank, processes=2)
+        assert {clip for _, clip in calls} == {clips[place].key for place in range(rank, 3, 2)}
+        calls.clear()
+    two = run_bench(systems, clips, tmp_path / "two", repeats=0, instruments=instruments)
+    assert calls == []
+    assert without_times(two.rows) == without_times(one.rows)
+    assert (two.set_metrics, two.protocol) == (one.set_metrics, one.protocol)
+
+
+def test_controls_are_measured_once_and_again_when_the_sound_beside_them_changes(
+    tmp_path, make_clip, make_systems, instruments, monkeypatch
+) -> None:
+    measured: list = []
+
+    def note(clip, *rest):
+        measured.append(clip.key)
+        return measure_controls(clip, *rest)
+
+    monkeypatch.setattr("fada.eval.bench.measure_controls", note)
+    for clips in ([0, 1], [0, 1], [0, 2]):
+        measure_clips(make_systems()[:1], [make_clip(index) for index in clips], tmp_path, instruments=instruments)
+    assert measured == ["clip-0", "clip-1", "clip-0", "clip-2"]
+
+
+def test_a_rank_that_is_none_is_refused(tmp_path, make_clip, make_systems) -> None:
+    with pytest.raises(BenchError, match=r"rank must lie in 0 .. processes - 1, got 2 of 2"):
+        measure_clips(make_systems(), [make_clip(0)], tmp_path, rank=2, processes=2)
 
 
 def test_other_weights_are_generated_again(tmp_path, make_clip, make_systems) -> None:
@@ -174,9 +216,11 @@ def test_nfe_is_counted_per_clip_and_per_second(results) -> None:
 
 
 def test_differences_are_paired_with_the_reference(results) -> None:
-    difference = difference_from_reference(results, "teacher-2x3", "psnr_truth")
-    assert difference.count == 3
-    assert difference.high < 0
+    differences = differences_from_reference(results, "teacher-2x3", "psnr_truth")
+    own, teacher = (results.values(name, "psnr_truth")["clip-0"] for name in ("teacher-2x3", "teacher-75"))
+    assert len(differences) == 3
+    assert differences[0] == own - teacher
+    assert max(differences) < 0
 
 
 def test_clips_come_worst_first(results) -> None:

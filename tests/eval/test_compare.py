@@ -169,11 +169,21 @@ def test_latencies_of_another_machine_are_not_judged() -> None:
     assert (judged.word, judged.why) == ("not judged", "other machine: processor")
 
 
-def test_distances_over_all_clips_are_shown_and_not_judged() -> None:
+@pytest.mark.parametrize(
+    ("interval", "word"), [([0.5, 0.9], "better"), ([0.9, 1.4], "no difference shown"), ([2.1, 3.0], "worse")]
+)
+def test_distances_are_judged_by_the_gap_between_their_intervals(interval: list[float], word: str) -> None:
+    (row,) = handmade().set_metrics
+    own = replace(handmade(), set_metrics=[{**row, "interval": [1.0, 2.0]}])
+    new = replace(handmade(), set_metrics=[{**row, "value": 1.2, "interval": interval}])
+    assert compare(own, new).distributions[0].word == word
+
+
+def test_distances_without_intervals_are_shown_and_not_judged() -> None:
     other = replace(handmade(), set_metrics=[{**handmade().set_metrics[0], "value": 1.2}])
     judged = compare(handmade(), other).distributions[0]
     assert (judged.before, judged.after, judged.word) == (1.5, 1.2, "not judged")
-    assert judged.why == "one value per run has no interval"
+    assert judged.why == "one value per run without an interval"
     fewer = replace(handmade(), set_metrics=[{**handmade().set_metrics[0], "videos": 4}])
     assert compare(handmade(), fewer).distributions[0].why == "over different numbers of clips: bias differs"
 
@@ -261,7 +271,7 @@ def test_equal_figures_are_counted_even_where_they_are_not_listed() -> None:
     tables = comparison_tables(compare(handmade(), handmade()), LABELS, with_equal=False)
     assert list(tables) == ["verdicts", "latency"]
     row = dict(zip(tables["verdicts"].columns, (cell.text for cell in tables["verdicts"].rows[1]), strict=True))
-    assert (row["system"], row["equal"], row["no difference shown"]) == ("fast-6", "5", "2")
+    assert (row["system"], row["equal"], row["no difference shown"]) == ("fast-6", "6", "2")
 
 
 def test_the_json_has_a_schema_and_every_figure(tmp_path) -> None:
