@@ -36,7 +36,9 @@ class MetricProtocol:
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits over all of it: figures with the same one were measured alike."""
+        """Eight hex digits over all of it: figures with the same ones were measured alike; a dash without figures."""
+        if not self.videos:
+            return "-"
         how = [self.metric, self.implementation, self.input, dict(self.weights)]
         return fingerprint([*how, self.shared, self.videos])[:8]
 
@@ -85,6 +87,7 @@ def protocols_table(results: BenchResults) -> Table:
             Cell(found.fingerprint),
         ]
         for metric, found in metric_protocols(results).items()
+        if found.videos
     ]
     columns = ("metric", "implementation", "input", "weights", "resolution", "fps", "frames", "N", "protocol")
     return Table("Protocols of the metrics", columns, rows)

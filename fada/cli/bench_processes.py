@@ -20,10 +20,12 @@ def measure_run(recipe: Any, console: Any, processes: int, command: Sequence[str
         command: the command line that a started process is given.
 
     Raises:
+        Interrupted: it was asked to stop.
         TrainingFailed: a process failed; its own message was printed, and what was measured is kept.
     """
     from fada import build
     from fada.engine import launch
+    from fada.engine.loop import Interrupted
 
     launch.adopt_slurm()
     if "RANK" in os.environ:
@@ -32,7 +34,10 @@ def measure_run(recipe: Any, console: Any, processes: int, command: Sequence[str
     elif processes > 1:
         # Once, before all: several processes would draw the same data and sweep the same scales side by side.
         build.bench_scales(recipe, console)
-        launch.start_processes(processes, command)
+        try:
+            launch.start_processes(processes, command)
+        except Interrupted:
+            raise Interrupted("stopped; what was measured is kept, and the same command goes on") from None
     build.bench(recipe, console)
 
 

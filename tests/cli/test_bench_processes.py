@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fada.cli.bench_processes import measure_run
+from fada.engine.loop import Interrupted
 
 RECIPE = SimpleNamespace(engine=SimpleNamespace(timeout_minutes=1.0))
 
@@ -35,6 +36,16 @@ def test_one_process_does_everything(done: list) -> None:
 def test_several_are_started_once_the_scales_are_known(done: list) -> None:
     measure_run(RECIPE, None, 3, ["bench", "run", "r.yaml"])
     assert done == ["scales", ("start", 3, ["bench", "run", "r.yaml"]), "report"]
+
+
+def test_a_wish_to_stop_says_that_nothing_is_lost(done: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise Interrupted("stopped after a checkpoint")
+
+    monkeypatch.setattr("fada.engine.launch.start_processes", stop)
+    with pytest.raises(Interrupted, match="what was measured is kept, and the same command goes on"):
+        measure_run(RECIPE, None, 2, [])
+    assert done == ["scales"]
 
 
 def test_a_started_process_only_measures_its_share(done: list, monkeypatch: pytest.MonkeyPatch) -> None:

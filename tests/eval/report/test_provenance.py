@@ -36,6 +36,13 @@ def test_what_changes_a_figure_changes_its_mark(results: BenchResults, change: d
     assert marks[0] != marks[1]
 
 
+def test_what_was_never_measured_has_no_mark(results: BenchResults) -> None:
+    rows = [{**row, "metrics": row["metrics"] | {"psnr_truth": None}} for row in results.rows]
+    without = replace(results, rows=rows)
+    assert metric_protocols(without)["psnr_truth"].fingerprint == "-"
+    assert "psnr_truth" not in {row[0].text for row in protocols_table(without).rows}
+
+
 def test_fewer_videos_make_another_mark(results: BenchResults) -> None:
     fewer = replace(results, rows=[row for row in results.rows if row["clip"] != "clip-0"])
     marks = [metric_protocols(each)["psnr_truth"] for each in (results, fewer)]
