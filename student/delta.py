@@ -91,14 +91,12 @@ def write_delta(
         marks[name] = fingerprint(base)
         if is_same and _settings(model / name) == _settings(teacher / name):
             parts[name] = Part("taken")
-            continue
-        kind = _check(model / name, own, base)
-        (out / name).mkdir()
-        shutil.copyfile(model / name / "config.json", out / name / "config.json")
-        if form == "lora":
+        elif form == "lora":
+            kind = _begin(model / name, out / name, own, base)
             low[name] = low_rank(base, own, rank, DTYPES[dtype])
             parts[name] = _write_low_rank(out / name, low[name], kind, base, rank)
         else:
+            kind = _begin(model / name, out / name, own, base)
             parts[name] = _write_differences(out / name, own, kind, base, DTYPES[dtype])
     if not any(part.changed + part.new for part in parts.values() if part.kind == "difference"):
         raise DeltaError(f"{model}: does not differ from {teacher}; there is nothing to export as {form}")
@@ -132,7 +130,7 @@ def load_delta(folder: str | Path, teacher_folder: str | Path) -> AvatarPipeline
             f"{teacher_folder}: is not the teacher of {folder}: that has fingerprint {told['teacher']['fingerprint']}, "
             f"this one {_of_all(found)}; their {differing} differ; give the folder that the student was distilled from"
         )
-    components = {}
+    components: dict[str, Any] = {name: None for name, kind in index.items() if isinstance(kind, list)}
     for name, part in told["parts"].items():
         if part["kind"] == "difference":
             weights = _merged(folder / name, bases[name], told["form"])
@@ -190,17 +188,23 @@ def _merged(folder: Path, base: Weights, form: Form) -> Weights:
     )
 
 
-def _check(folder: Path, own: Weights, base: Weights) -> str:
-    """The one type of a part's weights; raises where a difference cannot be formed."""
+def _begin(model: Path, out: Path, own: Weights, base: Weights) -> str:
+    """Start a part's folder with its config; returns the one type of its weights.
+
+    Raises:
+        DeltaError: shapes differ, or there are several types.
+    """
     for name, value in own.items():
         if name in base and base[name].shape != value.shape:
             raise DeltaError(
-                f"{folder}: {name} is {tuple(value.shape)}, the teacher's {tuple(base[name].shape)}; "
+                f"{model}: {name} is {tuple(value.shape)}, the teacher's {tuple(base[name].shape)}; "
                 "export this student with --as full"
             )
     types = sorted({str(value.dtype).removeprefix("torch.") for value in own.values()})
     if len(types) > 1:
-        raise DeltaError(f"{folder}: has weights of types {', '.join(types)}, one is needed; export with --as full")
+        raise DeltaError(f"{model}: has weights of types {', '.join(types)}, one is needed; export with --as full")
+    out.mkdir()
+    shutil.copyfile(model / "config.json", out / "config.json")
     return types[0]
 
 

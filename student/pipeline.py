@@ -10,7 +10,6 @@ from diffusers import AutoencoderKL
 
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.student.denoising import Guidance
 from fada.student.generation import AvatarPipeline
 from fada.student.network import HalloStudent, HalloStudentUNet, Student, StudentUNet
 from fada.teacher.dual_unet.audio_projection import AudioProjection
@@ -51,7 +50,7 @@ class FadaPipeline(AvatarPipeline):
         reference_scale: float = 2.5,
         is_student: bool = False,
         gamma: float | None = None,
-        guidance: Guidance = "auto",
+        guidance: str = "auto",
     ) -> None:
         super().__init__()
         kind = Student if isinstance(denoising_unet, StudentUNet) else DualUNet
@@ -112,7 +111,7 @@ class HalloPipeline(AvatarPipeline):
         reference_scale: float = 3.5,
         is_student: bool = False,
         gamma: float | None = None,
-        guidance: Guidance = "auto",
+        guidance: str = "auto",
     ) -> None:
         super().__init__()
         kind = HalloStudent if isinstance(denoising_unet, HalloStudentUNet) else Hallo

@@ -11,10 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.student.delta import DeltaError, load_delta, write_delta
 from fada.student.differences import apply_differences, differences
+from fada.student.network import student_of
 from fada.student.part_weights import PartError, fingerprint, read_weights
-from fada.student.pipeline import FadaPipeline, open_pipeline
+from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
+from fada.teacher.dual_unet import AudioProjection
+from fada.teacher.hallo import FaceLocator, FaceProjection, HalloDenoisingUNet, HalloReferenceUNet
+from fada.teacher.hallo.schedule import hallo_scheduler
 
 PARTS = ("vae", "reference_unet", "denoising_unet", "audio_projection")
 
@@ -92,6 +97,28 @@ def test_a_student_in_bf16_comes_back_bit_for_bit(student_run: Path, tmp_path: P
     write_delta(model, student_run / "teacher", tmp_path / "delta")
     own, found = read_weights(model / "denoising_unet"), load_delta(tmp_path / "delta", student_run / "teacher")
     assert all(torch.equal(own[key], value) for key, value in found.denoising_unet.state_dict().items())
+
+
+def test_a_hallo_student_without_vae_comes_back_too(tmp_path: Path) -> None:
+    shape = {"channels": (32, 64), "attention_levels": (True, True), "layers_per_block": 1, "heads": 2, "token_dim": 24}
+    networks = (HalloReferenceUNet(**shape), HalloDenoisingUNet(**shape, audio_dim=16, max_frames=8),
+                AudioProjection(5, 1, 12, 16, 3, 16), FaceProjection(512, 4, 24), FaceLocator(32, (8, 8, 8, 8)),
+                PeRFlowScheduler.from_config(hallo_scheduler().config))  # fmt: skip
+    teacher = HalloPipeline(*networks)
+    student = student_of(teacher.model, "tokens", 2, 4)
+    with torch.no_grad():
+        student.denoising_unet.conv_in.weight.mul_(1.01)
+    made = HalloPipeline(**student.components(), scheduler=teacher.scheduler, is_student=True)
+    for name, pipeline in (("teacher", teacher), ("student", made)):
+        pipeline.save_pretrained(tmp_path / name)
+    parts = write_delta(tmp_path / "student", tmp_path / "teacher", tmp_path / "delta")
+    assert {name for name, part in parts.items() if part.kind == "difference"} == {"denoising_unet"}
+    assert parts["denoising_unet"].changed == 1
+    found = load_delta(tmp_path / "delta", tmp_path / "teacher")
+    assert isinstance(found, HalloPipeline)
+    assert found.vae is None
+    expected = student.state_dict()
+    assert all(torch.equal(expected[key], value) for key, value in found.model.state_dict().items())
 
 
 def test_another_teacher_is_refused_with_both_fingerprints(student_run: Path, delta: Path, tmp_path: Path) -> None:

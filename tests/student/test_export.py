@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from fada.student.delta import load_delta
 from fada.student.export import Contents, ExportError, export_run, teacher_of
 from fada.student.model_card import UNKNOWN_LICENCE, CardFacts, Origin, evaluations, model_card, origin_of
+from fada.student.pipeline import open_pipeline
 
 CONFIG = {
     "_class_name": "FadaPipeline", "steps": 6, "audio_scale": 6.5, "reference_scale": 2.0, "frames": 12, "fps": 25.0,
@@ -160,6 +162,14 @@ def test_a_teacher_s_run_stands_for_its_teacher_and_anything_else_is_refused(stu
     assert (out / "delta.json").is_file()
     with pytest.raises(ExportError, match=r"nothing: no teacher here \(no model_index.json\); give its folder"):
         export_run(student_run, tmp_path / "more", contents=Contents("delta"), teacher=tmp_path / "nothing")
+
+
+def test_a_student_that_is_not_finished_can_be_a_difference_too(student_run: Path, tmp_path: Path) -> None:
+    built = open_pipeline(student_run / "students" / "fast")
+    out = export_run(student_run, tmp_path / "model", "fast", built, contents=Contents("delta"))
+    again = load_delta(out, student_run / "teacher").denoising_unet.state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in built.denoising_unet.state_dict().items())
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_an_export_that_fails_leaves_nothing_behind(student_run: Path, tmp_path: Path) -> None:
