@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "deepspeed", "safetensors", "webdataset", "av", "numpy")
 EXTRAS = {
     "data": "fada data prepare, filter, inspect DIR; fada generate --face-landmarker",
-    "metrics": "fada data filter --iqa, --syncnet; IQA by Q-Align in fada bench",
+    "metrics": "faces, lip-sound offset, blendshape E-FID, identity similarity, E-FID and Sync-C/D in fada bench",
+    "iqa": "fada data filter --iqa; IQA by Q-Align in fada bench",
+    "syncnet": "fada data filter --syncnet (fada bench has SyncNet's network itself)",
     "cluster": "fada data prepare on Ray; shards in object stores; DeepSpeed's fused operators",
     "hallo": "fada data shard --face-embedder; Hallo as a teacher; identity similarity in fada bench",
     "ui": "nothing yet: the web page comes with a later version",
@@ -134,7 +136,10 @@ def _distributions(extra: str) -> list[str]:
         for r in requirements
         if r.marker and r.marker.evaluate({"extra": extra}) and not r.marker.evaluate({"extra": ""})
     ]
-    return [r.name for r in wanted if r.name != "fada"]
+    own = [r for r in wanted if r.name == "fada"]
+    return [r.name for r in wanted if r not in own] + [
+        name for r in own for other in sorted(r.extras) for name in _distributions(other)
+    ]
 
 
 def _version(distribution: str) -> str | None:

@@ -26,12 +26,12 @@ def filter_clips(
     ] = None,
     iqa: Annotated[
         str | None,
-        typer.Option(metavar="METRIC", help="Measure image quality by this metric of pyiqa (fada[metrics])."),
+        typer.Option(metavar="METRIC", help="Measure image quality by this metric of pyiqa (fada[iqa])."),
     ] = None,
     iqa_weights: Annotated[Path | None, typer.Option(metavar="PATH", help="Local weights of that metric.")] = None,
     syncnet: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="SyncNet's weights (syncnet_v2.model): measure by it too (fada[metrics])."),
+        typer.Option(metavar="PATH", help="SyncNet's weights (syncnet_v2.model): measure by it too (fada[syncnet])."),
     ] = None,
     histograms: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write a histogram of every score here, with its thresholds.")

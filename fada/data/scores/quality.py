@@ -1,4 +1,4 @@
-"""Image quality without a reference by any metric of pyiqa (the extra `metrics`)."""
+"""Image quality without a reference by any metric of pyiqa (the extra `iqa`)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ImageQuality:
         except (ImportError, RuntimeError) as error:
             # A torchvision that does not fit torch fails with a RuntimeError.
             raise QualityError(
-                f"--iqa {metric}: pyiqa cannot be imported ({error}); install the extra `metrics` beside the torch "
-                "build that fits its torchvision: pip install 'fada[metrics]'"
+                f"--iqa {metric}: pyiqa cannot be imported ({error}); install the extra `iqa` beside the torch "
+                "build that fits its torchvision: pip install 'fada[iqa]'"
             ) from error
         if metric not in pyiqa.list_models():
             raise QualityError(f"--iqa {metric}: pyiqa has no such metric; `pyiqa -ls` lists them")

@@ -49,7 +49,7 @@ class SyncNet:
             from syncnet_python.SyncNetModel import S
         except ImportError as error:
             raise SyncNetError(
-                f"--syncnet: syncnet-python cannot be imported ({error}); install: pip install 'fada[metrics]'"
+                f"--syncnet: syncnet-python cannot be imported ({error}); install: pip install 'fada[syncnet]'"
             ) from error
         network = S()
         try:
