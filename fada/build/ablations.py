@@ -148,6 +148,10 @@ class _Parts:
     clips: list[BenchClip]
     mark: str
 
+    def clip_marks(self) -> list[str]:
+        """Of the held-out clips: change when they do."""
+        return [clip.content_hash() for clip in self.clips]
+
 
 @cache
 def _parts(plan: Plan) -> _Parts:
@@ -196,8 +200,8 @@ def _run_group(plan: Plan, work: tuple[tuple[str, ...], int]) -> tuple[tuple[str
 
 
 def _baselines(plan: Plan, parts: _Parts, console: Console) -> dict[str, Any]:
-    """The guided teacher, its undistilled shortcuts, and the student before its training."""
-    recipe, data = plan.first(), parts.shared.data
+    """The guided teacher, its undistilled shortcuts, and PeRFlow's student before its training; each kept when made."""
+    recipe, data = plan.recipe("perflow", plan.seeds[0]), parts.shared.data
     teacher = load_pipeline(parts.shared.teacher)
     scales, few = default_scales(recipe), default_steps(recipe)
     untrained = pipeline(
@@ -210,17 +214,18 @@ def _baselines(plan: Plan, parts: _Parts, console: Console) -> dict[str, Any]:
         "teacher, 6 steps, no guidance": (teacher, Setting(few, *scales, "none")),
         "student before training": (untrained, Setting(few, *scales)),
     }
-    kept = plan.out / "baselines.json"
-    called = [recipe.bench.model_dump(mode="json"), few, recipe.distill.windows]
-    mark = hash_of([parts.mark, called, [clip.content_hash() for clip in parts.clips], METRICS_VERSION])
-    if kept.is_file() and json.loads(kept.read_text())["mark"] == mark:
-        return json.loads(kept.read_text())["systems"]
+    file = plan.out / "baselines.json"
+    kept = json.loads(file.read_text()) if file.is_file() else {}
     (plan.out / "teacher-latents").mkdir(parents=True, exist_ok=True)
     found = {}
     for name, (built, setting) in systems.items():
-        console.print(f"measuring: {name}")
-        found[name] = _measured(built, setting, parts.clips, plan, keep=name == "teacher")
-    write_json(kept, {"mark": mark, "systems": found})
+        windows = built.scheduler.windows.count if built is untrained else None
+        mark = hash_of([parts.mark, str(setting), windows, parts.clip_marks(), METRICS_VERSION])
+        if kept.get(name, {}).get("mark") != mark:
+            console.print(f"measuring: {name}")
+            kept[name] = {"mark": mark, **_measured(built, setting, parts.clips, plan, keep=name == "teacher")}
+            write_json(file, kept)
+        found[name] = {key: value for key, value in kept[name].items() if key != "mark"}
     return found
 
 
@@ -263,7 +268,7 @@ def _mark(plan: Plan, name: str, seed: int) -> str:
     """Changes with anything that a row's values follow from, but for the code."""
     parts = _parts(plan)
     recipe = plan.recipe(name, seed).model_dump(mode="json", exclude={"name": True, "output": True, "engine": True})
-    return hash_of([recipe, parts.mark, [clip.content_hash() for clip in parts.clips], METRICS_VERSION])
+    return hash_of([recipe, parts.mark, parts.clip_marks(), METRICS_VERSION])
 
 
 def _is_done(plan: Plan, name: str, seed: int) -> bool:

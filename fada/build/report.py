@@ -149,9 +149,12 @@ def systems(
                 Setting(few // rungs, *scales), few // rungs * rungs, is_alternative=True),
     ]  # fmt: skip
     for name, built in students.items():
-        is_fast = built.denoising_unet.is_guided
-        nfe = few if is_fast else few * rungs
-        kind = "scales inside the network, 1 pass" if is_fast else f"scales outside, {rungs} rungs"
+        if built.config.guidance == "none":
+            nfe, kind = few, "no guidance, 1 pass"
+        elif built.denoising_unet.is_guided:
+            nfe, kind = few, "scales inside the network, 1 pass"
+        else:
+            nfe, kind = few * rungs, f"scales outside, {rungs} rungs"
         setting = Setting(few, *scales)
         listed.append(_system(f"{name}-{nfe}", f"student, {few} steps, {kind}", built, setting, nfe, is_candidate=True))
     return listed

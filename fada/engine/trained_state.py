@@ -77,7 +77,7 @@ class TrainedState:
         """What `result` would read, as it lies now, without copies: for objectives that ask it in every step."""
         assert not self.is_sharded, "the moving average is divided among processes"
         average = self.result_key == AVERAGE
-        return {name: self._plain(p, AVERAGE) if average else p.detach() for name, p in self.parameters.items()}
+        return {name: (self._plain(p, AVERAGE) if average else p).detach() for name, p in self.parameters.items()}
 
     def result(self) -> dict[str, Tensor]:
         """The run's result by name: averaged weights where an average is kept."""

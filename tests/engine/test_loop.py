@@ -226,7 +226,7 @@ class Following(Line):
 def test_an_objective_that_asks_sees_the_moving_average_and_after_a_resume_the_same(tmp_path: Path) -> None:
     whole, first, second = Following(), Following(), Following()
     result = run(tmp_path / "whole", whole, ema=0.9)
-    start = float(Line().module.weight)
+    start = Line().module.weight.item()
     assert whole.seen[0] == start
     assert len(set(whole.seen)) == 12
     assert start < whole.seen[-1] < float(result["weight"])
@@ -240,5 +240,5 @@ def test_an_objective_that_asks_sees_the_moving_average_and_after_a_resume_the_s
 def test_without_an_average_the_weights_themselves_are_seen(tmp_path: Path) -> None:
     made = Following()
     result = run(tmp_path, made, ema=0.0)
-    assert made.seen[0] == float(Line().module.weight)
+    assert made.seen[0] == Line().module.weight.item()
     assert float(made.averages()["weight"]) == float(result["weight"])
