@@ -40,6 +40,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     generate.config = SimpleNamespace(fps=25.0)  # type: ignore[attr-defined]
     generate.needs_face = True  # type: ignore[attr-defined]
+    generate.to = lambda *place: generate  # type: ignore[attr-defined]
+    generate.optimize = lambda **options: generate  # type: ignore[attr-defined]
     monkeypatch.setattr(fada.build, "load_pipeline", lambda folder, student=None: generate)
     monkeypatch.setattr(models, "FaceFinder", Finder)
     monkeypatch.setattr(face_embedding, "FaceEmbedder", lambda path: ("embedder", path))
