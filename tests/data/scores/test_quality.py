@@ -47,7 +47,7 @@ def test_an_unknown_metric_and_a_missing_package_are_clear(pyiqa, monkeypatch: p
     with pytest.raises(QualityError, match="pyiqa has no such metric"):
         ImageQuality("meen")
     monkeypatch.setitem(sys.modules, "pyiqa", None)
-    with pytest.raises(QualityError, match=r"pyiqa cannot be imported .* pip install 'fada\[metrics\]'"):
+    with pytest.raises(QualityError, match=r"pyiqa cannot be imported .* pip install 'fada\[iqa\]'"):
         ImageQuality("mean")
 
 

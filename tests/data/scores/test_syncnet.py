@@ -85,7 +85,7 @@ def test_what_is_wrong_with_weights_or_package_is_one_clear_line(seen, tmp_path:
     with pytest.raises(SyncNetError, match="no such file"):
         Models(syncnet=tmp_path / "missing").identity()
     monkeypatch.setitem(sys.modules, "syncnet_python.SyncNetModel", None)
-    with pytest.raises(SyncNetError, match=r"cannot be imported .*fada\[metrics\]"):
+    with pytest.raises(SyncNetError, match=r"cannot be imported .*fada\[syncnet\]"):
         SyncNet(tmp_path / "text")
 
 
