@@ -255,7 +255,7 @@ class Teacher(Section):
     """The frozen model that is distilled."""
 
     kind: Literal["dual_unet", "hallo"] = "dual_unet"
-    """The family: FADA's dual UNet, which can be trained here, or Hallo's released one (`fada teacher import hallo`)."""
+    """The family: FADA's dual UNet, which can be trained here, or Hallo, released (`fada teacher import hallo`)."""
     path: Path | None = None
     """A teacher folder; without one `fada distill` first trains the stages below."""
     init: Path | None = None
