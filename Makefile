@@ -55,11 +55,26 @@ format: $(STAMP)  ## put every file in the common form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## the demo's report again, from its finished run
+report: $(STAMP)  ## the demo's report again, from its finished run
 	$(BIN)/fada bench recipes/tiny/demo.yaml
 
 ablations: $(STAMP)  ## every row of the paper's ablations, 3 seeds each, one night on 2 cores; run it again to resume
 	OMP_NUM_THREADS=1 $(BIN)/fada ablate --jobs 2 --threads 1 --page docs/results/ablations.md
+
+bench: $(STAMP)  ## what a training step, a pass and a clip cost, the plain way against ours: minutes on 2 cores
+	$(BIN)/fada bench recipes/bench/tiny.yaml --speed --out runs/speed/tiny.json \
+		$(if $(wildcard runs/full/teacher),--model runs/full)
+	$(BIN)/fada bench recipes/bench/mid.yaml --speed --rounds 3 --out runs/speed/mid.json
+
+# DRY=1: the same path on a CPU, with networks of a size that says nothing about speed.
+GPU_OPTIONS := --device cuda --compile
+DRY_OPTIONS := --device cpu --rounds 1 clip.size=32 clip.frames=2 teacher.network.channels=[8,16] \
+	teacher.network.attention_levels=[true,true] teacher.network.temporal_levels=[true,true] \
+	teacher.network.layers_per_block=1 teacher.network.norm_groups=4 teacher.network.heads=2 \
+	vae.channels=[32,32,32,32] audio.kind=log_mel audio.path=null bench.teacher_steps=5
+bench-gpu: $(STAMP)  ## the same at 512x512 on a GPU, with frames per second at 6 evaluations (DRY=1: small, on a CPU)
+	$(BIN)/fada bench recipes/sd15/fast.yaml --speed --dtype bf16 --out runs/speed/gpu.json \
+		$(if $(DRY),$(DRY_OPTIONS),$(GPU_OPTIONS))
 
 clean:  ## remove caches and builds; runs and .venv stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

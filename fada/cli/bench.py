@@ -1,7 +1,9 @@
-"""``fada bench``: the report of a run."""
+"""``fada bench``: the report of a run, or the speed of a recipe's networks."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,28 +12,97 @@ from fada.cli.bench_processes import measure_run
 from fada.cli.options import Overrides, RecipePath
 
 
+class Device(StrEnum):
+    """Where speed is measured."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Dtype(StrEnum):
+    """What networks compute in."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
 def bench(
+    context: typer.Context,
     recipe: RecipePath,
     overrides: Overrides = None,
     processes: Annotated[
         int, typer.Option("--processes", min=1, help="Processes that share the clips; one of them times.")
     ] = 1,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Time passes, training steps and clips; no finished run is needed.")
+    ] = False,
+    device: Annotated[Device, typer.Option("--device", help="With --speed.")] = Device.AUTO,
+    dtype: Annotated[Dtype | None, typer.Option("--dtype", help="With --speed; default: engine.precision.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", metavar="DIR", help="With --speed: a trained teacher; its window ends are measured too."
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="With --speed: repetitions, taking turns.")] = 5,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="With --speed: a step with a compiled teacher too (minutes on a CPU).")
+    ] = False,
+    fine_steps: Annotated[
+        int, typer.Option("--fine-steps", min=1, help="With --model: DDIM steps to a window's true end.")
+    ] = 125,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="With --model: clips whose windows are solved.")] = 2,
+    once: Annotated[
+        bool, typer.Option("--once", help="With --speed: one pass and one full training step, once, and their memory.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="With --speed: write the figures as JSON.")
+    ] = None,
 ) -> None:
-    """Measure a finished run: evaluations, quality, latency, memory.
+    """Measure a finished run (evaluations, quality, latency, memory), or with --speed what its networks cost.
 
-    Compares the guided teacher, undistilled shortcuts at equal cost, and the students on held-out clips, and writes
-    report.md, results.json, plots, contact sheets and an HTML page with the videos side by side. The same command again goes on
-    where it stopped.
+    The report compares the guided teacher, undistilled shortcuts at equal cost, and the students on held-out clips, and
+    writes report.md, results.json, plots, contact sheets and an HTML page with the videos side by side. The same
+    command again goes on where it stopped.
+
+    --speed needs no run: networks of the recipe's shape get random weights. It times a training step from the plain way
+    to ours, a pass, and a clip by many evaluations and by few, all in turns in one process.
 
     Examples:
 
       fada bench recipes/tiny/demo.yaml
       fada bench recipes/tiny/demo.yaml bench.clips=4 bench.audio_scale=3
       fada bench recipes/sd15/fast.yaml --processes 8
+      fada bench recipes/bench/mid.yaml --speed --out speed.json
+      fada bench recipes/bench/tiny.yaml --speed --model runs/full
+      fada bench recipes/sd15/fast.yaml --speed --once --dtype bf16 clip.size=64 clip.frames=4
     """
     from rich.console import Console
 
     from fada.recipe import load_recipe
 
+    console = Console()
     loaded = load_recipe(recipe, overrides or ())
-    measure_run(loaded, Console(), processes, ["bench", "run", recipe, *(overrides or ())])
+    _refuse_what_does_not_go_together(context, speed)
+    if not speed:
+        measure_run(loaded, console, processes, ["bench", "run", recipe, *(overrides or ())])
+        return
+    from fada.build.speed import SpeedOptions, measure_once, measure_speed
+
+    options = SpeedOptions(device.value, dtype and dtype.value, model, rounds, compiled, fine_steps, samples)
+    measured = measure_once(loaded, options) if once else measure_speed(loaded, options, console)
+    measured.print(console)
+    if out is not None:
+        measured.save(out)
+        console.print(f"figures: {out}")
+
+
+def _refuse_what_does_not_go_together(context: typer.Context, speed: bool) -> None:
+    """Options of the one measurement are refused with the other, instead of being read past."""
+    given = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    of_runs, of_both = ("processes",), ("recipe", "overrides", "speed")
+    others = [name for name in given if (name in of_runs) == speed and name not in of_both]
+    if others:
+        named = ", ".join(f"--{'compile' if name == 'compiled' else name.replace('_', '-')}" for name in others)
+        raise typer.BadParameter(f"{named}: only {'without' if speed else 'with'} --speed")

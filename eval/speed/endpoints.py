@@ -1,0 +1,80 @@
+"""How far from the window's true end a solver stops: its error against many small steps, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fada.diffusion.solvers import Solver, solve
+from fada.diffusion.windows import Windows
+from fada.protocols import Denoiser
+from fada.teacher.guidance import guided
+
+COMPARED: tuple[tuple[Solver, int], ...] = (("ddim", 8), ("dpmpp_2m", 4), ("dpmpp_2m", 6), ("dpmpp_2m_log_snr", 4))
+NAMES: dict[Solver, str] = {"ddim": "DDIM", "dpmpp_2m": "2M", "dpmpp_2m_log_snr": "2M in log-SNR"}
+"""Solvers and steps; the first is what the others are held against."""
+
+
+@dataclass(frozen=True)
+class EndpointErrors:
+    """Errors of one solver: root mean square over a clip's latents, mean over samples, per window, noise first."""
+
+    solver: Solver
+    steps: int
+    errors: list[float]
+
+    @property
+    def name(self) -> str:
+        """For people, as `2M, 4 steps`."""
+        return f"{NAMES[self.solver]}, {self.steps} steps"
+
+    def is_no_larger(self, other: EndpointErrors) -> list[bool]:
+        """Per window, whether the error is at most the other's."""
+        return [own <= theirs for own, theirs in zip(self.errors, other.errors, strict=True)]
+
+
+@dataclass(frozen=True)
+class EndpointSamples:
+    """Where solvers start from: clean latents and noise (B, F, C, h, w), conditions, scales (B, climbs)."""
+
+    latents: Tensor
+    noise: Tensor
+    conditions: Any
+    scales: Tensor
+
+
+@torch.no_grad()
+def endpoint_errors(
+    denoiser: Denoiser,
+    samples: EndpointSamples,
+    windows: Windows,
+    fine_steps: int,
+    compared: Sequence[tuple[Solver, int]] = COMPARED,
+    on_window: Callable[[int], None] = lambda window: None,
+) -> list[EndpointErrors]:
+    """Errors of the guided teacher's window ends, by each solver.
+
+    Args:
+        fine_steps: of DDIM in one window, for the end that counts as true.
+        on_window: told of every finished window.
+    """
+    predict = guided(denoiser, samples.conditions, samples.scales)
+    path, batch = denoiser.path, len(samples.latents)
+    errors: dict[tuple[Solver, int], list[float]] = {each: [] for each in compared}
+    for window in range(windows.count):
+        start = torch.full((batch,), 1 - window / windows.count, dtype=torch.float64, device=samples.latents.device)
+        end = start - 1 / windows.count
+        # The last one ends in 0 exactly, whatever the sum of its floats.
+        end = end if window < windows.count - 1 else torch.zeros_like(end)
+        z_start = path.add_noise(samples.latents, samples.noise, start)
+        fine = solve(predict, path, z_start, start, end, fine_steps, "ddim")
+        for solver, steps in compared:
+            stopped = solve(predict, path, z_start, start, end, steps, solver)
+            distance = (stopped - fine).square().flatten(1).mean(dim=1).sqrt()
+            errors[solver, steps].append(float(distance.mean()))
+        on_window(window + 1)
+    return [EndpointErrors(solver, steps, found) for (solver, steps), found in errors.items()]

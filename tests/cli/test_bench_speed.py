@@ -1,0 +1,97 @@
+"""``fada bench --speed``: no finished run is needed, and everything it prints is also written."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from fada.eval.results import read_json
+from fada.eval.speed.steps import BATCHED, CACHED, ONE_CALL, PLAIN, REFERENCE, SOLVER
+
+SMALL = ("clip.size=16", "clip.frames=2", "teacher.network.channels=[8,16]", "teacher.network.norm_groups=4",
+         "vae.channels=[4,8]", "bench.teacher_steps=3", "distill.phases.fast.batch=1")  # fmt: skip
+
+HALLO = ("teacher.kind=hallo", "teacher.path=nowhere", "teacher.stages=[]", "data.world=null",
+         "data.train_shards=nowhere", "data.test_shards=nowhere")  # fmt: skip
+
+
+def test_passes_steps_and_clips_are_measured_of_the_recipes_networks(cli, tmp_path: Path) -> None:
+    out = tmp_path / "speed.json"
+    outcome = cli("bench", "tiny/smoke", "--speed", "--rounds", "1", "--device", "cpu", "--out", str(out), *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert f"figures: {out}" in outcome.out
+    read = read_json(out)
+    assert [line["name"] for line in read["steps"]] == [
+        PLAIN, REFERENCE, BATCHED, ONE_CALL, SOLVER, CACHED,
+    ]  # fmt: skip
+    assert [clip["nfe"] for clip in read["clips"]] == [9, 6]
+    assert read["endpoints"] == []
+    assert read["sizes"]["type"] == "float32"
+    plain, *others = (line["loss"] for line in read["steps"][:4])
+    assert others == pytest.approx([plain] * 3, rel=1e-3)
+    for told in ("weights are random", "window ends: not measured", "2048 windows for 2048 samples of fast"):
+        assert any(told in note for note in read["notes"])
+    assert "training step:" in outcome.out
+
+
+def test_a_full_step_is_run_once_in_short_types(cli, tmp_path: Path) -> None:
+    out = tmp_path / "once.json"
+    told = ("--speed", "--once", "--dtype", "bf16", "--out", str(out))
+    outcome = cli("bench", "tiny/smoke", *told, *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert "in bfloat16" in outcome.out
+    read = read_json(out)
+    assert read["moved"] > 0
+    assert read["optimizer_bytes"] < 5 * read["trained"]
+
+
+def test_cuda_is_refused_where_there_is_none(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    outcome = cli("bench", "tiny/smoke", "--speed", "--device", "cuda")
+    assert outcome.code == 2
+    assert "--device cuda: there is no CUDA device here; leave it out, or give --device cpu" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("engine.precision=fp16",), "--dtype: got 'fp16' (the recipe's engine.precision, if none was given)"),
+        (("distill.phases.fast.guidance=sync",), "speed is measured of a phase with guidance: distill"),
+        (HALLO, "give a teacher's folder with --model"),
+    ],
+)
+def test_recipes_without_what_is_measured_are_refused(cli, overrides: tuple[str, ...], message: str) -> None:
+    outcome = cli("bench", "tiny/smoke", "--speed", *overrides)
+    assert outcome.code == 2
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--rounds", "3", "--once", "--compile"), "--rounds, --once, --compile: only with --speed"),
+        (("--speed", "--processes", "2"), "--processes: only without --speed"),
+    ],
+)
+def test_options_of_the_other_measurement_are_refused(cli, options: tuple[str, ...], message: str) -> None:
+    outcome = cli("bench", "tiny/smoke", *options)
+    assert outcome.code == 2
+    assert message in outcome.err
+
+
+def test_the_dry_run_of_the_gpu_benchmark_runs_on_a_cpu(cli, project_root: Path, tmp_path: Path) -> None:
+    asked = ["make", "-s", "-n", "bench-gpu", "DRY=1", "STAMP="]
+    printed = subprocess.run(asked, cwd=project_root, capture_output=True, text=True, check=True).stdout
+    command = shlex.split(printed.replace("\\\n", " "))[1:]
+    out = tmp_path / "gpu.json"
+    command[command.index("--out") + 1] = str(out)
+    outcome = cli(*command)
+    assert outcome.code == 0, outcome.err
+    read = read_json(out)
+    assert [clip["nfe"] for clip in read["clips"]] == [15, 6]
+    assert set(read["clips"][1]["seconds"]) == {"whole", "audio", "reference", "denoise", "decode"}
+    assert read["sizes"]["type"] == "bfloat16"

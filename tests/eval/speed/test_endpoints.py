@@ -1,0 +1,65 @@
+"""Errors of solvers, where the true end is known: Gaussian data (method.md, section 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fada.diffusion.paths import NoisePath
+from fada.diffusion.windows import Windows
+from fada.eval.speed.endpoints import EndpointErrors, EndpointSamples, endpoint_errors
+
+MEANS, DEVIATION = (0.0, 0.5, 1.0), 0.3
+
+
+class Gaussian:
+    """Perfect noise predictions for N(m, s^2), a mean per rung."""
+
+    ladder = ("nothing", "reference", "audio")
+    path = NoisePath(prediction_type="epsilon", beta_schedule="linear", beta_start=1e-4, beta_end=0.02)
+
+    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Tensor:
+        return torch.tensor(MEANS, dtype=torch.float64)[rungs]
+
+    def evaluate(self, latents: Tensor, t: Tensor, means: Tensor) -> Tensor:
+        signal, noise = (each.reshape(-1, 1, 1, 1, 1) for each in self.path.signal_noise(t))
+        centred = latents - signal * means.reshape(-1, 1, 1, 1, 1)
+        return noise * centred / (signal**2 * DEVIATION**2 + noise**2)
+
+
+@pytest.fixture
+def samples() -> EndpointSamples:
+    generator = torch.Generator().manual_seed(0)
+    latents, noise = torch.randn(2, 3, 2, 1, 4, 4, dtype=torch.float64, generator=generator)
+    return EndpointSamples(latents, noise, None, torch.tensor([[2.0, 3.0], [1.5, 4.0], [2.0, 2.0]]))
+
+
+def errors(samples: EndpointSamples, *compared: tuple[Any, int], fine_steps: int = 250) -> list[EndpointErrors]:
+    return endpoint_errors(Gaussian(), samples, Windows(4), fine_steps, compared)  # type: ignore[arg-type]
+
+
+def test_the_fine_solution_is_without_error_against_itself(samples: EndpointSamples) -> None:
+    (found,) = errors(samples, ("ddim", 50), fine_steps=50)
+    assert found.errors == [0.0] * 4
+
+
+def test_more_steps_and_a_second_order_leave_smaller_errors(samples: EndpointSamples) -> None:
+    coarse, fine, second = errors(samples, ("ddim", 4), ("ddim", 8), ("dpmpp_2m", 8))
+    assert fine.is_no_larger(coarse) == [True] * 4
+    # First order: half the step, half the error.
+    assert coarse.errors[1] / fine.errors[1] == pytest.approx(2, rel=0.15)
+    assert second.errors[1] < 0.5 * fine.errors[1]
+
+
+def test_windows_are_told_one_after_the_other(samples: EndpointSamples) -> None:
+    told: list[int] = []
+    endpoint_errors(Gaussian(), samples, Windows(2), 2, (("ddim", 1),), told.append)  # type: ignore[arg-type]
+    assert told == [1, 2]
+
+
+@pytest.mark.parametrize(("solver", "name"), [("ddim", "DDIM, 8 steps"), ("dpmpp_2m", "2M, 8 steps")])
+def test_solvers_are_named_for_people(solver: Any, name: str) -> None:
+    assert EndpointErrors(solver, 8, []).name == name
