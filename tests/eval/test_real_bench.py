@@ -14,6 +14,7 @@ from fada.eval.controls import BLURRED, FROZEN, SHUFFLED, TRUTH, blurred, measur
 from fada.eval.footage import Footage
 from fada.eval.instruments import FeatureInstrument, RealInstruments, VideoInstrument
 from fada.eval.measure import Instruments
+from fada.eval.report.tables import all_tables
 from fada.eval.results import BenchResults
 from fada.eval.verdicts import instrument_checks
 
@@ -168,3 +169,16 @@ def test_the_drawn_world_is_not_looked_at_by_them(make_clip, make_systems, tmp_p
     results = run_bench(make_systems()[:1], [make_clip(0)], tmp_path, repeats=0, instruments=eyes)
     assert "niqe" not in results.rows[0]["metrics"]
     assert not [row for row in results.set_metrics if row["metric"] == "efid_blendshape"]
+
+
+def test_the_report_shows_values_nulls_with_reasons_controls_and_protocols(real_results: BenchResults) -> None:
+    report = "\n".join(table.markdown() for table in all_tables(real_results).values())
+    for words in (
+        "NIQE",
+        "lip-sound confidence",
+        "control-blurred",
+        "no one-align/",
+        "no weights-inception",
+        "a.npz 00",
+    ):
+        assert words in report
