@@ -92,6 +92,8 @@ def _table(number: int, results: dict[str, Any]) -> str:
         values = [_interval(measure, over_seeds(measured, measure)) for measure in SHOWN]
         nfe = str(next(iter(measured.values()))["nfe"])
         label = f"[{row.label}](../../recipes/ablations/{row.name}.yaml)"
+        if len(measured) < len(results["seeds"]):
+            label += f" ({len(measured)} of {len(results['seeds'])} seeds)"
         lines.append(_line([label, nfe, *values, *(f"{value:g}" for value in row.paper)]))
     return f"## Table {number}: {title}\n\n" + "\n".join(lines)
 

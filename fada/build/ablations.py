@@ -86,22 +86,36 @@ def run_ablations(plan: Plan, jobs: int, console: Console) -> dict[str, Any]:
         RecipeError: an unknown row, no seeds, or rows that do not share their base.
     """
     check_plan(plan)
-    parts = _parts(plan)
-    baselines = _baselines(plan, parts, console)
+    _baselines(plan, _parts(plan), console)
     work = [(group, seed) for group in _groups(plan) for seed in plan.seeds]
     missing = [(group, seed) for group, seed in work if not all(_is_done(plan, name, seed) for name in group)]
     console.print(f"ablations: {len(work) - len(missing)} of {len(work)} trainings are there, {jobs} at a time")
     with _pool(jobs) as run:
         for done, (group, seed) in enumerate(run(plan, missing)):
             console.print(f"{done + 1} of {len(missing)}: {', '.join(group)}, seed {seed}")
+    return results_so_far(plan, console)
+
+
+def results_so_far(plan: Plan, console: Console) -> dict[str, Any]:
+    """What is finished of the rows and seeds, with the baselines; also written to `OUT/ablations.json`.
+
+    Raises:
+        RecipeError: an unknown row, no seeds, or rows that do not share their base.
+    """
+    check_plan(plan)
+    parts = _parts(plan)
+    measured = {
+        name: {str(seed): _read(plan, name, seed) for seed in plan.seeds if _is_done(plan, name, seed)}
+        for name in plan.names
+    }
     results = {
         "schema_version": 1,
         "seeds": list(plan.seeds),
         "overrides": list(plan.overrides),
         "clips": [clip.key for clip in parts.clips],
         "recipe": json.loads(plan.first().model_dump_json(exclude={"output", "name"})),
-        "baselines": baselines,
-        "rows": {name: {str(seed): _read(plan, name, seed) for seed in plan.seeds} for name in plan.names},
+        "baselines": _baselines(plan, parts, console),
+        "rows": {name: found for name, found in measured.items() if found},
     }
     write_json(plan.out / "ablations.json", results)
     return results

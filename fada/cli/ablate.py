@@ -24,6 +24,7 @@ def ablate(
     base: Annotated[
         Path | None, typer.Option(help="A finished run whose data, VAE and teacher are used; default: they are made.")
     ] = None,
+    so_far: Annotated[bool, typer.Option("--so-far", help="Train nothing: the page of what is finished.")] = False,
     page: Annotated[Path | None, typer.Option(help="Where the page goes; default: OUT/ablations.md.")] = None,
 ) -> None:
     """Train and measure every row of the paper's Tables 2, 3 and 4, and write one page about them.
@@ -42,10 +43,10 @@ def ablate(
 
     from fada.build.ablation_page import write_page
     from fada.build.ablation_rows import rows as known
-    from fada.build.ablations import Plan, run_ablations
+    from fada.build.ablations import Plan, results_so_far, run_ablations
 
     names = tuple(known()) if rows is None else tuple(rows.split(","))
     console = Console()
     plan = Plan(names, tuple(range(seeds)), out, tuple(overrides or ()), threads, base)
-    results = run_ablations(plan, jobs, console)
+    results = results_so_far(plan, console) if so_far else run_ablations(plan, jobs, console)
     console.print(f"page: {write_page(results, page or out / 'ablations.md')}")

@@ -11,7 +11,7 @@ from rich.console import Console
 from fada.build.ablation_page import over_seeds, write_page
 from fada.build.ablation_rows import Claim
 from fada.build.ablation_verdicts import in_all, verdict, verdicts_of
-from fada.build.ablations import Plan, check_plan, run_ablations, training_means
+from fada.build.ablations import Plan, check_plan, results_so_far, run_ablations, training_means
 from fada.recipe.errors import RecipeError
 
 QUIET = Console(quiet=True)
@@ -133,6 +133,13 @@ def test_the_page_counts_verdicts_quotes_the_paper_apart_and_keeps_the_reading(t
     assert "**holds: 1** of 1." in page.read_text()
 
 
+def test_rows_whose_seeds_are_not_finished_say_so(tmp_path: Path) -> None:
+    text = write_page(results(perflow={"0": GOOD["0"]}, rflow=WORSE), tmp_path / "ablations.md").read_text()
+    assert "perflow.yaml) (1 of 3 seeds) | 18 |" in text
+    assert "rflow.yaml) | 18 |" in text
+    assert "**undecided: 1** of 1." in text
+
+
 def test_training_means_are_those_of_the_second_half(tmp_path: Path) -> None:
     lines = [
         {"step": step, "loss_distill": float(step), "ratio_A": None if step == 3 else 2.0} for step in (1, 2, 3, 4)
@@ -165,6 +172,7 @@ def test_a_base_of_other_data_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_rows_are_trained_once_measured_as_they_are_called_and_found_again(tmp_path: Path) -> None:
     plan = Plan(("adaptive-0.25", "without-cfg", "tcd"), (0, 1), tmp_path, SMALL, threads=1)
+    assert results_so_far(plan, QUIET)["rows"] == {}
     first = run_ablations(plan, 1, QUIET)
     nfe = {name: {found["nfe"] for found in seeds.values()} for name, seeds in first["rows"].items()}
     assert nfe == {"adaptive-0.25": {18}, "without-cfg": {6}, "tcd": {18}}
