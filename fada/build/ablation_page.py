@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fada.build.ablation_rows import CLAIMS, PAPER_COLUMNS, PAPER_TEACHER, TABLES, paper_agrees
+from fada.build.ablation_rows import CLAIMS, PAPER_COLUMNS, PAPER_TEACHER, TABLES, paper_agrees, rows
 from fada.build.ablation_verdicts import FAITHFULNESS, QUALITIES, in_all, verdicts_of
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.canvas import COLOURS, new_figure, save_figure
@@ -58,6 +58,8 @@ def _opening(results: dict[str, Any]) -> str:
     recipe = results["recipe"]
     phase, bench = recipe["distill"]["phases"][0], recipe["bench"]
     frames, seeds = round(bench["seconds"] * recipe["clip"]["fps"]), results["seeds"]
+    missing = [name for name in rows() if len(results["rows"].get(name, {})) < len(seeds)]
+    unfinished = f"\n\n**Not finished: {', '.join(missing)}.** The command goes on there." if missing else ""
     command = "make ablations" if not results["overrides"] else f"fada ablate {' '.join(results['overrides'])}"
     return f"""# Ablations: the paper's Tables 2, 3 and 4 in the drawn world
 
@@ -70,7 +72,8 @@ distillation of **{phase["steps"]} steps of {phase["batch"]} clips**. Measured o
 held-out identities and voices, {frames} frames each, from the same noise, at reference scale
 {bench["reference_scale"]:g} and audio scale {bench["audio_scale"]:g}. Values are means over seeds ± half the 95 %
 t-interval over seeds; all of them are in [ablations.json](ablations.json). The columns marked "paper" are quoted from
-the paper (real faces of HDTF, other networks, other measures): they stand beside ours for the order of the rows only.
+the paper (real faces of HDTF, other networks, other measures): they stand beside ours for the order of the rows
+only.{unfinished}
 
 - distance to teacher: latent MSE to the guided teacher's output of {3 * bench["teacher_steps"]} evaluations, same noise
 - distance to truth: latent MSE to the true clip; fd_latent: Fréchet distance of pooled latents over all clips

@@ -281,7 +281,10 @@ def _file(plan: Plan, name: str, seed: int) -> Path:
 def _mark(plan: Plan, name: str, seed: int) -> str:
     """Changes with anything that a row's values follow from, but for the code."""
     parts = _parts(plan)
-    recipe = plan.recipe(name, seed).model_dump(mode="json", exclude={"name": True, "output": True, "engine": True})
+    # Without defaults: a field that a later version adds must not make finished rows look unfinished.
+    recipe = plan.recipe(name, seed).model_dump(
+        mode="json", exclude={"name": True, "output": True, "engine": True}, exclude_defaults=True
+    )
     return hash_of([recipe, parts.mark, parts.clip_marks(), METRICS_VERSION])
 
 

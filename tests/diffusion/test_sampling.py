@@ -17,7 +17,7 @@ def perfect(world: Any, windows: Windows) -> Any:
     return lambda z, t: world.perfect_student(z, t, *windows.look_up(t))
 
 
-@pytest.mark.parametrize(("steps", "count"), [(4, 4), (6, 4), (12, 4), (6, 3), (7, 2), (1, 1), (9, 7)])
+@pytest.mark.parametrize(("steps", "count"), [(4, 4), (6, 4), (12, 4), (6, 3), (7, 2), (1, 1), (6, 1), (9, 7)])
 def test_the_perfect_student_lands_where_the_ode_goes(world: Any, steps: int, count: int) -> None:
     z = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
     # Boundaries off the grid (thirds) are read at the nearest index, so each window's ODE starts where the last ended.
@@ -76,3 +76,19 @@ def test_each_step_calls_the_student_once_and_reports() -> None:
 def test_fewer_steps_than_windows_are_refused() -> None:
     with pytest.raises(ValueError, match=r"got 3.*use 4 or more"):
         sample_student(lambda z, t: z, NoisePath(), Windows(4), torch.ones(1, 1), 3)
+
+
+def test_with_a_single_window_the_student_walks_the_straight_line_of_rectified_flow(world: Any) -> None:
+    windows, z = Windows(1), torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
+    one, zero = torch.ones(5, dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
+    end, seen = world.exact_end(z, one, zero), []
+
+    def predict(z_t: Tensor, t: Tensor) -> Tensor:
+        seen.append((float(t[0]), z_t))
+        return world.perfect_student(z_t, t, *windows.look_up(t))
+
+    sample_student(predict, world.path, windows, z, 6)
+    for t, z_t in seen:
+        torch.testing.assert_close(z_t, t * z + (1 - t) * end, rtol=0, atol=1e-9)
+    if world.path.is_flow:
+        torch.testing.assert_close(window_target(world.path, z, end, one, zero), z - end)
