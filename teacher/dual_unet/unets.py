@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -35,9 +35,9 @@ class Conditions:
     """A clip's conditions as the denoising net uses them, computed once and constant over denoising steps.
 
     reference: keys and values (B, H W, C) per spatial site; audio: keys and values (B, F, tokens, C) per spatial
-    site; motion: tokens (B, H W, M, C) per temporal site, empty without motion frames. A student that is told the
-    guidance scales has, by its mode, guidance: keys and values (B, n, C) per spatial site, or time: (B, time_channels)
-    to be added to the time embedding.
+    site, of the last rows only where those before hear nothing; motion: tokens (B, H W, M, C) per temporal site, empty
+    without motion frames. A student that is told the guidance scales has, by its mode, guidance: keys and values
+    (B, n, C) per spatial site, or time: (B, time_channels) to be added to the time embedding.
     """
 
     reference: list[KeysValues]
@@ -51,24 +51,27 @@ class Conditions:
 
         A dropped condition is zeros, as in training with dropout; motion frames belong to every rung.
         """
-        rows = self._each(rows_of(clips, len(self.reference[0].keys)))
-        lowest = int(rungs.min())
-        if lowest >= 2:
-            return rows
-        reference = [_masked(pair, rungs >= 1) for pair in rows.reference] if lowest < 1 else rows.reference
-        return replace(rows, reference=reference, audio=[_masked(pair, rungs >= 2) for pair in rows.audio])
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Conditions:
-        def pairs(site_pairs: list[KeysValues]) -> list[KeysValues]:
-            return [KeysValues(change(pair.keys), change(pair.values)) for pair in site_pairs]
-
+        count = len(self.reference[0].keys)
+        pick = rows_of(clips, count)
+        sees, hears = rungs >= 1, rungs >= 2
+        reference = _each(self.reference, pick)
+        silent = int((~hears).sum())
+        # Where no row hears, all attend to zeros: processes that share sharded weights must run the same layers.
+        if silent < len(rungs) and bool(hears[silent:].all()):
+            audio = _each(self.audio, rows_of(clips[silent:], count))
+        else:
+            audio = [_masked(pair, hears) for pair in _each(self.audio, pick)]
         return Conditions(
-            pairs(self.reference),
-            pairs(self.audio),
-            [change(tokens) for tokens in self.motion],
-            pairs(self.guidance),
-            None if self.time is None else change(self.time),
+            reference if bool(sees.all()) else [_masked(pair, sees) for pair in reference],
+            audio,
+            [pick(tokens) for tokens in self.motion],
+            _each(self.guidance, pick),
+            None if self.time is None else pick(self.time),
         )
+
+
+def _each(pairs: list[KeysValues], change: Callable[[Tensor], Tensor]) -> list[KeysValues]:
+    return [KeysValues(change(pair.keys), change(pair.values)) for pair in pairs]
 
 
 def _masked(pair: KeysValues, keep: Tensor) -> KeysValues:
@@ -107,11 +110,8 @@ class _Apply:
         self.use_temporal = use_temporal
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
-        reference = next(self.reference)
-        per_frame = KeysValues(*(tensor[:, None].expand(-1, self.frames, -1, -1).flatten(0, 1) for tensor in reference))
-        audio = next(self.audio)
-        tokens = KeysValues(audio.keys.flatten(0, 1), audio.values.flatten(0, 1))
-        return attention(hidden, per_frame, tokens, next(self.guidance, None))[0]
+        audio = KeysValues(*(tensor.flatten(0, 1) for tensor in next(self.audio)))
+        return attention(hidden, next(self.reference), audio, next(self.guidance, None))[0]
 
     def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
         if module is None or not self.use_temporal:

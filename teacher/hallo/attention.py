@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from diffusers.models.attention import FeedForward
 from torch import Tensor, nn
 
-from fada.teacher.dual_unet.layers import Attention, KeysValues, TokenProjection, sinusoids
+from fada.teacher.dual_unet.layers import Attention, FeedForward, KeysValues, TokenProjection, sinusoids
 
 REGIONS = ("full", "face", "lip")
 """Regions that hear the audio through an attention of their own; `full` is everything but the face."""
@@ -34,7 +33,7 @@ class AudioBlock(nn.Module):
         self.guidance: nn.Module | None = None
         """The student's CFG layer (student/guidance.py), called as guidance(hidden, its keys and values)."""
         self.norm3 = nn.LayerNorm(channels)
-        self.ff = FeedForward(channels, activation_fn="geglu")
+        self.ff = FeedForward(channels)
 
     def attentions(self) -> list[Attention]:
         """The audio attentions, in the order of `REGIONS`."""
@@ -133,7 +132,7 @@ class TimeBlock(nn.Module):
         super().__init__()
         self.attention_blocks = nn.ModuleList([TimeAttention(channels, heads, max_frames) for _ in range(2)])
         self.norms = nn.ModuleList([nn.LayerNorm(channels) for _ in range(2)])
-        self.ff = FeedForward(channels, activation_fn="geglu")
+        self.ff = FeedForward(channels)
         self.ff_norm = nn.LayerNorm(channels)
 
     def forward(self, tokens: Tensor, before: int) -> Tensor:
