@@ -68,12 +68,16 @@ class Attention(nn.Module):
 
 
 def joined(own: KeysValues, shared: KeysValues) -> KeysValues:
-    """Keys and values of frames (clips * frames, n, C), each followed by its clip's (clips, m, C), copied only here."""
+    """Keys and values of frames (clips * frames, n, C), each followed by what its clip shares, copied only here.
+
+    Args:
+        shared: (clips, banks, m, C); a clip's frames read its banks in turn.
+    """
 
     def join(each: Tensor, of_clips: Tensor) -> Tensor:
-        each = each.unflatten(0, (len(of_clips), -1))
-        seen = of_clips[:, None].expand(-1, each.shape[1], -1, -1)
-        return torch.cat((each, seen), dim=2).flatten(0, 1)
+        each = each.unflatten(0, (len(of_clips), -1, of_clips.shape[1]))
+        seen = of_clips[:, None].expand(-1, each.shape[1], -1, -1, -1)
+        return torch.cat((each, seen), dim=3).flatten(0, 2)
 
     return KeysValues(join(own.keys, shared.keys), join(own.values, shared.values))
 
@@ -133,7 +137,7 @@ class TransformerBlock(nn.Module):
         """(frames, tokens, channels) in and out, and the normed input that a reference net shares.
 
         Args:
-            reference: of the frames, or of their clips.
+            reference: (clips, banks, tokens, channels); frames read their clip's banks in turn.
             audio: of the frames; where it has fewer, of the last ones, and those before hear nothing.
             guidance: of the clips.
             sides: (height, width) of the maps that the tokens come from.

@@ -111,7 +111,8 @@ class _Apply:
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
         audio = KeysValues(*(tensor.flatten(0, 1) for tensor in next(self.audio)))
-        return attention(hidden, next(self.reference), audio, next(self.guidance, None))[0]
+        reference = KeysValues(*(tensor[:, None] for tensor in next(self.reference)))
+        return attention(hidden, reference, audio, next(self.guidance, None))[0]
 
     def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
         if module is None or not self.use_temporal:

@@ -50,21 +50,43 @@ class AudioBlock(nn.Module):
         """Tokens (rows, H W, channels) in and out.
 
         Args:
-            audio: keys and values (rows, tokens, channels) per region.
+            audio: keys and values (rows, tokens, channels) per region; where there are fewer rows, of the last ones,
+                and those before hear nothing.
             masks: (rows, regions, H W) in [0, 1].
             weights: of the regions' contributions.
             guidance: keys and values of a student's scales, per clip.
         """
         normed = self.norm1(hidden)
         hidden = hidden + self.attn1(normed, self.attn1.context(normed))
-        normed = self.norm2(hidden)
-        for index, (attention, region) in enumerate(zip(self.attentions(), REGIONS, strict=True)):
-            # The mask comes before the convolution: its bias reaches the whole picture.
-            heard = attention(normed, audio[index]) * masks[:, index, :, None]
-            hidden = hidden + weights[index] * self.get_submodule(f"zero_conv_{region}")(heard)
+        hidden = self._listen(hidden, audio, masks, weights)
         if self.guidance is not None and guidance is not None:
             hidden = hidden + self.guidance(hidden, guidance)
         return hidden + self.ff(self.norm3(hidden))
+
+    def _listen(self, hidden: Tensor, audio: Sequence[KeysValues], masks: Tensor, weights: Sequence[float]) -> Tensor:
+        """The tokens with what each region hears.
+
+        A mask comes before its convolution, whose bias therefore reaches the whole picture. Attention to nothing gives
+        one vector for all tokens: of rows that hear nothing, a region's part is its mask times a vector.
+        """
+        silent = len(hidden) - len(audio[0].keys)
+        quiet, heard = hidden[:silent], hidden[silent:]
+        normed = self.norm2(heard)
+        told = []
+        for index, (attention, region) in enumerate(zip(self.attentions(), REGIONS, strict=True)):
+            answer, nothing = attention.with_silence(normed, audio[index])
+            masked = (answer * masks[silent:, index, :, None]).flatten(0, 1)
+            # Two tokens more, in the same call: attention to nothing, and nothing at all.
+            said = weights[index] * self.get_submodule(f"zero_conv_{region}")(
+                torch.cat((masked, nothing[None], torch.zeros_like(nothing)[None]))
+            )
+            heard = heard + said[:-2].view(heard.shape)
+            told.append(said[-2:])
+        if not silent:
+            return heard
+        nothing, bias = torch.stack(told, dim=1)
+        parts = (nothing - bias).expand(silent, -1, -1)
+        return torch.cat((torch.baddbmm(quiet + bias.sum(0), masks[:silent].transpose(1, 2), parts), heard))
 
 
 class AudioModule(nn.Module):

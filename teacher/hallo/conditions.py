@@ -71,20 +71,22 @@ class Conditions:
         Rung 0 is Hallo's unconditional branch: tokens of a zero face embedding, no face locator, zero audio tokens
         after their projection, self-attention without the bank, motion frames kept.
         """
-        has_reference = rungs >= 1
-        pick = rows_of(clips, len(self.located))
-
-        def pick_bank(tensor: Tensor) -> Tensor:
-            return pick(tensor) if has_reference.all() else tensor[clips[has_reference]]
+        has_reference, hears = rungs >= 1, rungs >= 2
+        count = len(self.located)
+        pick = rows_of(clips, count)
+        silent = int((~hears).sum())
+        # Where no row hears, all attend to zeros: processes that share sharded weights must run the same layers.
+        is_silent_first = silent < len(rungs) and bool(hears[silent:].all())
+        pick_hearing = rows_of(clips[silent:], count)
 
         def pick_branch(tensor: Tensor) -> Tensor:
             return tensor[clips, has_reference.long()]
 
         def pick_heard(tensor: Tensor) -> Tensor:
-            return scale_rows(pick(tensor), rungs >= 2)
+            return pick_hearing(tensor) if is_silent_first else scale_rows(pick(tensor), hears)
 
         return RowConditions(
-            _each(self.reference, pick_bank),
+            _each(self.reference, rows_of(clips[has_reference], count)),
             _each(self.face, pick_branch),
             [_each(regions, pick_heard) for regions in self.audio],
             [pick_branch(tokens) for tokens in self.motion],
@@ -99,10 +101,10 @@ class Conditions:
 class RowConditions:
     """Conditions of rows of one pass, each a clip at a rung; as `Conditions`, with these differences.
 
-    reference: only of the rows `kept` that have one, in their order; `dropped` are the others. face (rows, tokens, C)
-    and motion (rows, H W, M, C): of the row's branch. A student that is told the guidance scales has, by its mode,
-    guidance: keys and values (rows, n, inner) per audio site, or time: (rows, time_channels) to be added to the time
-    embedding.
+    reference: only of the rows `kept` that have one, in their order; `dropped` are the others. audio: of the last rows
+    only where those before hear nothing. face (rows, tokens, C) and motion (rows, H W, M, C): of the row's branch. A
+    student that is told the guidance scales has, by its mode, guidance: keys and values (rows, n, inner) per audio
+    site, or time: (rows, time_channels) to be added to the time embedding.
     """
 
     reference: list[KeysValues]

@@ -185,7 +185,8 @@ class _Sites:
     """One pass through the layers: the conditions of the rows, taken in order of execution."""
 
     def __init__(self, conditions: RowConditions, frames: int, region_weights: Sequence[float]) -> None:
-        self.frames, self.masks, self.region_weights = frames, conditions.masks, region_weights
+        self.frames, self.region_weights = frames, region_weights
+        self.masks = [mask.repeat_interleave(frames, dim=0) for mask in conditions.masks]
         self.kept, self.dropped = conditions.kept, conditions.dropped
         self.reference = iter(conditions.reference)
         self.face = iter(conditions.face)
@@ -201,29 +202,33 @@ class _Sites:
             return hidden
         hidden = self.spatial(cast(SpatialTransformer, level.attentions[index]), hidden)
         audio = [KeysValues(pair.keys.flatten(0, 1), pair.values.flatten(0, 1)) for pair in next(self.audio)]
-        masks = self.masks[depth].repeat_interleave(self.frames, dim=0)
         module = cast(nn.ModuleList, level.audio_modules)[index]
-        hidden = module(hidden, audio, masks, self.region_weights, next(self.guidance, None))
+        hidden = module(hidden, audio, self.masks[depth], self.region_weights, next(self.guidance, None))
         return level.motion_modules[index](hidden, self.frames, next(self.motion))
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
         """Attention to itself, to the reference for rows that have one, and to the face tokens."""
         reference, face = next(self.reference), next(self.face)
         maps = hidden.unflatten(0, (-1, self.frames))
-        banks = banks_of_frames(self.frames, reference.keys.shape[1])
         parts = []
-        for rows in (self.dropped, self.kept):
-            if not rows:
-                continue
-            tokens = KeysValues(*(each[rows].repeat_interleave(self.frames, dim=0) for each in face))
-            bank = None
-            if rows is self.kept:
-                bank = KeysValues(*(each[:, banks].flatten(0, 1) for each in reference))
-            parts.append(attention(maps[rows].flatten(0, 1), bank, tokens)[0].unflatten(0, (-1, self.frames)))
-        if len(parts) == 1:
-            return parts[0].flatten(0, 1)
-        order = torch.tensor(self.dropped + self.kept, device=hidden.device).argsort()
-        return torch.cat(parts)[order].flatten(0, 1)
+        for rows, bank in ((self.dropped, None), (self.kept, self._in_turn(reference))):
+            if rows:
+                # A slice where they are neighbours, as in a batch of rungs: no copy.
+                place = slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
+                tokens = KeysValues(*(each[place].repeat_interleave(self.frames, dim=0) for each in face))
+                parts.append(attention(maps[place].flatten(0, 1), bank, tokens)[0].unflatten(0, (-1, self.frames)))
+        order = self.dropped + self.kept
+        together = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if order != sorted(order):
+            together = together[torch.tensor(order, device=hidden.device).argsort()]
+        return together.flatten(0, 1)
+
+    def _in_turn(self, reference: KeysValues) -> KeysValues:
+        """Banks that frames read in turn, the first frame the first; of each frame where turns do not divide them."""
+        banks = banks_of_frames(self.frames, reference.keys.shape[1])
+        if len(banks) % reference.keys.shape[1] == 0:
+            return reference
+        return KeysValues(*(each[:, banks].flatten(0, 1)[:, None] for each in reference))
 
 
 def audio_widths(channels: Sequence[int], layers_per_block: int) -> list[tuple[int, list[int]]]:

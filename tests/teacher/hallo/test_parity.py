@@ -16,8 +16,10 @@ from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import solve, time_points
 from fada.teacher.guidance import BatchedRungs, at_rung, guided
+from fada.teacher.dual_unet.layers import KeysValues
 from fada.teacher.hallo import Hallo, HalloInputs
 from fada.teacher.hallo.checkpoint import Imported, read_hallo
+from fada.teacher.hallo.conditions import banks_of_frames
 from fada.teacher.hallo.schedule import hallo_scheduler
 
 TOLERANCE = 1e-4
@@ -84,6 +86,35 @@ def test_with_fixed_tiling_every_rung_equals_the_mended_public_denoiser(
 ) -> None:
     for rung, prediction in enumerate(rungs(build(imported, "fixed"), inputs, noise)):
         assert_as_recorded(prediction[0], recorded[f"fixed_rung_{rung}"])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("frames", [4, 5])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_rungs_in_any_order_and_number_of_frames_equal_each_by_itself(
+    hallo: Hallo, inputs: HalloInputs, noise: Tensor, frames: int, order: tuple[int, ...]
+) -> None:
+    # Batched, rows that hear nothing skip their attention; an even number of frames reads its banks without copies.
+    given = replace(inputs, audio=inputs.audio[:, :frames])
+    together = rungs(hallo, given, noise[:, :frames], order)
+    for rung, prediction in zip(order, together, strict=True):
+        (alone,) = rungs(hallo, given, noise[:, :frames], (rung,))
+        torch.testing.assert_close(prediction, alone, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_an_even_number_of_frames_reads_its_banks_as_if_each_were_copied(
+    hallo: Hallo, inputs: HalloInputs, noise: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = replace(inputs, audio=inputs.audio[:, :4])
+    in_turn = rungs(hallo, given, noise[:, :4], (2,))[0]
+
+    def copied(sites: Any, reference: KeysValues) -> KeysValues:
+        banks = banks_of_frames(4, reference.keys.shape[1])
+        return KeysValues(*(each[:, banks].flatten(0, 1)[:, None] for each in reference))
+
+    monkeypatch.setattr("fada.teacher.hallo.unets._Sites._in_turn", copied)
+    assert torch.equal(rungs(hallo, given, noise[:, :4], (2,))[0], in_turn)
 
 
 def test_the_tilings_differ_by_more_than_the_tolerance(recorded: dict[str, Any]) -> None:

@@ -114,11 +114,8 @@ def ours() -> tuple[Callable[[], Tensor], int]:
     def denoise() -> Tensor:
         return torch.cat(rungs.predict(drawn["noise"], t))
 
-    denoise()
-    held = _bytes([list(vars(rungs.rows).values())])
-    del conditions
-    rungs.conditions = None
-    return denoise, held
+    denoise()  # Makes the rows.
+    return denoise, _bytes([list(vars(each).values()) for each in (conditions, rungs.rows)])
 
 
 def _bytes(values: Any) -> int:
