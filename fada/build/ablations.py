@@ -87,7 +87,8 @@ def run_ablations(plan: Plan, jobs: int, console: Console) -> dict[str, Any]:
     """
     check_plan(plan)
     _baselines(plan, _parts(plan), console)
-    work = [(group, seed) for group in _groups(plan) for seed in plan.seeds]
+    # Seeds outermost: what is stopped early has every row, with fewer seeds.
+    work = [(group, seed) for seed in plan.seeds for group in _groups(plan)]
     missing = [(group, seed) for group, seed in work if not all(_is_done(plan, name, seed) for name in group)]
     console.print(f"ablations: {len(work) - len(missing)} of {len(work)} trainings are there, {jobs} at a time")
     with _pool(jobs) as run:

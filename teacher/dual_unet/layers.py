@@ -150,7 +150,7 @@ class TransformerBlock(nn.Module):
         if audio is not None:
             hidden = self._listen(hidden, audio)
         if self.guidance is not None and guidance is not None:
-            hidden = hidden + self.guidance(hidden, guidance)
+            hidden = self.guidance(hidden, guidance)
         return hidden + self.ff(self.norm3(hidden)), normed
 
     def _listen(self, hidden: Tensor, audio: KeysValues) -> Tensor:

@@ -60,7 +60,7 @@ class AudioBlock(nn.Module):
         hidden = hidden + self.attn1(normed, self.attn1.context(normed))
         hidden = self._listen(hidden, audio, masks, weights)
         if self.guidance is not None and guidance is not None:
-            hidden = hidden + self.guidance(hidden, guidance)
+            hidden = self.guidance(hidden, guidance)
         return hidden + self.ff(self.norm3(hidden))
 
     def _listen(self, hidden: Tensor, audio: Sequence[KeysValues], masks: Tensor, weights: Sequence[float]) -> Tensor:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from fada.student.guidance import Folded
 from fada.student.network import Student, StudentUNet, is_guidance_key, neutral_scales, student_of
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.guidance import at_rung
@@ -74,6 +75,27 @@ def test_a_fast_student_starts_from_a_balanced_one(
 def test_every_audio_layer_is_followed_by_a_guidance_layer(teacher: DualUNet) -> None:
     student = student_of(teacher, "tokens", 4, 4)
     assert all(site.block.guidance is not None for site in student.denoising_unet.spatial_sites())
+
+
+@pytest.mark.parametrize("mode", ["layer", "tokens"])
+def test_without_a_backward_pass_guidance_is_folded_into_thin_products(
+    teacher: DualUNet, inputs: ClipInputs, latents: torch.Tensor, mode: str
+) -> None:
+    student = shaken(student_of(teacher, mode, 1, 4).double())
+    expected = student(inputs, latents, T, scales=SCALES)
+    with torch.no_grad():
+        conditions = student.prepare(inputs)
+        told = student.denoising_unet.told(conditions, SCALES)
+        found = student(inputs, latents, T, scales=SCALES)
+    assert any(isinstance(each, Folded) for each in told.guidance)
+    torch.testing.assert_close(found, expected)
+
+
+def test_guidance_of_more_keys_than_channels_stays_plain(teacher: DualUNet, inputs: ClipInputs) -> None:
+    student = student_of(teacher, "tokens", 64, 4).double()
+    with torch.no_grad():
+        told = student.denoising_unet.told(student.prepare(inputs), SCALES)
+    assert not any(isinstance(each, Folded) for each in told.guidance)
 
 
 def test_unknown_mode_is_refused() -> None:
