@@ -48,6 +48,8 @@ SHAKEN = 0.02
 """Deviation of the weights that would start at zero: an untrained net must not skip half of its work."""
 SD_SCALE = 0.18215
 """Scaling factor of Stable Diffusion's latents."""
+PASSES = 4
+"""Passes per round: what CFG layers add is less than a pass varies."""
 CLIPS, SPARE_FRAMES = 4, 8
 """Random clips, and their frames beside those of a sample."""
 
@@ -83,7 +85,7 @@ def measure_speed(recipe: Recipe, options: SpeedOptions, console: Console) -> Sp
     with _told(console) as on_work:
         report = SpeedReport(
             recipe.name, _machine(nets), nets.sizes(), peak_rate(nets.dtype, nets.device),
-            measure_passes(nets.student_as(nets.dtype), inputs, latents, options.rounds, on_work),
+            measure_passes(nets.student_as(nets.dtype), inputs, latents, PASSES * options.rounds, on_work),
         )  # fmt: skip
         if "steps" in options.parts:
             setting = nets.steps_setting()

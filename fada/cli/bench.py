@@ -20,6 +20,14 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Part(StrEnum):
+    """What else is timed beside passes."""
+
+    STEPS = "steps"
+    ENDPOINTS = "endpoints"
+    CLIPS = "clips"
+
+
 class Dtype(StrEnum):
     """What networks compute in."""
 
@@ -44,6 +52,9 @@ def bench(
         typer.Option(
             "--model", metavar="DIR", help="With --speed: a trained teacher; its window ends are measured too."
         ),
+    ] = None,
+    only: Annotated[
+        list[Part] | None, typer.Option("--only", help="With --speed: passes and these parts; default: all.")
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="With --speed: repetitions, taking turns.")] = 5,
     compiled: Annotated[
@@ -76,6 +87,7 @@ def bench(
       fada bench recipes/sd15/fast.yaml --processes 8
       fada bench recipes/bench/mid.yaml --speed --out speed.json
       fada bench recipes/bench/tiny.yaml --speed --model runs/full
+      fada bench recipes/bench/mid.yaml --speed --only clips --rounds 2 clip.size=256
       fada bench recipes/sd15/fast.yaml --speed --once --dtype bf16 clip.size=64 clip.frames=4
     """
     from rich.console import Console
@@ -90,7 +102,8 @@ def bench(
         return
     from fada.build.speed import SpeedOptions, measure_once, measure_speed
 
-    options = SpeedOptions(device.value, dtype and dtype.value, model, rounds, compiled, fine_steps, samples)
+    parts = tuple(part.value for part in only or Part)
+    options = SpeedOptions(device.value, dtype and dtype.value, model, rounds, compiled, fine_steps, samples, parts)
     measured = measure_once(loaded, options) if once else measure_speed(loaded, options, console)
     measured.print(console)
     if out is not None:

@@ -38,6 +38,16 @@ def test_passes_steps_and_clips_are_measured_of_the_recipes_networks(cli, tmp_pa
     assert "training step:" in outcome.out
 
 
+def test_parts_that_are_not_wanted_are_not_measured(cli, tmp_path: Path) -> None:
+    out = tmp_path / "speed.json"
+    told = ("--speed", "--only", "clips", "--rounds", "1", "--device", "cpu", "--out", str(out))
+    assert cli("bench", "tiny/smoke", *told, *SMALL).code == 0
+    read = read_json(out)
+    assert len(read["clips"]) == 2
+    assert read["passes"]["costs"]
+    assert read["steps"] == []
+
+
 def test_a_full_step_is_run_once_in_short_types(cli, tmp_path: Path) -> None:
     out = tmp_path / "once.json"
     told = ("--speed", "--once", "--dtype", "bf16", "--out", str(out))
