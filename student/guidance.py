@@ -55,9 +55,10 @@ class CFGLayer(nn.Module):
         kind = torch.promote_types(plain.keys.dtype, torch.float32)
         keys, values = (each.to(kind).unflatten(-1, (attn.heads, -1)) for each in plain)
         query = attn.to_q.weight.to(kind).unflatten(0, (attn.heads, -1))
-        out = attn.to_out[0].weight.to(kind).unflatten(1, (attn.heads, -1))
+        last = cast(nn.Linear, attn.to_out[0])
+        out = last.weight.to(kind).unflatten(1, (attn.heads, -1))
         # A head's attention weights sum to one: its share of the bias can go with the values.
-        share = attn.to_out[0].bias.to(kind) / attn.heads
+        share = last.bias.to(kind) / attn.heads
         folded_keys = torch.einsum("bnhd,hdc->bhnc", keys, query) * keys.shape[-1] ** -0.5
         folded_values = torch.einsum("bnhd,chd->bhnc", values, out) + share
         return Folded(*(each.flatten(1, 2).to(plain.keys.dtype) for each in (folded_keys, folded_values)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -102,7 +102,7 @@ def bench(
         return
     from fada.build.speed import SpeedOptions, measure_once, measure_speed
 
-    parts = tuple(part.value for part in only or Part)
+    parts: Any = tuple(part.value for part in only or Part)
     options = SpeedOptions(device.value, dtype and dtype.value, model, rounds, compiled, fine_steps, samples, parts)
     measured = measure_once(loaded, options) if once else measure_speed(loaded, options, console)
     measured.print(console)

@@ -17,7 +17,6 @@ from rich.console import Console
 from fada import build
 from fada.build.dry_run import state_bytes
 from fada.build.models import find_model, find_teacher, load_pipeline
-from fada.build.report import best_audio_scale, best_reference_scale
 from fada.build.settings import default_scales
 from fada.media.video import read_video
 from fada.recipe import load_recipe
@@ -138,24 +137,6 @@ def test_a_killed_distillation_goes_on_and_its_losses_are_those_of_an_unbroken_r
         return {row["step"]: row["loss"] for row in map(json.loads, lines)}
 
     assert last_losses(killed) == last_losses(tmp_path / "whole")
-
-
-def point(mouth: float, identity: float) -> dict[str, list[float]]:
-    return {"mouth_correlation_synth": [mouth], "identity_error_synth": [identity], "latent_mse_truth": [1.0]}
-
-
-def test_best_audio_scale_is_the_best_mouth_among_the_faithful_faces() -> None:
-    measured = {1.0: point(0.8, 1.0), 2.0: point(0.9, 1.04), 4.0: point(0.95, 1.2)}
-    assert best_audio_scale(measured) == 2.0
-
-
-def test_best_reference_scale_is_the_most_faithful_face() -> None:
-    assert best_reference_scale({1.0: point(0.9, 1.1), 1.5: point(0.8, 1.0), 2.0: point(0.7, 1.2)}) == 1.5
-
-
-@pytest.mark.parametrize("best", [best_audio_scale, best_reference_scale])
-def test_without_mouths_the_best_scale_is_nearest_to_the_truth(best) -> None:
-    assert best({1.0: {"latent_mse_truth": [0.3]}, 2.0: {"latent_mse_truth": [0.2]}}) == 2.0
 
 
 def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learned() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fada.build.report import systems
+from fada.build.systems import systems
 from fada.recipe import load_recipe
 from fada.student.generation import PipelineOutput
 from fada.student.pipeline import open_pipeline

@@ -15,8 +15,8 @@ from torch import Tensor
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import solve, time_points
-from fada.teacher.guidance import BatchedRungs, at_rung, guided
 from fada.teacher.dual_unet.layers import KeysValues
+from fada.teacher.guidance import BatchedRungs, at_rung, guided
 from fada.teacher.hallo import Hallo, HalloInputs
 from fada.teacher.hallo.checkpoint import Imported, read_hallo
 from fada.teacher.hallo.conditions import banks_of_frames

@@ -1,0 +1,127 @@
+"""The teacher's sweep: what is measured at each scale, what is kept, and which scale is best."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fada.build import sweeps
+from fada.build.sweeps import best_audio_scale, best_reference_scale, sweep_scales
+from fada.eval.footage import Footage
+from fada.eval.instruments import FeatureInstrument, RealInstruments, VideoInstrument
+from fada.eval.measure import Instruments
+from fada.eval.systems import GenerationResult
+from fada.recipe import load_recipe
+
+QUIET = Console(quiet=True)
+UNWANTED = VideoInstrument(("niqe",), {}, lambda footage: pytest.fail("a sweep shows no NIQE"))
+
+
+def lateness(footage: Footage) -> dict[str, float]:
+    return {"sync_c": 1.0, "sync_d": 255 - float(footage.frames.mean()), "sync_offset": 0.0}
+
+
+def colours(footage: Footage) -> np.ndarray:
+    return footage.frames[:, :2, 0, 0].astype(float)
+
+
+REAL = RealInstruments(
+    (UNWANTED, VideoInstrument(("sync_c", "sync_d", "sync_offset"), {}, lateness)),
+    (FeatureInstrument("resnet", ("fvd_r",), "frames", {}, colours),
+     FeatureInstrument("inception", ("fid", "kid"), "frames", {}, reason="no weights-inception")),
+)  # fmt: skip
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """A teacher whose pictures grow brighter with the audio scale; the scales that it was called with."""
+    seen: list[tuple[float, float]] = []
+
+    def generator(built: Any, setting: Any) -> Any:
+        def generate(clip: Any, seed: int) -> GenerationResult:
+            seen.append((setting.reference_scale, setting.audio_scale))
+            frames = (clip.truth_frames // 2 + int(20 * setting.audio_scale)).astype(np.uint8)
+            latents = None if clip.truth_latents is None else clip.truth_latents * setting.audio_scale
+            return GenerationResult(frames, latents, {}, 6, 1, 0.1)
+
+        return generate
+
+    monkeypatch.setattr(sweeps, "generator", generator)
+    monkeypatch.setattr(sweeps, "fingerprint", lambda model: "teacher")
+    monkeypatch.setattr(sweeps, "instruments", lambda clips, weights: Instruments(real=REAL))
+    return seen
+
+
+def recipe(**bench: Any) -> Any:
+    loaded = load_recipe("tiny/smoke")
+    wanted = {"reference_scale": None, "audio_scale": None, "sweep_audio": (1.0, 2.0, 3.0),
+              "sweep_reference": (1.0, 1.5), "sweep_clips": 2, **bench}  # fmt: skip
+    return loaded.model_copy(update={"bench": loaded.bench.model_copy(update=wanted)})
+
+
+def test_on_real_footage_a_sweep_has_the_papers_metrics_and_takes_the_scale_nearest_to_the_truth(
+    calls, make_clip, tmp_path: Path
+) -> None:
+    clips = [make_clip(index, drawn=False) for index in range(3)]
+    found, scales = sweep_scales(recipe(), SimpleNamespace(model=None), clips, tmp_path / "sweep.json", QUIET)  # type: ignore[arg-type]
+    assert scales == (1.0, 1.0)
+    by_audio = found[0].lines["teacher"]
+    assert {len(values) for values in by_audio["sync_d"].values()} == {2}
+    assert by_audio["sync_d"][3.0] < by_audio["sync_d"][1.0]
+    assert [len(values) for values in by_audio["fvd_r"].values()] == [1, 1, 1]
+    assert "fid" not in by_audio
+    assert found[0].caption.startswith("reference scale 1.5")
+    assert found[1].caption.startswith("audio scale 1,")
+    assert len(calls) == 2 * (3 + 2) - 2  # (1.5, 1) belongs to both.
+
+
+def test_a_sweep_is_not_made_again_unless_instruments_change(
+    calls, make_clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, store = [make_clip(index, drawn=False) for index in range(2)], tmp_path / "sweep.json"
+    teacher: Any = SimpleNamespace(model=None)
+    first = sweep_scales(recipe(), teacher, clips, store, QUIET)
+    made = len(calls)
+    assert sweep_scales(recipe(), teacher, clips, store, QUIET) == first
+    assert len(calls) == made
+    other = replace(REAL, videos=(replace(REAL.videos[1], protocol={"weights": "others"}),))
+    monkeypatch.setattr(sweeps, "instruments", lambda clips, weights: Instruments(real=other))
+    sweep_scales(recipe(), teacher, clips, store, QUIET)
+    assert len(calls) == 2 * made
+    assert set(json.loads(store.read_text())) == {"fingerprint", "measured"}
+
+
+def test_scales_that_a_recipe_gives_need_no_sweep(calls, tmp_path: Path) -> None:
+    given = recipe(reference_scale=2.0, audio_scale=6.5, sweep_audio=(), sweep_reference=())
+    assert sweep_scales(given, SimpleNamespace(model=None), [], tmp_path / "sweep.json", QUIET) == ([], (2.0, 6.5))  # type: ignore[arg-type]
+    assert calls == []
+
+
+def test_a_sweep_without_spare_clips_is_refused(calls, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a sweep needs held-out clips beside those of the report"):
+        sweep_scales(recipe(), SimpleNamespace(model=None), [], tmp_path / "sweep.json", QUIET)  # type: ignore[arg-type]
+
+
+def point(mouth: float, identity: float) -> dict[str, list[float]]:
+    return {"mouth_correlation_synth": [mouth], "identity_error_synth": [identity], "latent_mse_truth": [1.0]}
+
+
+def test_best_audio_scale_is_the_best_mouth_among_the_faithful_faces() -> None:
+    measured = {1.0: point(0.8, 1.0), 2.0: point(0.9, 1.04), 4.0: point(0.95, 1.2)}
+    assert best_audio_scale(measured) == 2.0
+
+
+def test_best_reference_scale_is_the_most_faithful_face() -> None:
+    assert best_reference_scale({1.0: point(0.9, 1.1), 1.5: point(0.8, 1.0), 2.0: point(0.7, 1.2)}) == 1.5
+
+
+@pytest.mark.parametrize("best", [best_audio_scale, best_reference_scale])
+def test_without_mouths_the_best_scale_is_nearest_to_the_truth(best) -> None:
+    assert best({1.0: {"latent_mse_truth": [0.3]}, 2.0: {"latent_mse_truth": [0.2]}}) == 2.0
