@@ -148,9 +148,18 @@ class Trunk:
         """Time embedding (batch, time_channels) of network timesteps (batch,)."""
         return self.time_embedding(self.time_proj(timestep).to(dtype))
 
-    def run_trunk(self, maps: Tensor, time: Tensor, sites: Sites) -> Tensor:
-        """Feature maps (frames, channels, H, W) after the last up block; time (frames, time_channels)."""
+    def run_trunk(self, maps: Tensor, time: Tensor, sites: Sites, added: Tensor | None = None) -> Tensor:
+        """Feature maps (frames, channels, H, W) after the last up block.
+
+        Args:
+            maps: latents (frames, in_channels, H, W).
+            time: (frames, time_channels).
+            sites: what happens at the attention sites.
+            added: maps of a spatial condition, (frames, channels[0], H, W), added to those of `conv_in`.
+        """
         hidden = self.conv_in(maps)
+        if added is not None:
+            hidden = hidden + added
         skips = [hidden]
         for level in cast(Iterable[Level], self.down_blocks):
             for index in range(len(level.resnets)):

@@ -8,7 +8,7 @@ Two things of the released code are kept as they are, because the weights were t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -17,7 +17,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from fada.teacher.dual_unet.layers import Attention, KeysValues, SpatialTransformer, TemporalTransformer
-from fada.teacher.dual_unet.trunk import Level, Trunk, TrunkSettings
+from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
 from fada.teacher.dual_unet.unets import SD15_ATTENTION, SD15_CHANNELS
 from fada.teacher.hallo.attention import AudioBlock, AudioModule, MotionModule
 from fada.teacher.hallo.conditions import Conditions, ReferenceFeatures, RowConditions, banks_of_frames
@@ -107,6 +107,12 @@ class HalloDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         """Audio modules in order of execution."""
         return [module for level in self.levels() for module in getattr(level, "audio_modules", ())]
 
+    def audio_depths(self) -> list[int]:
+        """At which depth each of them is: how many times its maps are halved."""
+        deepest = len(self.down_blocks) - 1
+        depths = [*range(deepest + 1), deepest, *range(deepest, -1, -1)]
+        return [d for d, level in zip(depths, self.levels(), strict=True) for _ in getattr(level, "audio_modules", ())]
+
     def guidance_blocks(self) -> list[AudioBlock]:
         """Blocks that have room for a student's CFG layer after their audio attention, in order of execution."""
         return [site.block for site in self.audio_sites()]
@@ -159,24 +165,9 @@ class HalloDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         if conditions.time is not None:
             time = time + conditions.time
         time = time.repeat_interleave(frames, dim=0)
-        sites = _Sites(conditions, frames, region_weights)
-        hidden = self.conv_in(latents.flatten(0, 1)) + conditions.located.repeat_interleave(frames, dim=0)
-        skips = [hidden]
-        for depth, level in enumerate(cast(Iterable[Level], self.down_blocks)):
-            for index in range(len(level.resnets)):
-                hidden = sites.layer(level, index, depth, hidden, time)
-                skips.append(hidden)
-            if hasattr(level, "downsamplers"):
-                hidden = level.downsamplers[0](hidden)
-                skips.append(hidden)
-        deepest = len(self.down_blocks) - 1
-        hidden = sites.layer(self.mid_block, 0, deepest, hidden, time)
-        hidden = self.mid_block.resnets[1](hidden, time)
-        for depth, level in zip(range(deepest, -1, -1), cast(Iterable[Level], self.up_blocks), strict=True):
-            for index in range(len(level.resnets)):
-                hidden = sites.layer(level, index, depth, torch.cat((hidden, skips.pop()), dim=1), time)
-            if hasattr(level, "upsamplers"):
-                hidden = level.upsamplers[0](hidden)
+        sites = _Sites(self, conditions, frames, region_weights)
+        located = conditions.located.repeat_interleave(frames, dim=0)
+        hidden = self.run_trunk(latents.flatten(0, 1), time, sites, added=located)
         hidden = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
         return hidden.unflatten(0, (-1, frames))
 
@@ -184,29 +175,32 @@ class HalloDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
 class _Sites:
     """One pass through the layers: the conditions of the rows, taken in order of execution."""
 
-    def __init__(self, conditions: RowConditions, frames: int, region_weights: Sequence[float]) -> None:
+    def __init__(
+        self, net: HalloDenoisingUNet, conditions: RowConditions, frames: int, region_weights: Sequence[float]
+    ) -> None:
         self.frames, self.region_weights = frames, region_weights
-        self.masks = [mask.repeat_interleave(frames, dim=0) for mask in conditions.masks]
+        masks = [mask.repeat_interleave(frames, dim=0) for mask in conditions.masks]
+        masks_of_sites = [masks[depth] for depth in net.audio_depths()]
+        self.audio = iter(zip(net.audio_sites(), masks_of_sites, conditions.audio, strict=True))
+        self.motion = dict(zip(net.motion_sites(), conditions.motion, strict=True))
         self.kept, self.dropped = conditions.kept, conditions.dropped
         self.reference = iter(conditions.reference)
         self.face = iter(conditions.face)
-        self.audio = iter(conditions.audio)
-        self.motion = iter(conditions.motion)
         self.guidance = iter(conditions.guidance)
 
-    def layer(self, level: Level, index: int, depth: int, hidden: Tensor, time: Tensor) -> Tensor:
-        """Residual layer `index` of a level, and its attentions where the level has them."""
-        hidden = level.resnets[index](hidden, time)
-        if not hasattr(level, "attentions"):
-            # The released code checkpoints its layers, and then leaves these levels' motion modules out.
-            return hidden
-        hidden = self.spatial(cast(SpatialTransformer, level.attentions[index]), hidden)
-        audio = [KeysValues(pair.keys.flatten(0, 1), pair.values.flatten(0, 1)) for pair in next(self.audio)]
-        module = cast(nn.ModuleList, level.audio_modules)[index]
-        hidden = module(hidden, audio, self.masks[depth], self.region_weights, next(self.guidance, None))
-        return level.motion_modules[index](hidden, self.frames, next(self.motion))
-
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
+        """Attention to what is seen, then to what is heard."""
+        hidden = self._see(attention, hidden)
+        module, masks, regions = next(self.audio)
+        audio = [KeysValues(pair.keys.flatten(0, 1), pair.values.flatten(0, 1)) for pair in regions]
+        return module(hidden, audio, masks, self.region_weights, next(self.guidance, None))
+
+    def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
+        # The released code checkpoints its layers, and then leaves out the motion modules of levels without attention.
+        motion = self.motion.get(cast(MotionModule, module))
+        return hidden if motion is None else cast(MotionModule, module)(hidden, self.frames, motion)
+
+    def _see(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
         """Attention to itself, to the reference for rows that have one, and to the face tokens."""
         reference, face = next(self.reference), next(self.face)
         maps = hidden.unflatten(0, (-1, self.frames))

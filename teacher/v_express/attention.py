@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
-from diffusers.models.attention import FeedForward
 from torch import Tensor, nn
 
-from fada.teacher.dual_unet.layers import Attention, KeysValues, SpatialTransformer, TokenProjection, TransformerBlock
+from fada.teacher.dual_unet.layers import (
+    Attention,
+    FeedForward,
+    KeysValues,
+    SpatialTransformer,
+    TokenProjection,
+    TransformerBlock,
+)
 
 
 class BranchWeights(NamedTuple):
@@ -36,7 +42,7 @@ class VExpressBlock(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.attn2 = Attention(channels, heads, context_dim=audio_dim)
         self.norm3 = nn.LayerNorm(channels)
-        self.ff = FeedForward(channels, activation_fn="geglu")
+        self.ff = FeedForward(channels)
 
     def forward(self, hidden: Tensor, reference: KeysValues, audio: KeysValues, weights: BranchWeights) -> Tensor:
         """Tokens (rows * frames, H W, channels) in and out.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -11,7 +10,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from fada.teacher.dual_unet.layers import KeysValues, SpatialTransformer, TemporalTransformer
-from fada.teacher.dual_unet.trunk import Level, Trunk, TrunkSettings
+from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
 from fada.teacher.dual_unet.unets import SD15_ATTENTION, SD15_CHANNELS
 from fada.teacher.hallo.attention import MotionModule
 from fada.teacher.v_express.attention import (
@@ -129,22 +128,7 @@ class VExpressDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         frames = latents.shape[1]
         time = self.embed_time(timestep, latents.dtype).repeat_interleave(frames, dim=0)
         sites = _Sites(conditions, frames, weights)
-        hidden = self.conv_in(latents.flatten(0, 1)) + conditions.keypoints.flatten(0, 1)
-        skips = [hidden]
-        for level in cast(Iterable[Level], self.down_blocks):
-            for index in range(len(level.resnets)):
-                hidden = level.layer(index, hidden, time, sites)
-                skips.append(hidden)
-            if hasattr(level, "downsamplers"):
-                hidden = level.downsamplers[0](hidden)
-                skips.append(hidden)
-        hidden = self.mid_block.layer(0, hidden, time, sites)
-        hidden = self.mid_block.resnets[1](hidden, time)
-        for level in cast(Iterable[Level], self.up_blocks):
-            for index in range(len(level.resnets)):
-                hidden = level.layer(index, torch.cat((hidden, skips.pop()), dim=1), time, sites)
-            if hasattr(level, "upsamplers"):
-                hidden = level.upsamplers[0](hidden)
+        hidden = self.run_trunk(latents.flatten(0, 1), time, sites, added=conditions.keypoints.flatten(0, 1))
         hidden = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
         return hidden.unflatten(0, (-1, frames))
 
