@@ -8,24 +8,29 @@ export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export DS_BUILD_OPS := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow soak fuzz check format bench ablations clean
+.PHONY: help env demo test test-slow test-extras soak fuzz check format bench ablations clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 env: $(STAMP)  ## make .venv if it is missing or out of date
 
-# One resolve of everything, from the pins. uv where there is one (seconds), else pip (minutes).
+# One resolve of everything, from the pins, into the environment $(1) with the extra $(2). uv where there is one
+# (seconds), else pip (minutes).
+define install
+@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+@$(1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "Python 3.11 or newer is needed: rm -r $(1), then make env PYTHON=python3.11" >&2; exit 1; }
+@if command -v uv >/dev/null; then \
+	uv pip install --python $(1)/bin/python -r requirements.lock -e '.[$(2)]'; \
+else \
+	$(1)/bin/python -m pip install --disable-pip-version-check -r requirements.lock -e '.[$(2)]'; \
+fi
+@touch $@
+endef
+
 $(STAMP): pyproject.toml requirements.lock
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed: rm -r .venv, then make env PYTHON=python3.11" >&2; exit 1; }
-	@if command -v uv >/dev/null; then \
-		uv pip install --python $(BIN)/python -r requirements.lock -e '.[dev]'; \
-	else \
-		$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock -e '.[dev]'; \
-	fi
-	@touch $@
+	$(call install,.venv,dev)
 
 demo: $(STAMP)  ## the main job in small, 13 minutes on 2 cores; run it again to resume
 	$(BIN)/fada distill recipes/tiny/demo.yaml
@@ -38,6 +43,14 @@ test: $(STAMP)  ## the tests: no GPU, no network, minutes
 
 test-slow: $(STAMP)  ## the long tests
 	$(BIN)/python -m pytest -q -m slow
+
+# Extras that do not belong into one environment, each in its own, with the tests that need it.
+test-extras: .venv-iqa/.installed .venv-syncnet/.installed  ## tests with pyiqa and syncnet-python, an environment for each
+	.venv-iqa/bin/python -m pytest -q -m iqa tests/data/scores
+	.venv-syncnet/bin/python -m pytest -q -m syncnet tests/data/scores
+
+.venv-%/.installed: pyproject.toml requirements.lock
+	$(call install,.venv-$*,$*)
 
 soak: $(STAMP)  ## kill a run of two processes 20 times at random; its end must equal the unbroken run's
 	$(BIN)/python tests/soak/soak.py --kills 20 --out runs/soak

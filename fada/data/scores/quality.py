@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from fada.data.scores.picture import some_frames
+from fada.data.scores.torchvision_operators import declare_torchvision_operators
 
 
 class QualityError(ValueError):
@@ -26,6 +27,7 @@ class ImageQuality:
     """
 
     def __init__(self, metric: str, weights: Path | None = None) -> None:
+        declare_torchvision_operators()
         try:
             import pyiqa
         except (ImportError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""The metric of image quality, with a stand-in for pyiqa: the package itself needs a torchvision that fits torch."""
+"""The metric of image quality, with a stand-in for pyiqa and (`make test-extras`) with the package itself."""
 
 import sys
 from pathlib import Path
@@ -6,9 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from fada.data.scores import ImageQuality, Models, QualityError, load_thresholds, score_folder
-from fada.data.world import make_world
+from fada.data.world import make_clip, make_world
+from fada.eval.controls import blurred
+from fada.eval.metrics.fidelity import psnr, ssim
 
 
 @pytest.fixture
@@ -58,3 +61,30 @@ def test_another_metric_is_another_measurement(pyiqa, tmp_path: Path) -> None:
     assert measured.measured == 1
     assert 0.0 < next(iter(measured.scores.values()))["iqa"] < 1.0
     assert load_thresholds("strict").failed({"iqa": None}) == load_thresholds("strict").failed({})
+
+
+@pytest.fixture
+def sharp_and_blurred() -> tuple[np.ndarray, np.ndarray]:
+    frames = make_clip(0, 0, size=256, frames=4).frames
+    return frames, blurred(frames)
+
+
+@pytest.mark.iqa
+def test_the_package_itself_takes_a_sharp_picture_for_better(sharp_and_blurred) -> None:
+    sharp, soft = sharp_and_blurred
+    piqe = ImageQuality("piqe")
+    assert 0 < piqe(sharp) < piqe(soft) <= 100
+
+
+@pytest.mark.iqa
+def test_our_fidelity_is_that_of_the_package_itself(sharp_and_blurred) -> None:
+    import pyiqa
+
+    sharp, soft = sharp_and_blurred
+    tensors = [torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255 for frames in (soft, sharp)]
+    ours = np.mean([psnr(soft[index : index + 1], sharp[index : index + 1]) for index in range(len(sharp))])
+    assert ours == pytest.approx(float(pyiqa.create_metric("psnr", device="cpu")(*tensors).mean()), abs=1e-3)
+    # Its luma has the narrower range of television, rounded.
+    assert ssim(soft, sharp) == pytest.approx(
+        float(pyiqa.create_metric("ssim", device="cpu")(*tensors).mean()), abs=2e-3
+    )
