@@ -20,7 +20,10 @@ from fada.build.settings import default_scales, default_steps
 from fada.data.face import FaceClues
 from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
-from fada.recipe.schema import Engine, Phase, Recipe, Stage
+from fada.recipe.schema import Recipe
+from fada.recipe.sections.distill import Phase
+from fada.recipe.sections.running import Engine
+from fada.recipe.sections.teacher import Stage
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher, student_of
 from fada.teacher.checkpointing import checkpoint_activations
 from fada.teacher.dual_unet import DualUNet

@@ -17,7 +17,10 @@ from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encode
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.recipe.errors import RecipeError
-from fada.recipe.schema import Audio, Distill, Network, Noise, Recipe
+from fada.recipe.schema import Recipe
+from fada.recipe.sections.data import Audio
+from fada.recipe.sections.distill import Distill
+from fada.recipe.sections.teacher import Network, Noise
 from fada.student.export import models_of
 from fada.student.generation import AvatarPipeline
 from fada.student.network import AnyStudent, AnyTeacher

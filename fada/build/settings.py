@@ -10,7 +10,8 @@ from accelerate import Accelerator
 from fada.data.dataset import BatchShape
 from fada.engine.loop import LoopSettings
 from fada.engine.parallel import ParallelSettings, new_accelerator
-from fada.recipe.schema import Loss, Phase, Recipe
+from fada.recipe.schema import Recipe
+from fada.recipe.sections.distill import Loss, Phase
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.solved_windows import DistillSettings
 

@@ -36,7 +36,8 @@ from fada.eval.speed.passes import measure_passes
 from fada.eval.speed.report import SpeedReport
 from fada.eval.speed.steps import StepsSetting, measure_steps, training_steps
 from fada.recipe.errors import RecipeError
-from fada.recipe.schema import Phase, Recipe
+from fada.recipe.schema import Recipe
+from fada.recipe.sections.distill import Phase
 from fada.student.generation import AvatarPipeline
 from fada.student.network import AnyStudent, AnyTeacher, student_of
 from fada.student.pipeline import open_pipeline

@@ -53,7 +53,9 @@ from fada.eval.results import fingerprint as hash_of
 from fada.media.contact_sheet import contact_sheet
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
-from fada.recipe.schema import Phase, Recipe, Stage
+from fada.recipe.schema import Recipe
+from fada.recipe.sections.distill import Phase
+from fada.recipe.sections.teacher import Stage
 from fada.student.distillation import DistillObjective
 from fada.student.generation import AvatarPipeline
 from fada.student.network import AnyStudent, AnyTeacher, student_of

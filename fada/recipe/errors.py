@@ -11,7 +11,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
-from fada.recipe.schema import Recipe, Section
+from fada.recipe.schema import Recipe
+from fada.recipe.sections.section import Section
 
 KeyPath = tuple[str | int, ...]
 

@@ -13,7 +13,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 from fada.build.models import audio_encoder
 from fada.data.audio_features import Wav2Vec2Encoder, load_audio_encoder
 from fada.data.audio_stream import AudioStates
-from fada.recipe.schema import Audio
+from fada.recipe.sections.data import Audio
 
 
 def small_model() -> Wav2Vec2Model:

@@ -12,7 +12,7 @@ from rich.console import Console
 from fada import build
 from fada.build.models import load_pipeline, new_dual_unet, start_from
 from fada.recipe.errors import RecipeError
-from fada.recipe.schema import Network, Noise
+from fada.recipe.sections.teacher import Network, Noise
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.dual_unet.inflation import import_sd15
 from fada.teacher.dual_unet.sd15 import read_sd15

@@ -1,0 +1,94 @@
+"""What a run learns from: clips, their shape, the audio encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from fada.recipe.sections.section import Section, Share
+
+
+class World(Section):
+    """The drawn talking-face world, made on the spot."""
+
+    clips: PositiveInt = 320
+    """Training clips."""
+    test_clips: PositiveInt = 16
+    """Held-out clips: other identities and other speech."""
+    frames: PositiveInt = 50
+    """Frames per drawn clip, at 25 per second."""
+    seed: int = 0
+    """Seed of identities, speech and flaws."""
+    flawed_share: Share = 0.4
+    """Share of training clips of moderate quality (set B); the rest is clean (set A)."""
+
+
+class Data(Section):
+    """Where clips come from: the drawn world, or shards made by `fada data shard`."""
+
+    world: World | None = None
+    """Draw the data (the embedded default)."""
+    train_shards: str | None = None
+    """Shards with training clips: a folder, or the URL of one in an object store (s3://bucket/folder). Latents and
+    audio states in them are used as they are if this recipe's VAE and audio encoder made them, refused otherwise."""
+    test_shards: str | None = None
+    """Shards with held-out clips: a folder or a URL. Frames and sound are needed."""
+
+    @model_validator(mode="after")
+    def one_source(self) -> Data:
+        if (self.world is None) == (self.train_shards is None):
+            raise ValueError("give exactly one of data.world and data.train_shards")
+        if (self.train_shards is None) != (self.test_shards is None):
+            raise ValueError("train_shards and test_shards belong together: give both or none")
+        return self
+
+
+class ClipShape(Section):
+    """One training sample."""
+
+    frames: PositiveInt = 12
+    """Frames per clip that are denoised together."""
+    motion_frames: NonNegativeInt = 2
+    """Frames of the clip before that the networks see."""
+    size: int = 512
+    """Side of the square crop, in pixels."""
+    fps: PositiveFloat = 25.0
+    """Frames per second; audio is cut to match."""
+
+    @field_validator("size")
+    @classmethod
+    def divisible(cls, size: int) -> int:
+        if size <= 0 or size % 16:
+            raise ValueError(f"size must be a positive multiple of 16, got {size}")
+        return size
+
+
+class Audio(Section):
+    """The frozen audio encoder."""
+
+    kind: Literal["log_mel", "wav2vec2"] = "log_mel"
+    """`log_mel` needs no weights (embedded default); `wav2vec2` uses all hidden states of a transformers model."""
+    path: Path | None = None
+    """Folder of the wav2vec2 model; only for that kind."""
+    rate: Literal["states", "features"] | None = None
+    """What of wav2vec2 is brought to the video's rate; only for that kind. `states`: what its transformer gives.
+    `features`: what goes into it, as Hallo does. Default: what the folder says (an imported Hallo's does), or `states`.
+    """
+    bins: PositiveInt = 32
+    """Mel bins; only for `log_mel`."""
+    context: NonNegativeInt = 2
+    """Video frames of audio to each side that a frame sees."""
+
+    @model_validator(mode="after")
+    def wav2vec2_has_path(self) -> Audio:
+        if self.kind == "wav2vec2" and self.path is None:
+            raise ValueError("audio.path: a wav2vec2 folder is needed when audio.kind is wav2vec2")
+        return self
+
+    @model_validator(mode="after")
+    def only_wav2vec2_has_rate(self) -> Audio:
+        if self.kind != "wav2vec2" and self.rate is not None:
+            raise ValueError(f"audio.rate: {self.kind} has none; leave it out, or set audio.kind=wav2vec2")
+        return self

@@ -1,0 +1,103 @@
+"""How training runs, and what its report measures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from fada.recipe.sections.section import Section
+
+
+class Engine(Section):
+    """How training runs, the same for teacher and students."""
+
+    processes: PositiveInt | None = None
+    """Processes on this machine, which `fada distill` starts itself; default: one per GPU, or one. Under torchrun,
+    accelerate launch, deepspeed or SLURM their number is the launcher's."""
+    strategy: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
+    """How processes divide the training: `ddp` keeps everything in each; DeepSpeed's `zero1` divides the optimiser's
+    state (and the moving average), `zero2` the gradients too, `zero3` the weights too."""
+    offload_optimizer: Literal["device", "cpu"] = "device"
+    """Where the optimiser's state lies; `cpu` needs a zero strategy."""
+    offload_parameters: Literal["device", "cpu"] = "device"
+    """Where weights lie between their uses; `cpu` needs `zero3`."""
+    shard_teacher: bool = False
+    """Divide the frozen teacher's weights among the processes too (ZeRO-3): less memory, more traffic. Off, each has
+    all of it."""
+    deepspeed: Path | None = None
+    """A DeepSpeed JSON file whose entries win over those made from this section; needs a zero strategy."""
+    activation_checkpointing: bool = False
+    """Compute the trained networks' activations again in the backward pass instead of keeping them: less memory,
+    about a third more time."""
+    timeout_minutes: PositiveFloat = 30.0
+    """How long a process waits for a sign of life of the others."""
+    skip_budget: NonNegativeInt = 0
+    """Micro-batches without a finite loss that may be replaced by others before the run stops."""
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """Precision of the forward and backward passes; weights and optimiser stay in fp32. fp16 needs CUDA."""
+    accumulate: PositiveInt = 1
+    """Gradient accumulation steps."""
+    clip_norm: PositiveFloat = 1.0
+    """Largest gradient norm."""
+    warmup: NonNegativeInt = 100
+    """Steps of linear warm-up."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Learning rate after the warm-up."""
+    weight_decay: NonNegativeFloat = 1e-2
+    """AdamW's."""
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    """Decay of the weights' moving average (which is what is saved as the result); 0 turns it off."""
+    checkpoint_every: PositiveInt = 500
+    """Steps between checkpoints."""
+    keep_last: PositiveInt = 2
+    """Newest checkpoints kept."""
+    keep_every: NonNegativeInt = 0
+    """Checkpoints of steps that are a multiple of this are kept for good; 0 keeps none."""
+    preview_every: NonNegativeInt = 500
+    """Steps between previews at fixed seeds; 0 turns them off."""
+    log_every: PositiveInt = 10
+    """Steps between log lines."""
+    threads: PositiveInt | None = None
+    """CPU threads of torch; default: torch's own choice."""
+
+    @model_validator(mode="after")
+    def zero_where_needed(self) -> Engine:
+        is_zero = self.strategy != "ddp"
+        if self.offload_optimizer == "cpu" and not is_zero:
+            raise ValueError("offload_optimizer: cpu needs strategy zero1, zero2 or zero3")
+        if self.offload_parameters == "cpu" and self.strategy != "zero3":
+            raise ValueError("offload_parameters: cpu needs strategy zero3")
+        if self.deepspeed is not None and not is_zero:
+            raise ValueError("deepspeed: needs strategy zero1, zero2 or zero3")
+        return self
+
+
+class Bench(Section):
+    """The report at the end of a run."""
+
+    clips: PositiveInt = 12
+    """Held-out clips that are measured."""
+    seconds: PositiveFloat = 2.0
+    """Length of each, at most."""
+    seed: int = 0
+    """Seed of the initial noise, the same for every system."""
+    teacher_steps: PositiveInt = 25
+    """Steps of the guided teacher."""
+    audio_scale: float | None = 6.5
+    """Audio scale; null: where the teacher is best by its own sweep."""
+    reference_scale: float | None = 2.5
+    """Reference scale; null: where the teacher is best by its own sweep."""
+    sweep_audio: tuple[float, ...] = ()
+    """Audio scales of the teacher's sweep and of the plot."""
+    sweep_reference: tuple[float, ...] = ()
+    """Reference scales of the teacher's sweep and of the plot."""
+    sweep_clips: PositiveInt = 6
+    """Clips per point of a sweep (training identities are never used)."""
+    repeats: PositiveInt = 5
+    """Measured repetitions of every latency."""
+    warmups: NonNegativeInt = 2
+    """Repetitions before that are not counted."""
+    weights: tuple[Path, ...] = ()
+    """Folders with weights of the metrics on real footage (`fada doctor` lists them); FADA_WEIGHTS names more."""
