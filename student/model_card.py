@@ -14,6 +14,7 @@ import yaml
 
 from fada import __version__
 from fada.diffusion.ladder import needed_rungs
+from fada.teacher.origins import IMPORT, as_text, front_matter, licence_in
 
 UNKNOWN_LICENCE = "that of the teacher's weights and training data; state it before you share this folder"
 IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.+-]*")
@@ -105,27 +106,11 @@ def origin_of(folders: Sequence[Path]) -> Origin:
     """
     found = Origin()
     for folder in folders:
-        front = _read_front_matter(folder / "README.md")
-        licence = front.get("license")
-        if licence == "other":
-            licence = front.get("license_name", licence)
-        told = folder / "import.json"
+        front, told = front_matter(folder), folder / IMPORT
         imported = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
-        found = found.or_else(Origin(_text(licence), _text(front.get("base_model"))))
-        found = found.or_else(Origin(_text(imported.get("license")), _text(imported.get("source"))))
+        found = found.or_else(Origin(licence_in(front), as_text(front.get("base_model"))))
+        found = found.or_else(Origin(as_text(imported.get("license")), as_text(imported.get("source"))))
     return found
-
-
-def _read_front_matter(card: Path) -> dict[str, Any]:
-    match = re.match(r"---\n(.*?\n)---\n", card.read_text(encoding="utf-8"), re.DOTALL) if card.is_file() else None
-    front = yaml.safe_load(match[1]) if match else None
-    return front if isinstance(front, dict) else {}
-
-
-def _text(value: Any) -> str | None:
-    """A card's value as one text; of a list the first."""
-    value = value[0] if isinstance(value, list) and value else value
-    return str(value) if value else None
 
 
 def _front_matter(facts: CardFacts) -> dict[str, Any]:

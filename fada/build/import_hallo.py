@@ -12,6 +12,7 @@ from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.student.pipeline import HalloPipeline
 from fada.teacher.hallo.checkpoint import read_hallo
 from fada.teacher.hallo.schedule import hallo_scheduler
+from fada.teacher.origins import write_import
 from fada.teacher.released import Row, check_model, check_out, write_whole
 
 
@@ -21,10 +22,14 @@ def import_hallo(
     *,
     vae: Path | None = None,
     audio_encoder: Path | None = None,
+    licence: str | None = None,
     betas: Any = "linear",
     bank_tiling: Any = "released",
 ) -> list[Row]:
     """Write the folder, under its name only when it is complete; returns the account of keys.
+
+    Args:
+        licence: of the weights; without it that of the card beside them.
 
     Raises:
         FileNotFoundError: weights, VAE or audio encoder are not where they were said to be.
@@ -41,5 +46,10 @@ def import_hallo(
         audio_encoder=audio_encoder and Wav2Vec2Encoder.from_pretrained(audio_encoder, rate="features"),
         bank_tiling=bank_tiling,
     )
-    write_whole(out, lambda folder: pipeline.save_pretrained(folder, safe_serialization=True))
+
+    def write(folder: Path) -> None:
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        write_import(folder, path, licence)
+
+    write_whole(out, write)
     return imported.rows

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fada.cli.options import Licence
+
 
 def import_hallo(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder that holds net.pth, or that file.")],
@@ -31,6 +33,7 @@ def import_hallo(
             help="How the reference's features meet the frames: as the public code runs, or as it means to.",
         ),
     ] = "released",
+    licence: Licence = None,
 ) -> None:
     """Turn Hallo's net.pth into a diffusers folder: safetensors and a config per network.
 
@@ -55,6 +58,6 @@ def import_hallo(
     from fada.build.import_hallo import import_hallo as run
     from fada.cli.account import account_table
 
-    rows = run(path, out, vae=vae, audio_encoder=audio_encoder, betas=betas, bank_tiling=bank_tiling)
+    rows = run(path, out, vae=vae, audio_encoder=audio_encoder, licence=licence, betas=betas, bank_tiling=bank_tiling)
     Console().print(account_table(rows))
     typer.echo(f"imported to {out}: no key missing, none left over")

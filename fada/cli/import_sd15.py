@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fada.cli.options import Licence
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -31,6 +33,7 @@ def import_sd15(
     max_frames: Annotated[int, typer.Option(min=1, help="teacher.network.max_frames.")] = 32,
     vae: Annotated[bool, typer.Option("--vae/--no-vae", help="Bring the VAE along, where PATH has one.")] = True,
     seed: Annotated[int, typer.Option(help="Of new layers.")] = 0,
+    licence: Licence = None,
 ) -> None:
     """Fill a dual UNet from Stable Diffusion 1.5 and write it as a folder to train from.
 
@@ -54,7 +57,8 @@ def import_sd15(
     nets = inflation.import_sd15(
         read_sd15(path, with_vae=vae),
         out,
-        source=path.name,
+        source=path,
+        licence=licence,
         text_attention=cast(inflation.TextAttention, text_attention),
         audio_dim=audio_dim,
         max_frames=max_frames,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fada.cli.account import account_table
+from fada.cli.options import Licence
 
 
 def import_v_express(
@@ -28,6 +29,7 @@ def import_v_express(
     audio_weight: Annotated[
         float, typer.Option(min=0.0, help="Of the audio's attention: 3 as released, 1 as trained.")
     ] = 3.0,
+    licence: Licence = None,
 ) -> None:
     """Turn V-Express's five files into a diffusers folder: safetensors and a config per network.
 
@@ -48,6 +50,6 @@ def import_v_express(
     from fada.teacher.v_express.importing import import_v_express as run
 
     weights = BranchWeights(reference_weight, audio_weight)
-    rows = run(path, out, vae=vae, audio_encoder=audio_encoder, weights=weights)
+    rows = run(path, out, vae=vae, audio_encoder=audio_encoder, licence=licence, weights=weights)
     Console().print(account_table(rows))
     typer.echo(f"imported to {out}: no key missing, none left over")

@@ -19,3 +19,11 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Check everything, print size, passes per step, memory and hours; train nothing."),
 ]
+Licence = Annotated[
+    str | None,
+    typer.Option(
+        "--license",
+        metavar="ID_OR_TEXT",
+        help="Of the weights, for the cards of students; default: what their own card says.",
+    ),
+]

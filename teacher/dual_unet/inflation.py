@@ -7,8 +7,6 @@ into the self-attention before it, so that both nets compute what SD computes fo
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,8 @@ from torch import Tensor
 
 from fada.teacher.dual_unet.sd15 import ImageModel, ReleasedWeightsError
 from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
+from fada.teacher.origins import write_import
+from fada.teacher.released import write_whole
 
 TextAttention = Literal["silent", "kept", "fresh"]
 """What audio attention starts from.
@@ -55,7 +55,8 @@ def import_sd15(
     image: ImageModel,
     out: Path,
     *,
-    source: str,
+    source: Path,
+    licence: str | None = None,
     text_attention: TextAttention = "silent",
     audio_dim: int = 768,
     max_frames: int = 32,
@@ -65,6 +66,7 @@ def import_sd15(
 
     Args:
         source: where the image model comes from; is written into `import.json` with the settings.
+        licence: of the weights; without it that of the card beside them.
         audio_dim: width of an audio token; keys and values of other than SD's 768 are new.
         seed: of new weights.
 
@@ -73,25 +75,24 @@ def import_sd15(
     """
     if out.exists() and any(out.iterdir()):
         raise ReleasedWeightsError(f"{out}: is not empty; give another folder with --out, or empty this one")
-    partial = out.with_name(f".partial-{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
     torch.manual_seed(seed)
     tables = []
-    # One after the other: at full size each takes gigabytes.
-    reference, filled = reference_from(image)
-    reference.save_pretrained(str(partial / "reference_unet"))
-    tables.append(filled)
-    del reference
-    denoiser, filled = denoiser_from(image, text_attention, audio_dim, max_frames)
-    denoiser.save_pretrained(str(partial / "denoising_unet"))
-    tables.append(filled)
-    if image.vae is not None:
-        image.vae.float().save_pretrained(str(partial / "vae"))
-    told = {"source": source, "text_attention": text_attention, "audio_dim": audio_dim, "seed": seed}
-    (partial / "import.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    if out.exists():
-        out.rmdir()
-    partial.replace(out)
+
+    def write(folder: Path) -> None:
+        # One after the other: at full size each takes gigabytes.
+        reference, filled = reference_from(image)
+        reference.save_pretrained(str(folder / "reference_unet"))
+        tables.append(filled)
+        del reference
+        denoiser, filled = denoiser_from(image, text_attention, audio_dim, max_frames)
+        denoiser.save_pretrained(str(folder / "denoising_unet"))
+        tables.append(filled)
+        if image.vae is not None:
+            image.vae.float().save_pretrained(str(folder / "vae"))
+        settings = {"text_attention": text_attention, "audio_dim": audio_dim, "seed": seed}
+        write_import(folder, source, licence, **settings)
+
+    write_whole(out, write)
     return tables
 
 

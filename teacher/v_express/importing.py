@@ -8,6 +8,7 @@ from typing import Any
 from diffusers import AutoencoderKL
 from transformers import Wav2Vec2Model
 
+from fada.teacher.origins import write_import
 from fada.teacher.released import Row, check_model, check_out, write_whole
 from fada.teacher.v_express.attention import BranchWeights
 from fada.teacher.v_express.checkpoint import read_v_express
@@ -21,9 +22,13 @@ def import_v_express(
     *,
     vae: Path | None = None,
     audio_encoder: Path | None = None,
+    licence: str | None = None,
     weights: BranchWeights = RELEASED_WEIGHTS,
 ) -> list[Row]:
     """Write the folder, under its name only when it is complete; returns the account of keys.
+
+    Args:
+        licence: of the weights; without it that of the card beside them.
 
     Raises:
         FileNotFoundError: weights, VAE or audio encoder are not where they were said to be.
@@ -42,5 +47,10 @@ def import_v_express(
         reference_weight=weights.reference,
         audio_weight=weights.audio,
     )
-    write_whole(out, lambda folder: pipeline.save_pretrained(str(folder), safe_serialization=True))
+
+    def write(folder: Path) -> None:
+        pipeline.save_pretrained(str(folder), safe_serialization=True)
+        write_import(folder, path, licence)
+
+    write_whole(out, write)
     return imported.rows

@@ -37,7 +37,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), layers_per_block=1, cross_attention_dim=768,
         norm_num_groups=16, attention_head_dim=4,
     ).save_pretrained(str(folder / "unet"))  # fmt: skip
-    import_sd15(read_sd15(folder), folder / "dual", source="small")
+    import_sd15(read_sd15(folder), folder / "dual", source=folder)
     return folder / "dual"
 
 

@@ -209,14 +209,16 @@ def test_a_diffusers_folder_is_read_with_its_vae(tmp_path: Path, variant: str | 
     read = read_sd15(tmp_path / "sd")
     assert read.shape == ImageShape(4, (32, 64), 1, 4, (True, False), 16)
     assert read.vae is not None
-    import_sd15(read, tmp_path / "out", source="sd")
+    (tmp_path / "sd" / "README.md").write_text("---\nlicense: creativeml-openrail-m\n---\n# Stable Diffusion\n")
+    import_sd15(read, tmp_path / "out", source=tmp_path / "sd")
     net = DenoisingUNet.from_pretrained(str(tmp_path / "out" / "denoising_unet"))
     torch.testing.assert_close(net.conv_in.weight, saved.conv_in.weight.float())
     assert net.dtype == torch.float32
     assert ReferenceUNet.from_pretrained(str(tmp_path / "out" / "reference_unet")).config.heads == 4
     assert AutoencoderKL.from_pretrained(str(tmp_path / "out" / "vae")).config.block_out_channels == [32, 64]
     told = json.loads((tmp_path / "out" / "import.json").read_text())
-    assert told == {"source": "sd", "text_attention": "silent", "audio_dim": 768, "seed": 0}
+    settings = {"text_attention": "silent", "audio_dim": 768, "seed": 0}
+    assert told == {"source": "sd", "license": "creativeml-openrail-m", **settings}
 
 
 def test_the_unet_s_folder_alone_is_enough(tmp_path: Path) -> None:
@@ -375,4 +377,4 @@ def test_an_unknown_start_of_audio_attention_is_refused(network: UNet2DCondition
 def test_a_folder_in_use_is_left_alone(network: UNet2DConditionModel, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     with pytest.raises(ReleasedWeightsError, match="is not empty; give another folder with --out"):
-        import_sd15(image_model(network), tmp_path, source="sd")
+        import_sd15(image_model(network), tmp_path, source=tmp_path)
