@@ -24,9 +24,10 @@ from safetensors.torch import load_file, save_file
 from fada.build.ablation_rows import rows
 from fada.build.data import fingerprint
 from fada.build.models import load_pipeline, pipeline
+from fada.build.run import Shared
 from fada.build.settings import default_scales, default_steps
 from fada.build.systems import Setting, bench_clip, generator, instruments
-from fada.build.training import Shared, distill_shared, shared_parts
+from fada.build.training import distill_shared, shared_parts
 from fada.eval.measure import measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.results import fingerprint as hash_of

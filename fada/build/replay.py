@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file
 
-from fada.build.training import StudentObjective, objective_of
+from fada.build.run import StudentObjective
+from fada.build.training import objective_of
 from fada.data.dataset import BatchShape
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe

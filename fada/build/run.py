@@ -1,0 +1,341 @@
+"""One run: its folder, its data, its teacher and students; every finished part is found again, not repeated."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fada.build.data import RunData, fingerprint, prepare_data
+from fada.build.models import (
+    find_teacher,
+    frozen_copy,
+    new_dual_unet,
+    open_teacher,
+    save_pipeline,
+    start_from,
+)
+from fada.build.models import (
+    pipeline as new_pipeline,
+)
+from fada.build.run_folder import open_run
+from fada.build.settings import (
+    accelerator,
+    batch_shape,
+    default_scales,
+    default_steps,
+    distill_settings,
+    loop_settings,
+)
+from fada.data.dataset import ClipSampler
+from fada.engine.launch import processes_to_start
+from fada.engine.loop import LoopSettings, Objective, Preview, fit
+from fada.engine.parallel import (
+    is_main,
+    join,
+    main_first,
+    main_only,
+    shard_frozen,
+)
+from fada.engine.progress import sample_bar
+from fada.engine.run_log import RunLog
+from fada.eval.results import fingerprint as hash_of
+from fada.media.contact_sheet import contact_sheet
+from fada.recipe.schema import Recipe
+from fada.recipe.sections.distill import Phase
+from fada.recipe.sections.teacher import Stage
+from fada.student.distillation import DistillObjective
+from fada.student.generation import AvatarPipeline
+from fada.student.network import AnyStudent, AnyTeacher, student_of
+from fada.student.solved_windows import DistillSettings, SolvedWindows
+from fada.student.target_cache import PER_FILE, TargetCache
+from fada.student.trajectory import TrajectoryObjective
+from fada.teacher.checkpointing import checkpoint_activations
+from fada.teacher.dual_unet import DualUNet
+from fada.teacher.pretrain import DropRates, PretrainObjective
+
+PREVIEW_CLIPS = 3
+StudentObjective = DistillObjective | TrajectoryObjective
+OBJECTIVES: dict[str, type[StudentObjective]] = {"perflow": DistillObjective, "tcd": TrajectoryObjective}
+"""What `distill.method` names."""
+SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "audio_scale", "reference_scale", "motion_drop")
+"""Settings of a phase that its window ends follow from."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What several runs of one teacher have in common, so that none of them makes it again.
+
+    data: clips in memory, with the VAE and the audio encoder; teacher: its folder; targets: a folder where solved
+    window ends lie by their fingerprint.
+    """
+
+    data: RunData
+    teacher: Path
+    targets: Path
+
+
+class Run:
+    """A run's folder, data and parts; every finished part is found again. In all processes alike."""
+
+    def __init__(self, recipe: Recipe, console: Console, shared: Shared | None = None) -> None:
+        join(recipe.engine.timeout_minutes)
+        self.recipe = recipe
+        self.console = console if is_main() else Console(quiet=True)
+        self.folder = recipe.output
+        self.shared = shared
+
+    @property
+    def processes(self) -> int:
+        """That train: those that joined, or that are about to be started."""
+        joined = torch.distributed.is_initialized()
+        return torch.distributed.get_world_size() if joined else processes_to_start(self.recipe.engine.processes)
+
+    def open(self) -> Run:
+        """Take the folder for this recipe.
+
+        Raises:
+            RecipeError: it holds a run of another.
+        """
+        main_only(lambda: open_run(self.recipe, self.processes))
+        return self
+
+    @cached_property
+    def data(self) -> RunData:
+        """Prepared when it is first needed, by the main process first."""
+        if self.shared is not None:
+            return self.shared.data
+        with main_first():
+            return prepare_data(self.recipe, self.folder, self.console)
+
+    def is_finished(self) -> bool:
+        """Whether all that the recipe asks for is trained."""
+        models = [self.folder / "students" / phase.name for phase in self.recipe.distill.phases]
+        models += [] if self.recipe.teacher.path else [self.folder / "teacher"]
+        return all((model / "model_index.json").is_file() for model in models)
+
+    def teacher(self) -> Path:
+        """The teacher's folder, trained where it is missing."""
+        recipe, folder = self.recipe, self.folder
+        if recipe.teacher.path is not None:
+            return find_teacher(recipe.teacher.path)
+        final = folder / "teacher"
+        if (final / "model_index.json").is_file():
+            self.console.print(f"teacher: {final} is there")
+            return final
+        model = self.new_teacher()
+        for index, stage in enumerate(recipe.teacher.stages):
+            weights = folder / "stages" / f"{index + 1}-{stage.name}.safetensors"
+            if weights.is_file():
+                model.load_state_dict(load_file(str(weights)))
+                continue
+            self._train_stage(stage, model)
+            main_only(partial(_save_weights, model, weights))
+        main_only(lambda: save_pipeline(self.pipeline(model), final))
+        self.console.print(f"teacher: saved to {final}")
+        return final
+
+    def student(self, phase: Phase, teacher: Path) -> Path:
+        """A phase's student's folder, trained where it is missing."""
+        final = self.folder / "students" / phase.name
+        if (final / "model_index.json").is_file():
+            self.console.print(f"{phase.name}: {final} is there")
+            return final
+        student = self.new_student(phase, teacher)
+        self._distill_phase(phase, teacher, student)
+        main_only(lambda: save_pipeline(self.pipeline(student), final))
+        self.console.print(f"{phase.name}: saved to {final}")
+        return final
+
+    def new_teacher(self) -> DualUNet:
+        """The teacher before its first stage."""
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed)
+        audio = self.data.audio_shape(recipe.audio.context)
+        model = new_dual_unet(recipe.teacher.network, recipe.noise, audio, self.data.latent_channels)
+        if recipe.teacher.init is not None:
+            start_from(model, recipe.teacher.init)
+        return model
+
+    def new_student(self, phase: Phase, teacher: Path) -> AnyStudent:
+        """A phase's student before its training."""
+        distill = self.recipe.distill
+        begin = teacher if phase.init == "teacher" else self.folder / "students" / phase.init
+        start = open_teacher(self.recipe, begin)
+        torch.manual_seed(self.recipe.seed)
+        return student_of(
+            start, "none" if phase.guidance == "sync" else distill.cfg.mode, distill.cfg.tokens, distill.windows
+        )
+
+    def stage_objective(self, stage: Stage, model: DualUNet, prepared: Accelerator) -> PretrainObjective:
+        """What a stage learns, in a copy of `model`."""
+        recipe = self.recipe
+        frames = stage.frames or recipe.clip.frames
+        is_image = frames == 1
+        return PretrainObjective(
+            copy.deepcopy(model),
+            self._sampler(frames, 0 if is_image else recipe.clip.motion_frames, stage.quality),
+            batch_shape(recipe, stage.batch, prepared),
+            stage.trains,
+            DropRates(**stage.drop.model_dump()),
+            recipe.seed,
+            is_image_stage=is_image,
+            min_snr_gamma=stage.min_snr_gamma,
+        )
+
+    def phase_objective(
+        self, phase: Phase, teacher_folder: Path, prepared: Accelerator, student: AnyStudent
+    ) -> StudentObjective:
+        """What a phase learns, in a copy of `student`."""
+        recipe = self.recipe
+        teacher = open_teacher(recipe, teacher_folder)
+        settings = distill_settings(recipe, phase)
+        cache = self._cache(phase, settings, teacher) if phase.targets == "cached" else None
+        # Frozen, the teacher's reference net makes the features of both: the student then needs none.
+        left_out = {} if phase.trains_reference or cache is not None else {id(student.reference_unet): nn.Identity()}
+        trained = copy.deepcopy(student, left_out)
+        frozen = frozen_copy(teacher, recipe.engine.precision).to(prepared.device)
+        if recipe.engine.shard_teacher:
+            frozen = cast(AnyTeacher, shard_frozen(frozen, recipe.engine.precision))
+        return OBJECTIVES[recipe.distill.method](
+            frozen,
+            trained,
+            self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality),
+            settings,
+            batch_shape(recipe, phase.batch, prepared),
+            trains_reference=phase.trains_reference,
+            cache=cache,
+        )
+
+    def _sampler(self, frames: int, motion: int, quality: str) -> ClipSampler:
+        return ClipSampler(self.data.train, frames, motion, self.recipe.audio.context, quality, self.recipe.seed)
+
+    def _train_stage(self, stage: Stage, model: DualUNet) -> None:
+        """Train one stage; its result is left in `model`."""
+        prepared = accelerator(self.recipe, stage.batch)
+        objective = self.stage_objective(stage, model, prepared)
+        settings = loop_settings(self.recipe, stage.steps, stage.lr, objective.shape.per_step)
+        shown = None if objective.is_image_stage else self.pipeline(model)
+        self._fit(objective, settings, prepared, f"teacher-{stage.name}", stage.name, model, shown)
+
+    def _distill_phase(self, phase: Phase, teacher: Path, student: AnyStudent) -> None:
+        """Train one phase; its result is left in `student`."""
+        prepared = accelerator(self.recipe, phase.batch)
+        objective = self.phase_objective(phase, teacher, prepared, student)
+        if objective.solved.cache is not None:
+            self._fill(objective.solved, objective.solved.cache, phase, prepared)
+        settings = loop_settings(self.recipe, phase.steps, phase.lr, objective.shape.per_step)
+        self._fit(objective, settings, prepared, phase.name, phase.name, student, self.pipeline(student))
+
+    def _cache(self, phase: Phase, settings: DistillSettings, teacher: AnyTeacher) -> TargetCache:
+        made_with = {
+            "teacher": fingerprint(teacher),
+            "precision": self.recipe.engine.precision,
+            "noise": self.recipe.noise.model_dump(),
+            "clip": self.recipe.clip.model_dump(),
+            "context": self.recipe.audio.context,
+            "features": {"vae": fingerprint(self.data.vae), "audio_encoder": self.data.encoder.fingerprint()},
+            "clips": len(self.data.train),
+            "quality": phase.quality,
+            **{name: getattr(settings, name) for name in SOLVED_WITH},
+        }
+        folder = self.folder / "work" / phase.name / "targets"
+        if self.shared is not None:
+            mark = hash_of([made_with, phase.cached_samples, settings.seed])
+            folder = self.shared.targets / f"{phase.guidance}-{phase.quality}-{settings.windows}-{mark}"
+        return TargetCache(folder, phase.cached_samples, settings.windows, settings.seed, made_with)
+
+    def _fill(self, solved: SolvedWindows, cache: TargetCache, phase: Phase, prepared: Accelerator) -> None:
+        missing = cache.missing()
+        if missing:
+            total = min(cache.count, len(missing) * PER_FILE)
+            with sample_bar(f"{phase.name}: targets", total, self.console) as on_samples:
+                cache.fill(
+                    lambda numbers: solved.window_ends(numbers, prepared.device),
+                    phase.batch,
+                    prepared.process_index,
+                    prepared.num_processes,
+                    on_samples=lambda count: on_samples(count * prepared.num_processes),
+                )
+        prepared.wait_for_everyone()
+        solved.let_teacher_go()
+
+    def _fit(
+        self,
+        objective: Objective,
+        settings: LoopSettings,
+        prepared: Accelerator,
+        work: str,
+        name: str,
+        result: nn.Module,
+        shown: AvatarPipeline | None,
+    ) -> None:
+        """Train, and leave the averaged weights in `result`; `shown` is the pipeline around it, for previews."""
+        if self.recipe.engine.activation_checkpointing:
+            checkpoint_activations(objective.module)
+        log = RunLog(self.folder / "work" / work, name, self.console, prepared.is_main_process)
+        preview = None if shown is None else _preview(shown, result, self.data, prepared.device)
+        try:
+            weights = fit(objective, settings, prepared, self.folder / "work" / work, log, preview)
+        finally:
+            log.close()
+        put(weights, result)
+        result.requires_grad_(False)
+
+    def pipeline(self, model: AnyTeacher) -> AvatarPipeline:
+        """A pipeline around a teacher or student, with the steps that it is made for."""
+        recipe = self.recipe
+        steps = default_steps(recipe) if isinstance(model, AnyStudent) else recipe.bench.teacher_steps
+        return new_pipeline(recipe, model, self.data.vae, self.data.encoder, steps=steps, scales=default_scales(recipe))
+
+
+def _preview(built: AvatarPipeline, result: nn.Module, data: RunData, device: torch.device) -> Preview:
+    """Previews at fixed seeds and conditions: the same held-out portraits and speech every time."""
+    clips = data.test[:PREVIEW_CLIPS]
+    frames = 2 * built.config.frames
+
+    def show(step: int, log: RunLog, weights: dict[str, Tensor]) -> None:
+        put(weights, result)
+        result.eval()
+        built.to(device)
+        videos = []
+        for seed, clip in enumerate(clips):
+            length = min(frames, len(clip.frames))
+            videos.append(built(clip.frames[0], clip.audio, face=clip.face, seed=seed, max_frames=length).frames)
+        built.to("cpu")
+        rows, labels = [], []
+        for clip, video in zip(clips, videos, strict=True):
+            rows += [clip.frames[: len(video)], video]
+            labels += [f"{clip.key} truth", f"step {step}"]
+        log.image(
+            "preview/frames", contact_sheet(rows, labels, columns=8, scale=max(1.0, 96 / videos[0].shape[1])), step
+        )
+        shortest = min(len(video) for video in videos)
+        log.video(
+            "preview/video", np.concatenate([video[:shortest] for video in videos], axis=2), step, built.config.fps
+        )
+
+    return show
+
+
+def put(weights: dict[str, Tensor], module: nn.Module) -> None:
+    """Trained parameters into a module that has them, and others."""
+    unknown = module.load_state_dict(weights, strict=False).unexpected_keys
+    if unknown:
+        raise ValueError(f"trained weights that the model does not have: {', '.join(unknown[:5])}")
+
+
+def _save_weights(model: nn.Module, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_suffix(".partial")
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, str(unfinished))
+    unfinished.replace(path)
