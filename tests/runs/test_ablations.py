@@ -136,7 +136,7 @@ def test_the_page_counts_verdicts_quotes_the_paper_apart_and_keeps_the_reading(t
 def test_rows_whose_seeds_are_not_finished_say_so(tmp_path: Path) -> None:
     text = write_page(results(perflow={"0": GOOD["0"]}, rflow=WORSE), tmp_path / "ablations.md").read_text()
     assert "perflow.yaml) (1 of 3 seeds) | 18 |" in text
-    assert "**Not finished: tcd, perflow, fixed-0," in text
+    assert "**Not finished: tcd, perflow-4-windows, perflow, fixed-0," in text
     assert "rflow.yaml) | 18 |" in text
     assert "**undecided: 1** of 1." in text
 
