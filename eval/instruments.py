@@ -98,6 +98,8 @@ class RealInstruments:
     features: tuple[FeatureInstrument, ...]
     read_face: Callable[[np.ndarray], FaceReading] | None = None
     no_face_reason: str = "no face landmarker was given"
+    close: Callable[[], None] = lambda: None
+    """Frees what they hold; they measure nothing any more then."""
 
     @property
     def lip_opening(self) -> Callable[[np.ndarray], np.ndarray] | None:

@@ -68,6 +68,7 @@ def open_instruments(folders: Sequence[Path]) -> RealInstruments:
         ),
         read_face=None if reader.reader is None else reader.reader.read,
         no_face_reason=reader.reason,
+        close=reader.close,
     )  # fmt: skip
 
 
@@ -85,6 +86,11 @@ class _Reader:
             self.reader = FaceReader(FaceFinder(landmarker.path))
         except ValueError as error:
             self.reason = str(error)
+
+    def close(self) -> None:
+        """Free the face landmarker, which can be freed no more once the interpreter ends."""
+        if self.reader is not None:
+            self.reader.finder.close()
 
     def needed(self, made: Made) -> Made:
         """What was made, where there is a reader for it; ValueError with the reason otherwise."""

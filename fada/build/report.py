@@ -12,7 +12,7 @@ from fada.build.data import prepare_data
 from fada.build.models import find_model, find_teacher
 from fada.build.run_folder import open_run
 from fada.build.sweeps import sweep_scales
-from fada.build.systems import bench_clip, instruments, systems
+from fada.build.systems import bench_clip, opened, systems
 from fada.data.clip import Clip
 from fada.eval.bench import measure_clips, run_bench
 from fada.eval.report import Sweep, write_report
@@ -41,7 +41,7 @@ def bench(recipe: Recipe, console: Console) -> Path:
         ValueError: a model or held-out clips are missing.
     """
     asked = _asked(recipe, console)
-    with console.status("measuring") as status:
+    with console.status("measuring") as status, opened(asked.clips, recipe.bench.weights) as tools:
         results = run_bench(
             asked.systems,
             asked.clips,
@@ -49,7 +49,7 @@ def bench(recipe: Recipe, console: Console) -> Path:
             seed=recipe.bench.seed,
             warmups=recipe.bench.warmups,
             repeats=recipe.bench.repeats,
-            instruments=instruments(asked.clips, recipe.bench.weights),
+            instruments=tools,
             extra={"recipe": recipe.name, "reference_scale": asked.scales[0], "audio_scale": asked.scales[1]},
             on_progress=lambda what, done, total: status.update(f"{what} ({done + 1} of {total})"),
         )
@@ -67,16 +67,17 @@ def bench_scales(recipe: Recipe, console: Console) -> None:
 def bench_share(recipe: Recipe, console: Console, rank: int, processes: int) -> None:
     """Measure one process's share of the clips; `bench` finds them measured, times and writes the report."""
     asked = _asked(recipe, console)
-    measure_clips(
-        asked.systems,
-        asked.clips,
-        asked.out,
-        seed=recipe.bench.seed,
-        instruments=instruments(asked.clips, recipe.bench.weights),
-        rank=rank,
-        processes=processes,
-        on_progress=lambda what, done, total: console.print(f"process {rank}: {what} ({done + 1} of {total})"),
-    )
+    with opened(asked.clips, recipe.bench.weights) as tools:
+        measure_clips(
+            asked.systems,
+            asked.clips,
+            asked.out,
+            seed=recipe.bench.seed,
+            instruments=tools,
+            rank=rank,
+            processes=processes,
+            on_progress=lambda what, done, total: console.print(f"process {rank}: {what} ({done + 1} of {total})"),
+        )
 
 
 def _asked(recipe: Recipe, console: Console) -> _Asked:

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from fada.build.data import fingerprint
-from fada.build.systems import Setting, generator, instruments
+from fada.build.systems import Setting, generator, opened
 from fada.eval.measure import Instruments, look_at, measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.report import Sweep
@@ -55,13 +55,13 @@ def sweep_scales(
         )
     spare = spare[: section.sweep_clips]
     reference = section.reference_scale or section.sweep_reference[len(section.sweep_reference) // 2]
-    tools = _of_sweeps(instruments(spare, section.weights))
-    sweep = _Sweep(teacher, spare, tools, section.seed, store, console)
-    found = sweep.run([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
-    by_audio = {setting.audio_scale: values for setting, values in found.items()}
-    audio = section.audio_scale or best_audio_scale(by_audio)
-    found = sweep.run([Setting(section.teacher_steps, scale, audio) for scale in section.sweep_reference])
-    by_reference = {setting.reference_scale: values for setting, values in found.items()}
+    with opened(spare, section.weights) as tools:
+        sweep = _Sweep(teacher, spare, _of_sweeps(tools), section.seed, store, console)
+        found = sweep.run([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
+        by_audio = {setting.audio_scale: values for setting, values in found.items()}
+        audio = section.audio_scale or best_audio_scale(by_audio)
+        found = sweep.run([Setting(section.teacher_steps, scale, audio) for scale in section.sweep_reference])
+        by_reference = {setting.reference_scale: values for setting, values in found.items()}
     told = "teacher, held-out clips outside the report"
     sweeps = [
         Sweep("audio-scale", "audio scale", _lines(by_audio), f"reference scale {reference:g}, {told}"),

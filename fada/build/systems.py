@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,14 @@ def instruments(clips: Sequence[BenchClip], weights: Sequence[Path] = ()) -> Ins
         return Instruments(measure_aperture=measure_aperture)
     real = open_instruments(weight_folders(weights))
     return Instruments(landmark_aperture=real.lip_opening, real=real)
+
+
+@contextmanager
+def opened(clips: Sequence[BenchClip], weights: Sequence[Path]) -> Iterator[Instruments]:
+    """`instruments`, and what they hold is freed afterwards."""
+    tools = instruments(clips, weights)
+    try:
+        yield tools
+    finally:
+        if tools.real is not None:
+            tools.real.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,7 +56,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
     monkeypatch.setattr(sweeps, "generator", generator)
     monkeypatch.setattr(sweeps, "fingerprint", lambda model: "teacher")
-    monkeypatch.setattr(sweeps, "instruments", lambda clips, weights: Instruments(real=REAL))
+    monkeypatch.setattr(sweeps, "opened", lambda clips, weights: nullcontext(Instruments(real=REAL)))
     return seen
 
 
@@ -92,7 +93,7 @@ def test_a_sweep_is_not_made_again_unless_instruments_change(
     assert sweep_scales(recipe(), teacher, clips, store, QUIET) == first
     assert len(calls) == made
     other = replace(REAL, videos=(replace(REAL.videos[1], protocol={"weights": "others"}),))
-    monkeypatch.setattr(sweeps, "instruments", lambda clips, weights: Instruments(real=other))
+    monkeypatch.setattr(sweeps, "opened", lambda clips, weights: nullcontext(Instruments(real=other)))
     sweep_scales(recipe(), teacher, clips, store, QUIET)
     assert len(calls) == 2 * made
     assert set(json.loads(store.read_text())) == {"fingerprint", "measured"}
