@@ -71,7 +71,7 @@ format: $(STAMP)  ## put every file in the common form
 report: $(STAMP)  ## the demo's report again, from its finished run
 	$(BIN)/fada bench recipes/tiny/demo.yaml
 
-ablations: $(STAMP)  ## every row of the paper's ablations, 3 seeds each, one night on 2 cores; run it again to resume
+ablations: $(STAMP)  ## every row of the paper's ablations, 3 seeds each, under 3 hours on 2 cores; run it again to resume
 	OMP_NUM_THREADS=1 $(BIN)/fada ablate --jobs 2 --threads 1 --page docs/results/ablations.md
 
 bench: $(STAMP)  ## what a training step, a pass and a clip cost, the plain way against ours: minutes on 2 cores
