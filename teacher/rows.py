@@ -23,3 +23,20 @@ def rows_of(clips: Tensor, count: int) -> Callable[[Tensor], Tensor]:
     if is_repeated:
         return lambda tensor: tensor.repeat(times, *[1] * (tensor.ndim - 1))
     return lambda tensor: tensor[clips]
+
+
+def rows_that_hear(clips: Tensor, hears: Tensor, count: int) -> Callable[[Tensor], Tensor]:
+    """The same for what is heard: the last rows alone where those before hear nothing, else zeros in rows that do not.
+
+    Where no row hears, all attend to zeros: processes that share sharded weights must run the same layers.
+    """
+    silent = int((~hears).sum())
+    if silent < len(hears) and bool(hears[silent:].all()):
+        return rows_of(clips[silent:], count)
+    pick = rows_of(clips, count)
+    return lambda tensor: scale_rows(pick(tensor), hears)
+
+
+def scale_rows(tensor: Tensor, keep: Tensor) -> Tensor:
+    """The tensor with zeros in the rows that are not kept (rows,)."""
+    return tensor * keep.to(tensor).reshape(-1, *[1] * (tensor.ndim - 1))

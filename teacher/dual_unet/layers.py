@@ -8,6 +8,7 @@ reference, of the audio, of the motion frames) is computed once by `context` and
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,6 +26,11 @@ class KeysValues(NamedTuple):
 
     keys: Tensor
     values: Tensor
+
+
+def each_pair(pairs: list[KeysValues], change: Callable[[Tensor], Tensor]) -> list[KeysValues]:
+    """Every pair, keys and values changed alike; its kind stays."""
+    return [type(pair)(change(pair.keys), change(pair.values)) for pair in pairs]
 
 
 class Attention(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -10,9 +10,15 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from fada.teacher.dual_unet.layers import KeysValues, SpatialTransformer, TemporalTransformer, TransformerBlock
+from fada.teacher.dual_unet.layers import (
+    KeysValues,
+    SpatialTransformer,
+    TemporalTransformer,
+    TransformerBlock,
+    each_pair,
+)
 from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
-from fada.teacher.rows import rows_of
+from fada.teacher.rows import rows_of, rows_that_hear, scale_rows
 
 SD15_CHANNELS = (320, 640, 1280, 1280)
 SD15_ATTENTION = (True, True, True, False)
@@ -53,30 +59,15 @@ class Conditions:
         """
         count = len(self.reference[0].keys)
         pick = rows_of(clips, count)
-        sees, hears = rungs >= 1, rungs >= 2
-        reference = _each(self.reference, pick)
-        silent = int((~hears).sum())
-        # Where no row hears, all attend to zeros: processes that share sharded weights must run the same layers.
-        if silent < len(rungs) and bool(hears[silent:].all()):
-            audio = _each(self.audio, rows_of(clips[silent:], count))
-        else:
-            audio = [_masked(pair, hears) for pair in _each(self.audio, pick)]
+        sees = rungs >= 1
+        reference = each_pair(self.reference, pick)
         return Conditions(
-            reference if bool(sees.all()) else [_masked(pair, sees) for pair in reference],
-            audio,
+            reference if bool(sees.all()) else each_pair(reference, lambda tensor: scale_rows(tensor, sees)),
+            each_pair(self.audio, rows_that_hear(clips, rungs >= 2, count)),
             [pick(tokens) for tokens in self.motion],
-            _each(self.guidance, pick),
+            each_pair(self.guidance, pick),
             None if self.time is None else pick(self.time),
         )
-
-
-def _each(pairs: list[KeysValues], change: Callable[[Tensor], Tensor]) -> list[KeysValues]:
-    return [KeysValues(change(pair.keys), change(pair.values)) for pair in pairs]
-
-
-def _masked(pair: KeysValues, keep: Tensor) -> KeysValues:
-    mask = keep.to(pair.keys).reshape(-1, *[1] * (pair.keys.ndim - 1))
-    return KeysValues(pair.keys * mask, pair.values * mask)
 
 
 class _Collect:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from fada.teacher.dual_unet.layers import KeysValues
-from fada.teacher.rows import rows_of
+from fada.teacher.dual_unet.layers import KeysValues, each_pair
+from fada.teacher.rows import rows_of, rows_that_hear, scale_rows
 
 BankTiling = Literal["released", "fixed"]
 """How rows of the reference net meet frames and face tokens; see `writer_tokens` and `banks_of_frames`."""
@@ -63,7 +62,7 @@ class Conditions:
 
     def with_real_bank(self) -> Conditions:
         """The same, every frame reading the real branch's bank."""
-        return replace(self, reference=_each(self.reference, lambda tensor: tensor[:, 1:]))
+        return replace(self, reference=each_pair(self.reference, lambda tensor: tensor[:, 1:]))
 
     def at_rungs(self, clips: Tensor, rungs: Tensor) -> RowConditions:
         """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`, 0 nothing, 1 reference, 2 reference and audio.
@@ -71,24 +70,18 @@ class Conditions:
         Rung 0 is Hallo's unconditional branch: tokens of a zero face embedding, no face locator, zero audio tokens
         after their projection, self-attention without the bank, motion frames kept.
         """
-        has_reference, hears = rungs >= 1, rungs >= 2
+        has_reference = rungs >= 1
         count = len(self.located)
         pick = rows_of(clips, count)
-        silent = int((~hears).sum())
-        # Where no row hears, all attend to zeros: processes that share sharded weights must run the same layers.
-        is_silent_first = silent < len(rungs) and bool(hears[silent:].all())
-        pick_hearing = rows_of(clips[silent:], count)
+        pick_heard = rows_that_hear(clips, rungs >= 2, count)
 
         def pick_branch(tensor: Tensor) -> Tensor:
             return tensor[clips, has_reference.long()]
 
-        def pick_heard(tensor: Tensor) -> Tensor:
-            return pick_hearing(tensor) if is_silent_first else scale_rows(pick(tensor), hears)
-
         return RowConditions(
-            _each(self.reference, rows_of(clips[has_reference], count)),
-            _each(self.face, pick_branch),
-            [_each(regions, pick_heard) for regions in self.audio],
+            each_pair(self.reference, rows_of(clips[has_reference], count)),
+            each_pair(self.face, pick_branch),
+            [each_pair(regions, pick_heard) for regions in self.audio],
             [pick_branch(tokens) for tokens in self.motion],
             scale_rows(pick(self.located), has_reference),
             [pick(mask) for mask in self.masks],
@@ -117,15 +110,6 @@ class RowConditions:
     dropped: list[int]
     guidance: list[KeysValues] = field(default_factory=list)
     time: Tensor | None = None
-
-
-def scale_rows(tensor: Tensor, keep: Tensor) -> Tensor:
-    """The tensor with zeros in the rows that are not kept (rows,)."""
-    return tensor * keep.to(tensor).reshape(-1, *[1] * (tensor.ndim - 1))
-
-
-def _each(pairs: list[KeysValues], change: Callable[[Tensor], Tensor]) -> list[KeysValues]:
-    return [KeysValues(change(pair.keys), change(pair.values)) for pair in pairs]
 
 
 def writer_tokens(null: Tensor, real: Tensor, images: int, tiling: BankTiling) -> Tensor:

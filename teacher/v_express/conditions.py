@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from fada.teacher.dual_unet.layers import KeysValues
-from fada.teacher.hallo.conditions import scale_rows
-from fada.teacher.rows import rows_of
+from fada.teacher.dual_unet.layers import KeysValues, each_pair
+from fada.teacher.rows import rows_of, scale_rows
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,12 @@ class Conditions:
         def pick_heard(tensor: Tensor) -> Tensor:
             return scale_rows(pick(tensor), rungs >= 2)
 
-        return Conditions(_each(self.reference, pick_seen), _each(self.audio, pick_heard), pick_seen(self.keypoints))
+        return Conditions(
+            each_pair(self.reference, pick_seen), each_pair(self.audio, pick_heard), pick_seen(self.keypoints)
+        )
 
     def of_frames(self, frames: slice) -> Conditions:
         """The conditions of some of the frames, as views."""
         return Conditions(
-            self.reference, _each(self.audio, lambda tensor: tensor[:, frames]), self.keypoints[:, frames]
+            self.reference, each_pair(self.audio, lambda tensor: tensor[:, frames]), self.keypoints[:, frames]
         )
-
-
-def _each(pairs: list[KeysValues], change: Callable[[Tensor], Tensor]) -> list[KeysValues]:
-    return [KeysValues(change(pair.keys), change(pair.values)) for pair in pairs]

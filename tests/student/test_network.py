@@ -91,6 +91,15 @@ def test_without_a_backward_pass_guidance_is_folded_into_thin_products(
     torch.testing.assert_close(found, expected)
 
 
+@torch.no_grad()
+def test_folded_guidance_stays_folded_in_rows(teacher: DualUNet, inputs: ClipInputs, latents: torch.Tensor) -> None:
+    student = shaken(student_of(teacher, "tokens", 1, 4).double())
+    told = student.denoising_unet.told(student.prepare(inputs), SCALES)
+    rows = student.at_rungs(told, torch.tensor([1, 0]), torch.tensor([2, 2]))
+    expected = student(inputs, latents, T, scales=SCALES)
+    torch.testing.assert_close(student.evaluate(latents.flip(0), T.flip(0), rows).flip(0), expected)
+
+
 def test_guidance_of_more_keys_than_channels_stays_plain(teacher: DualUNet, inputs: ClipInputs) -> None:
     student = student_of(teacher, "tokens", 64, 4).double()
     with torch.no_grad():
