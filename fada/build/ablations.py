@@ -87,7 +87,7 @@ def run_ablations(plan: Plan, jobs: int, console: Console) -> dict[str, Any]:
         RecipeError: an unknown row, no seeds, or rows that do not share their base.
     """
     check_plan(plan)
-    _baselines(plan, _parts(plan), console)
+    baselines = _baselines(plan, _parts(plan), console)
     # Seeds outermost: what is stopped early has every row, with fewer seeds.
     work = [(group, seed) for seed in plan.seeds for group in _groups(plan)]
     missing = [(group, seed) for group, seed in work if not all(_is_done(plan, name, seed) for name in group)]
@@ -95,7 +95,7 @@ def run_ablations(plan: Plan, jobs: int, console: Console) -> dict[str, Any]:
     with _pool(jobs) as run:
         for done, (group, seed) in enumerate(run(plan, missing)):
             console.print(f"{done + 1} of {len(missing)}: {', '.join(group)}, seed {seed}")
-    return results_so_far(plan, console)
+    return _results(plan, baselines)
 
 
 def results_so_far(plan: Plan, console: Console) -> dict[str, Any]:
@@ -105,6 +105,10 @@ def results_so_far(plan: Plan, console: Console) -> dict[str, Any]:
         RecipeError: an unknown row, no seeds, or rows that do not share their base.
     """
     check_plan(plan)
+    return _results(plan, _baselines(plan, _parts(plan), console))
+
+
+def _results(plan: Plan, baselines: dict[str, Any]) -> dict[str, Any]:
     parts = _parts(plan)
     measured = {
         name: {str(seed): _read(plan, name, seed) for seed in plan.seeds if _is_done(plan, name, seed)}
@@ -116,7 +120,7 @@ def results_so_far(plan: Plan, console: Console) -> dict[str, Any]:
         "overrides": list(plan.overrides),
         "clips": [clip.key for clip in parts.clips],
         "recipe": json.loads(plan.first().model_dump_json(exclude={"output", "name"})),
-        "baselines": _baselines(plan, parts, console),
+        "baselines": baselines,
         "rows": {name: found for name, found in measured.items() if found},
     }
     write_json(plan.out / "ablations.json", results)
