@@ -13,20 +13,17 @@ _SCHEMAS = {
 
 
 @cache
-def declare_torchvision_operators() -> None:
+def declare_torchvision_operators() -> torch.library.Library | None:
     """Declare what torchvision's import asks for, where torch has no CUDA.
 
     The published torchvision is built for CUDA: beside a CPU torch its compiled operators cannot be loaded, and its
     Python part then fails over their missing names. With names alone it imports; only box suppression stays missing.
     """
     if torch.version.cuda is not None or torch.version.hip is not None:
-        return
+        return None
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name, schema in _SCHEMAS.items():
         if not hasattr(torch.ops.torchvision, name):
             library.define(schema)
-    _kept.append(library)
-
-
-_kept: list[torch.library.Library] = []
-"""A library that is let go takes its declarations with it."""
+    # Kept by the cache: a library that is let go takes its declarations with it.
+    return library
