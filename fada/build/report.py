@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from fada.build.sweeps import sweep_scales
 from fada.build.systems import bench_clip, opened, systems
 from fada.data.clip import Clip
 from fada.eval.bench import measure_clips, run_bench
+from fada.eval.measure import Instruments
 from fada.eval.report import Sweep, write_report
 from fada.eval.results import BenchResults, write_json
 from fada.eval.summary import mean_of, metric_names
@@ -30,6 +33,7 @@ class _Asked:
     out: Path
     systems: list[System]
     clips: list[BenchClip]
+    tools: Instruments
     sweeps: list[Sweep]
     scales: tuple[float, float]
 
@@ -40,8 +44,7 @@ def bench(recipe: Recipe, console: Console) -> Path:
     Raises:
         ValueError: a model or held-out clips are missing.
     """
-    asked = _asked(recipe, console)
-    with console.status("measuring") as status, opened(asked.clips, recipe.bench.weights) as tools:
+    with _asked(recipe, console) as asked, console.status("measuring") as status:
         results = run_bench(
             asked.systems,
             asked.clips,
@@ -49,7 +52,7 @@ def bench(recipe: Recipe, console: Console) -> Path:
             seed=recipe.bench.seed,
             warmups=recipe.bench.warmups,
             repeats=recipe.bench.repeats,
-            instruments=tools,
+            instruments=asked.tools,
             extra={"recipe": recipe.name, "reference_scale": asked.scales[0], "audio_scale": asked.scales[1]},
             on_progress=lambda what, done, total: status.update(f"{what} ({done + 1} of {total})"),
         )
@@ -61,26 +64,27 @@ def bench(recipe: Recipe, console: Console) -> Path:
 
 def bench_scales(recipe: Recipe, console: Console) -> None:
     """Prepare what `bench_share` in several processes needs: data, and the scales where a sweep chooses them."""
-    _asked(recipe, console)
+    with _asked(recipe, console):
+        pass
 
 
 def bench_share(recipe: Recipe, console: Console, rank: int, processes: int) -> None:
     """Measure one process's share of the clips; `bench` finds them measured, times and writes the report."""
-    asked = _asked(recipe, console)
-    with opened(asked.clips, recipe.bench.weights) as tools:
+    with _asked(recipe, console) as asked:
         measure_clips(
             asked.systems,
             asked.clips,
             asked.out,
             seed=recipe.bench.seed,
-            instruments=tools,
+            instruments=asked.tools,
             rank=rank,
             processes=processes,
             on_progress=lambda what, done, total: console.print(f"process {rank}: {what} ({done + 1} of {total})"),
         )
 
 
-def _asked(recipe: Recipe, console: Console) -> _Asked:
+@contextmanager
+def _asked(recipe: Recipe, console: Console) -> Iterator[_Asked]:
     folder = open_run(recipe)
     out = folder / "report"
     data = prepare_data(recipe, folder, console)
@@ -90,9 +94,10 @@ def _asked(recipe: Recipe, console: Console) -> _Asked:
     clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]
     out.mkdir(exist_ok=True)
     spare_clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in spare]
-    sweeps, scales = sweep_scales(recipe, teacher, spare_clips, out / "sweep.json", console)
-    write_json(out / "scales.json", {"reference_scale": scales[0], "audio_scale": scales[1]})
-    return _Asked(out, systems(recipe, teacher, students, scales), clips, sweeps, scales)
+    with opened([*clips, *spare_clips], recipe.bench.weights) as tools:
+        sweeps, scales = sweep_scales(recipe, teacher, spare_clips, tools, out / "sweep.json", console)
+        write_json(out / "scales.json", {"reference_scale": scales[0], "audio_scale": scales[1]})
+        yield _Asked(out, systems(recipe, teacher, students, scales), clips, tools, sweeps, scales)
 
 
 def _write_scalars(results: BenchResults, out: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from fada.build.data import fingerprint
-from fada.build.systems import Setting, generator, opened
+from fada.build.systems import Setting, generator
 from fada.eval.measure import Instruments, look_at, measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.report import Sweep
@@ -29,7 +29,12 @@ Measured = dict[str, list[float]]
 
 
 def sweep_scales(
-    recipe: Recipe, teacher: AvatarPipeline, spare: list[BenchClip], store: Path, console: Console
+    recipe: Recipe,
+    teacher: AvatarPipeline,
+    spare: list[BenchClip],
+    tools: Instruments,
+    store: Path,
+    console: Console,
 ) -> tuple[list[Sweep], tuple[float, float]]:
     """Sweeps of the teacher, and the (reference, audio) scales of the report: the recipe's, or the sweep's best.
 
@@ -37,6 +42,7 @@ def sweep_scales(
         recipe: whose `bench` section tells what is tried.
         teacher: the guided one.
         spare: held-out clips that are not in the report.
+        tools: those of the report; a sweep uses what it shows of them.
         store: file of what is measured already.
         console: for progress.
 
@@ -55,13 +61,12 @@ def sweep_scales(
         )
     spare = spare[: section.sweep_clips]
     reference = section.reference_scale or section.sweep_reference[len(section.sweep_reference) // 2]
-    with opened(spare, section.weights) as tools:
-        sweep = _Sweep(teacher, spare, _of_sweeps(tools), section.seed, store, console)
-        found = sweep.run([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
-        by_audio = {setting.audio_scale: values for setting, values in found.items()}
-        audio = section.audio_scale or best_audio_scale(by_audio)
-        found = sweep.run([Setting(section.teacher_steps, scale, audio) for scale in section.sweep_reference])
-        by_reference = {setting.reference_scale: values for setting, values in found.items()}
+    sweep = _Sweep(teacher, spare, _of_sweeps(tools), section.seed, store, console)
+    found = sweep.run([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
+    by_audio = {setting.audio_scale: values for setting, values in found.items()}
+    audio = section.audio_scale or best_audio_scale(by_audio)
+    found = sweep.run([Setting(section.teacher_steps, scale, audio) for scale in section.sweep_reference])
+    by_reference = {setting.reference_scale: values for setting, values in found.items()}
     told = "teacher, held-out clips outside the report"
     sweeps = [
         Sweep("audio-scale", "audio scale", _lines(by_audio), f"reference scale {reference:g}, {told}"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +39,10 @@ REAL = RealInstruments(
 )  # fmt: skip
 
 
+TOOLS = Instruments(real=REAL)
+TEACHER: Any = SimpleNamespace(model=None)
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     """A teacher whose pictures grow brighter with the audio scale; the scales that it was called with."""
@@ -56,7 +59,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
     monkeypatch.setattr(sweeps, "generator", generator)
     monkeypatch.setattr(sweeps, "fingerprint", lambda model: "teacher")
-    monkeypatch.setattr(sweeps, "opened", lambda clips, weights: nullcontext(Instruments(real=REAL)))
     return seen
 
 
@@ -71,7 +73,7 @@ def test_on_real_footage_a_sweep_has_the_papers_metrics_and_takes_the_scale_near
     calls, make_clip, tmp_path: Path
 ) -> None:
     clips = [make_clip(index, drawn=False) for index in range(3)]
-    found, scales = sweep_scales(recipe(), SimpleNamespace(model=None), clips, tmp_path / "sweep.json", QUIET)  # type: ignore[arg-type]
+    found, scales = sweep_scales(recipe(), TEACHER, clips, TOOLS, tmp_path / "sweep.json", QUIET)
     assert scales == (1.0, 1.0)
     by_audio = found[0].lines["teacher"]
     assert {len(values) for values in by_audio["sync_d"].values()} == {2}
@@ -83,31 +85,30 @@ def test_on_real_footage_a_sweep_has_the_papers_metrics_and_takes_the_scale_near
     assert len(calls) == 2 * (3 + 2) - 2  # (1.5, 1) belongs to both.
 
 
-def test_a_sweep_is_not_made_again_unless_instruments_change(
-    calls, make_clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sweep_is_not_made_again_unless_instruments_change(calls, make_clip, tmp_path: Path) -> None:
     clips, store = [make_clip(index, drawn=False) for index in range(2)], tmp_path / "sweep.json"
-    teacher: Any = SimpleNamespace(model=None)
-    first = sweep_scales(recipe(), teacher, clips, store, QUIET)
+    first = sweep_scales(recipe(), TEACHER, clips, TOOLS, store, QUIET)
     made = len(calls)
-    assert sweep_scales(recipe(), teacher, clips, store, QUIET) == first
+    assert sweep_scales(recipe(), TEACHER, clips, TOOLS, store, QUIET) == first
     assert len(calls) == made
     other = replace(REAL, videos=(replace(REAL.videos[1], protocol={"weights": "others"}),))
-    monkeypatch.setattr(sweeps, "opened", lambda clips, weights: nullcontext(Instruments(real=other)))
-    sweep_scales(recipe(), teacher, clips, store, QUIET)
+    sweep_scales(recipe(), TEACHER, clips, Instruments(real=other), store, QUIET)
     assert len(calls) == 2 * made
     assert set(json.loads(store.read_text())) == {"fingerprint", "measured"}
 
 
 def test_scales_that_a_recipe_gives_need_no_sweep(calls, tmp_path: Path) -> None:
     given = recipe(reference_scale=2.0, audio_scale=6.5, sweep_audio=(), sweep_reference=())
-    assert sweep_scales(given, SimpleNamespace(model=None), [], tmp_path / "sweep.json", QUIET) == ([], (2.0, 6.5))  # type: ignore[arg-type]
+    assert sweep_scales(given, TEACHER, [], TOOLS, tmp_path / "sweep.json", QUIET) == (
+        [],
+        (2.0, 6.5),
+    )  # type: ignore[arg-type]
     assert calls == []
 
 
 def test_a_sweep_without_spare_clips_is_refused(calls, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a sweep needs held-out clips beside those of the report"):
-        sweep_scales(recipe(), SimpleNamespace(model=None), [], tmp_path / "sweep.json", QUIET)  # type: ignore[arg-type]
+        sweep_scales(recipe(), TEACHER, [], TOOLS, tmp_path / "sweep.json", QUIET)
 
 
 def point(mouth: float, identity: float) -> dict[str, list[float]]:
