@@ -18,6 +18,7 @@ import av
 from av.container import InputContainer
 
 from fada.media.error import MediaError
+from fada.media.formats import READ_FORMATS, open_input, refused_format
 
 Source = str | os.PathLike[str] | bytes
 """A path, or the bytes of a whole file."""
@@ -66,26 +67,44 @@ def check_file(path: str | os.PathLike[str]) -> Path:
 def open_container(source: Source) -> Iterator[InputContainer]:
     """Open a media file for reading; the kind is found from the content, never from the extension.
 
+    Nothing but the file itself is read: see formats.py.
+
     Raises:
-        MediaError: the file is missing, empty, cut off before its index, or not media at all.
+        MediaError: the file is missing, empty, cut off before its index, not media at all, or of a format that is not
+            read.
     """
+    with _open_file(source) as file:
+        try:
+            container = open_input(file, dict(_DECODER_OPTIONS))
+        except (av.error.FFmpegError, ValueError) as error:
+            found = refused_format(file)
+            if found is not None:
+                raise MediaError(
+                    f"{source_name(source)}: is {found}, not a video or sound format that is read "
+                    f"({', '.join(READ_FORMATS)}); convert it first"
+                ) from error
+            raise MediaError(
+                f"{source_name(source)}: cannot be opened as video or audio ({_reason(error)}); "
+                "the content is cut off, damaged or not media, whatever the extension says"
+            ) from error
+        with container:
+            if container.format.name == "wav":
+                _check_wav_length(source)
+            yield container
+
+
+def _open_file(source: Source) -> Any:
     if isinstance(source, bytes):
         if not source:
             raise MediaError("media in memory is empty (0 bytes)")
-        target: Any = io.BytesIO(source)
-    else:
-        target = str(check_file(source))
+        return io.BytesIO(source)
+    path = check_file(source)
     try:
-        container = av.open(target, mode="r", metadata_errors="replace", options=dict(_DECODER_OPTIONS))
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(
-            f"{source_name(source)}: cannot be opened as video or audio ({_reason(error)}); "
-            "the content is cut off, damaged or not media, whatever the extension says"
-        ) from error
-    with container:
-        if container.format.name == "wav":
-            _check_wav_length(source)
-        yield container
+        # By its number, so that FFmpeg learns no name: it would guess by the extension, and take "10:30.wav" for a
+        # protocol.
+        return open(os.open(path, os.O_RDONLY), "rb", buffering=0)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be opened ({error.strerror})") from error
 
 
 def _check_wav_length(source: Source) -> None:
@@ -109,20 +128,12 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def is_still_picture(container: InputContainer) -> bool:
-    """Whether the file is one picture or a text file (FFmpeg renders both as video)."""
-    name = container.format.name
-    return name.endswith("_pipe") or name in ("image2", "tty")
-
-
 def video_stream(container: InputContainer, source: Source) -> av.VideoStream:
     """The first real video stream of a known codec (cover art does not count).
 
     Raises:
         MediaError: there is none.
     """
-    if is_still_picture(container):
-        raise MediaError(f"{source_name(source)}: is a picture or text ({container.format.name}), not a video")
     for stream in container.streams.video:
         is_cover = stream.disposition & av.stream.Disposition.attached_pic
         if not is_cover and stream.codec_context is not None:
