@@ -19,12 +19,14 @@ from av.container import InputContainer
 
 from fada.media.error import MediaError
 from fada.media.formats import READ_FORMATS, open_input, refused_format
+from fada.media.wav_header import check_wav_length
 
 Source = str | os.PathLike[str] | bytes
 """A path, or the bytes of a whole file."""
 
 # Formats whose header states the length, so that missing data can be noticed; MPEG streams and bare mp3 only guess.
-_FORMATS_WITH_KNOWN_LENGTH = ("mov", "mp4", "matroska", "webm", "avi", "wav", "flac")
+# WAV's length is checked by its header.
+_FORMATS_WITH_KNOWN_LENGTH = ("mov", "mp4", "matroska", "webm", "avi", "flac")
 _TRUNCATION_TOLERANCE_SECONDS = 0.5
 _TRUNCATION_TOLERANCE_SHARE = 0.05
 
@@ -74,8 +76,10 @@ def open_container(source: Source) -> Iterator[InputContainer]:
             read.
     """
     with _open_file(source) as file:
+        is_open_ended = check_wav_length(file, source_name(source), MOST_SECONDS)
+        options = {**_DECODER_OPTIONS, "ignore_length": "1"} if is_open_ended else _DECODER_OPTIONS
         try:
-            container = open_input(file, dict(_DECODER_OPTIONS))
+            container = open_input(file, options)
         except (av.error.FFmpegError, ValueError) as error:
             found = refused_format(file)
             if found is not None:
@@ -88,8 +92,6 @@ def open_container(source: Source) -> Iterator[InputContainer]:
                 "the content is cut off, damaged or not media, whatever the extension says"
             ) from error
         with container:
-            if container.format.name == "wav":
-                _check_wav_length(source)
             yield container
 
 
@@ -105,23 +107,6 @@ def _open_file(source: Source) -> Any:
         return open(os.open(path, os.O_RDONLY), "rb", buffering=0)
     except OSError as error:
         raise MediaError(f"{path}: cannot be opened ({error.strerror})") from error
-
-
-def _check_wav_length(source: Source) -> None:
-    """FFmpeg takes a cut WAV for a shorter one; its header knows better."""
-    if isinstance(source, bytes):
-        header, size = source[:8], len(source)
-    else:
-        with open(source, "rb") as file:
-            header, size = file.read(8), os.path.getsize(source)
-    declared = int.from_bytes(header[4:8], "little") + 8
-    # Writers that cannot seek back leave 0 or the largest number.
-    is_stated = header[:4] == b"RIFF" and 8 < declared < 2**31
-    if is_stated and size < (1 - _TRUNCATION_TOLERANCE_SHARE) * declared:
-        raise MediaError(
-            f"{source_name(source)}: truncated: {size} of the {declared} bytes its header promises are there; "
-            "copy or download it again"
-        )
 
 
 def _reason(error: Exception) -> str:
