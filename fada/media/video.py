@@ -23,13 +23,14 @@ from fada.media.container import (
     Source,
     atomic_path,
     check_time,
-    decode_stream,
     open_container,
     video_stream,
 )
 from fada.media.container import source_name as _name
+from fada.media.decoding import decode_stream, time_line
 from fada.media.error import MediaError
 from fada.media.image import square_resize
+from fada.media.joins import may_jump
 from fada.media.upright import UprightFrames
 
 __all__ = [
@@ -77,7 +78,11 @@ def probe(path: Source) -> VideoInfo:
         frame = next(decode_stream(container, stream, path))
         assert isinstance(frame, av.VideoFrame)
         height, width = upright.pixels(frame).shape[:2]
-        if stream.duration is not None and stream.time_base is not None:
+        line = time_line(path) if may_jump(container) else None
+        if line is not None and line.is_joined:
+            # The header knows the last part only.
+            duration = line.ends[stream.index] - float(frame.time or 0.0)
+        elif stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
         else:
             duration = (container.duration or 0) / av.time_base
