@@ -72,7 +72,10 @@ def test_a_box_of_the_shown_picture_is_cut(tmp_path, signs, aspect) -> None:
     cut_video(source, tmp_path / "cut.mp4", 0.0, 0.2, PixelBox(8, 4, 16, 20))
     part = read_video(tmp_path / "cut.mp4")[0]
     assert part.shape == (20, 16, 3)
-    assert np.abs(part.astype(int) - whole[4:24, 8:24]).max() <= 6
+    off = np.abs(part.astype(int) - whole[4:24, 8:24])
+    # One pixel beside it would be 4 to 8 off on average.
+    assert off.mean() <= 2.2
+    assert off.max() <= 10
 
 
 def test_a_box_beyond_the_shown_picture_is_refused(tmp_path) -> None:
@@ -103,7 +106,7 @@ def test_colours_stay(tmp_path, size, form, matrix, is_full, codec, said) -> Non
     cut_video(source, tmp_path / "cut.mp4", 0.0, 0.08, PixelBox(32, 32, 128, 128))
     part = read_video(tmp_path / "cut.mp4")[0].astype(int)
     assert np.abs(part - pixels[32:160, 32:160]).max() <= 8
-    assert np.abs((part - pixels[32:160, 32:160]).mean(axis=(0, 1))).max() <= 1.0
+    assert np.abs((part - read_video(source)[0, 32:160, 32:160]).mean(axis=(0, 1))).max() <= 0.8
 
 
 @pytest.mark.parametrize("value_range", [1, 2])
