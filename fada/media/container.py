@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ MOST_SECONDS = 6 * 3600.0
 """Longest sound or video: its sound takes 1.4 GB at 16 kHz."""
 MOST_GAP_SECONDS = 600.0
 """Longest time without a picture or a sound between two others."""
+_MOST_FRAMES_PER_SECOND = 1000
+"""FFmpeg sometimes takes a time base for a rate."""
 _SAMPLE_RATES = range(1000, 768001)
 # FFmpeg's own guard, for sizes that change within a stream and for those it meets while it looks for streams.
 DECODER_OPTIONS = {"max_pixels": str(MOST_PIXELS)}
@@ -121,6 +124,14 @@ def video_stream(container: InputContainer, source: Source) -> av.VideoStream:
         if stream.codec_context is not None:
             return stream
     raise MediaError(f"{source_name(source)}: has no video stream that can be decoded ({_list_streams(container)})")
+
+
+def frame_rate(stream: av.VideoStream) -> Fraction | None:
+    """Frames per second as the header has them, or as FFmpeg guesses; None where neither can be meant."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0 < rate <= _MOST_FRAMES_PER_SECOND:
+            return rate
+    return None
 
 
 def audio_stream(container: InputContainer, source: Source) -> av.AudioStream:

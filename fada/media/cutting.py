@@ -17,7 +17,7 @@ from typing import Any
 import av
 
 from fada.media.colour import Colour, colour_of, planar_yuv
-from fada.media.container import atomic_path, open_container, video_stream
+from fada.media.container import atomic_path, frame_rate, open_container, video_stream
 from fada.media.cut_sound import CutSound
 from fada.media.decoding import is_joined, origin_seconds
 from fada.media.error import MediaError
@@ -121,7 +121,7 @@ class _Cut:
     def _open(self, container: Any) -> Any:
         stream = video_stream(container, self._source)
         self._upright = UprightFrames(stream, self._source)
-        self._rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        self._rate = frame_rate(stream) or Fraction(25)
         self._frame_seconds = 1 / float(self._rate)
         return stream
 

@@ -23,6 +23,7 @@ from fada.media.container import (
     Source,
     atomic_path,
     check_time,
+    frame_rate,
     open_container,
     video_stream,
 )
@@ -75,6 +76,7 @@ def probe(path: Source) -> VideoInfo:
     with open_container(path) as container:
         stream = video_stream(container, path)
         upright = UprightFrames(stream, path)
+        rate = frame_rate(stream)
         frame = next(decode_stream(container, stream, path))
         assert isinstance(frame, av.VideoFrame)
         height, width = upright.pixels(frame).shape[:2]
@@ -89,7 +91,7 @@ def probe(path: Source) -> VideoInfo:
         return VideoInfo(
             width=width,
             height=height,
-            fps=float(stream.average_rate) if stream.average_rate else None,
+            fps=float(rate) if rate else None,
             frame_count=stream.frames or None,
             duration_seconds=duration,
             has_audio=any(s.codec_context.sample_rate for s in container.streams.audio),
@@ -109,7 +111,7 @@ def iterate_frames(
         stream = video_stream(container, path)
         frames = decode_stream(container, stream, path)
         upright = UprightFrames(stream, path)
-        source_fps = float(stream.average_rate or stream.guessed_rate or 25)
+        source_fps = float(frame_rate(stream) or 25)
         for frame in _at_steady_rate(frames, fps, source_fps, max_seconds, path):
             pixels = upright.pixels(frame)
             yield pixels if size is None else square_resize(pixels, size)
