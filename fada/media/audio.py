@@ -17,12 +17,11 @@ from fada.media.container import (
     Source,
     audio_stream,
     check_time,
-    decode_stream,
     open_container,
-    origin_seconds,
     source_name,
     write_bytes,
 )
+from fada.media.decoding import decode_stream, origin_seconds
 from fada.media.error import MediaError
 
 _GAP_SECONDS = 0.05
@@ -46,7 +45,7 @@ def read_audio(path: Source, sample_rate: int = 16000) -> np.ndarray:
         raise ValueError(f"sample_rate must be positive, got {sample_rate}")
     with open_container(path) as container:
         stream = audio_stream(container, path)
-        timeline = _Timeline(origin_seconds(container), sample_rate, path)
+        timeline = _Timeline(origin_seconds(path), sample_rate, path)
         try:
             for frame in decode_stream(container, stream, path):
                 assert isinstance(frame, av.AudioFrame)

@@ -209,3 +209,39 @@ def test_matroska_that_begins_late_is_whole(tmp_path, greys) -> None:
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     assert len(read_video(path)) == 25
+
+
+def test_a_time_base_is_not_taken_for_a_rate(tmp_path, greys) -> None:
+    path = tmp_path / "a.dv"
+    with av.open(str(path), "w", format="dv") as container:
+        stream = container.add_stream("dvvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 720, 576, "yuv420p"
+        for pixels in greys([50] * 5, 576, 720):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    assert probe(path).fps == 25
+    # PAL's pixels are 16:15.
+    assert read_video(path).shape == (5, 576, 768, 3)
+
+
+@pytest.mark.parametrize("first", ["cover", "sound"])
+def test_cover_art_and_the_order_of_streams_do_not_matter(tmp_path, greys, first) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        if first == "cover":
+            cover = container.add_stream("png", rate=1)
+            cover.width, cover.height, cover.pix_fmt = 64, 64, "rgb24"
+            cover.disposition = av.stream.Disposition.attached_pic
+            container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        else:
+            sound = container.add_stream("aac", rate=16000, layout="mono")
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            silence.sample_rate = 16000
+            container.mux(sound.encode(silence))
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for pixels in greys([150] * 5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    assert read_video(path).shape == (5, 32, 48, 3)
+    assert (probe(path).width, probe(path).height) == (48, 32)

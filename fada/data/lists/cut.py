@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 IDENTITIES_FILE = "identities.json"
 REPORT_FILE = "cut.json"
-_VERSION = 1
+_VERSION = 2
 """Raise when a cut would come out differently; old ones are then redone."""
 _ROWS_SHOWN = 20
 
