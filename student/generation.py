@@ -26,6 +26,7 @@ from fada.data.face import FaceClues, stack_clues
 from fada.data.stages import StageClock
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Solver
+from fada.media.frame_count import frame_count
 from fada.media.image import square_resize
 from fada.student.acceleration import compile_in_place, convolve_channels_last
 from fada.student.denoising import ClipDenoiser, Guidance, Settings
@@ -176,7 +177,7 @@ class AvatarPipeline(DiffusionPipeline):
         """
         settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
         clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
-        total = math.floor(len(audio) / SAMPLE_RATE * self.config.fps)
+        total = frame_count(len(audio), SAMPLE_RATE, self.config.fps)
         total = total if max_frames is None else min(total, max_frames)
         in_all = settings.steps * math.ceil(total / self.config.frames)
         states = AudioStates(self.audio_encoder, [audio], self.config.fps, max_frames)
