@@ -63,7 +63,7 @@ class AudioStates:
         Beyond both ends states repeat. Frames must be asked for in order; those before `start` - `context` are lost.
 
         Raises:
-            ValueError: the whole sound is shorter than a frame, or a chunk is not mono float samples.
+            ValueError: the whole sound is shorter than a frame, or a chunk is not mono float samples or not finite.
         """
         self._encode(start + frames + context)
         if self.total is not None and start >= self.total:
@@ -137,4 +137,7 @@ def _parts(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
                 f"audio: a chunk must be mono float samples (N,) at {SAMPLE_RATE} Hz, got {sound.dtype} {sound.shape}"
             )
         for start in range(0, len(sound), SAMPLE_RATE):
-            yield sound[start : start + SAMPLE_RATE].astype(np.float32)
+            part = sound[start : start + SAMPLE_RATE].astype(np.float32)
+            if not np.isfinite(part).all():
+                raise ValueError("audio: holds samples that are not finite (nan or inf)")
+            yield part
