@@ -21,6 +21,7 @@ from PIL import Image
 
 from fada.eval.results import ResultsError, read_json, write_json
 from fada.eval.systems import BenchClip
+from fada.media.frame_count import sample_count
 from fada.media.video import write_video
 
 SMALLEST_SIDE = 256
@@ -90,7 +91,7 @@ class Store:
         """Stores a video with the clip's sound, cut to the video's length."""
         path = self.video_path(clip.key, system)
         path.parent.mkdir(parents=True, exist_ok=True)
-        samples = round(len(frames) / clip.fps * clip.sample_rate)
+        samples = sample_count(len(frames), clip.sample_rate, clip.fps)
         write_video(path, enlarge(frames), clip.fps, clip.audio[:samples], clip.sample_rate)
 
     def _path(self, clip: str, system: str, ending: str) -> Path:

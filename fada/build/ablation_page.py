@@ -5,6 +5,7 @@ What a reader makes of it is written by hand under the heading `## Reading`, whi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.canvas import COLOURS, new_figure, save_figure
 from fada.eval.results import write_json
 from fada.eval.statistics import Interval, t_interval
+from fada.media.frame_count import frames_in
 
 SHOWN = (FAITHFULNESS, *QUALITIES)
 HEADS = {
@@ -57,7 +59,7 @@ def seed_mean(found: Mapping[str, Any], measure: str) -> float | None:
 def _opening(results: dict[str, Any]) -> str:
     recipe = results["recipe"]
     phase, bench = recipe["distill"]["phases"][0], recipe["bench"]
-    frames, seeds = round(bench["seconds"] * recipe["clip"]["fps"]), results["seeds"]
+    frames, seeds = math.floor(frames_in(bench["seconds"], recipe["clip"]["fps"])), results["seeds"]
     missing = [name for name in rows() if len(results["rows"].get(name, {})) < len(seeds)]
     unfinished = f"\n\n**Not finished: {', '.join(missing)}.** The command goes on there." if missing else ""
     command = "make ablations" if not results["overrides"] else f"fada ablate {' '.join(results['overrides'])}"

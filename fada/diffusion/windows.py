@@ -15,6 +15,10 @@ ExtraSteps = Literal["first", "last"]
 BOUNDARY_TOLERANCE = 1e-4
 
 
+MOST_WINDOWS = 1000
+"""One for each step of training; a scheduler's config may come from anyone."""
+
+
 @dataclass(frozen=True)
 class Windows:
     """``count`` equal windows; the first is [1, 1 - 1/K], the last [1/K, 0].
@@ -32,8 +36,10 @@ class Windows:
     extra_steps: ExtraSteps = "first"
 
     def __post_init__(self) -> None:
-        if self.count < 1:
+        if not isinstance(self.count, int) or self.count < 1:
             raise ValueError(f"windows: count must be at least 1, got {self.count}")
+        if self.count > MOST_WINDOWS:
+            raise ValueError(f"windows: count must be at most {MOST_WINDOWS}, got {self.count}")
         if self.extra_steps not in get_args(ExtraSteps):
             raise ValueError(f"windows: extra_steps: got {self.extra_steps!r}; choose from first, last")
 

@@ -52,6 +52,6 @@ def test_pictures_that_jump_in_time_are_refused(tmp_path, greys, write_media) ->
 
 def test_sound_that_begins_long_after_the_picture_is_refused(tmp_path, greys, tone, write_media, monkeypatch) -> None:
     path = write_media(tmp_path / "v.mkv", greys([0] * 10), sound=tone(0.4, 16000), sound_codec="pcm_s16le")
-    monkeypatch.setattr("fada.media.audio.origin_seconds", lambda container: -1000.0)
+    monkeypatch.setattr("fada.media.sound_timeline.origin_seconds", lambda container: -1000.0)
     with pytest.raises(MediaError, match=r"time stamps jump by 1000 s"):
         read_audio(path)

@@ -28,6 +28,7 @@ from fada.data.prepare.track import Stretch, Track, follow
 from fada.data.stages import StageClock
 from fada.media.audio import read_audio
 from fada.media.error import MediaError
+from fada.media.frame_count import frames_begun, frames_in, sample_range
 from fada.media.video import VideoInfo, iterate_frames, probe
 
 _SAMPLE_RATE = 16000
@@ -159,12 +160,11 @@ class _Source:
     def _take_stretch(self, stretch: Stretch, track: Track, audio: np.ndarray, info: VideoInfo) -> None:
         """Judge a stretch, and cut it into pieces of equal length that are judged one by one."""
         settings = self.settings
-        per_frame = _SAMPLE_RATE / settings.fps
-        end = min(stretch.end, int(np.ceil(len(audio) / per_frame)) + _SILENT_FRAMES_AT_END)
+        end = min(stretch.end, frames_begun(len(audio), _SAMPLE_RATE, settings.fps) + _SILENT_FRAMES_AT_END)
         if end < stretch.end:
             self._reject(Reason.NO_AUDIO, "the sound ends before the picture", max(end, stretch.start), stretch.end)
         length = end - stretch.start
-        if length < settings.min_seconds * settings.fps:
+        if length < frames_in(settings.min_seconds, settings.fps):
             if length > 0:
                 detail = f"{length / settings.fps:.2f} s, at least {settings.min_seconds:g} s wanted"
                 self._reject(Reason.TOO_SHORT, detail, stretch.start, end)
@@ -194,9 +194,8 @@ class _Source:
         info: VideoInfo,
     ) -> None:
         settings = self.settings
-        per_frame = _SAMPLE_RATE / settings.fps
         own_points, own_shapes = points[first:last], blendshapes[first:last]
-        own_sound = sound[round(first * per_frame) : round(last * per_frame)]
+        own_sound = sound[sample_range(first, last, _SAMPLE_RATE, settings.fps)]
         start, end = stretch.start + first, stretch.start + last
         found = judge_piece(own_points, stretch.other_heights[first:last], own_sound, settings.limits)
         if found:
@@ -209,10 +208,9 @@ class _Source:
 
     def _sound(self, audio: np.ndarray, start: int, end: int) -> np.ndarray:
         """The samples of frames [start, end), silence after the end of the file."""
-        per_frame = _SAMPLE_RATE / self.settings.fps
-        first, last = round(start * per_frame), round(end * per_frame)
-        part = audio[first:last]
-        return np.pad(part, (0, last - first - len(part)))
+        span = sample_range(start, end, _SAMPLE_RATE, self.settings.fps)
+        part = audio[span]
+        return np.pad(part, (0, span.stop - span.start - len(part)))
 
     def _meta(
         self, piece: _Piece, sound: np.ndarray, sync: SyncMeasurement, info: VideoInfo, stretch: Stretch

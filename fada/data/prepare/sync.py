@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from fada.media.frame_count import frame_starts, sample_count
+
 _RADIUS = 12
 _WINDOW = 1024  # samples at 16 kHz: 64 ms around the start of each frame
 _RIVAL_DISTANCE = 2
@@ -87,7 +89,7 @@ def measure_sync(
 def _spectra(audio: np.ndarray, count: int, fps: float, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Power spectra (F, bins) of windows centred on the start of each frame, and the bins' frequencies in Hz."""
     window = round(_WINDOW * sample_rate / 16000)
-    starts = np.round(np.arange(count) * sample_rate / fps).astype(int)
+    starts = frame_starts(count, sample_rate, fps)
     padded = np.pad(audio, (window // 2, max(0, starts[-1] + window - len(audio))))
     pieces = np.lib.stride_tricks.sliding_window_view(padded, window)[starts]
     spectra = np.abs(np.fft.rfft(pieces * np.hanning(window), axis=1)) ** 2
@@ -137,7 +139,7 @@ def _standard_error(first: np.ndarray, second: np.ndarray, lags: int = 15) -> fl
 
 def shift_audio(audio: np.ndarray, offset: int, fps: float = 25.0, sample_rate: int = 16000) -> np.ndarray:
     """Sound delayed by ``offset`` frames (moved ahead when negative); same length, silence where nothing is known."""
-    samples = round(offset * sample_rate / fps)
+    samples = sample_count(offset, sample_rate, fps)
     shifted = np.zeros_like(audio)
     if abs(samples) >= len(audio):
         return shifted
