@@ -8,29 +8,40 @@ export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export DS_BUILD_OPS := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow test-extras soak fuzz check format bench ablations clean
+.PHONY: help env lock demo test test-slow test-extras soak fuzz check format bench ablations clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 env: $(STAMP)  ## make .venv if it is missing or out of date
 
-# One resolve of everything, from the pins, into the environment $(1) with the extra $(2). uv where there is one
-# (seconds), else pip (minutes).
+# Everything from the locks into the environment $(1), with the lock of the extra $(2) where one is named: files whose
+# hashes are not in them are refused, and nothing else is resolved or downloaded. uv where there is one (seconds), else
+# pip (minutes). First what source packages are built with; CUDA libraries only where torch is its CUDA build.
+CUDA_TORCH := import importlib.metadata as m, sys; sys.exit(not any(r.startswith("nvidia") for r in m.requires("torch")))
 define install
 @test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 @$(1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo "Python 3.11 or newer is needed: rm -r $(1), then make env PYTHON=python3.11" >&2; exit 1; }
-@if command -v uv >/dev/null; then \
-	uv pip install --python $(1)/bin/python -r requirements.lock -e '.[$(2)]'; \
+@set -e; if command -v uv >/dev/null; then \
+	install="uv pip install --python $(1)/bin/python --no-deps --no-build-isolation"; \
 else \
-	$(1)/bin/python -m pip install --disable-pip-version-check -r requirements.lock -e '.[$(2)]'; \
-fi
+	install="$(1)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --use-pep517"; \
+fi; \
+$$install --require-hashes -r requirements.build.lock; \
+$$install --require-hashes -r requirements.lock $(if $(2),-r requirements.$(2).lock); \
+if $(1)/bin/python -c '$(CUDA_TORCH)'; then $$install --require-hashes -r requirements.cuda.lock; fi; \
+$$install -e .; \
+$(1)/bin/python -m pip check --disable-pip-version-check
 @touch $@
 endef
 
-$(STAMP): pyproject.toml requirements.lock
-	$(call install,.venv,dev)
+LOCKS := requirements.lock requirements.cuda.lock requirements.build.lock
+$(STAMP): pyproject.toml $(LOCKS)
+	$(call install,.venv)
+
+lock:  ## resolve all packages and write their versions and hashes (UPGRADE=1: the newest); needs uv
+	$(PYTHON) .ci/lock.py $(if $(UPGRADE),--upgrade)
 
 demo: $(STAMP)  ## the main job in small, 13 minutes on 2 cores; run it again to resume
 	$(BIN)/fada distill recipes/tiny/demo.yaml
@@ -49,7 +60,7 @@ test-extras: .venv-iqa/.installed .venv-syncnet/.installed  ## tests with pyiqa 
 	.venv-iqa/bin/python -m pytest -q -m iqa tests/data/scores
 	.venv-syncnet/bin/python -m pytest -q -m syncnet tests/data/scores
 
-.venv-%/.installed: pyproject.toml requirements.lock
+.venv-%/.installed: pyproject.toml $(LOCKS) requirements.%.lock
 	$(call install,.venv-$*,$*)
 
 soak: $(STAMP)  ## kill a run of two processes 20 times at random; its end must equal the unbroken run's
