@@ -17,8 +17,8 @@ env: $(STAMP)  ## make .venv if it is missing or out of date
 
 # Everything from the locks into the environment $(1), with the lock of the extra $(2) where one is named: files whose
 # hashes are not in them are refused, and nothing else is resolved or downloaded. uv where there is one (seconds), else
-# pip (minutes). First what source packages are built with; CUDA libraries only where torch is its CUDA build.
-CUDA_TORCH := import importlib.metadata as m, sys; sys.exit(not any(r.startswith("nvidia") for r in m.requires("torch")))
+# pip (minutes). First what source packages are built with, then torch: its CPU build where that is found, else its
+# ordinary one with the CUDA libraries.
 define install
 @test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 @$(1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -28,15 +28,16 @@ define install
 else \
 	install="$(1)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --use-pep517"; \
 fi; \
-$$install --require-hashes -r requirements.build.lock; \
-$$install --require-hashes -r requirements.lock $(if $(2),-r requirements.$(2).lock); \
-if $(1)/bin/python -c '$(CUDA_TORCH)'; then $$install --require-hashes -r requirements.cuda.lock; fi; \
+locked="$$install --require-hashes"; \
+$$locked -r requirements.build.lock; \
+$$locked -r requirements.cpu.lock 2>$(1)/.no-cpu-build || $$locked -r requirements.cuda.lock; \
+$$locked -r requirements.lock $(if $(2),-r requirements.$(2).lock); \
 $$install -e .; \
 $(1)/bin/python -m pip check --disable-pip-version-check
 @touch $@
 endef
 
-LOCKS := requirements.lock requirements.cuda.lock requirements.build.lock
+LOCKS := $(addprefix requirements.,lock build.lock cpu.lock cuda.lock)
 $(STAMP): pyproject.toml $(LOCKS)
 	$(call install,.venv)
 

@@ -3,10 +3,10 @@
     make lock              the pins stay, what pyproject.toml adds is resolved
     make lock UPGRADE=1    everything as new as the ranges allow
 
-Needs uv (`pip install uv`). Three files, because of torch: `requirements.lock` holds everything that is always
-installed; `requirements.cuda.lock` what torch's CUDA build needs beside it, and its CPU build does not;
-`requirements.build.lock` what source packages are built with, which is installed first. torch's own line has the hashes
-of the CUDA build and of the CPU build, so that either is accepted where it is found.
+Needs uv (`pip install uv`). Several files, because of torch: `requirements.lock` holds everything but torch;
+`requirements.cuda.lock` torch's ordinary build with the CUDA libraries that it needs, `requirements.cpu.lock` its CPU
+build, which needs none and is another version to a package manager; `make env` takes the CPU build where it finds it.
+`requirements.build.lock` is what source packages are built with, and is installed first.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LOCK, CUDA_LOCK, BUILD_LOCK = (ROOT / f"requirements{kind}.lock" for kind in ("", ".cuda", ".build"))
+LOCK = ROOT / "requirements.lock"
+CUDA_LOCK, CPU_LOCK, BUILD_LOCK = (ROOT / f"requirements.{kind}.lock" for kind in ("cuda", "cpu", "build"))
 EXTRAS = ("iqa", "syncnet")
 """Extras with an environment of their own, and a lock of what it has beside the base."""
 PYTHON = "3.11"
-_CUDA = re.compile(r"(nvidia|cuda)-.*|triton")
+_CUDA = re.compile(r"(nvidia|cuda)-.*|triton|torch")
 _BUILD = re.compile(r"setuptools")
 Pins = dict[str, str]
 """A package's name → its lines: `name==version ; marker \\` and a line for each hash."""
 
 HEADERS = {
-    "": "The one tested set of versions, every package with the hashes of its files. Made by `make lock`; pyproject.toml\n"
-    "# holds the ranges. torch is its CPU build where that is found, else the ordinary CUDA build. torchvision is left\n"
-    "# out on purpose.",
-    "cuda": "What torch's CUDA build needs beside requirements.lock. Made by `make lock`.",
+    "": "The one tested set of versions, every package but torch with the hashes of its files. Made by `make lock`;\n"
+    "# pyproject.toml holds the ranges. torchvision is left out on purpose.",
+    "cuda": "torch's ordinary build, and what it needs beside requirements.lock. Made by `make lock`.",
+    "cpu": "torch's CPU build, for machines where it is found. Made by `make lock`.",
     "build": "What source packages are built with, installed first. Made by `make lock`.",
     **{extra: f"What the extra {extra} has beside requirements.lock. Made by `make lock`." for extra in EXTRAS},
 }
@@ -68,22 +69,24 @@ def compile_pins(preferred: Pins, extras: list[str], upgrade: bool) -> Pins:
         return read_pins(out)
 
 
-def add_cpu_build(pins: Pins, earlier: Pins, wheels: str) -> None:
-    """Add to torch's line the hashes of its CPU build: of a folder of wheels, or those that the old lock had.
+def cpu_build(version: str, wheels: str) -> Pins:
+    """torch's CPU build of a version: its files in folders of wheels beside those that the old lock knows.
 
-    The public index does not have that build under this version, so that uv cannot find it there.
+    The public index does not have it, so that uv cannot find it there.
     """
-    version = _version(pins["torch"])
     found = {
         f"    --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
         for folder in wheels.split()
         if "://" not in folder
         for wheel in Path(folder).glob(f"torch-{version}+cpu-*.whl")
     }
-    if _version(earlier.get("torch", "")) == version:
-        found |= {line.removesuffix(" \\") for line in earlier["torch"].splitlines()[1:]}
-    head, *lines = (line.removesuffix(" \\") for line in pins["torch"].splitlines())
-    pins["torch"] = " \\\n".join([head, *sorted({*lines, *found})])
+    head = f"torch=={version}+cpu"
+    earlier = read_pins(CPU_LOCK).get("torch", "")
+    if _version(earlier) == f"{version}+cpu":
+        found |= {line.removesuffix(" \\") for line in earlier.splitlines()[1:]}
+    if not found:
+        raise SystemExit(f"{head}: no wheel in PIP_FIND_LINKS, and {CPU_LOCK.name} has another version; give a folder")
+    return {"torch": " \\\n".join([head, *sorted(found)])}
 
 
 def _version(lines: str) -> str:
@@ -104,10 +107,11 @@ def main() -> None:
     upgrade = parser.parse_args().upgrade
     earlier = read_pins(LOCK) | read_pins(CUDA_LOCK)
     pins = compile_pins(earlier, ["dev"], upgrade)
-    add_cpu_build(pins, earlier, os.environ.get("PIP_FIND_LINKS", ""))
+    cpu = cpu_build(_version(pins["torch"]), os.environ.get("PIP_FIND_LINKS", ""))
     cuda = {name for name in pins if _CUDA.fullmatch(name)}
     write_lock(LOCK, "", {name: pins[name] for name in pins.keys() - cuda})
     write_lock(CUDA_LOCK, "cuda", {name: pins[name] for name in cuda})
+    write_lock(CPU_LOCK, "cpu", cpu)
     write_lock(BUILD_LOCK, "build", {name: pins[name] for name in pins if _BUILD.fullmatch(name)})
     for extra in EXTRAS:
         file = ROOT / f"requirements.{extra}.lock"
