@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fada.data.clip import list_clips, write_clip, write_text
 from fada.data.pool import in_processes
 from fada.data.world.draw import VERSION, clip_key, make_clip
+from fada.recipe.sections.data import is_flawed
 
 SETTINGS_FILE = "world.json"
 
@@ -74,7 +75,7 @@ def make_world(
     jobs: list[_Job] = []
     flawed = 0
     for index in range(clips):
-        quality = _quality(index, flawed_share)
+        quality: Literal["A", "B"] = "B" if is_flawed(index, flawed_share) else "A"
         flaw = kinds[flawed % len(kinds)] if kinds and quality == "B" else None
         flawed += quality == "B"
         jobs.append(_Job(str(folder), seed, index, size, frames, quality, "train", flaw))
@@ -108,11 +109,6 @@ def _draw_one(job: _Job) -> None:
         job.seed, job.index, size=job.size, frames=job.frames, quality=job.quality, split=job.split, flaw=job.flaw
     )
     write_clip(job.folder, clip, quality="lossless")
-
-
-def _quality(index: int, flawed_share: float) -> Literal["A", "B"]:
-    """Quality B at steady intervals, so that every beginning of the world has about the same share."""
-    return "B" if int((index + 1) * flawed_share + 1e-9) > int(index * flawed_share + 1e-9) else "A"
 
 
 def _claim(folder: Path, settings: dict[str, Any]) -> None:
