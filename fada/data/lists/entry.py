@@ -59,9 +59,11 @@ class ClipList:
     damaged: tuple[DamagedEntry, ...]
 
 
-def name_fault(name: str) -> str | None:
-    """What is wrong with a clip's name, which becomes a file's name."""
-    return None if _NAME.fullmatch(name) else f"clip name {name!r} holds other characters than A-Z a-z 0-9 - and _"
+def name_fault(name: str, what: str = "clip name") -> str | None:
+    """What is wrong with a clip's name, which becomes a file's name, or with another that must be as plain."""
+    if _NAME.fullmatch(name):
+        return None
+    return f"{what} {name[:80]!r} is not 1 to 200 of the characters A-Z a-z 0-9 - and _"
 
 
 def time_fault(start: float, end: float) -> str | None:
