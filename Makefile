@@ -87,9 +87,9 @@ ablations: $(STAMP)  ## every row of the paper's ablations, 3 seeds each, under 
 	OMP_NUM_THREADS=1 $(BIN)/fada ablate --jobs 2 --threads 1 --page docs/results/ablations.md
 
 bench: $(STAMP)  ## what a training step, a pass and a clip cost, the plain way against ours: minutes on 2 cores
-	$(BIN)/fada bench recipes/bench/tiny.yaml --speed --out runs/speed/tiny.json \
+	$(BIN)/fada bench recipes/bench/tiny.yaml --speed --out runs/speed/tiny.json --overwrite \
 		$(if $(wildcard runs/full/teacher),--model runs/full)
-	$(BIN)/fada bench recipes/bench/mid.yaml --speed --rounds 3 --out runs/speed/mid.json
+	$(BIN)/fada bench recipes/bench/mid.yaml --speed --rounds 3 --out runs/speed/mid.json --overwrite
 
 # DRY=1: the same path on a CPU, with networks of a size that says nothing about speed.
 GPU_OPTIONS := --device cuda --compile
@@ -98,7 +98,7 @@ DRY_OPTIONS := --device cpu --rounds 1 clip.size=32 clip.frames=2 teacher.networ
 	teacher.network.layers_per_block=1 teacher.network.norm_groups=4 teacher.network.heads=2 \
 	vae.channels=[32,32,32,32] audio.kind=log_mel audio.path=null bench.teacher_steps=5
 bench-gpu: $(STAMP)  ## the same at 512x512 on a GPU, with frames per second at 6 evaluations (DRY=1: small, on a CPU)
-	$(BIN)/fada bench recipes/sd15/fast.yaml --speed --dtype bf16 --out runs/speed/gpu.json \
+	$(BIN)/fada bench recipes/sd15/fast.yaml --speed --dtype bf16 --out runs/speed/gpu.json --overwrite \
 		$(if $(DRY),$(DRY_OPTIONS),$(GPU_OPTIONS))
 
 clean:  ## remove caches and builds; runs and .venv stay

@@ -177,7 +177,7 @@ def _meta_fault(meta: Any) -> str | None:
                 check_name(meta[name], f"meta.{name}")
             except NameFault as error:
                 return str(error)
-    identity, flaws = meta.get("identity", ""), meta.get("flaws", [])
+    identity, flaws = meta.get("identity") or "", meta.get("flaws", [])
     if not isinstance(identity, str) or not identity.isprintable() or len(identity) > 500:
         return f"meta.identity is {str(identity)[:80]!r}, expected a printable name of at most 500 characters"
     if not isinstance(flaws, list) or not all(isinstance(flaw, str) and flaw.isprintable() for flaw in flaws):

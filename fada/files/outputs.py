@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fada.files.errors import FolderFault
-from fada.files.folders import MARK, check_folder, kind_of, take_folder
+from fada.files.folders import MARK, check_folder, check_output, kind_of, take_folder
 from fada.files.locks import locked
 from fada.files.whole import clear_leftovers, write_json
+
+DATA = frozenset([".mp4", ".wav", ".json", ".safetensors", ".tar", ".parquet"])
+"""Extensions of what folders of clips and shards hold."""
 
 
 @contextmanager
@@ -70,3 +73,14 @@ def check_apart(folder: Path, inputs: Iterable[Path]) -> None:
             raise FolderFault(f"{folder}: holds the input {given}; give a folder beside it, not around it")
         if read in out.parents:
             raise FolderFault(f"{folder}: lies in the input {given}, all of which is read; give a folder beside it")
+
+
+def check_report(out: Path, read: Path, *, overwrite: bool = False) -> None:
+    """Know that a file about a folder of data may be written: it replaces none of the data.
+
+    Raises:
+        FolderFault: it is there and a file of the data, or is there at all and may not be replaced.
+    """
+    check_output(out, read, overwrite=overwrite)
+    if out.is_file() and out.suffix.lower() in DATA and read.resolve() in out.resolve().parents:
+        raise FolderFault(f"{out}: is a file of the input {read}; give another name, an input is never overwritten")

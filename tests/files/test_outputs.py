@@ -8,7 +8,7 @@ import pytest
 
 from fada.files.errors import FolderBusy, FolderFault
 from fada.files.folders import MARK
-from fada.files.outputs import check_output_folder, output_folder
+from fada.files.outputs import check_output_folder, check_report, output_folder
 
 
 def test_a_new_folder_is_marked_and_held(tmp_path: Path) -> None:
@@ -77,3 +77,15 @@ def test_a_folder_beside_its_inputs_is_fine(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").write_text("")
     check_output_folder(tmp_path / "videos2", "clips", inputs=[tmp_path / "videos", tmp_path / "videos" / "a.mp4"])
+
+
+def test_a_report_replaces_none_of_the_data_that_it_is_about(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.json", "page.html"):
+        (tmp_path / name).write_text("mine")
+    for name in ("a.mp4", "a.json"):
+        with pytest.raises(FolderFault, match="exists; give another name, or --overwrite"):
+            check_report(tmp_path / name, tmp_path)
+        with pytest.raises(FolderFault, match=r"is a file of the input .*never overwritten"):
+            check_report(tmp_path / name, tmp_path, overwrite=True)
+    check_report(tmp_path / "page.html", tmp_path, overwrite=True)
+    check_report(tmp_path / "list.json", tmp_path)

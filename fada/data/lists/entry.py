@@ -59,11 +59,11 @@ class ClipList:
     damaged: tuple[DamagedEntry, ...]
 
 
-def name_fault(name: str, what: str = "clip name") -> str | None:
-    """What is wrong with a clip's name, which becomes a file's name, or with another that must be as plain."""
+def name_fault(name: str) -> str | None:
+    """What is wrong with a clip's name, which becomes a file's name."""
     if _NAME.fullmatch(name):
         return None
-    return f"{what} {name[:80]!r} is not 1 to 200 of the characters A-Z a-z 0-9 - and _"
+    return f"clip name {name[:80]!r} holds other characters than A-Z a-z 0-9 - and _, or more than 200"
 
 
 def time_fault(start: float, end: float) -> str | None:

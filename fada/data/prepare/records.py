@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from fada.data.clip import ClipError, read_record
 from fada.data.prepare.report import SourceRecord
 from fada.data.prepare.source import clip_key
 from fada.files.whole import clear_leftovers, write_json
@@ -19,8 +18,8 @@ from fada.media.error import MediaError
 
 _SUFFIXES = (".mp4", ".wav", ".json", ".landmarks.safetensors")
 _ANY = "|".join(map(re.escape, _SUFFIXES))
-# KEY.mp4 and its siblings, and what an earlier version left of them when killed: .KEY.abcd.mp4.partial. What only prepare
-# writes; nothing else is ever removed.
+# KEY.mp4 and its siblings, and what an earlier version left of them when killed: .KEY.abcd.mp4.partial. All of it only
+# prepare writes; nothing else is ever removed.
 _NAME = re.compile(
     r"\.?(?P<key>[A-Za-z0-9_-]*-(?P<digits>[0-9a-f]{8})-[0-9]{3,})"
     rf"(?:(?:{_ANY})|(?:\.[a-z0-9_]{{4,8}})?(?:{_ANY})(?:\.[0-9]+)?\.partial)"
@@ -90,8 +89,8 @@ class Records:
     def _source_of(self, key: str) -> str | None:
         """SHA-256 of the source of a clip that was made when the source had another name."""
         try:
-            return str(read_record(self._out / f"{key}.json")["meta"]["sha256"])
-        except (ClipError, OSError, KeyError):
+            return str(json.loads((self._out / f"{key}.json").read_bytes())["meta"]["sha256"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
 

@@ -154,8 +154,8 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
         drawn = _drawn_with(folder / f"{key}.json")
         if drawn is not None and drawn != {name: settings[name] for name in drawn}:
             raise ValueError(
-                f"{folder / SETTINGS_FILE}: cannot be read, and clips there are of another world ({key}: {drawn}), asked "
-                f"for {settings}; choose another folder"
+                f"{folder / SETTINGS_FILE}: cannot be read, and clips there are of another world ({key}: {drawn}), "
+                f"asked for {settings}; choose another folder"
             )
     set_aside(folder / SETTINGS_FILE)
     write_json(folder / SETTINGS_FILE, settings, indent=2)
