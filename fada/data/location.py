@@ -6,6 +6,7 @@ them is for others to know.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -14,10 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fada.files.whole import sync, temporary_name
+
 # A URL that went through a Path, as an argument of a command line does, has lost a slash.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.+)")
 _HERE = ("file", "local")
-_PARTIAL = ".partial-"
 
 
 class LocationError(ValueError):
@@ -74,12 +76,20 @@ class Location:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A place on this machine to write files that `put` then takes; it goes with the block."""
+        """A place on this machine to write files that `put` then takes; it goes with the block.
+
+        What a killed process leaves is a leftover of whole.py, for whoever holds the folder to clear.
+        """
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(f"{_PARTIAL}*"):
-                shutil.rmtree(leftover, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.folder) as made:
+            scratch = self.folder / temporary_name("")
+            os.mkdir(scratch)
+            try:
+                yield scratch
+            finally:
+                shutil.rmtree(scratch)
+            return
+        with tempfile.TemporaryDirectory(prefix="fada-") as made:
             yield Path(made)
 
     def put(self, file: Path, name: str) -> None:
@@ -89,7 +99,9 @@ class Location:
             LocationError: the store does not take it.
         """
         if self.folder is not None:
+            sync(file)
             file.replace(self.folder / name)
+            sync(self.folder)
             return
         with self._reaching(name, is_written=True):
             self._store.put_file(str(file), f"{self._root}/{name}")

@@ -21,6 +21,7 @@ from fada.data.clip import check_key
 from fada.data.location import Location, LocationError
 from fada.data.shard_format import PARTS, Sample, decode_sample, encode_sample, suffixes_of
 from fada.data.shard_members import Skip, group_members, read_members
+from fada.files.manifest import hash_file
 
 INDEX_FILE = "index.json"
 # Shards of earlier versions carry no hash.
@@ -76,24 +77,28 @@ def write_shards(
     folder: str | Path | Location,
     samples_per_shard: int,
     features: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> ShardIndex:
-    """Write samples as tars with index.json, into a folder or an object store; earlier shards there are replaced.
+    """Write samples as tars with index.json, into a folder or an object store.
 
     A tar's name holds its hash, and the index is written last: until then the earlier index and its shards are valid,
-    so an interrupted call changes nothing. Then the shards that the index does not name are removed.
+    so an interrupted call changes nothing. Then the shards go that only the earlier index names.
 
     Args:
         features: where latents and states come from (JSON values), kept in the index.
+        overwrite: replace an earlier set of shards.
 
     Raises:
-        ShardError: no samples, or two of the same key.
+        ShardError: no samples, or two of the same key; or an earlier set is there and may not be replaced.
         ClipError: a key with characters that cannot be used.
         LocationError: the object store cannot be reached.
     """
     if samples_per_shard < 1:
         raise ValueError(f"samples_per_shard must be at least 1, got {samples_per_shard}")
     location = Location(folder)
-    earlier = _names_in_index(location)
+    check_replaced(location, overwrite)
+    earlier = _shards_in_index(location)
     tally = _Tally()
     shards: list[ShardInfo] = []
     with location.scratch() as scratch:
@@ -115,10 +120,26 @@ def write_shards(
         # Whether an index that fails here has arrived is unknown: its shards stay.
         location.put(scratch / INDEX_FILE, INDEX_FILE)
     current = {shard.name for shard in shards}
-    for name in location.files():
-        if _SHARD_NAME.fullmatch(name) and name not in current:
+    for name, shard in earlier.items():
+        if name not in current and _is_as_written(location, shard):
             location.remove(name)
     return index
+
+
+def check_replaced(folder: str | Path | Location, overwrite: bool) -> None:
+    """Know that shards may be written: there is no earlier set, or it may be replaced.
+
+    Raises:
+        ShardError: saying how many clips the earlier set has.
+    """
+    location = Location(folder)
+    if overwrite or INDEX_FILE not in location.files():
+        return
+    try:
+        held = f"a set of {read_index(location).samples} clips"
+    except ShardError:
+        held = f"an {INDEX_FILE} that cannot be read"
+    raise ShardError(f"{location}: holds {held}; give another folder, or --overwrite to replace it")
 
 
 def read_index(folder: str | Path | Location) -> ShardIndex:
@@ -220,12 +241,20 @@ def _groups(samples: Iterable[Sample], size: int) -> Iterator[Iterator[Sample]]:
         yield group()
 
 
-def _names_in_index(location: Location) -> set[str]:
-    """Shards that the index there names, none where there is no readable one."""
+def _shards_in_index(location: Location) -> dict[str, ShardInfo]:
+    """Shards that the index there names, none where there is no readable one; names that are no shard's left out."""
     try:
-        return {shard.name for shard in read_index(location).shards}
+        return {shard.name: shard for shard in read_index(location).shards if _SHARD_NAME.fullmatch(shard.name)}
     except ShardError:
-        return set()
+        return {}
+
+
+def _is_as_written(location: Location, shard: ShardInfo) -> bool:
+    """Whether a file is the shard that the index describes; in a store, by the hash that its name begins with."""
+    if location.folder is None:
+        return shard.name.partition(".")[0].endswith(f"-{shard.sha256[:12]}")
+    file = location.folder / shard.name
+    return not file.is_symlink() and file.is_file() and hash_file(file) == shard.sha256
 
 
 def _write_shard(scratch: Path, number: int, samples: Iterator[Sample], tally: _Tally) -> tuple[Path, ShardInfo]:

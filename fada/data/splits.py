@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from fada.data.clip import ClipError, list_clips, read_record, write_text
+from fada.data.clip import ClipError, list_clips, read_record, write_record
 from fada.data.prepare.source import is_test_identity
+from fada.files.locks import locked
 
 
 def split_clips(folder: Path, test_share: float = 0.0, test_identities: Collection[str] | None = None) -> Counter[str]:
@@ -24,8 +24,15 @@ def split_clips(folder: Path, test_share: float = 0.0, test_identities: Collecti
 
     Raises:
         ClipError: a clip names no identity, or a held-out identity has no clip. Nothing is written then.
+        FolderBusy: another command works in the folder.
     """
-    files = [folder / f"{key}.json" for key in list_clips(folder)]
+    keys = list_clips(folder)
+    with locked(folder, "splitting clips"):
+        return _split(folder, keys, test_share, test_identities)
+
+
+def _split(folder: Path, keys: list[str], test_share: float, test_identities: Collection[str] | None) -> Counter[str]:
+    files = [folder / f"{key}.json" for key in keys]
     records = {file: read_record(file) for file in files}
     for file, record in records.items():
         if not record["meta"].get("identity"):
@@ -44,5 +51,5 @@ def split_clips(folder: Path, test_share: float = 0.0, test_identities: Collecti
         counts[split] += 1
         if record["meta"].get("split") != split:
             record["meta"]["split"] = split
-            write_text(file, json.dumps(record) + "\n")
+            write_record(file, record)
     return counts

@@ -32,7 +32,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / _temporary_name(path.suffix)
+    temporary = path.parent / temporary_name(path.suffix)
     # Made here, and only here: a link that lies in wait under this name makes it fail.
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
@@ -71,7 +71,7 @@ def whole_folder(path: str | os.PathLike[str], *, has_manifest: bool = True) -> 
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / _temporary_name("")
+    temporary = path.parent / temporary_name("")
     os.mkdir(temporary)
     try:
         yield temporary
@@ -142,7 +142,8 @@ def sync_tree(folder: Path) -> None:
         sync(Path(root))
 
 
-def _temporary_name(suffix: str) -> str:
+def temporary_name(suffix: str) -> str:
+    """A name that no one can guess and that `clear_leftovers` knows; with an extension where that is a short one."""
     # Short, whatever the final name: together with a long one it would pass the 255 bytes of a file name. Writers that
     # choose a format by extension need that to stay.
     kept = suffix if len(suffix.encode()) <= 20 else ""

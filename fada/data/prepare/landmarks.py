@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from fada.data.prepare import measure
-from fada.media.container import write_bytes
+from fada.files.whole import write_bytes
 
 
 def landmark_arrays(points: np.ndarray, blendshapes: np.ndarray, shown: np.ndarray) -> dict[str, np.ndarray]:

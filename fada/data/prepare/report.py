@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fada.data.prepare.reasons import EXPLANATIONS, Reason, Rejection
 from fada.data.stages import add_up, throughput
-from fada.media.container import write_bytes
+from fada.files.whole import write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -105,9 +104,9 @@ class PrepareReport:
         }
 
     def write(self) -> Path:
-        """Write report.json into the folder of clips, atomically."""
+        """Write report.json into the folder of clips, whole."""
         path = self.folder / "report.json"
-        write_bytes(path, (json.dumps(self.to_json(), indent=1) + "\n").encode())
+        write_json(path, self.to_json())
         return path
 
     def tables(self) -> list[Table]:

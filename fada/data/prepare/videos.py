@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
@@ -20,9 +21,10 @@ from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.prepare.process_crew import ProcessCrew
 from fada.data.prepare.ray_crew import RayCrew, cluster_address
 from fada.data.prepare.reasons import Limits, Reason, Rejection
-from fada.data.prepare.records import Records
+from fada.data.prepare.records import Records, was_prepared
 from fada.data.prepare.report import PrepareReport, SourceRecord
 from fada.data.prepare.source import PrepareSettings
+from fada.files.outputs import output_folder
 from fada.media.error import MediaError
 
 VIDEO_EXTENSIONS = frozenset(
@@ -46,6 +48,8 @@ VIDEO_EXTENSIONS = frozenset(
         ".mxf",
     ]
 )
+KIND = "clips"
+"""What fada's mark says in a folder of prepared clips."""
 _VERSION = 2
 """Raise when prepare would make other clips of the same video; old records are then redone."""
 
@@ -108,6 +112,8 @@ def prepare_videos(
 
     Raises:
         MediaError: a path does not exist or no path is a video, or ``out`` cannot be written.
+        FolderFault: ``out`` holds a video or lies in a folder of them, or holds what fada did not make.
+        FolderBusy: another command works in ``out``.
         ClusterError: ray is not installed, or the cluster cannot be used.
         ModelError: a model is missing or unusable, or mediapipe is not installed.
     """
@@ -115,7 +121,8 @@ def prepare_videos(
         size, fps, min_seconds, max_seconds, margin, correct_offset, test_share, limits or Limits()
     )
     _check(settings, workers, timeout_minutes, cluster)
-    files, ignored = find_videos(paths)
+    given = [Path(path) for path in paths]
+    files, ignored = find_videos(given)
     out = Path(out)
     model_paths: dict[str, str | os.PathLike[str]] = {"face landmarker": face_landmarker_path}
     if face_detector_path is not None:
@@ -126,48 +133,64 @@ def prepare_videos(
         files, out = [path.absolute() for path in files], out.absolute()
         model_paths = {kind: Path(path).absolute() for kind, path in model_paths.items()}
     timeout_seconds = None if timeout_minutes is None else 60 * timeout_minutes
-    done = Records(out)
-    records: dict[Path, SourceRecord] = {}
-    resumed = 0
+    with _held(out, given):
+        done = Records(out)
+        records: dict[Path, SourceRecord] = {}
+        resumed = 0
 
-    def finish(path: Path, record: SourceRecord, is_resumed: bool = False) -> None:
-        records[path] = record
-        if on_progress is not None:
-            on_progress(PrepareProgress(len(records), len(files), record, is_resumed))
+        def finish(path: Path, record: SourceRecord, is_resumed: bool = False) -> None:
+            records[path] = record
+            if on_progress is not None:
+                on_progress(PrepareProgress(len(records), len(files), record, is_resumed))
 
-    def tasks() -> Iterator[Task]:
-        """The sources that are left to do; taken one by one, so that hashing goes on while others are worked on."""
-        nonlocal resumed
-        first_with: dict[str, Path] = {}
-        for path in files:
-            identity = (identities or {}).get(path.name, path.stem)
-            fingerprint = _fingerprint(settings, models, identity)
-            try:
-                sha256 = _hash_file(path)
-            except OSError as error:
-                finish(path, _not_done(path, "", fingerprint, Reason.UNDECODABLE, f"cannot be read: {error.strerror}"))
-                continue
-            if sha256 in first_with:
-                detail = f"same content as {first_with[sha256]}"
-                finish(path, _not_done(path, sha256, fingerprint, Reason.DUPLICATE, detail))
-                continue
-            first_with[sha256] = path
-            given_up = fingerprint if timeout_seconds is None else f"{fingerprint}-{limit_name(timeout_seconds)}"
-            earlier = done.finished(sha256, path.stem, (fingerprint, given_up))
-            if earlier is not None:
-                resumed += 1
-                finish(path, earlier, is_resumed=True)
-            else:
-                yield Task(path, sha256, identity, out, settings, fingerprint)
+        def tasks() -> Iterator[Task]:
+            """The sources that are left to do; taken one by one, so that hashing goes on while others are worked on."""
+            nonlocal resumed
+            first_with: dict[str, Path] = {}
+            for path in files:
+                identity = (identities or {}).get(path.name, path.stem)
+                fingerprint = _fingerprint(settings, models, identity)
+                try:
+                    sha256 = _hash_file(path)
+                except OSError as error:
+                    finish(
+                        path, _not_done(path, "", fingerprint, Reason.UNDECODABLE, f"cannot be read: {error.strerror}")
+                    )
+                    continue
+                if sha256 in first_with:
+                    detail = f"same content as {first_with[sha256]}"
+                    finish(path, _not_done(path, sha256, fingerprint, Reason.DUPLICATE, detail))
+                    continue
+                first_with[sha256] = path
+                given_up = fingerprint if timeout_seconds is None else f"{fingerprint}-{limit_name(timeout_seconds)}"
+                earlier = done.finished(sha256, path.stem, (fingerprint, given_up))
+                if earlier is not None:
+                    resumed += 1
+                    finish(path, earlier, is_resumed=True)
+                else:
+                    yield Task(path, sha256, identity, out, settings, fingerprint)
 
-    load_finder = partial(FaceFinder, *model_paths.values())
-    for task, record in _run(tasks(), load_finder, out, workers, timeout_seconds, cluster):
-        done.write(record)
-        finish(task.path, record)
-    ordered = tuple(records[path] for path in files)
-    report = PrepareReport(out, ordered, models, asdict(settings), resumed, tuple(str(path) for path in ignored))
-    report.write()
-    return report
+        load_finder = partial(FaceFinder, *model_paths.values())
+        for task, record in _run(tasks(), load_finder, out, workers, timeout_seconds, cluster):
+            done.write(record)
+            finish(task.path, record)
+        ordered = tuple(records[path] for path in files)
+        report = PrepareReport(out, ordered, models, asdict(settings), resumed, tuple(str(path) for path in ignored))
+        report.write()
+        return report
+
+
+@contextmanager
+def _held(out: Path, given: list[Path]) -> Iterator[None]:
+    """The folder of clips, ours and apart from the videos, while the block runs."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(output_folder(out, KIND, "preparing clips", inputs=given, was_ours=was_prepared))
+        except OSError as error:
+            raise MediaError(
+                f"{out}: clips cannot be written there ({error.strerror}); choose another folder"
+            ) from error
+        yield
 
 
 def _not_done(path: Path, sha256: str, fingerprint: str, reason: Reason, detail: str) -> SourceRecord:

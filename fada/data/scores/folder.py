@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from fada.data.clip import ClipError, list_clips, read_clip, write_text
+from fada.data.clip import ClipError, list_clips, read_clip, read_record
 from fada.data.pool import in_processes
 from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.scores.face import find_face
@@ -21,6 +21,7 @@ from fada.data.scores.measure import VERSION, Scores, score_clip
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.syncnet import SyncNet, SyncNetError
 from fada.data.stages import StageClock, add_up
+from fada.files.whole import write_text
 
 Identity = tuple[str, str, str]
 """SHA-256 of the face model, the metric of image quality, SHA-256 of SyncNet's weights."""
@@ -136,8 +137,8 @@ def _state(folder: Path, key: str, model: Identity) -> str:
     """What a clip's scores depend on, without reading its pictures."""
     has_landmarks = (folder / f"{key}.landmarks.safetensors").is_file()
     sizes = [(folder / f"{key}{suffix}").stat().st_size for suffix in (".mp4", ".wav") if _exists(folder, key, suffix)]
-    record = json.loads((folder / f"{key}.json").read_text())
-    record.get("meta", {}).pop("filter", None)
+    record = read_record(folder / f"{key}.json")
+    record["meta"].pop("filter", None)
     face, *others = model
     # Landmarks that are there are used: then another face model changes nothing.
     facts = [VERSION, sizes, record, "landmarks" if has_landmarks else face, *others]
@@ -154,10 +155,10 @@ def _path(folder: Path, key: str) -> Path:
 
 def _kept(folder: Path, key: str, model: Identity) -> Scores | None:
     try:
-        record = json.loads(_path(folder, key).read_text())
+        record = json.loads(_path(folder, key).read_bytes())
         scores: Scores = record["scores"]
         return scores if record["state"] == _state(folder, key, model) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -176,9 +177,7 @@ def _measure(folder: Path, key: str, tools: _Tools, model: Identity) -> Measured
         scores = score_clip(clip, face, tools.quality, tools.syncnet, clock)
     except (ClipError, ValueError) as error:
         return str(error)
-    path = _path(folder, key)
-    path.parent.mkdir(exist_ok=True)
-    write_text(path, json.dumps({"state": _state(folder, key, model), "scores": scores}) + "\n")
+    write_text(_path(folder, key), json.dumps({"state": _state(folder, key, model), "scores": scores}) + "\n")
     return scores, clock.rounded()
 
 
