@@ -175,6 +175,7 @@ def _use(facts: CardFacts) -> str:
         video = FACE_VIDEO
     imports = FACE_IMPORTS if facts.needs_face else ""
     code = PYTHON.format(module=module, loader=loader, call=call, imports=imports, video=video)
-    command = f"fada generate --model {shlex.quote(facts.name)}{options} --image portrait.png --audio speech.wav --out out.mp4"
+    inputs = "--image portrait.png --audio speech.wav --out out.mp4"
+    command = f"fada generate --model {shlex.quote(facts.name)}{options} {inputs}"
     needs = f"Needs the Python package fada, {__version__} or newer; it brings torch and diffusers."
     return f"## Use\n\n{needs}\n\n{code}\n\nor\n\n```sh\n{command}\n```"

@@ -1,4 +1,4 @@
-"""What of a model's folder is copied into one to share: the files that a model is made of, and nothing that they point to.
+"""What of a model's folder is copied into one to share: the files that a model is made of, past no link.
 
 A run may have been downloaded: what lies beside its models, and where its links lead, is nobody's to publish.
 """

@@ -86,8 +86,9 @@ def check_index(content: Mapping[str, Any], source: Path, pipeline: type, compon
         if name in components:
             kinds[name] = _kind(value, source, name, components[name])
         elif isinstance(value, list):
+            known = ", ".join(components)
             raise ModelFolderError(
-                f"{source}: {shortly(name)}: a {pipeline.__name__} has no such component; it has {', '.join(components)}"
+                f"{source}: {shortly(name)}: a {pipeline.__name__} has no such component; it has {known}"
             )
         else:
             settings[name] = value

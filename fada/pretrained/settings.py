@@ -1,7 +1,7 @@
 """The settings that a model's folder may give, class by class, and how large each may be.
 
-Limits lie far above every published model of the kind and far below what fills a machine. That widths fit the weights is
-checked against the weights themselves (networks.py); here is what the weights cannot tell.
+Limits lie far above every published model of the kind and far below what fills a machine. That widths fit the weights
+is checked against the weights themselves (networks.py); here is what the weights cannot tell.
 """
 
 from __future__ import annotations

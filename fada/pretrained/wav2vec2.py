@@ -1,7 +1,7 @@
 """wav2vec2 out of its folder: transformers is handed settings and tensors, and never sees the folder.
 
-Given a folder, transformers would follow an `adapter_config.json` to another one, fetch the attention code that a config
-names, or ask for classes in `auto_map`.
+Given a folder, transformers would follow an `adapter_config.json` to another one, fetch the attention code that a
+config names, or ask for classes in `auto_map`.
 """
 
 from __future__ import annotations
