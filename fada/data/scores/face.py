@@ -39,6 +39,8 @@ class FaceTrack:
     """(F,) degrees; None where only a flat picture of the face is known."""
     roll: np.ndarray | None
     """(F,) degrees."""
+    width: np.ndarray | None = None
+    """(F,) distance of the mouth's corners in any unit; None where it is not known."""
 
     @property
     def box(self) -> np.ndarray:
@@ -74,6 +76,7 @@ def _from_landmarks(stored: dict[str, np.ndarray]) -> FaceTrack:
         jaw=stored["blendshapes"][:, measure.JAW_OPEN],
         yaw=stored.get("yaw"),
         roll=measure.rolls(points),
+        width=stored.get("lip_width", measure.lip_width(points)),
     )
 
 
