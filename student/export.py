@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from diffusers import DiffusionPipeline
 
 from fada.student.delta import read_delta, write_delta
 from fada.student.model_card import CardFacts, Origin, model_card, origin_of
 from fada.student.pipeline import DIFFERENCE, PIPELINES
+from fada.student.run_models import default_model, models_of, teacher_in, teacher_of, teacher_section
 
 Form = Literal["full", "delta", "lora"]
 
@@ -53,7 +53,7 @@ def export_run(
     origin: Origin = Origin(),  # noqa: B008 - frozen
     figures: str = "",
 ) -> Path:
-    """Write a run's student (the last one by default; `teacher` for the teacher) to `out`, with its card and recipe.
+    """Write a run's student (default: its recipe's last; `teacher` for the teacher) to `out`, with its card and recipe.
 
     Args:
         built: export this pipeline instead, named `student`; for students that are not finished.
@@ -67,7 +67,7 @@ def export_run(
     """
     if out.exists() and any(out.iterdir()):
         raise ExportError(f"{out}: is not empty; give another folder with --out, or empty this one")
-    base = teacher_of(run) if teacher is None else _teacher_in(teacher)
+    base = teacher_of(run) if teacher is None else teacher_in(teacher)
     if teacher is not None and base is None:
         raise ExportError(f"{teacher}: no teacher here (no model_index.json); give its folder, or the run it is from")
     partial, whole = out.with_name(f".partial-{out.name}"), out.with_name(f".whole-{out.name}")
@@ -91,44 +91,15 @@ def export_run(
     return out
 
 
-def models_of(run: Path) -> dict[str, Path]:
-    """A run's finished models by name: the teacher first, then the students from oldest to newest."""
-    models = {"teacher": run / "teacher"} if (run / "teacher" / "model_index.json").is_file() else {}
-    found = sorted(run.glob("students/*/model_index.json"), key=lambda path: path.stat().st_mtime)
-    return {**models, **{path.parent.name: path.parent for path in found}}
-
-
-def teacher_of(run: Path) -> Path | None:
-    """The folder of the teacher that a run trained, or that its recipe names; None where it does neither."""
-    own = models_of(run).get("teacher")
-    named = _teacher_section(run).get("path")
-    if own is not None or named is None:
-        return own
-    return _teacher_in(Path(named))
-
-
-def _teacher_in(folder: Path) -> Path | None:
-    """The teacher that a folder is, or holds as a run."""
-    found = models_of(folder).get("teacher", folder)
-    return found if (found / "model_index.json").is_file() else None
-
-
 def _model(run: Path, student: str | None) -> Path:
     models = models_of(run)
     if student is None:
-        students = [path for name, path in models.items() if name != "teacher"]
-        if not students:
+        if not set(models) - {"teacher"}:
             raise ExportError(f"{run}: holds no finished student (students/*/model_index.json); finish the run first")
-        return students[-1]
+        return default_model(run)
     if student not in models:
         raise ExportError(f"{run}: no model named {student!r}; choose from {', '.join(models) or 'none'}")
     return models[student]
-
-
-def _teacher_section(folder: Path) -> dict[str, Any]:
-    """What the resolved recipe in a folder says of the teacher; nothing where there is none."""
-    recipe = folder / "recipe.yaml"
-    return yaml.safe_load(recipe.read_text(encoding="utf-8"))["teacher"] if recipe.is_file() else {}
 
 
 def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents, run: Path) -> None:
@@ -147,7 +118,7 @@ def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents,
 
 def _card(name: str, model: Path, teacher: Path | None, written: Path, origin: Origin, figures: str) -> str:
     """The card of what was written, whose parts are those of `model`."""
-    recipe, begun = written / "recipe.yaml", _teacher_section(written).get("init")
+    recipe, begun = written / "recipe.yaml", teacher_section(written).get("init")
     sources = [each for each in (teacher, begun and Path(begun)) if each]
     told = read_delta(written) if (written / DIFFERENCE).is_file() else None
     config = json.loads((model / "model_index.json").read_text())
