@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fada.build.data import RunData, fingerprint
+from fada.build.data import RunData, features_of, fingerprint
 from fada.build.settings import default_steps
 from fada.data.clip import Clip
 from fada.data.world import measure_aperture
@@ -64,12 +64,13 @@ def systems(
 def _system(name: str, description: str, built: AvatarPipeline, setting: Setting, nfe: int, **roles: bool) -> System:
     # Scales that let rungs fall away (ones, equal ones) make a system cheaper than its name says: no check then.
     expected = nfe if setting.guidance == "none" or setting.reference_scale != setting.audio_scale else None
+    around = "-".join(features_of(built.vae, built.audio_encoder).values())
     return System(
         name,
         description,
         expected,
         generator(built, setting),
-        fingerprint=f"{fingerprint(built.model)}-{built.scheduler.windows}-{setting}",
+        fingerprint=f"{fingerprint(built.model)}-{around}-{built.scheduler.windows}-{setting}",
         notes={
             "steps": setting.steps,
             "reference_scale": setting.reference_scale,

@@ -41,12 +41,14 @@ def ablate(
     """
     from rich.console import Console
 
-    from fada.build.ablation_page import write_page
+    from fada.build.ablation_page import check_page, write_page
     from fada.build.ablation_rows import rows as known
     from fada.build.ablations import Plan, results_so_far, run_ablations
 
     names = tuple(known()) if rows is None else tuple(rows.split(","))
     console = Console()
     plan = Plan(names, tuple(range(seeds)), out, tuple(overrides or ()), threads, base)
+    # Before hours of training, not after.
+    check_page(page or out / "ablations.md")
     results = results_so_far(plan, console) if so_far else run_ablations(plan, jobs, console)
     console.print(f"page: {write_page(results, page or out / 'ablations.md')}")

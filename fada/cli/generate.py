@@ -33,7 +33,8 @@ def generate(
     audio_scale: Annotated[float | None, typer.Option(help="How strictly the mouth follows the sound.")] = None,
     reference_scale: Annotated[float | None, typer.Option(help="How strictly the face follows the portrait.")] = None,
     student: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of a run: which student, or `teacher`; default: the newest.")
+        str | None,
+        typer.Option(metavar="NAME", help="Of a run: which student, or `teacher`; default: the recipe's last phase."),
     ] = None,
     teacher: Annotated[
         Path | None,
@@ -155,9 +156,13 @@ def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipel
         return load_delta(model, find_teacher(teacher))
     if teacher is not None:
         raise typer.BadParameter(f"--teacher: {model} is no difference from a teacher; it needs none")
-    from fada.build import load_pipeline
+    from fada import build
+    from fada.student.run_models import label_of, models_of
 
-    return load_pipeline(model, student)
+    if models_of(model):
+        # A run holds several: say which it is.
+        typer.echo(f"model: {label_of(build.find_model(model, student))}", err=True)
+    return build.load_pipeline(model, student)
 
 
 def _face(portrait: np.ndarray, landmarker: Path | None, embedder: Path | None) -> FaceClues:

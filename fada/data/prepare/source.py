@@ -177,7 +177,9 @@ class _Source:
             others = judge_piece(points, stretch.other_heights[:length], sound, settings.limits)
             return self._reject_all({**others, **found}, stretch.start, end)
         shift = shift_for(sync, settings.limits) if settings.correct_offset else 0
-        lowest, highest = _with_sound(stretch.start, length, shift, frames_begun(len(audio), _SAMPLE_RATE, settings.fps))
+        lowest, highest = _with_sound(
+            stretch.start, length, shift, frames_begun(len(audio), _SAMPLE_RATE, settings.fps)
+        )
         if highest - lowest < settings.min_seconds * settings.fps:
             detail = f"{highest - lowest} frames with sound after a shift by {shift:+d}, more wanted"
             return self._reject(Reason.TOO_SHORT, detail, stretch.start, end)
