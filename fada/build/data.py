@@ -22,6 +22,7 @@ from fada.data.face import FaceClues, face_boxes
 from fada.data.shards import Sample, read_index, read_shards, write_shards
 from fada.data.world import make_world
 from fada.engine.progress import step_bar
+from fada.media.processors import usable_processors
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.teacher.vae import encode_frames, new_vae, shift, train_vae
@@ -270,7 +271,7 @@ def _draw_world(recipe: Recipe, clips: Path, console: Console) -> Path:
             recipe.clip.size,
             world.frames,
             world.flawed_share,
-            workers=min(4, os.cpu_count() or 1),
+            workers=min(4, usable_processors()),
             test_clips=world.test_clips,
             progress=lambda done, of: status.update(f"drawing clips: {done} of {of}"),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from fada.eval.results import write_json
+from fada.media.processors import usable_processors
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe, save_recipe
 from fada.recipe.schema import Recipe
@@ -88,7 +88,7 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor_cores": os.cpu_count(),
+        "processor_cores": usable_processors(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "packages": packages,

@@ -18,6 +18,7 @@ import av
 from av.container import InputContainer
 
 from fada.media.error import MediaError
+from fada.media.threads import thread_limit
 
 Source = str | os.PathLike[str] | bytes
 """A path, or the bytes of a whole file."""
@@ -204,6 +205,7 @@ def decode_stream(
     _check_claims(stream, source)
     if isinstance(stream, av.VideoStream):
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = thread_limit()
         stream.codec_context.options = dict(_DECODER_OPTIONS)
     watch = TruncationWatch(container, source)
     good, damaged = 0, 0
