@@ -20,13 +20,6 @@ def test_pictures_over_the_limit_are_refused(tmp_path, greys, write_media, monke
         probe(path)
 
 
-def test_pictures_stretched_over_the_limit_are_refused(tmp_path, greys, write_media, monkeypatch) -> None:
-    path = write_media(tmp_path / "v.mp4", greys([0] * 3))
-    monkeypatch.setattr("fada.media.video._pixel_aspect", lambda frame: 65535.0)
-    with pytest.raises(MediaError, match=r"claims pictures of 3145680x32, at most"):
-        read_video(path)
-
-
 def test_decoders_know_the_limit_too(tmp_path, greys, write_media, monkeypatch) -> None:
     # As where the size changes within a stream, after the header was found to be in order.
     path = write_media(tmp_path / "v.mp4", greys([0] * 3))
