@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from rich.console import Console
 from fada.files.folders import MARK, check_folder, kind_of, take_folder
 from fada.files.locks import locked
 from fada.files.whole import clear_leftovers, set_aside, write_json, write_text
+from fada.media.processors import usable_processors
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import dump_recipe, load_recipe
 from fada.recipe.schema import Recipe
@@ -156,7 +156,7 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor_cores": os.cpu_count(),
+        "processor_cores": usable_processors(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "packages": packages,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from fada.data.world.draw import VERSION
 from fada.data.world.make import SETTINGS_FILE
 from fada.eval.results import fingerprint as hash_of
 from fada.files.folders import inside
+from fada.media.processors import usable_processors
 from fada.recipe.schema import Recipe
 
 
@@ -65,7 +65,7 @@ class DrawnWorld:
                 self.size,
                 world.frames,
                 world.flawed_share,
-                workers=min(4, os.cpu_count() or 1),
+                workers=min(4, usable_processors()),
                 test_clips=world.test_clips,
                 progress=lambda done, of: status.update(f"drawing clips: {done} of {of}"),
             )

@@ -22,6 +22,7 @@ from fada.media.container import (
 )
 from fada.media.error import MediaError
 from fada.media.joins import Clock, TimeLine, find_time_line, may_jump
+from fada.media.threads import thread_limit
 from fada.media.truncation import TruncationWatch
 
 _MOST_LEADING = 300
@@ -45,6 +46,7 @@ def decode_stream(
     check_claims(stream, source)
     if isinstance(stream, av.VideoStream):
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = thread_limit()
         stream.codec_context.options = dict(DECODER_OPTIONS)
     watch = TruncationWatch(container, source)
     decoder = _Decoder(stream)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +76,9 @@ def filter_clips(
     console = Console()
     console.print(f"{scored.measured} clips measured, {scored.kept} were; scores in {folder / 'scores.parquet'}")
     for key, reason in scored.damaged.items():
-        console.print(f"unreadable: {key}: {reason}", style="yellow")
+        console.print(f"unreadable: {key}: {reason}", style="yellow", markup=False)
+    for reason, count in _reasons(scored.unmeasured).most_common():
+        console.print(f"not measured in {count} clips: {reason}", markup=False)
     console.print(*tables(scored, decisions, *thresholds), sep="\n")
     if scored.measured:
         console.print(throughput(scored.stages, scored.measured))
@@ -85,3 +89,14 @@ def filter_clips(
     if histograms is not None:
         plot_scores(histograms, scored.scores, *thresholds)
         console.print(f"histograms: {histograms}")
+
+
+def _reasons(unmeasured: Mapping[str, Mapping[str, str]]) -> Counter[str]:
+    """In how many clips the same scores are missing for the same reason."""
+    counts: Counter[str] = Counter()
+    for missing in unmeasured.values():
+        by_reason: dict[str, list[str]] = {}
+        for name, why in missing.items():
+            by_reason.setdefault(why, []).append(name)
+        counts.update(f"{', '.join(names)} ({why})" for why, names in by_reason.items())
+    return counts

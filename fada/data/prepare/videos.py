@@ -16,16 +16,17 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from fada.data.prepare.executors import LoadFinder, Task, limit_name, run_crew, run_here
+from fada.data.prepare.executors import LoadFinder, Task, limit_name, load_attempt, run_here, run_with
 from fada.data.prepare.models import FaceFinder, check_model
-from fada.data.prepare.process_crew import ProcessCrew
 from fada.data.prepare.ray_crew import RayCrew, cluster_address
 from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.records import Records, was_prepared
 from fada.data.prepare.report import PrepareReport, SourceRecord
 from fada.data.prepare.source import PrepareSettings
+from fada.data.process_crew import ProcessCrew
 from fada.files.outputs import output_folder
 from fada.media.error import MediaError
+from fada.media.processors import usable_processors
 
 VIDEO_EXTENSIONS = frozenset(
     [
@@ -288,8 +289,10 @@ def _run(
     tasks = chain([first], tasks)
     if cluster is not None:
         with RayCrew(cluster_address(cluster), workers, load_finder, out) as crew:
-            yield from run_crew(tasks, crew, timeout_seconds)
+            yield from run_with(tasks, crew, timeout_seconds)
     elif (workers or 1) == 1 and timeout_seconds is None:
         yield from run_here(tasks, load_finder)
     else:
-        yield from run_crew(tasks, ProcessCrew(workers or 1, load_finder), timeout_seconds)
+        size = workers or 1
+        crew = ProcessCrew(size, partial(load_attempt, load_finder), max(1, usable_processors() // size))
+        yield from run_with(tasks, crew, timeout_seconds)

@@ -23,6 +23,11 @@ VERSION = 2
 _FACE_SHARE = np.array([0.25, 0.2, 0.75, 0.85])
 """Where a face is in a face crop, when nothing says so."""
 
+_OF_THE_FACE = (
+    *("offset", "sync_confidence", "sync_margin", "mouth_range", "background_change", "background_drift"),
+    *("head_motion", "head_range", "yaw", "roll", "occlusion", "wobble"),
+)
+
 Scores = dict[str, float | None]
 
 
@@ -32,6 +37,7 @@ def score_clip(
     quality: ImageQuality | None = None,
     syncnet: SyncNet | None = None,
     clock: StageClock | None = None,
+    reasons: dict[str, str] | None = None,
 ) -> Scores:
     """Every score of the catalogue; None for those that could not be measured.
 
@@ -40,6 +46,7 @@ def score_clip(
         quality: a metric of image quality; without one `iqa` stays None.
         syncnet: without it its three scores stay None.
         clock: told how long each axis takes.
+        reasons: given, for each score that could not be measured of this clip, why.
 
     Raises:
         ValueError: the sound is not at 16 kHz.
@@ -66,8 +73,24 @@ def score_clip(
         with clock("movement"):
             found |= _movement(clip, face)
         with clock("background"):
-            found["background_change"], found["background_drift"] = picture.surroundings(clip.frames, face.box)
-    return {name: _plain(value) for name, value in found.items()}
+            found["background_change"], found["background_drift"] = picture.surroundings(clip.frames, face.boxes)
+    scores = {name: _plain(value) for name, value in found.items()}
+    if reasons is not None:
+        reasons |= {name: why for name, why in _why_not(clip, face).items() if scores[name] is None}
+    return scores
+
+
+def _why_not(clip: Clip, face: FaceTrack | None) -> dict[str, str]:
+    """Why scores of this clip may be missing."""
+    if face is None:
+        return dict.fromkeys(_OF_THE_FACE, "no face is known: no landmarks beside the clip, and no face model given")
+    why = {"occlusion": "under two seconds: a head hardly comes back in so short a time"}
+    if not picture.shows_surroundings(face.boxes):
+        covered = "the head, with its hair, sweeps over nearly all of the picture"
+        why |= dict.fromkeys(("background_change", "background_drift"), covered)
+    if face.yaw is None:
+        why |= dict.fromkeys(("yaw", "roll", "wobble"), "no landmarks, only where the drawn face is")
+    return why
 
 
 def _source(clip: Clip) -> Scores:
