@@ -62,13 +62,14 @@ def refused_format(file: Any) -> str | None:
             with av.logging.Capture():
                 open_input(file, {}).close()
         except av.error.FFmpegError as error:
-            _, name, message = error.log or (0, "", "")
+            log: Any = error.log or (0, "", "")
         except ValueError:
             return None
         else:
             return None
         finally:
             av.logging.set_level(level)
+    _, name, message = log
     if message.startswith("Not detecting m3u8/hls"):
         return "hls"
-    return name if message.startswith("Format not on whitelist") else None
+    return str(name) if message.startswith("Format not on whitelist") else None
