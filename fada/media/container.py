@@ -126,6 +126,24 @@ def video_stream(container: InputContainer, source: Source) -> av.VideoStream:
     raise MediaError(f"{source_name(source)}: has no video stream that can be decoded ({_list_streams(container)})")
 
 
+def read_packets(container: InputContainer) -> Iterator[av.Packet]:
+    """All packets of the streams known when the container was opened, and one without data for each at the end.
+
+    Raises:
+        av.error.FFmpegError: the container breaks off.
+    """
+    packets = container.demux()
+    while True:
+        try:
+            packet = next(packets, None)
+        except IndexError:
+            # PyAV looks for the streams that came to light meanwhile; ours had their end.
+            return
+        if packet is None:
+            return
+        yield packet
+
+
 def frame_rate(stream: av.VideoStream) -> Fraction | None:
     """Frames per second as the header has them, or as FFmpeg guesses; None where neither can be meant."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
