@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from fada.media.container import Source, source_name
@@ -71,7 +70,7 @@ def colour_of(frame: av.VideoFrame, source: Source) -> Colour:
     """
     said = int(frame.colorspace)
     transfer = _TRANSFERS.get(int(frame.color_trc), SDR)
-    is_dolby_only = said == UNSAID and transfer == SDR and frame.side_data.get(Type.DOVI_METADATA) is not None
+    is_dolby_only = said == UNSAID and transfer == SDR and frame.side_data.get("DOVI_METADATA") is not None
     unknown = "Dolby Vision's own IPT (profile 5)" if is_dolby_only else _UNKNOWN_MATRICES.get(said)
     if unknown is not None and not frame.format.is_rgb:
         raise MediaError(

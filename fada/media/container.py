@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
 
 from fada.media.error import MediaError
-from fada.media.formats import READ_FORMATS, open_input, refused_format
+from fada.media.formats import READ_FORMATS, InputFile, open_input, refused_format
 from fada.media.wav_header import check_wav_length
 
 Source = str | os.PathLike[str] | bytes
@@ -71,7 +71,8 @@ def open_container(source: Source) -> Iterator[InputContainer]:
         MediaError: the file is missing, empty, cut off before its index, not media at all, or of a format that is not
             read.
     """
-    with _open_file(source) as file:
+    with _open_file(source) as opened:
+        file = InputFile(opened, source_name(source))
         is_open_ended = check_wav_length(file, source_name(source), MOST_SECONDS)
         options = {**DECODER_OPTIONS, "ignore_length": "1"} if is_open_ended else DECODER_OPTIONS
         try:
@@ -91,16 +92,14 @@ def open_container(source: Source) -> Iterator[InputContainer]:
             yield container
 
 
-def _open_file(source: Source) -> Any:
+def _open_file(source: Source) -> BinaryIO:
     if isinstance(source, bytes):
         if not source:
             raise MediaError("media in memory is empty (0 bytes)")
         return io.BytesIO(source)
     path = check_file(source)
     try:
-        # By its number, so that FFmpeg learns no name: it would guess by the extension, and take "10:30.wav" for a
-        # protocol.
-        return open(os.open(path, os.O_RDONLY), "rb", buffering=0)
+        return open(path, "rb", buffering=0)
     except OSError as error:
         raise MediaError(f"{path}: cannot be opened ({error.strerror})") from error
 
@@ -124,6 +123,24 @@ def video_stream(container: InputContainer, source: Source) -> av.VideoStream:
         if stream.codec_context is not None:
             return stream
     raise MediaError(f"{source_name(source)}: has no video stream that can be decoded ({_list_streams(container)})")
+
+
+def read_packets(container: InputContainer) -> Iterator[av.Packet]:
+    """All packets of the streams known when the container was opened, and one without data for each at the end.
+
+    Raises:
+        av.error.FFmpegError: the container breaks off.
+    """
+    packets = container.demux()
+    while True:
+        try:
+            packet = next(packets, None)
+        except IndexError:
+            # PyAV looks for the streams that came to light meanwhile; ours had their end.
+            return
+        if packet is None:
+            return
+        yield packet
 
 
 def frame_rate(stream: av.VideoStream) -> Fraction | None:

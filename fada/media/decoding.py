@@ -16,12 +16,14 @@ from fada.media.container import (
     audio_stream,
     check_claims,
     open_container,
+    read_packets,
     real_video_streams,
     source_name,
     video_stream,
 )
 from fada.media.error import MediaError
 from fada.media.joins import Clock, TimeLine, find_time_line, may_jump
+from fada.media.tail import TailWatch
 from fada.media.threads import thread_limit
 from fada.media.truncation import TruncationWatch
 
@@ -48,10 +50,10 @@ def decode_stream(
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = thread_limit()
         stream.codec_context.options = dict(DECODER_OPTIONS)
-    watch = TruncationWatch(container, source)
+    watches = (TruncationWatch(container, source), TailWatch(container, stream, source))
     decoder = _Decoder(stream)
     clock = Clock(container, stream.index, lambda: time_line(source))
-    packets = container.demux()
+    packets = read_packets(container)
     while True:
         try:
             packet = next(packets, None)
@@ -61,7 +63,8 @@ def decode_stream(
             break
         if packet is None:
             break
-        watch.see(packet)
+        for watch in watches:
+            watch.see(packet)
         begins_anew = clock.see(packet)
         if packet.stream.index != stream.index:
             continue
@@ -71,7 +74,8 @@ def decode_stream(
         if frames is None:
             break
         yield from frames
-    watch.check()
+    for watch in watches:
+        watch.check()
     decoder.check(source)
 
 

@@ -9,11 +9,13 @@ only formats that hold their pictures and sounds themselves are read, and no pro
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.logging
 from av.container import InputContainer
+
+from fada.media.error import MediaError
 
 READ_FORMATS = (
     "3dostr", "aac", "ac3", "ac4", "aiff", "amr", "amrnb", "amrwb", "ape", "apng", "asf", "au", "av1", "avi", "avs2",
@@ -36,11 +38,44 @@ _OPTIONS = {
 _log_lock = threading.Lock()
 
 
-def open_input(file: Any, options: dict[str, str]) -> InputContainer:
+class InputFile:
+    """A binary file as FFmpeg may see it: without a name, and with errors that say which file it is.
+
+    FFmpeg would guess by a name's extension, and take "10:30.wav" for a protocol.
+
+    Args:
+        file: open, binary, seekable.
+        name: for messages.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._name = file, name
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes.
+
+        Raises:
+            MediaError: the medium fails.
+        """
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise MediaError(f"{self._name}: cannot be read ({error.strerror})") from error
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """The place in the file; -1 where a damaged header asks for one that cannot be."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+
+def open_input(file: InputFile, options: dict[str, str]) -> InputContainer:
     """The container in an open binary file, if its format is one of ``READ_FORMATS``.
 
     Args:
-        file: readable and seekable; its ``name`` should not be a path, which FFmpeg would take for a hint.
+        file: at its beginning.
         options: further ones of FFmpeg.
 
     Raises:
@@ -51,7 +86,7 @@ def open_input(file: Any, options: dict[str, str]) -> InputContainer:
     )
 
 
-def refused_format(file: Any) -> str | None:
+def refused_format(file: InputFile) -> str | None:
     """FFmpeg's name of the format that a file was refused for; None where it was refused for something else."""
     file.seek(0)
     with _log_lock:
@@ -62,13 +97,14 @@ def refused_format(file: Any) -> str | None:
             with av.logging.Capture():
                 open_input(file, {}).close()
         except av.error.FFmpegError as error:
-            _, name, message = error.log or (0, "", "")
+            log: Any = error.log or (0, "", "")
         except ValueError:
             return None
         else:
             return None
         finally:
             av.logging.set_level(level)
+    _, name, message = log
     if message.startswith("Not detecting m3u8/hls"):
         return "hls"
-    return name if message.startswith("Format not on whitelist") else None
+    return str(name) if message.startswith("Format not on whitelist") else None

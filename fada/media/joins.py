@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import av
 from av.container import InputContainer
 
+from fada.media.container import read_packets
 from fada.media.error import MediaError
 
 _JITTER_SECONDS = 0.1
@@ -136,7 +137,7 @@ def find_time_line(container: InputContainer, streams: dict[int, str], name: str
 def _parts(container: InputContainer, streams: dict[int, str]) -> dict[int, list[_Part]]:
     finders = {index: JumpFinder(container) for index in streams}
     parts: dict[int, list[_Part]] = {index: [] for index in streams}
-    packets = container.demux([container.streams[index] for index in streams])
+    packets = read_packets(container)
     place = 0
     while True:
         try:
@@ -147,6 +148,8 @@ def _parts(container: InputContainer, streams: dict[int, str]) -> dict[int, list
         if packet is None:
             break
         index, place = packet.stream.index, place + 1
+        if index not in streams:
+            continue
         jumps = finders[index].jumps_at(packet)
         if packet.dts is None and packet.pts is None:
             continue

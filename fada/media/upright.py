@@ -12,7 +12,6 @@ from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 from av.video.reformatter import Interpolation
 from PIL import Image
 
@@ -99,11 +98,11 @@ def orientation_of_matrix(matrix: tuple[int, ...], source: Source) -> Orientatio
     Raises:
         MediaError: it turns by more than five degrees beside a quarter turn, or shears.
     """
-    a, b, _, c, d = matrix[:5]
-    first, second = math.hypot(a, b), math.hypot(c, d)
+    first, second = math.hypot(*matrix[0:2]), math.hypot(*matrix[3:5])
     if not first or not second:
         return Orientation()
-    a, b, c, d = a / first, b / first, c / second, d / second
+    a, b = (value / first for value in matrix[0:2])
+    c, d = (value / second for value in matrix[3:5])
     if abs(b) <= _MOST_SKEW and abs(c) <= _MOST_SKEW:
         return Orientation(False, d < 0, a < 0)
     if abs(a) <= _MOST_SKEW and abs(d) <= _MOST_SKEW:
@@ -117,10 +116,10 @@ def orientation_of_matrix(matrix: tuple[int, ...], source: Source) -> Orientatio
 
 def orientation(frame: av.VideoFrame, source: Source) -> Orientation:
     """How a decoded frame must be turned and mirrored to be upright; see :func:`orientation_of_matrix`."""
-    side_data = frame.side_data.get(Type.DISPLAYMATRIX)
-    if side_data is None:
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
         return Orientation()
-    return orientation_of_matrix(tuple(np.frombuffer(bytes(side_data), np.int32)[:9].tolist()), source)
+    return orientation_of_matrix(tuple(np.frombuffer(bytes(matrix), np.int32)[:9].tolist()), source)
 
 
 class PixelAspect:

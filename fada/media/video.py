@@ -94,7 +94,7 @@ def probe(path: Source) -> VideoInfo:
             fps=float(rate) if rate else None,
             frame_count=stream.frames or None,
             duration_seconds=duration,
-            has_audio=any(s.codec_context.sample_rate for s in container.streams.audio),
+            has_audio=any(s.codec_context and s.codec_context.sample_rate for s in container.streams.audio),
             codec=stream.codec_context.name,
             rotation=upright.layout(frame).orientation.rotation,
             is_mirrored=upright.layout(frame).orientation.is_mirrored,

@@ -18,9 +18,9 @@ round or large once in 30,000 files, and then only its being cut would go unnoti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from fada.media.error import MediaError
+from fada.media.formats import InputFile
 
 _MOST_CHUNKS = 1000
 _TOLERANCE_BYTES, _TOLERANCE_SHARE = 4096, 0.05
@@ -47,7 +47,7 @@ class WavHeader:
     bytes_per_second: int
 
 
-def read_wav_header(file: BinaryIO) -> WavHeader | None:
+def read_wav_header(file: InputFile) -> WavHeader | None:
     """The sizes that a RIFF or RF64 file states; None where it is no such file, or its samples are not found."""
     file.seek(0)
     start = file.read(12)
@@ -101,7 +101,7 @@ def _is_round(number: int) -> bool:
     return number >= _LEAST_ROUND and any(min(number % step, -number % step) <= _NEAR_ROUND for step in _ROUND)
 
 
-def check_wav_length(file: BinaryIO, name: str, longest_seconds: float) -> bool:
+def check_wav_length(file: InputFile, name: str, longest_seconds: float) -> bool:
     """Know that a WAV file is all there, as far as its header tells; leaves the file at its beginning.
 
     Returns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from fada.data.shard_format import decode_video
 from fada.media import MediaError
 from fada.media.audio import read_audio, write_wav
 from fada.media.cutting import PixelBox, cut_video, read_label
-from fada.media.formats import READ_FORMATS
+from fada.media.formats import READ_FORMATS, InputFile, open_input
 from fada.media.video import probe, read_video, write_video
 
 # What FFmpeg calls it, and what it looks like.
@@ -122,3 +123,26 @@ def test_every_format_that_is_read_is_known_to_ffmpeg() -> None:
 
     known = {name for names in av.formats_available for name in names.split(",")}
     assert set(READ_FORMATS) <= known
+
+
+def test_a_medium_that_fails_is_named(tmp_path, greys, monkeypatch) -> None:
+    write_video(tmp_path / "a.mp4", greys([60] * 5))
+    (tmp_path / "b.mp4").symlink_to("/proc/self/mem")  # Opens, and then every read fails: even root cannot read page 0.
+    with pytest.raises(MediaError, match=r"b\.mp4: (cannot be read|the file is empty)"):
+        probe(tmp_path / "b.mp4")
+
+    class Failing:
+        def read(self, size: int) -> bytes:
+            raise OSError(5, "Input/output error")
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            raise OSError(22, "Invalid argument")
+
+        def tell(self) -> int:
+            return 0
+
+    file: Any = Failing()
+    opened = InputFile(file, "a.mp4")
+    assert opened.seek(-5) == -1
+    with pytest.raises(MediaError, match=r"a\.mp4: cannot be read \(Input/output error\)"):
+        open_input(opened, {})

@@ -40,13 +40,18 @@ TRANSPORT = [kind for kind in KINDS if kind[0] in ("ts", "mpg")]
 def record(
     path: Path, kind: tuple[str, str, str, str], seconds: float = 4.0, flash: float = 3.0, gop: int = 50,
     b_frames: int = 0, silent: float = 0.0, options: dict[str, str] | None = None,
+    numbers: dict[str, str] | None = None,
 ) -> Path:  # fmt: skip
     """Moving noise that is white for one frame at ``flash``, where the sound clicks; sound ends ``silent`` before."""
     _, form, codec, sound_codec = kind
     base = np.random.default_rng(0).integers(60, 120, (64, 64, 3), dtype=np.uint8)
-    with av.open(str(path), "w", format=form) as file:
+    with av.open(str(path), "w", format=form, options=numbers or {}) as file:
         # A key picture every `gop`, none between.
-        own = {"sc_threshold": "0" if codec == "libx264" else "1000000000"}
+        own = {"sc_threshold": "1000000000"}
+        if codec == "libx264":
+            own = {"sc_threshold": "0", "preset": "superfast"}
+        elif codec == "libvpx":
+            own = {"deadline": "realtime", "cpu-used": "8"}
         video = file.add_stream(codec, rate=FPS, options={**own, **(options or {})})
         video.width, video.height, video.pix_fmt, video.gop_size = 64, 64, "yuv420p", gop
         video.codec_context.max_b_frames = b_frames
@@ -162,6 +167,17 @@ def test_cuts_of_joined_recordings_are_together_in_every_part(tmp_path) -> None:
     for start, end, flash in ((2.0, 4.0, 1.0), (6.0, 8.0, 1.0), (3.5, 8.0, 3.5)):
         cut_video(tmp_path / "joined.ts", tmp_path / "cut.mp4", start, end, PixelBox(0, 0, 64, 64))
         np.testing.assert_allclose(check_together(tmp_path / "cut.mp4"), [flash], atol=3 * FRAME)
+
+
+@pytest.mark.parametrize("table", ["0x1000", "0x1100"])
+def test_parts_whose_streams_have_other_numbers_are_refused(tmp_path, table) -> None:
+    first = record(tmp_path / "0.ts", TRANSPORT[0])
+    numbers = {"mpegts_start_pid": "0x200", "mpegts_pmt_start_pid": table}
+    second = record(tmp_path / "1.ts", TRANSPORT[0], numbers=numbers)
+    (tmp_path / "joined.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    for read, kind in ((read_video, "picture"), (read_audio, "sound")):
+        with pytest.raises(MediaError, match=rf"its {kind} goes on in other streams than it begins with"):
+            read(tmp_path / "joined.ts")
 
 
 def remuxed(source: Path, target: Path, form: str, shift: dict[str, float], at: float) -> Path:
