@@ -22,29 +22,43 @@ def inputs(tmp_path: Path) -> tuple[str, ...]:
     return ("--image", str(tmp_path / "face.png"), "--audio", str(tmp_path / "voice.wav"))
 
 
+class Made:
+    """A video of grey frames in chunks of twelve, that remembers how many were made and not yet taken."""
+
+    chunks, nfe, stage_seconds = 2, 6, {"denoise": 1.0}
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self) -> Any:
+        for at in range(0, self.count, 12):
+            yield SimpleNamespace(frames=np.full((min(12, self.count - at), 32, 32, 3), 128, np.uint8))
+
+
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A pipeline that records how it was called and draws grey frames."""
     seen: dict[str, Any] = {}
 
-    def generate(image: np.ndarray, audio: np.ndarray, **options: Any) -> SimpleNamespace:
-        seen.update(options, image=image, audio=audio)
-        options["on_step"](6, 6)
-        frames = np.full((round(len(audio) / 16000 * 25), 32, 32, 3), 128, np.uint8)
-        return SimpleNamespace(frames=frames, stage_seconds={"denoise": 1.0}, clips=2, nfe=6)
+    class Pipeline:
+        needs_face = False
+        config = SimpleNamespace(fps=25.0)
 
-    def place(*where: Any) -> Any:
-        seen["placed"] = where
-        return generate
+        def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Made:
+            seen.update(options, image=image, audio=audio)
+            options["on_step"](6, 6)
+            return Made(round(len(audio) / 16000 * 25))
 
-    generate.to = place  # type: ignore[attr-defined]
-    generate.optimize = lambda **how: seen.update(how)  # type: ignore[attr-defined]
-    generate.config = SimpleNamespace(fps=25.0)  # type: ignore[attr-defined]
-    generate.needs_face = False  # type: ignore[attr-defined]
+        def to(self, *where: Any) -> Any:
+            seen["placed"] = where
+            return self
+
+        def optimize(self, **how: Any) -> None:
+            seen.update(how)
 
     def load(folder: Path, student: str | None = None) -> Any:
         seen.update(folder=folder, student=student)
-        return generate
+        return Pipeline()
 
     monkeypatch.setattr(fada.build, "load_pipeline", load)
     return seen
