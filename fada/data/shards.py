@@ -83,7 +83,8 @@ def write_shards(
     """Write samples as tars with index.json, into a folder or an object store.
 
     A tar's name holds its hash, and the index is written last: until then the earlier index and its shards are valid,
-    so an interrupted call changes nothing. Then the shards go that only the earlier index names.
+    so an interrupted call changes nothing. Then the shards go that only the earlier index names, and what a killed call
+    left: files that hold what was written, by their hash; others stay.
 
     Args:
         features: where latents and states come from (JSON values), kept in the index.
@@ -120,8 +121,8 @@ def write_shards(
         # Whether an index that fails here has arrived is unknown: its shards stay.
         location.put(scratch / INDEX_FILE, INDEX_FILE)
     current = {shard.name for shard in shards}
-    for name, shard in earlier.items():
-        if name not in current and _is_as_written(location, shard):
+    for name in location.files():
+        if name not in current and _SHARD_NAME.fullmatch(name) and _is_ours(location, name, earlier.get(name)):
             location.remove(name)
     return index
 
@@ -249,12 +250,16 @@ def _shards_in_index(location: Location) -> dict[str, ShardInfo]:
         return {}
 
 
-def _is_as_written(location: Location, shard: ShardInfo) -> bool:
-    """Whether a file is the shard that the index describes; in a store, by the hash that its name begins with."""
+def _is_ours(location: Location, name: str, shard: ShardInfo | None) -> bool:
+    """Whether fada wrote a file: it holds what the earlier index says, or what the hash in its own name says.
+
+    The latter is what a killed call left. In a store, where nothing is read for this, the earlier index must name it.
+    """
+    written = name[13:25] if shard is None else shard.sha256
     if location.folder is None:
-        return shard.name.partition(".")[0].endswith(f"-{shard.sha256[:12]}")
-    file = location.folder / shard.name
-    return not file.is_symlink() and file.is_file() and hash_file(file) == shard.sha256
+        return shard is not None and name[13:25] == written[:12]
+    file = location.folder / name
+    return len(written) >= 12 and not file.is_symlink() and hash_file(file).startswith(written)
 
 
 def _write_shard(scratch: Path, number: int, samples: Iterator[Sample], tally: _Tally) -> tuple[Path, ShardInfo]:
