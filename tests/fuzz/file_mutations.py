@@ -10,7 +10,8 @@ from typing import Any
 WORDS = (
     "", " ", ".", "..", "/", "../../canary/precious", "/dev/zero", "~", "a/b", "a\0b", "x" * 300, "é", "\u202egpj",
     "\x1b[2J", "\ud83d\ude00", "[bold]x[/bold]", "-rf", "--help", "yes", "no", "010", "1:30", "2024-01-01", ".inf",
-    "null", "con", "evil", "transformers.AutoModel", "__class__", "%s%n", "${HOME}", "$(touch canary)", "NaN", "é" * 100,
+    "null", "con", "evil", "transformers.AutoModel", "__class__", "%s%n", "${HOME}", "$(touch canary)", "NaN",
+    "é" * 100,
 )  # fmt: skip
 NUMBERS: tuple[Any, ...] = (
     0, -1, 1, 2, 3, 10**3, 10**5, 10**9, 2**31, 2**63, 2**64, 10**30, -(2**63), 0.5, -0.0, 1e-300, 1e300, float("inf"),

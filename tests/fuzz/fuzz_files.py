@@ -91,6 +91,9 @@ def _listing(base: Path, case: Path) -> Listing:
     for root, folders, files in os.walk(base):
         if Path(root) == base:
             folders[:] = [name for name in folders if name not in (case.name, OUT, "seeds")]
+        elif Path(root) == base / "home":
+            # What libraries keep for themselves.
+            folders[:] = [name for name in folders if name not in (".cache", ".config")]
         for name in (*folders, *files):
             stat = os.lstat(os.path.join(root, name))
             size = 0 if name in folders else stat.st_size
