@@ -45,7 +45,13 @@ def audio_encoder(section: Audio) -> AudioEncoder:
 
 def scheduler(section: Noise, distill: Distill) -> PeRFlowScheduler:
     """The noise path and the windows as a diffusers scheduler."""
-    return PeRFlowScheduler(**section.model_dump(), num_windows=distill.windows, extra_steps=distill.extra_steps)
+    return PeRFlowScheduler(
+        **section.model_dump(),
+        num_windows=distill.windows,
+        extra_steps=distill.extra_steps,
+        spacing=distill.spacing,
+        matched=distill.matched,
+    )
 
 
 def new_dual_unet(network: Network, noise: Noise, audio: tuple[int, int, int], latent_channels: int) -> DualUNet:

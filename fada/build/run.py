@@ -69,6 +69,8 @@ OBJECTIVES: dict[str, type[StudentObjective]] = {"perflow": DistillObjective, "t
 """What `distill.method` names."""
 SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "audio_scale", "reference_scale", "motion_drop")
 """Settings of a phase that its window ends follow from."""
+SOLVED_AT = ("spacing", "solver_spacing")
+"""As well, but younger: recorded where they are not ``time``, so that caches made before them are found again."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +249,7 @@ class Run:
             "clips": len(self.data.train),
             "quality": phase.quality,
             **{name: getattr(settings, name) for name in SOLVED_WITH},
+            **{name: value for name in SOLVED_AT if (value := getattr(settings, name)) != "time"},
         }
         folder = self.folder / "work" / phase.name / "targets"
         if self.shared is not None:

@@ -84,6 +84,9 @@ def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
         loss=_loss_config(phase.loss),
         gt_guidance=phase.loss.gt_guidance,
         seed=recipe.seed,
+        matched=recipe.distill.matched,
+        spacing=recipe.distill.spacing,
+        solver_spacing=phase.solver.spacing,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from fada.data.dataset import audio_windows
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.student.network import student_of
-from fada.student.pipeline import FadaPipeline
+from fada.student.pipeline import FadaPipeline, open_pipeline
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 from fada.teacher.vae import new_vae
 
@@ -34,14 +36,20 @@ def small_wav2vec2() -> Wav2Vec2Encoder:
     return Wav2Vec2Encoder(Wav2Vec2Model(config))
 
 
-def student_pipeline(encoder: AudioEncoder | None = None, motion_frames: int = 2, windows: int = 4) -> FadaPipeline:
+def student_pipeline(
+    encoder: AudioEncoder | None = None, motion_frames: int = 2, windows: int = 4, **scheduling: Any
+) -> FadaPipeline:
     """A student's pipeline of random weights, with zero outputs shaken so that every condition has an effect."""
     encoder = LogMelEncoder(4) if encoder is None else encoder
     shape = {"channels": (8, 16), "layers_per_block": 1, "heads": 2, "norm_groups": 4,
              "attention_levels": (False, True), "temporal_levels": (True, True)}  # fmt: skip
     torch.manual_seed(0)
     scheduler = PeRFlowScheduler(
-        prediction_type="v_prediction", beta_schedule="linear", rescale_betas_zero_snr=True, num_windows=windows
+        prediction_type="v_prediction",
+        beta_schedule="linear",
+        rescale_betas_zero_snr=True,
+        num_windows=windows,
+        **scheduling,
     )
     projection = AudioProjection(5, encoder.layers, encoder.states_dim, 16, 2, 8)
     teacher = DualUNet(
@@ -204,3 +212,14 @@ def test_no_more_of_the_sound_is_kept_of_a_long_one() -> None:
 
     peak(1.0)
     assert peak(60.0) <= 1.1 * peak(10.0)
+
+
+def test_a_loaded_pipeline_samples_at_matched_points_as_the_saved_one_did(tmp_path: Path) -> None:
+    made = student_pipeline(matched=True, spacing="noise_share", extra_steps="last")
+    made.save_pretrained(tmp_path)
+    loaded = open_pipeline(tmp_path)
+    assert loaded.scheduler.windows == made.scheduler.windows
+    audio = np.sin(np.arange(8000) / 30).astype(np.float32)
+    latents = [each(PORTRAIT, audio, steps=6, decode=False).latents for each in (made, loaded, student_pipeline())]
+    assert torch.equal(latents[0], latents[1])
+    assert not torch.allclose(latents[0], latents[2])

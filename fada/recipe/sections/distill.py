@@ -41,6 +41,14 @@ class Solver(Section):
     """DDIM, or second-order DPM-Solver++ 2M at equal steps of time or of log-SNR."""
     steps: Few = 8
     """Steps per window."""
+    spacing: Literal["time", "log_snr", "noise_share"] = "time"
+    """Of which clock the solver's steps are equal parts; `dpmpp_2m_log_snr` has its own."""
+
+    @model_validator(mode="after")
+    def one_clock(self) -> Solver:
+        if self.kind == "dpmpp_2m_log_snr" and self.spacing != "time":
+            raise ValueError(f"spacing: {self.kind} steps by log-SNR itself; use kind: dpmpp_2m, got {self.spacing}")
+        return self
 
 
 class Loss(Section):
@@ -137,8 +145,14 @@ class Distill(Section):
     steps: Few | None = None
     """Steps of a student's clip; default: one and a half per window, as the paper's 6 over 4."""
     times: Literal["uniform", "starts"] = "uniform"
-    """Times at which a student learns: anywhere in its windows, or only at their starts. `starts` is for students that
-    always take one step per window (`steps` equal to `windows`): they are never asked anything else."""
+    """Times at which a student learns: anywhere in its windows, or only at their starts. `starts` is one round of
+    progressive distillation of `steps` DDIM steps, not PeRFlow: such students always take one step per window (`steps`
+    equal to `windows`) and are never asked anything else."""
+    matched: bool = False
+    """Show points inside windows to the network on its own noise path, at the time of equal signal-to-noise ratio,
+    instead of as they are (the paper's way)."""
+    spacing: Literal["time", "log_snr", "noise_share"] = "time"
+    """Where windows meet: at equal steps of time (the paper's), of log-SNR, or of the noise's share `c / (a + c)`."""
     extra_steps: Literal["first", "last"] = "first"
     """Which windows a student's sampler gives the steps that K does not divide: nearest to noise, or to data."""
     cfg: Guidance = Guidance()
@@ -166,6 +180,11 @@ class Distill(Section):
             raise ValueError(
                 f"times: starts needs steps equal to windows ({self.windows}), got steps {self.steps}: further steps "
                 "begin within a window, where such a student has learned nothing"
+            )
+        if self.matched and (self.times == "starts" or self.method == "tcd"):
+            raise ValueError(
+                "matched: concerns points inside windows; a student of "
+                f"{'method: tcd' if self.method == 'tcd' else 'times: starts'} sees none: leave it out"
             )
         return self
 
