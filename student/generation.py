@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -20,13 +20,13 @@ from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
-from fada.data.audio_features import load_audio_encoder
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues, stack_clues
 from fada.data.stages import StageClock
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Solver
 from fada.media.image import square_resize
+from fada.pretrained.pipelines import Components, open_pipeline
 from fada.student.acceleration import compile_in_place, convolve_channels_last
 from fada.student.denoising import ClipDenoiser, Guidance, Settings
 from fada.student.guidance import ScalesInside
@@ -66,6 +66,8 @@ class AvatarPipeline(DiffusionPipeline):
     """
 
     model: AnyTeacher
+    components_table: ClassVar[Components] = {}
+    """What a folder of the family may name as its components."""
     needs_face = False
     """Whether calls must be told of the face."""
 
@@ -89,11 +91,15 @@ class AvatarPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
-        """Load what `save_pretrained` wrote; options are those of diffusers' pipelines."""
-        folder = Path(pretrained_model_name_or_path)
-        if (folder / "audio_encoder").is_dir():
-            options.setdefault("audio_encoder", load_audio_encoder(folder / "audio_encoder"))
-        return super().from_pretrained(str(folder), **options)
+        """Load what `save_pretrained` wrote, from a folder of this machine; the folder's own code is never run.
+
+        Args:
+            options: components and settings in place of the folder's, and `torch_dtype` and `variant` of its weights.
+
+        Raises:
+            ModelFolderError: the folder holds another pipeline or is damaged, or names what is not permitted.
+        """
+        return cast(Self, open_pipeline(cls, pretrained_model_name_or_path, cls.components_table, **options))
 
     def to(self, *args: Any, **options: Any) -> Self:
         """Move and cast the networks, as diffusers does; the audio encoder moves along and stays in float32.

@@ -24,7 +24,7 @@ from fada.data.world import make_world
 from fada.engine.progress import step_bar
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
-from fada.teacher.vae import encode_frames, new_vae, shift, train_vae
+from fada.teacher.vae import encode_frames, load_vae, new_vae, shift, train_vae
 
 SAMPLES_PER_SHARD = 100
 VAE_IMAGES = 12000
@@ -281,7 +281,7 @@ def _vae(recipe: Recipe, folder: Path, samples: Iterable[Sample], console: Conso
     """The recipe's VAE: loaded, found again in the run, or trained on frames of the training clips."""
     saved = recipe.vae.path or folder / "vae"
     if (saved / "config.json").is_file():
-        return AutoencoderKL.from_pretrained(str(saved)).eval().requires_grad_(False)
+        return load_vae(saved)
     if recipe.vae.path is not None:
         raise ValueError(f"vae.path: {saved} holds no diffusers VAE (no config.json)")
     settings = recipe.vae.train

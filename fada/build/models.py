@@ -16,6 +16,7 @@ from diffusers.utils.logging import disable_progress_bar
 from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.pretrained.networks import load_network
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.data import Audio
@@ -104,7 +105,7 @@ def start_from(model: DualUNet, folder: Path) -> None:
                 f"teacher.init: {folder / name}: no such net; make the folder with fada teacher import sd15"
             )
         net = getattr(model, name)
-        loaded = type(net).from_pretrained(str(folder / name))
+        loaded = load_network(folder / name, type(net))
         for key in NET_SHAPE:
             given, wanted = (_plain(each.config.get(key)) for each in (loaded, net))
             if given != wanted:

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
-from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length, read_config
+from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length
 from fada.data.wav2vec2 import Rate, Wav2Vec2Encoder
+from fada.pretrained.networks import CONFIG, check_settings, read_config
+from fada.pretrained.settings import shortly
 
 __all__ = [
     "FPS",
@@ -101,8 +103,12 @@ class LogMelEncoder(AudioEncoder):
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "LogMelEncoder":
-        """The encoder a folder describes."""
-        config = read_config(path)
+        """The encoder a folder describes.
+
+        Raises:
+            ModelFolderError: its settings are not of the right type or size.
+        """
+        config = check_settings(cls, read_config(Path(path)), Path(path) / CONFIG)
         return cls(config["bins"], config["frames_per_video_frame"], config["fps"])
 
 
@@ -113,15 +119,15 @@ def load_audio_encoder(path: str | Path) -> LogMelEncoder | Wav2Vec2Encoder:
         FileNotFoundError: there is no config.json.
         ValueError: it names no encoder known here.
     """
-    config = read_config(path)
+    config = read_config(Path(path))
     kind = config.get("kind", config.get("model_type"))
     encoders: dict[str, type[LogMelEncoder] | type[Wav2Vec2Encoder]] = {
         "log_mel": LogMelEncoder,
         "wav2vec2": Wav2Vec2Encoder,
     }
-    if kind not in encoders:
+    if not isinstance(kind, str) or kind not in encoders:
         raise ValueError(
-            f"{Path(path) / 'config.json'}: no audio encoder named {kind!r}; choose from {', '.join(encoders)}"
+            f"{Path(path) / 'config.json'}: no audio encoder named {shortly(kind)}; choose from {', '.join(encoders)}"
         )
     return encoders[kind].from_pretrained(path)
 

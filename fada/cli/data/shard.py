@@ -55,11 +55,10 @@ def shard(
     target = Location(out)
     encoders: dict[str, Any] = {}
     if vae is not None and audio_encoder is not None:
-        from diffusers import AutoencoderKL
-
         from fada.data.audio_features import load_audio_encoder
+        from fada.teacher.vae import load_vae
 
-        loaded = AutoencoderKL.from_pretrained(str(vae)).eval().requires_grad_(False)
+        loaded = load_vae(vae)
         encoders = {"vae": loaded, "encoder": load_audio_encoder(audio_encoder)}
     if face_embedder is not None:
         from fada.data.prepare.face_embedding import FaceEmbedder
