@@ -117,7 +117,11 @@ def damage_tree(tree: Tree, choose: random.Random, canary: str) -> str:
         if not spots(tree):
             break
         mutate = choose.choice(TREE)
-        mutate(tree, choose, canary)
+        try:
+            mutate(tree, choose, canary)
+        except RecursionError:
+            # Too deep already to be copied.
+            continue
         done.append(mutate.__name__)
     return "+".join(done)
 
