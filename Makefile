@@ -67,8 +67,10 @@ test-extras: .venv-iqa/.installed .venv-syncnet/.installed  ## tests with pyiqa 
 soak: $(STAMP)  ## kill a run of two processes 20 times at random; its end must equal the unbroken run's
 	$(BIN)/python tests/soak/soak.py --kills 20 --out runs/soak
 
-fuzz: $(STAMP)  ## damage media 1000 times and read it: make fuzz MEDIA="videos/ speech.wav"
-	$(BIN)/python tests/fuzz/fuzz_media.py --count 1000 --keep runs/fuzz $(MEDIA)
+FUZZ_COUNT ?= 10000
+fuzz: $(STAMP)  ## damage recipes, lists, shards, clips, models and media, and read them: make fuzz MEDIA="videos/ speech.wav"
+	$(BIN)/python tests/fuzz/fuzz_files.py --count $(FUZZ_COUNT) --keep runs/fuzz/files
+	$(if $(MEDIA),$(BIN)/python tests/fuzz/fuzz_media.py --count 1000 --keep runs/fuzz/media $(MEDIA))
 
 check: $(STAMP)  ## format, lint, types, import rule
 	$(BIN)/ruff format --check .

@@ -83,7 +83,7 @@ def export_run(
         if built is not None:
             built.save_pretrained(str(model), safe_serialization=True)
         _write(model, base, partial, contents, run)
-        card = _card(out.name, model, base, partial, origin, figures)
+        card = _card(out.name, model, partial, origin.or_else(_origin(run, base)), figures)
         (partial / "README.md").write_text(card, encoding="utf-8")
         if built is not None:
             shutil.rmtree(model)
@@ -125,10 +125,15 @@ def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents,
         (partial / "report.md").write_text(shareable_text(text), encoding="utf-8")
 
 
-def _card(name: str, model: Path, teacher: Path | None, written: Path, origin: Origin, figures: str) -> str:
+def _origin(run: Path, teacher: Path | None) -> Origin:
+    """What the folders of the teacher, and of what it began as, say of licence and base model."""
+    begun = teacher_section(run).get("init")
+    return origin_of([each for each in (teacher, Path(begun) if isinstance(begun, str) and begun else None) if each])
+
+
+def _card(name: str, model: Path, written: Path, origin: Origin, figures: str) -> str:
     """The card of what was written, whose parts are those of `model`."""
-    recipe, begun = written / "recipe.yaml", teacher_section(written).get("init")
-    sources = [each for each in (teacher, Path(begun) if isinstance(begun, str) and begun else None) if each]
+    recipe = written / "recipe.yaml"
     told = read_delta(written) if (written / DIFFERENCE).is_file() else None
     config = read_config(model, INDEX)
     kind = pipeline_class(config, model / INDEX)
@@ -141,7 +146,7 @@ def _card(name: str, model: Path, teacher: Path | None, written: Path, origin: O
             is_guided=denoiser.get("guidance_mode", "none") != "none",
             needs_face=kind.needs_face,
             form="full" if told is None else told["form"],
-            origin=origin.or_else(origin_of(sources)),
+            origin=origin,
             contents="" if told is None else _table(told),
             teacher="" if told is None else told["teacher"]["fingerprint"],
             recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
