@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from diffusers import DiffusionPipeline
 
 from fada.student.delta import read_delta, write_delta
 from fada.student.model_card import CardFacts, Origin, model_card, origin_of
 from fada.student.pipeline import DIFFERENCE, PIPELINES
-from fada.student.run_models import default_model, models_of, teacher_in, teacher_of, teacher_section
+from fada.student.run_models import default_model, models_of, teacher_in, teacher_of
 
 Form = Literal["full", "delta", "lora"]
 
@@ -102,6 +103,12 @@ def _model(run: Path, student: str | None) -> Path:
     return models[student]
 
 
+def _teacher_section(folder: Path) -> dict[str, Any]:
+    """What the resolved recipe in a folder says of the teacher; nothing where there is none."""
+    recipe = folder / "recipe.yaml"
+    return yaml.safe_load(recipe.read_text(encoding="utf-8"))["teacher"] if recipe.is_file() else {}
+
+
 def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents, run: Path) -> None:
     if contents.form == "full":
         shutil.copytree(model, partial)
@@ -118,7 +125,7 @@ def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents,
 
 def _card(name: str, model: Path, teacher: Path | None, written: Path, origin: Origin, figures: str) -> str:
     """The card of what was written, whose parts are those of `model`."""
-    recipe, begun = written / "recipe.yaml", teacher_section(written).get("init")
+    recipe, begun = written / "recipe.yaml", _teacher_section(written).get("init")
     sources = [each for each in (teacher, begun and Path(begun)) if each]
     told = read_delta(written) if (written / DIFFERENCE).is_file() else None
     config = json.loads((model / "model_index.json").read_text())

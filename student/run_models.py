@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fada.files.names import PLAIN_NAME
 from fada.recipe.reading import read_yaml
 
 INDEX = "model_index.json"
@@ -22,7 +23,9 @@ def models_of(run: Path) -> dict[str, Path]:
     Students that the recipe does not name follow, by name. Times of files mean nothing: they change with a copy.
     """
     models = {"teacher": run / "teacher"} if (run / "teacher" / INDEX).is_file() else {}
-    found = {path.parent.name: path.parent for path in sorted(run.glob(f"students/*/{INDEX}"))}
+    folders = [path.parent for path in sorted(run.glob(f"students/*/{INDEX}"))]
+    # Other names are of what was set aside, or of what is being written.
+    found = {folder.name: folder for folder in folders if PLAIN_NAME.fullmatch(folder.name)}
     ordered = [name for name in phases_of(run) if name in found]
     return {**models, **{name: found[name] for name in [*ordered, *(each for each in found if each not in ordered)]}}
 
@@ -60,7 +63,8 @@ def label_of(model: Path) -> str:
 def teacher_of(run: Path) -> Path | None:
     """The folder of the teacher that a run trained, or that its recipe names; None where it does neither."""
     own = models_of(run).get("teacher")
-    named = teacher_section(run).get("path")
+    section = _recipe_of(run).get("teacher")
+    named = section.get("path") if isinstance(section, dict) else None
     if own is not None or not isinstance(named, str):
         return own
     return teacher_in(Path(named))
@@ -78,12 +82,6 @@ def phases_of(run: Path) -> list[str]:
     phases = distill.get("phases") if isinstance(distill, dict) else None
     named = [phase.get("name") for phase in phases if isinstance(phase, dict)] if isinstance(phases, list) else []
     return [name for name in named if isinstance(name, str)]
-
-
-def teacher_section(folder: Path) -> dict[str, Any]:
-    """What the resolved recipe in a folder says of the teacher; nothing where there is none."""
-    found = _recipe_of(folder).get("teacher")
-    return found if isinstance(found, dict) else {}
 
 
 def _recipe_of(folder: Path) -> dict[str, Any]:
