@@ -43,7 +43,8 @@ class Store:
         files = row.pop("files", None)
         if row.get("fingerprint") != fingerprint or not isinstance(files, dict):
             return None
-        return row if files == self._described(row) else None
+        there = self._described(row)
+        return row if all(there.get(name) == written for name, written in files.items()) else None
 
     def write_row(self, row: dict[str, Any]) -> None:
         """Stores a row with the hashes of its files; written last, so that latents and video are there when it is."""

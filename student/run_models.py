@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fada.files.folders import inside
+from fada.files.names import PLAIN_NAME
 from fada.recipe.reading import read_yaml
 
 INDEX = "model_index.json"
@@ -23,7 +24,9 @@ def models_of(run: Path) -> dict[str, Path]:
     Students that the recipe does not name follow, by name. Times of files mean nothing: they change with a copy.
     """
     models = {"teacher": run / "teacher"} if (run / "teacher" / INDEX).is_file() else {}
-    found = {path.parent.name: path.parent for path in sorted(run.glob(f"students/*/{INDEX}"))}
+    folders = [path.parent for path in sorted(run.glob(f"students/*/{INDEX}"))]
+    # Other names are of what was set aside, or of what is being written.
+    found = {folder.name: folder for folder in folders if PLAIN_NAME.fullmatch(folder.name)}
     ordered = [name for name in phases_of(run) if name in found]
     return {**models, **{name: found[name] for name in [*ordered, *(each for each in found if each not in ordered)]}}
 

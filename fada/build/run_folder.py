@@ -72,7 +72,7 @@ def working_in(recipe: Recipe, doing: str, processes: int | None = None) -> Iter
 
 
 def open_run(recipe: Recipe, processes: int | None = None) -> Path:
-    """The run's folder, made or found again; its `recipe.yaml` and `environment.json` are written.
+    """The run's folder, made or found again; its `recipe.yaml` and `environment.json` are written. For its holder.
 
     Args:
         processes: that train; None where nothing is trained, and a step's samples do not matter.
@@ -86,7 +86,8 @@ def open_run(recipe: Recipe, processes: int | None = None) -> Path:
     if _is_earlier_run(folder):
         write_json(folder / MARK, {"kind": RUN})
     take_folder(folder, RUN)
-    clear_leftovers(folder)
+    for inner in [inner for inner, _, _ in os.walk(folder)]:
+        clear_leftovers(Path(inner))
     if processes is None:
         processes = (saved or recipe).engine.processes
     engine = recipe.engine.model_copy(update={"processes": processes})
@@ -135,7 +136,8 @@ def trained_parts(folder: Path) -> list[str]:
     found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
     models = [path.parent if path.name == "model_index.json" else path for path in found]
     models += sorted({path.parent.parent for path in folder.glob("work/*/checkpoints/step-*")})
-    return [path.relative_to(folder).as_posix() for path in models if ".aside-" not in path.name]
+    names = [path.relative_to(folder).as_posix() for path in models]
+    return [name for name in names if ".aside-" not in name and ".fada-" not in name]
 
 
 def put_aside(path: Path, fault: str, console: Console) -> None:

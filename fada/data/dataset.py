@@ -43,7 +43,7 @@ def hash_clips(clips: Sequence[LatentClip]) -> str:
         digest.update(f"{clip.key}\0{clip.quality}\0".encode())
         for name, value in parts.items():
             digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

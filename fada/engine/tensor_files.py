@@ -60,7 +60,7 @@ def hash_tensors(tensors: dict[str, Tensor]) -> str:
     for name, value in sorted(tensors.items()):
         digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
         flat = value.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(uint8).numpy() if flat.numel() else b"")
+        digest.update(flat.view(uint8).numpy().data)
     return digest.hexdigest()
 
 
