@@ -105,7 +105,10 @@ def left_out(examples: Sequence[Example]) -> list[tuple[str, str, int, float]]:
                 continue
             count = min(len(seen.mouth["jaw"]), len(heard.audio) // 640)
             mouth: dict[str, np.ndarray | None] = {name: curve[:count] for name, curve in seen.mouth.items()}
-            weights = {**others, "people": _fit([each for each in people if each.person not in (seen.person, heard.person)])}
+            weights = {
+                **others,
+                "people": _fit([each for each in people if each.person not in (seen.person, heard.person)]),
+            }
             scores = prediction_scores(mouth, heard.audio[: 640 * count], weights=weights)[1]
             found.append((seen.name, heard.name, int(scores.argmax()) - _RADIUS, float(scores.max())))
     return found
