@@ -56,6 +56,8 @@ TARGETS = (Target("opening", None, 0.9), Target("width", 1.0, 0.0), Target("jaw"
 
 VOICES = {"people": 0.0, "drawn": 0.5}
 """Kinds of voices with weights of their own, and by how much their scores count less: most footage is of people."""
+_WITHOUT_WIDTH = 0.4
+"""By how much scores count less where only opening and jaw are known: they say nearly the same twice."""
 
 Weights = dict[str, dict[str, np.ndarray]]
 """(216,) by voice and target."""
@@ -92,13 +94,14 @@ def prediction_scores(
     if not moving:
         return np.zeros(2 * RADIUS + 1), np.zeros(2 * RADIUS + 1)
     heard = sound_features(audio, len(moving[0][1]), fps, sample_rate)
+    has_width = any(target.name == "width" for target, _ in moving)
     found = []
     for voice, own in weights.items():
         pairs = [
             correlations_and_scores(curve, target.compared(heard @ own[target.name], fps)) for target, curve in moving
         ]
         correlations, scores = np.mean(pairs, axis=0)
-        found.append((correlations, scores - VOICES[voice]))
+        found.append((correlations, scores - VOICES[voice] - (0.0 if has_width else _WITHOUT_WIDTH)))
     better = np.argmax([scores for _, scores in found], axis=0)
     lags = np.arange(2 * RADIUS + 1)
     return tuple(np.stack(each)[better, lags] for each in zip(*found, strict=True))  # type: ignore[return-value]

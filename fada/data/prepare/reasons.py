@@ -67,12 +67,12 @@ class Limits:
     noise do less."""
     max_head_lean: float = 40.0
     """Median angle in degrees between the line from forehead to chin and the vertical."""
-    min_sync_confidence: float = 2.0
+    min_sync_confidence: float = 2.1
     """Below it the offset between lips and sound is unknown, and the clip belongs to no set. From here up it is
     corrected."""
-    clear_sync_confidence: float = 2.4
+    clear_sync_confidence: float = 2.5
     """Below it an offset is likely but not sure, and the clip is no better than moderate."""
-    surely_unrelated_correlation: float = 0.15
+    surely_unrelated_correlation: float = 0.2
     """Lip-sound correlation that even a generous upper estimate (two standard errors up) must reach."""
     max_corrected_offset: int = 6
     """Larger offsets (frames) are recorded but not corrected."""

@@ -27,7 +27,7 @@ _ALL = (
     Score("noise", "image", "levels", "standard deviation of the noise, of 255 grey levels"),
     Score("iqa", "image", "", "the image quality metric that was chosen (pyiqa), mean over frames"),
     Score("offset", "sync", "frames", "lips minus sound after correction; positive: the sound is early"),
-    Score("sync_confidence", "sync", "", "how sure the offset is; wrong voices: median 1.4, 2 % over 2.4"),
+    Score("sync_confidence", "sync", "", "how sure the offset is; wrong voices: median 1.4, 2 % over 2.6"),
     Score("sync_margin", "sync", "", "that confidence minus the best one elsewhere"),
     Score("syncnet_offset", "sync", "frames", "SyncNet's offset; positive: the sound is early"),
     Score("syncnet_confidence", "sync", "", "SyncNet's confidence: median distance minus the least"),
