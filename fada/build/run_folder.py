@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from fada.eval.results import write_json
+from fada.files.shareable import shareable_command
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe, save_recipe
 from fada.recipe.schema import Recipe
@@ -92,7 +93,7 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "packages": packages,
-        "command": sys.argv,
+        "command": shareable_command(sys.argv),
     }
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fada.cli.say import say
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -139,7 +141,7 @@ def generate(
         )
     write_video(out, result.frames, fps=pipeline.config.fps, audio=speech)
     stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in result.stage_seconds.items())
-    typer.echo(f"{out}: {len(result.frames)} frames in {result.clips} clips, {result.nfe} evaluations each; {stages}")
+    say(f"{out}: {len(result.frames)} frames in {result.clips} clips, {result.nfe} evaluations each; {stages}")
 
 
 def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipeline:
@@ -197,10 +199,10 @@ def _write_growing(out: Path, clips: Iterator[np.ndarray], speech: np.ndarray, p
                 frames, count = frames + len(clip), count + 1
                 first = first or time.perf_counter() - started
     except BrokenPipeError:
-        typer.echo(f"{out}: the reader left after {frames} frames", err=True)
+        say(f"{out}: the reader left after {frames} frames", err=True)
         return
     spent = time.perf_counter() - started
-    typer.echo(
+    say(
         f"{out}: {frames} frames in {count} clips, the first after {first:.2f} s, all after {spent:.2f} s "
         f"({frames / spent:.1f} frames/s)",
         err=True,

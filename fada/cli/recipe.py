@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fada.cli.options import Overrides, RecipePath
+from fada.cli.say import say
 
 app = typer.Typer(help="Find, read and check recipes.", no_args_is_help=True)
 
@@ -16,15 +17,15 @@ app = typer.Typer(help="Find, read and check recipes.", no_args_is_help=True)
 @app.command("list")
 def list_recipes() -> None:
     """The recipes that come with fada, and what each is for."""
-    from rich.console import Console
     from rich.table import Table
 
     from fada.recipe.shipped import purpose, shipped_recipes
+    from fada.terminal import SafeConsole
 
     table = Table("recipe", "purpose", box=None, pad_edge=False)
     for name, path in shipped_recipes().items():
         table.add_row(name, purpose(path))
-    Console().print(table)
+    SafeConsole().print(table)
 
 
 @app.command()
@@ -46,7 +47,7 @@ def show(
 
     if source and overrides:
         raise typer.BadParameter("overrides change the resolved recipe only; leave out --source or the overrides")
-    typer.echo(
+    say(
         find_recipe(recipe).read_text(encoding="utf-8")
         if source
         else dump_recipe(load_recipe(recipe, overrides or ())),
@@ -66,10 +67,10 @@ def check(
 
       fada recipe check recipes/*/*.yaml
     """
-    from rich.console import Console
     from rich.text import Text
 
     from fada.recipe import RecipeError, load_recipe
+    from fada.terminal import SafeConsole
 
     failed = 0
     for recipe in recipes:
@@ -77,9 +78,9 @@ def check(
             load_recipe(recipe)
         except RecipeError as error:
             failed += 1
-            Console(stderr=True, soft_wrap=True).print(Text(str(error), style="red"))
+            SafeConsole(stderr=True, soft_wrap=True).print(Text(str(error), style="red"))
         else:
-            typer.echo(f"{recipe}: good")
+            say(f"{recipe}: good")
     if failed:
         raise typer.Exit(2)
 

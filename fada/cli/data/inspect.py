@@ -31,9 +31,9 @@ def inspect(
       fada data inspect data/clips --page data/clips/inspect.html
       fada data inspect data/clips --page inspect.html --strict my-strict.yaml --lenient my-lenient.yaml
     """
-    from rich.console import Console
+    from fada.terminal import SafeConsole
 
-    console = Console()
+    console = SafeConsole()
     if page is not None:
         clips = _write_page(place, page, {"strict": strict, "lenient": lenient})
         console.print(f"{page}: {clips} clips", soft_wrap=True)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fada.cli.say import say
+
 
 def sample(
     place: Annotated[Path, typer.Argument(metavar="DIR|SHARDS", help="A folder of clips, or of shards.")],
@@ -31,7 +33,7 @@ def sample(
     keys = [key for key, split in _clips(place) if only in (None, split)]
     drawn = {"split": only, **draw_sample(keys, count, seed)}
     write_text(out, json.dumps(drawn, indent=1) + "\n")
-    typer.echo(f"{out}: {count} of {len(keys)} clips, seed {seed}")
+    say(f"{out}: {count} of {len(keys)} clips, seed {seed}")
 
 
 def _clips(place: Path) -> list[tuple[str, str | None]]:
