@@ -29,6 +29,7 @@ from fada.media.image import square_resize
 from fada.pretrained.pipelines import Components, open_pipeline
 from fada.student.acceleration import compile_in_place, convolve_channels_last
 from fada.student.denoising import ClipDenoiser, Guidance, Settings
+from fada.student.fitting import check_parts
 from fada.student.guidance import ScalesInside
 from fada.student.network import AnyTeacher
 from fada.student.overlap import ClipDecoder, one_ahead, wait_for
@@ -99,7 +100,9 @@ class AvatarPipeline(DiffusionPipeline):
         Raises:
             ModelFolderError: the folder holds another pipeline or is damaged, or names what is not permitted.
         """
-        return cast(Self, open_pipeline(cls, pretrained_model_name_or_path, cls.components_table, **options))
+        pipeline = open_pipeline(cls, pretrained_model_name_or_path, cls.components_table, **options)
+        check_parts(pipeline, pretrained_model_name_or_path)
+        return cast(Self, pipeline)
 
     def to(self, *args: Any, **options: Any) -> Self:
         """Move and cast the networks, as diffusers does; the audio encoder moves along and stays in float32.

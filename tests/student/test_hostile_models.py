@@ -127,6 +127,20 @@ def test_settings_beyond_the_weights_are_refused_before_memory_is_taken(
 
 
 @pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("context", 1, "audio_projection's window is 5, by the other parts 3"),
+        ("size", 18, "rest of size 18 after 2 halvings is 2, by the other parts 0"),
+        ("frames", 15, "denoising_unet's max_frames for 17 frames is 16, by the other parts 17"),
+    ],
+)
+def test_parts_that_do_not_meet_are_told_before_a_call(model: Path, setting: str, value: int, said: str) -> None:
+    change(model / "model_index.json", setting, to=value)
+    with pytest.raises(ModelFolderError, match=said):
+        open_pipeline(model)
+
+
+@pytest.mark.parametrize(
     ("setting", "value"),
     [("num_train_timesteps", 10**9), ("trained_betas", [0.1] * 10), ("beta_end", 1e30), ("beta_schedule", "evil")],
 )
