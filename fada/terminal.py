@@ -60,10 +60,3 @@ class SafeConsole(Console):
                 yield segment
             else:
                 yield Segment(printable(segment.text, lines=True), segment.style)
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """One line on standard output, or standard error."""
-    import typer
-
-    typer.echo(printable(text, lines=True), err=err)

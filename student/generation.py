@@ -32,6 +32,7 @@ from fada.student.acceleration import compile_in_place, convolve_channels_last
 from fada.student.chunks import VideoInChunks
 from fada.student.clip_loop import Clip, denoised_clips
 from fada.student.denoising import Guidance, Settings, which_guidance
+from fada.student.fitting import check_parts
 from fada.student.network import AnyTeacher
 from fada.student.overlap import ClipDecoder, one_ahead, wait_for
 from fada.student.ranges import PipelineConfigError, check_call, check_config, check_portrait
@@ -101,9 +102,11 @@ class AvatarPipeline(DiffusionPipeline):
             PipelineConfigError: a setting is out of its range.
         """
         try:
-            return cast(Self, open_pipeline(cls, pretrained_model_name_or_path, cls.components_table, **options))
+            pipeline = open_pipeline(cls, pretrained_model_name_or_path, cls.components_table, **options)
         except PipelineConfigError as error:
             raise PipelineConfigError(f"{Path(pretrained_model_name_or_path) / 'model_index.json'}: {error}") from None
+        check_parts(pipeline, pretrained_model_name_or_path)
+        return cast(Self, pipeline)
 
     def to(self, *args: Any, **options: Any) -> Self:
         """Move and cast the networks, as diffusers does; the audio encoder moves along and stays in float32.

@@ -45,7 +45,7 @@ class SpeedReport:
     def print(self, console: Console) -> None:
         """Show the tables and what they say of the goals."""
         console.print(
-            f"[bold]{self.recipe}[/bold]: " + ", ".join(f"{key} {value}" for key, value in self.sizes.items())
+            f"{self.recipe}: " + ", ".join(f"{key} {value}" for key, value in self.sizes.items()), markup=False
         )
         console.print(", ".join(f"{key} {value}" for key, value in self.machine.items() if value is not None))
         console.print(f"matrix products here: {self.peak_rate / 1e9:.0f} GFLOP/s at best")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from fada.files.folders import MARK, check_folder, kind_of, take_folder
 from fada.files.locks import locked
+from fada.files.shareable import shareable_command
 from fada.files.whole import clear_leftovers, set_aside, write_json, write_text
 from fada.media.processors import usable_processors
 from fada.recipe.errors import RecipeError
@@ -162,7 +164,7 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "packages": packages,
-        "command": sys.argv,
+        "command": shareable_command(sys.argv),
     }
 
 

@@ -39,14 +39,13 @@ def ablate(
       fada ablate --base runs/full --out runs/again
       fada ablate distill.phases.student.steps=1000 --out runs/longer
     """
-    from rich.console import Console
-
     from fada.build.ablation_page import check_page, write_page
     from fada.build.ablation_rows import rows as known
     from fada.build.ablations import Plan, results_so_far, run_ablations
+    from fada.terminal import SafeConsole
 
     names = tuple(known()) if rows is None else tuple(rows.split(","))
-    console = Console()
+    console = SafeConsole()
     plan = Plan(names, tuple(range(seeds)), out, tuple(overrides or ()), threads, base)
     # Before hours of training, not after.
     check_page(page or out / "ablations.md")

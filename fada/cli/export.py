@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fada.cli.say import say
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -92,12 +94,11 @@ def export(
             raise typer.BadParameter("--checkpoint needs --student: which phase's checkpoint?")
         if checkpoint != "newest" and not checkpoint.isdigit():
             raise typer.BadParameter(f"--checkpoint: give a step or `newest`, got {checkpoint!r}")
-        from rich.console import Console
-
         from fada import build
+        from fada.terminal import SafeConsole
 
         step = None if checkpoint == "newest" else int(checkpoint)
-        built = build.from_checkpoint(run, student, step, Console())
+        built = build.from_checkpoint(run, student, step, SafeConsole())
     export_run(
         run,
         out,
@@ -109,10 +110,10 @@ def export(
         figures="" if built is not None else _figures(run, student),
     )
     if form is not Form.FULL:
-        from rich.console import Console
+        from fada.terminal import SafeConsole
 
-        Console().print(_table(out))
-    typer.echo(f"exported {_label(run, student)}to {out}")
+        SafeConsole().print(_table(out))
+    say(f"exported {_label(run, student)}to {out}")
 
 
 def _label(run: Path, student: str | None) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fada.cli.output_file import check_output
+from fada.cli.say import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,7 +194,7 @@ def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipel
 
     if models_of(model):
         # A run holds several: say which it is.
-        typer.echo(f"model: {label_of(build.find_model(model, student))}", err=True)
+        say(f"model: {label_of(build.find_model(model, student))}", err=True)
     return build.load_pipeline(model, student)
 
 
@@ -240,7 +241,7 @@ def _write_whole(
         for chunk in made:
             frames = _add(video, chunk.frames, sound, frames, fps)
     stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in made.stage_seconds.items())
-    typer.echo(f"{out}: {frames} frames in {made.chunks} clips, {made.nfe} evaluations each; {stages}")
+    say(f"{out}: {frames} frames in {made.chunks} clips, {made.nfe} evaluations each; {stages}")
 
 
 def _add(video: WholeVideo | FragmentedVideo, clip: np.ndarray, sound: SoundTrack, frames: int, fps: float) -> int:
@@ -270,10 +271,10 @@ def _write_growing(out: Path, clips: Iterator[np.ndarray], sound: SoundTrack, pi
                 frames, count = _add(video, clip, sound, frames, fps), count + 1
                 first = first or time.perf_counter() - started
     except BrokenPipeError:
-        typer.echo(f"{out}: the reader left after {frames} frames", err=True)
+        say(f"{out}: the reader left after {frames} frames", err=True)
         return
     spent = time.perf_counter() - started
-    typer.echo(
+    say(
         f"{out}: {frames} frames in {count} clips, the first after {first:.2f} s, all after {spent:.2f} s "
         f"({frames / spent:.1f} frames/s)",
         err=True,

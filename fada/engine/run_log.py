@@ -13,11 +13,13 @@ import psutil
 import torch
 from PIL import Image
 from rich.console import Console
+from rich.text import Text
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from fada.files.json_lines import append_line, keep_steps
 from fada.files.whole import whole_file
+from fada.terminal import SafeConsole, printable
 
 if TYPE_CHECKING:
     from fada.engine.loop import StepLoss
@@ -32,7 +34,7 @@ class RunLog:
     def __init__(self, folder: Path, name: str, console: Console | None = None, is_main: bool = True) -> None:
         self.name = name
         self.is_main = is_main
-        self.console = console or Console()
+        self.console = console or SafeConsole()
         self.latest_loss = math.nan
         self._scalars: dict[str, list[float]] = defaultdict(list)
         self._samples: dict[str, list[torch.Tensor]] = defaultdict(list)
@@ -62,7 +64,7 @@ class RunLog:
     def say(self, text: str) -> None:
         """One line on the console."""
         if self.is_main:
-            self.console.print(f"[bold]{self.name}[/bold] {text}")
+            self.console.print(Text.assemble((printable(self.name), "bold"), f" {printable(text)}"))
 
     def collect(
         self, losses: list[StepLoss], norm: float, lr: float, seconds: float, laps: dict[str, float] | None = None

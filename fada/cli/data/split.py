@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fada.cli.say import say
+
 
 def split(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of clips (mp4 + wav + json).")],
@@ -33,4 +35,4 @@ def split(
         lines = (line.strip() for line in test_identities.read_text(encoding="utf-8").splitlines())
         named = {line for line in lines if line}
     counts = split_clips(folder, test_share, named)
-    typer.echo(f"{folder}: {counts['train']} clips for training, {counts['test']} for testing")
+    say(f"{folder}: {counts['train']} clips for training, {counts['test']} for testing")
