@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -206,6 +207,7 @@ def _course(
     means = {
         key: {"weight_mean": each.weight_mean, "dead_share": each.dead_share, "ratio_median": each.ratio_median}
         for key, each in trained.items()
+        if math.isfinite(each.ratio_median)
     }
     return {"rows": rows, "costs": costs, "training": means}
 
