@@ -72,6 +72,7 @@ def check(
     from fada.recipe import RecipeError, load_recipe
     from fada.recipe.errors import shown
     from fada.recipe.paths import missing_paths
+    from fada.terminal import SafeConsole
 
     console = SafeConsole(stderr=True, soft_wrap=True)
     failed = 0
