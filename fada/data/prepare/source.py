@@ -1,6 +1,7 @@
 """One raw video into clips: decode, find the face, judge, measure the sound's offset, cut, write.
 
-Two passes over the video: one that looks for faces, one that cuts; so that a long video never has to fit in memory.
+Clips are cut when the whole video has been looked at; until then the head's surroundings wait on disk (pieces.py), so
+that a long video never has to fit in memory.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +19,11 @@ import numpy as np
 
 from fada.data.clip import Clip, write_clip
 from fada.data.prepare import measure
-from fada.data.prepare.crop import CropBox, choose_box, cut, to_crop
+from fada.data.prepare.crop import choose_box, to_crop
 from fada.data.prepare.judge import Judgement, judge_piece, judge_stretch
 from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
 from fada.data.prepare.models import FaceFinder
+from fada.data.prepare.pieces import HeadKeeper, Piece, cut_pieces
 from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.report import UNSURE_CONFIDENCE, PreparedClip, SourceRecord
 from fada.data.prepare.sync import SyncMeasurement, shift_audio
@@ -28,7 +31,9 @@ from fada.data.prepare.track import Stretch, Track, follow
 from fada.data.stages import StageClock
 from fada.media.audio import read_audio
 from fada.media.error import MediaError
-from fada.media.video import VideoInfo, iterate_frames, probe
+from fada.media.part_store import PartStore
+from fada.media.pictures import Picture, iterate_pictures
+from fada.media.video import VideoInfo, probe
 
 _SAMPLE_RATE = 16000
 _SILENT_FRAMES_AT_END = 2
@@ -51,19 +56,6 @@ class PrepareSettings:
     test_share: float = 0.0
     """Share of identities (by a hash of their name) whose clips are marked as test clips."""
     limits: Limits = field(default_factory=Limits)
-
-
-@dataclass
-class _Piece:
-    """Frames [start, end) of the video that become one clip."""
-
-    key: str
-    start: int
-    end: int
-    points: np.ndarray
-    blendshapes: np.ndarray
-    box: CropBox
-    meta: dict[str, Any]
 
 
 def clip_key(stem: str, sha256: str, index: int) -> str:
@@ -110,7 +102,7 @@ class _Source:
         self.rejections: list[Rejection] = []
         self.clips: list[PreparedClip] = []
         self.video_seconds: float | None = None
-        self._pieces: list[_Piece] = []
+        self._pieces: list[Piece] = []
         self.clock = StageClock()
 
     def _reject(self, reason: Reason, detail: str, start: int = 0, end: int | None = None) -> None:
@@ -135,9 +127,12 @@ class _Source:
         loudness = measure.loudness_decibels(audio, _SAMPLE_RATE)
         if loudness < self.settings.limits.silence_decibels:
             return self._reject(Reason.SILENT_AUDIO, f"loudest second at {loudness:.1f} dB")
-        frames = self.clock.each("decode", iterate_frames(self.path, self.settings.fps))
+        with PartStore() as store:
+            self._take_picture(audio, info, store)
+
+    def _take_picture(self, audio: np.ndarray, info: VideoInfo, store: PartStore) -> None:
         with self.clock("faces and cuts"):
-            track = follow(frames, self.finder, self.settings.limits.max_gap_frames)
+            track = self._follow(store)
         self.video_seconds = round(track.frame_count / self.settings.fps, 3)
         share = track.found_count / track.frame_count
         if share < self.settings.limits.min_face_share:
@@ -147,7 +142,27 @@ class _Source:
             for stretch in track.stretches:
                 self._take_stretch(stretch, track, audio, info)
         with self.clock("cut"):
-            self._write_pieces(audio)
+            settings = self.settings
+            for piece, frames in cut_pieces(self.path, self._pieces, settings.size, settings.fps, store, self.clock):
+                with self.clock("write"):
+                    self._write_piece(piece, frames, audio)
+
+    def _follow(self, store: PartStore) -> Track:
+        """Look for the face in every frame, and keep what clips may be cut from."""
+        settings = self.settings
+        keeper = HeadKeeper(store, settings.margin)
+        current: list[Picture] = []
+
+        def looks() -> Iterator[np.ndarray]:
+            for picture in iterate_pictures(self.path, settings.fps):
+                current[:] = [picture]
+                yield picture.look()
+
+        def keep(number: int, face: np.ndarray) -> None:
+            with self.clock("cut"):
+                keeper.keep(number, current[0], face)
+
+        return follow(self.clock.each("decode", looks()), self.finder, settings.limits.max_gap_frames, keep)
 
     def _reject_gaps(self, track: Track) -> None:
         """Note where no face was followed; gaps shorter than those a stretch bridges are not worth a line."""
@@ -203,7 +218,7 @@ class _Source:
             return self._reject_all(found, start, end)
         box = choose_box(own_points, track.frame_size, settings.margin, fps=settings.fps)
         key = clip_key(self.path.stem, self.sha256, len(self._pieces))
-        piece = _Piece(key, start, end, own_points, own_shapes, box, {})
+        piece = Piece(key, start, end, own_points, own_shapes, box, {})
         piece.meta = self._meta(piece, own_sound, sync, info, stretch)
         self._pieces.append(piece)
 
@@ -215,7 +230,7 @@ class _Source:
         return np.pad(part, (0, last - first - len(part)))
 
     def _meta(
-        self, piece: _Piece, sound: np.ndarray, sync: SyncMeasurement, info: VideoInfo, stretch: Stretch
+        self, piece: Piece, sound: np.ndarray, sync: SyncMeasurement, info: VideoInfo, stretch: Stretch
     ) -> dict[str, Any]:
         settings = self.settings
         opening = measure.lip_opening(piece.points)
@@ -273,28 +288,7 @@ class _Source:
             },
         }
 
-    def _write_pieces(self, audio: np.ndarray) -> None:
-        """The second pass: cut the squares and write each clip as soon as its last frame is there."""
-        waiting = list(self._pieces)
-        frames: list[np.ndarray] = []
-        if not waiting:
-            return
-        for index, pixels in enumerate(self.clock.each("decode", iterate_frames(self.path, self.settings.fps))):
-            piece = waiting[0]
-            if index < piece.start:
-                continue
-            corner = piece.box.corners()[index - piece.start]
-            frames.append(cut(pixels, corner, piece.box.side, self.settings.size))
-            if index + 1 == piece.end:
-                with self.clock("write"):
-                    self._write_piece(piece, np.stack(frames), audio)
-                frames = []
-                waiting.pop(0)
-                if not waiting:
-                    return
-        raise MediaError(f"{self.path}: gave fewer frames when read again; the file changed or is damaged")
-
-    def _write_piece(self, piece: _Piece, frames: np.ndarray, audio: np.ndarray) -> None:
+    def _write_piece(self, piece: Piece, frames: np.ndarray, audio: np.ndarray) -> None:
         settings, sync = self.settings, piece.meta["sync"]
         if sync["is_corrected"]:
             audio = shift_audio(audio, sync["offset"], settings.fps, _SAMPLE_RATE)
