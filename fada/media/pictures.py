@@ -19,7 +19,7 @@ from PIL import Image
 
 from fada.media.colour import ColourConverter, colour_of
 from fada.media.container import Source, decode_stream, open_container, video_stream
-from fada.media.plane_scaling import scale_plane, square_to_stored
+from fada.media.plane_scaling import planes_to_rgb, scale_plane, square_to_stored
 from fada.media.upright import Box, Layout, UprightFrames
 from fada.media.video import at_steady_rate
 
@@ -47,6 +47,8 @@ class PlanePart:
     """FFmpeg's name of the same format without coarse chroma."""
     meaning: tuple[int, int, int, int]
     """Matrix, range, transfer and primaries as FFmpeg numbers them, nothing left unsaid."""
+    is_plain: bool
+    """Whether a matrix is all it takes to RGB."""
 
     def covers(self, left: float, top: float, side: float, size: int) -> bool:
         """Whether :meth:`square` gives the same from this part as from the whole picture."""
@@ -65,11 +67,17 @@ class PlanePart:
     def square(self, left: float, top: float, side: float, size: int, colours: ColourConverter) -> np.ndarray:
         """See :meth:`Picture.square`."""
         to_stored = square_to_stored(left, top, side, size, self.layout)
+        origin = self.region.left, self.region.top
+        scaled = [
+            scale_plane(plane, to_stored, origin, self.chroma_steps if number else (1, 1), size)
+            for number, plane in enumerate(self.planes)
+        ]
+        if self.is_plain and scaled[0].dtype == np.uint8:
+            return planes_to_rgb(scaled, self.meaning[0], self.meaning[1] == ColorRange.JPEG)
         frame = av.VideoFrame(size, size, self.form)
-        for number, (plane, target) in enumerate(zip(self.planes, frame.planes, strict=True)):
-            steps = self.chroma_steps if number else (1, 1)
-            rows = np.frombuffer(target, plane.dtype).reshape(size, -1)  # type: ignore[call-overload]
-            rows[:, :size] = scale_plane(plane, to_stored, (self.region.left, self.region.top), steps, size)
+        for plane, target in zip(scaled, frame.planes, strict=True):
+            rows = np.frombuffer(target, plane.dtype).reshape(size, -1)
+            rows[:, :size] = plane
         frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries = self.meaning
         return colours.rgb(frame)
 
@@ -82,7 +90,7 @@ class PlanePart:
             across, down = self.chroma_steps if number else (1, 1)
             rows = slice(y // down, -(-(y + wanted.height) // down))
             planes.append(plane[rows, x // across : -(-(x + wanted.width) // across)].copy())
-        return PlanePart(tuple(planes), wanted, self.layout, self.chroma_steps, self.form, self.meaning)
+        return PlanePart(tuple(planes), wanted, self.layout, self.chroma_steps, self.form, self.meaning, self.is_plain)
 
 
 class Picture:
@@ -129,7 +137,7 @@ class Picture:
         for plane in self._frame.planes:
             rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)  # type: ignore[call-overload]
             arrays.append(rows[:, : plane.width])
-        return PlanePart(tuple(arrays), whole, self.layout, _CHROMA_STEPS[known[1]], form, meaning)
+        return PlanePart(tuple(arrays), whole, self.layout, _CHROMA_STEPS[known[1]], form, meaning, colour.is_plain)
 
 
 def iterate_pictures(path: Source, fps: float) -> Iterator[Picture]:
