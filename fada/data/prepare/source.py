@@ -20,6 +20,7 @@ import numpy as np
 from fada.data.clip import Clip, write_clip
 from fada.data.prepare import measure
 from fada.data.prepare.crop import choose_box, to_crop
+from fada.data.prepare.identities import Identity
 from fada.data.prepare.judge import Judgement, judge_piece, judge_stretch
 from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
 from fada.data.prepare.models import FaceFinder
@@ -59,8 +60,10 @@ class PrepareSettings:
 
 
 def clip_key(stem: str, sha256: str, index: int) -> str:
-    """Name of a clip: unique by content, readable, without dots (a dot ends the key in a shard)."""
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:80]}-{sha256[:8]}-{index:03d}"
+    """Name of a clip: unique by content, readable, one plain word (a dot would end the key in a shard)."""
+    word = re.sub(r"[^A-Za-z0-9_-]+", "_", stem)[:80]
+    # No word for a command line begins with a dash.
+    return f"{re.sub('^-', '_', word)}-{sha256[:8]}-{index:03d}"
 
 
 def is_test_identity(identity: str, test_share: float) -> bool:
@@ -69,7 +72,13 @@ def is_test_identity(identity: str, test_share: float) -> bool:
 
 
 def prepare_source(
-    path: Path, sha256: str, out: Path, settings: PrepareSettings, fingerprint: str, finder: FaceFinder, identity: str
+    path: Path,
+    sha256: str,
+    out: Path,
+    settings: PrepareSettings,
+    fingerprint: str,
+    finder: FaceFinder,
+    identity: Identity,
 ) -> SourceRecord:
     """Write the clips of one video and say what came of every part of it; never raises for a bad video."""
     began = time.monotonic()
@@ -88,6 +97,8 @@ def prepare_source(
         stages=work.clock.rounded(),
         clips=tuple(work.clips),
         rejections=tuple(sorted(work.rejections, key=lambda rejection: rejection.start_seconds)),
+        identity=identity.name,
+        identity_from=identity.origin,
     )
 
 
@@ -95,7 +106,7 @@ class _Source:
     """The state of preparing one video."""
 
     def __init__(
-        self, path: Path, sha256: str, out: Path, settings: PrepareSettings, finder: FaceFinder, identity: str
+        self, path: Path, sha256: str, out: Path, settings: PrepareSettings, finder: FaceFinder, identity: Identity
     ) -> None:
         self.path, self.sha256, self.out, self.settings = path, sha256, out, settings
         self.finder, self.identity = finder, identity
@@ -253,10 +264,11 @@ class _Source:
         }
         named = [name for name, holds in flaws.items() if holds]
         return {
-            "identity": self.identity,
+            "identity": self.identity.name,
+            "identity_from": self.identity.origin,
             "quality": "B" if named else "A",
             "flaws": named,
-            "split": "test" if is_test_identity(self.identity, settings.test_share) else "train",
+            "split": "test" if is_test_identity(self.identity.name, settings.test_share) else "train",
             "source": self.path.name,
             "sha256": self.sha256,
             "start_seconds": round(piece.start / settings.fps, 3),
