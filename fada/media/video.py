@@ -112,12 +112,12 @@ def iterate_frames(
         frames = decode_stream(container, stream, path)
         upright = UprightFrames(stream, path)
         source_fps = float(frame_rate(stream) or 25)
-        for frame in _at_steady_rate(frames, fps, source_fps, max_seconds, path):
+        for frame in at_steady_rate(frames, fps, source_fps, max_seconds, path):
             pixels = upright.pixels(frame)
             yield pixels if size is None else square_resize(pixels, size)
 
 
-def _at_steady_rate(
+def at_steady_rate(
     frames: Iterator[Any], fps: float | None, source_fps: float, max_seconds: float | None, source: Source
 ) -> Iterator[av.VideoFrame]:
     """Frame ``k`` is the last one whose time stamp rounds to ``k / fps`` or earlier (as FFmpeg's fps filter)."""

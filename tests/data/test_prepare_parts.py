@@ -167,6 +167,7 @@ def test_overlap_of_known_boxes() -> None:
 
 def test_clip_keys_hold_no_dots_or_spaces() -> None:
     assert clip_key("my video.v2 (é)", "abcdef0123456789", 7) == "my_video_v2_-abcdef01-007"
+    assert clip_key("--out", "abcdef0123456789", 7) == "_-out-abcdef01-007"
 
 
 def test_held_out_identities_depend_on_their_name_only() -> None:

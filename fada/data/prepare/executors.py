@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from fada.data.crew import Crew, Lost, run_crew
+from fada.data.prepare.identities import Identity
 from fada.data.prepare.models import FaceFinder
 from fada.data.prepare.reasons import Reason, Rejection
 from fada.data.prepare.report import SourceRecord
@@ -31,7 +32,7 @@ class Task:
 
     path: Path
     sha256: str
-    identity: str
+    identity: Identity
     out: Path
     settings: PrepareSettings
     fingerprint: str

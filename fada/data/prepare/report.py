@@ -45,6 +45,9 @@ class SourceRecord:
     rejections: tuple[Rejection, ...] = ()
     stages: dict[str, float] = field(default_factory=dict, compare=False)
     """Seconds by stage."""
+    identity: str = ""
+    identity_from: str = ""
+    """What names the person: "list" or "path"."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -1,6 +1,7 @@
 """One raw video into clips: decode, find the face, judge, measure the sound's offset, cut, write.
 
-Two passes over the video: one that looks for faces, one that cuts; so that a long video never has to fit in memory.
+Clips are cut when the whole video has been looked at; until then the head's surroundings wait on disk (pieces.py), so
+that a long video never has to fit in memory.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +19,12 @@ import numpy as np
 
 from fada.data.clip import REJECTED, Clip, write_clip
 from fada.data.prepare import measure
-from fada.data.prepare.crop import CropBox, choose_box, cut, to_crop
+from fada.data.prepare.crop import choose_box, to_crop
+from fada.data.prepare.identities import Identity
 from fada.data.prepare.judge import Judgement, judge_piece, judge_stretch
 from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
 from fada.data.prepare.models import FaceFinder
+from fada.data.prepare.pieces import HeadKeeper, Piece, cut_pieces
 from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.report import PreparedClip, SourceRecord
 from fada.data.prepare.sync import SyncMeasurement, shift_for
@@ -29,7 +33,9 @@ from fada.data.stages import StageClock
 from fada.media.audio import read_audio
 from fada.media.error import MediaError
 from fada.media.frame_count import frames_begun, frames_in, sample_range
-from fada.media.video import VideoInfo, iterate_frames, probe
+from fada.media.part_store import PartStore
+from fada.media.pictures import Picture, iterate_pictures
+from fada.media.video import VideoInfo, probe
 
 _SAMPLE_RATE = 16000
 _SILENT_FRAMES_AT_END = 2
@@ -54,22 +60,11 @@ class PrepareSettings:
     limits: Limits = field(default_factory=Limits)
 
 
-@dataclass
-class _Piece:
-    """Frames [start, end) of the video that become one clip."""
-
-    key: str
-    start: int
-    end: int
-    points: np.ndarray
-    blendshapes: np.ndarray
-    box: CropBox
-    meta: dict[str, Any]
-
-
 def clip_key(stem: str, sha256: str, index: int) -> str:
-    """Name of a clip: unique by content, readable, without dots (a dot ends the key in a shard)."""
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:80]}-{sha256[:8]}-{index:03d}"
+    """Name of a clip: unique by content, readable, one plain word (a dot would end the key in a shard)."""
+    word = re.sub(r"[^A-Za-z0-9_-]+", "_", stem)[:80]
+    # No word for a command line begins with a dash.
+    return f"{re.sub('^-', '_', word)}-{sha256[:8]}-{index:03d}"
 
 
 def is_test_identity(identity: str, test_share: float) -> bool:
@@ -78,7 +73,13 @@ def is_test_identity(identity: str, test_share: float) -> bool:
 
 
 def prepare_source(
-    path: Path, sha256: str, out: Path, settings: PrepareSettings, fingerprint: str, finder: FaceFinder, identity: str
+    path: Path,
+    sha256: str,
+    out: Path,
+    settings: PrepareSettings,
+    fingerprint: str,
+    finder: FaceFinder,
+    identity: Identity,
 ) -> SourceRecord:
     """Write the clips of one video and say what came of every part of it; never raises for a bad video."""
     began = time.monotonic()
@@ -97,6 +98,8 @@ def prepare_source(
         stages=work.clock.rounded(),
         clips=tuple(work.clips),
         rejections=tuple(sorted(work.rejections, key=lambda rejection: rejection.start_seconds)),
+        identity=identity.name,
+        identity_from=identity.origin,
     )
 
 
@@ -104,14 +107,14 @@ class _Source:
     """The state of preparing one video."""
 
     def __init__(
-        self, path: Path, sha256: str, out: Path, settings: PrepareSettings, finder: FaceFinder, identity: str
+        self, path: Path, sha256: str, out: Path, settings: PrepareSettings, finder: FaceFinder, identity: Identity
     ) -> None:
         self.path, self.sha256, self.out, self.settings = path, sha256, out, settings
         self.finder, self.identity = finder, identity
         self.rejections: list[Rejection] = []
         self.clips: list[PreparedClip] = []
         self.video_seconds: float | None = None
-        self._pieces: list[_Piece] = []
+        self._pieces: list[Piece] = []
         self.clock = StageClock()
 
     def _reject(self, reason: Reason, detail: str, start: int = 0, end: int | None = None) -> None:
@@ -136,9 +139,12 @@ class _Source:
         loudness = measure.loudness_decibels(audio, _SAMPLE_RATE)
         if loudness < self.settings.limits.silence_decibels:
             return self._reject(Reason.SILENT_AUDIO, f"loudest second at {loudness:.1f} dB")
-        frames = self.clock.each("decode", iterate_frames(self.path, self.settings.fps))
+        with PartStore() as store:
+            self._take_picture(audio, info, store)
+
+    def _take_picture(self, audio: np.ndarray, info: VideoInfo, store: PartStore) -> None:
         with self.clock("faces and cuts"):
-            track = follow(frames, self.finder, self.settings.limits.max_gap_frames)
+            track = self._follow(store)
         self.video_seconds = round(track.frame_count / self.settings.fps, 3)
         share = track.found_count / track.frame_count
         if share < self.settings.limits.min_face_share:
@@ -148,7 +154,27 @@ class _Source:
             for stretch in track.stretches:
                 self._take_stretch(stretch, track, audio, info)
         with self.clock("cut"):
-            self._write_pieces(audio)
+            settings = self.settings
+            for piece, frames in cut_pieces(self.path, self._pieces, settings.size, settings.fps, store, self.clock):
+                with self.clock("write"):
+                    self._write_piece(piece, frames, audio)
+
+    def _follow(self, store: PartStore) -> Track:
+        """Look for the face in every frame, and keep what clips may be cut from."""
+        settings = self.settings
+        keeper = HeadKeeper(store, settings.margin)
+        current: list[Picture] = []
+
+        def looks() -> Iterator[np.ndarray]:
+            for picture in iterate_pictures(self.path, settings.fps):
+                current[:] = [picture]
+                yield picture.look()
+
+        def keep(number: int, face: np.ndarray) -> None:
+            with self.clock("cut"):
+                keeper.keep(number, current[0], face)
+
+        return follow(self.clock.each("decode", looks()), self.finder, settings.limits.max_gap_frames, keep)
 
     def _reject_gaps(self, track: Track) -> None:
         """Note where no face was followed; gaps shorter than those a stretch bridges are not worth a line."""
@@ -210,7 +236,7 @@ class _Source:
             return self._reject_all(found, start, end)
         box = choose_box(own_points, track.frame_size, settings.margin, fps=settings.fps)
         key = clip_key(self.path.stem, self.sha256, len(self._pieces))
-        piece = _Piece(key, start, end, own_points, own_shapes, box, {})
+        piece = Piece(key, start, end, own_points, own_shapes, box, {})
         # Every piece has the offset of its stretch: more frames know it better.
         known = {**sync.to_json(), "shift": shift, "stretch_frames": len(points)}
         piece.meta = self._meta(piece, own_sound, known, info, stretch)
@@ -223,7 +249,7 @@ class _Source:
         return np.pad(part, (0, span.stop - span.start - len(part)))
 
     def _meta(
-        self, piece: _Piece, sound: np.ndarray, sync: dict[str, Any], info: VideoInfo, stretch: Stretch
+        self, piece: Piece, sound: np.ndarray, sync: dict[str, Any], info: VideoInfo, stretch: Stretch
     ) -> dict[str, Any]:
         settings = self.settings
         opening = measure.lip_opening(piece.points)
@@ -245,10 +271,11 @@ class _Source:
         named = [name for name, holds in flaws.items() if holds]
         is_useless = not is_known or abs(sync["offset"]) > limits.max_corrected_offset
         return {
-            "identity": self.identity,
+            "identity": self.identity.name,
+            "identity_from": self.identity.origin,
             "quality": REJECTED if is_useless else "B" if named else "A",
             "flaws": named,
-            "split": "test" if is_test_identity(self.identity, settings.test_share) else "train",
+            "split": "test" if is_test_identity(self.identity.name, settings.test_share) else "train",
             "source": self.path.name,
             "sha256": self.sha256,
             "start_seconds": round(piece.start / settings.fps, 3),
@@ -280,28 +307,7 @@ class _Source:
             },
         }
 
-    def _write_pieces(self, audio: np.ndarray) -> None:
-        """The second pass: cut the squares and write each clip as soon as its last frame is there."""
-        waiting = list(self._pieces)
-        frames: list[np.ndarray] = []
-        if not waiting:
-            return
-        for index, pixels in enumerate(self.clock.each("decode", iterate_frames(self.path, self.settings.fps))):
-            piece = waiting[0]
-            if index < piece.start:
-                continue
-            corner = piece.box.corners()[index - piece.start]
-            frames.append(cut(pixels, corner, piece.box.side, self.settings.size))
-            if index + 1 == piece.end:
-                with self.clock("write"):
-                    self._write_piece(piece, np.stack(frames), audio)
-                frames = []
-                waiting.pop(0)
-                if not waiting:
-                    return
-        raise MediaError(f"{self.path}: gave fewer frames when read again; the file changed or is damaged")
-
-    def _write_piece(self, piece: _Piece, frames: np.ndarray, audio: np.ndarray) -> None:
+    def _write_piece(self, piece: Piece, frames: np.ndarray, audio: np.ndarray) -> None:
         settings, sync = self.settings, piece.meta["sync"]
         sound = self._sound(audio, piece.start - sync["shift"], piece.end - sync["shift"])
         landmarks = to_crop(piece.points, piece.box)
