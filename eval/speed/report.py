@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fada.eval.results import write_json
 from fada.eval.speed.clips import ClipCost
 from fada.eval.speed.endpoints import EndpointErrors
 from fada.eval.speed.passes import Passes
 from fada.eval.speed.steps import StepLine
+from fada.files.whole import write_json
 
 STEP_GOAL, CLIP_GOAL, CFG_GOAL = 2.5, 11.5, 0.03
 """A step and a clip so many times faster; CFG layers' share of a pass, at most."""

@@ -70,6 +70,9 @@ def bench(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="With --speed: write the figures as JSON.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --out: replace the figures of an earlier call.")
+    ] = False,
 ) -> None:
     """Measure a finished run (evaluations, quality, latency, memory), or with --speed what its networks cost.
 
@@ -100,6 +103,10 @@ def bench(
         measure_run(loaded, console, processes, ["bench", "run", recipe, *(overrides or ())])
         return
     from fada.build.speed import SpeedOptions, measure_once, measure_speed
+    from fada.files.folders import check_output
+
+    if out is not None:
+        check_output(out, Path(recipe), overwrite=overwrite)
 
     parts: Any = tuple(part.value for part in only or Part)
     options = SpeedOptions(device.value, dtype and dtype.value, model, rounds, compiled, fine_steps, samples, parts)

@@ -5,7 +5,6 @@ Versions come from package metadata; only torch is imported, to ask it for devic
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fada.media.processors import usable_processors
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -85,8 +86,7 @@ def _machine() -> Table:
     memory = psutil.virtual_memory()
     table.add_row("python", f"{platform.python_version()} ({sys.executable})")
     table.add_row("system", f"{platform.system()} {platform.machine()}")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    table.add_row("cores", str(usable))
+    table.add_row("cores", str(usable_processors()))
     table.add_row("memory", f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB free")
     for name, value in _devices():
         table.add_row(name, value)

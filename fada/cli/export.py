@@ -35,7 +35,8 @@ def export(
         Path, typer.Option("--out", metavar="DIR", help="Where the model goes; must not exist or be empty.")
     ],
     student: Annotated[
-        str | None, typer.Option("--student", help="Which student, by its phase's name; default: the last one.")
+        str | None,
+        typer.Option("--student", help="Which student, by its phase's name; default: the recipe's last phase."),
     ] = None,
     checkpoint: Annotated[
         str | None,
@@ -112,18 +113,27 @@ def export(
         from fada.terminal import SafeConsole
 
         SafeConsole().print(_table(out))
-    say(f"exported to {out}")
+    say(f"exported {_label(run, student)}to {out}")
+
+
+def _label(run: Path, student: str | None) -> str:
+    """Which model of the run it was, and a space."""
+    from fada.student.run_models import default_model, label_of, models_of
+
+    models = models_of(run)
+    if student is not None:
+        return f"{label_of(models[student]) if student in models else student} "
+    return f"{label_of(default_model(run))} " if models else ""
 
 
 def _figures(run: Path, student: str | None) -> str:
     """The report's main figures of a finished model as Markdown; nothing where the run has no report of it."""
-    from fada.student.export import models_of
+    from fada.student.run_models import default_model, models_of
 
     results = run / "report" / "results.json"
-    models = [name for name in models_of(run) if name != "teacher"]
-    name = student or (models[-1] if models else None)
-    if name is None or not results.is_file():
+    if not results.is_file() or not models_of(run):
         return ""
+    name = student or default_model(run).name
     from fada.eval.report.main_figures import main_figures, system_of
     from fada.eval.results import BenchResults
 

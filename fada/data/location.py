@@ -6,6 +6,7 @@ them is for others to know.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -14,14 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fada.files.whole import sync
+from fada.files.whole import sync, temporary_name
 from fada.terminal import printable
 
 # A URL that went through a Path, as an argument of a command line does, has lost a slash.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.+)")
 _HERE = ("file", "local")
-_PARTIAL = ".partial-"
-_SCRATCH = re.compile(r"\d+\.tar|index\.json")
 LARGEST_READ = 64 * 2**20
 """Bytes of a file that is read at once, as an index is."""
 
@@ -116,13 +115,20 @@ class Location:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A place on this machine to write files that `put` then takes; it goes with the block."""
+        """A place on this machine to write files that `put` then takes; it goes with the block.
+
+        What a killed process leaves is a leftover of whole.py, for whoever holds the folder to clear.
+        """
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(f"{_PARTIAL}*"):
-                if _is_leftover(leftover):
-                    shutil.rmtree(leftover, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.folder) as made:
+            scratch = self.folder / temporary_name("")
+            os.mkdir(scratch)
+            try:
+                yield scratch
+            finally:
+                shutil.rmtree(scratch)
+            return
+        with tempfile.TemporaryDirectory(prefix="fada-") as made:
             yield Path(made)
 
     def put(self, file: Path, name: str) -> None:
@@ -198,15 +204,6 @@ def check_file_name(name: str) -> None:
 
 def _is_file_name(name: str) -> bool:
     return name not in ("", ".", "..") and name.isprintable() and not {"/", "\\"} & set(name) and len(name) <= 255
-
-
-def _is_leftover(folder: Path) -> bool:
-    """Whether a folder is what a killed writing left: nothing in it but numbered tars and an index."""
-    return (
-        not folder.is_symlink()
-        and folder.is_dir()
-        and all(_SCRATCH.fullmatch(entry.name) and entry.is_file() for entry in folder.iterdir())
-    )
 
 
 def _store_of(url: str) -> tuple[Any, str]:

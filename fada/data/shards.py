@@ -22,6 +22,7 @@ from fada.data.location import Location, LocationError, UnexpectedSize
 from fada.data.shard_format import PARTS, Sample, check_members, decode_sample, encode_sample, suffixes_of
 from fada.data.shard_index import ShardError, ShardIndex, ShardInfo, fault_of, parse_index
 from fada.data.shard_members import Skip, group_members, read_members
+from fada.files.manifest import hash_file
 from fada.terminal import printable
 
 INDEX_FILE = "index.json"
@@ -56,24 +57,29 @@ def write_shards(
     folder: str | Path | Location,
     samples_per_shard: int,
     features: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> ShardIndex:
-    """Write samples as tars with index.json, into a folder or an object store; earlier shards there are replaced.
+    """Write samples as tars with index.json, into a folder or an object store.
 
     A tar's name holds its hash, and the index is written last: until then the earlier index and its shards are valid,
-    so an interrupted call changes nothing. Then the shards that the index does not name are removed.
+    so an interrupted call changes nothing. Then the shards go that only the earlier index names, and what a killed call
+    left: files that hold what was written, by their hash; others stay.
 
     Args:
         features: where latents and states come from (JSON values), kept in the index.
+        overwrite: replace an earlier set of shards.
 
     Raises:
-        ShardError: no samples, or two of the same key.
+        ShardError: no samples, or two of the same key; or an earlier set is there and may not be replaced.
         ClipError: a key with characters that cannot be used.
         LocationError: the object store cannot be reached.
     """
     if samples_per_shard < 1:
         raise ValueError(f"samples_per_shard must be at least 1, got {samples_per_shard}")
     location = Location(folder)
-    earlier = _names_in_index(location)
+    check_replaced(location, overwrite)
+    earlier = _shards_in_index(location)
     tally = _Tally()
     shards: list[ShardInfo] = []
     with location.scratch() as scratch:
@@ -96,9 +102,25 @@ def write_shards(
         location.put(scratch / INDEX_FILE, INDEX_FILE)
     current = {shard.name for shard in shards}
     for name in location.files():
-        if _SHARD_NAME.fullmatch(name) and name not in current:
+        if name not in current and _SHARD_NAME.fullmatch(name) and _is_ours(location, name, earlier.get(name)):
             location.remove(name)
     return index
+
+
+def check_replaced(folder: str | Path | Location, overwrite: bool) -> None:
+    """Know that shards may be written: there is no earlier set, or it may be replaced.
+
+    Raises:
+        ShardError: saying how many clips the earlier set has.
+    """
+    location = Location(folder)
+    if overwrite or INDEX_FILE not in location.files():
+        return
+    try:
+        held = f"a set of {read_index(location).samples} clips"
+    except ShardError:
+        held = f"an {INDEX_FILE} that cannot be read"
+    raise ShardError(f"{location}: holds {held}; give another folder, or --overwrite to replace it")
 
 
 def read_index(folder: str | Path | Location) -> ShardIndex:
@@ -225,12 +247,24 @@ def _groups(samples: Iterable[Sample], size: int) -> Iterator[Iterator[Sample]]:
         yield group()
 
 
-def _names_in_index(location: Location) -> set[str]:
-    """Shards that the index there names, none where there is no readable one."""
+def _shards_in_index(location: Location) -> dict[str, ShardInfo]:
+    """Shards that the index there names, none where there is no readable one; names that are no shard's left out."""
     try:
-        return {shard.name for shard in read_index(location).shards}
+        return {shard.name: shard for shard in read_index(location).shards if _SHARD_NAME.fullmatch(shard.name)}
     except ShardError:
-        return set()
+        return {}
+
+
+def _is_ours(location: Location, name: str, shard: ShardInfo | None) -> bool:
+    """Whether fada wrote a file: it holds what the earlier index says, or what the hash in its own name says.
+
+    The latter is what a killed call left. In a store, where nothing is read for this, the earlier index must name it.
+    """
+    written = name[13:25] if shard is None else shard.sha256
+    if location.folder is None:
+        return shard is not None and name[13:25] == written[:12]
+    file = location.folder / name
+    return len(written) >= 12 and not file.is_symlink() and hash_file(file).startswith(written)
 
 
 def _write_shard(scratch: Path, number: int, samples: Iterator[Sample], tally: _Tally) -> tuple[Path, ShardInfo]:

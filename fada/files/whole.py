@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fada.files.errors import FolderFault
-from fada.files.manifest import write_manifest
+from fada.files.manifest import list_files, read_manifest, write_manifest
 
 _LEFTOVER = re.compile(r"\.fada-[0-9a-f]{16}\.partial(\..{1,20})?")
 """Names that only this module gives; nobody else's file is ever taken for a leftover."""
@@ -32,7 +32,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / _temporary_name(path.suffix)
+    temporary = path.parent / temporary_name(path.suffix)
     # Made here, and only here: a link that lies in wait under this name makes it fail.
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
@@ -71,7 +71,7 @@ def whole_folder(path: str | os.PathLike[str], *, has_manifest: bool = True) -> 
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / _temporary_name("")
+    temporary = path.parent / temporary_name("")
     os.mkdir(temporary)
     try:
         yield temporary
@@ -104,13 +104,36 @@ def set_aside(path: Path) -> Path | None:
     return aside
 
 
+def remove_listed(folder: Path) -> bool:
+    """Remove a folder that its manifest lists whole; one that holds anything else stays as it is.
+
+    It goes from its name first, so that nobody finds a part of it. Returns whether it went.
+    """
+    try:
+        listed = set(read_manifest(folder)["files"])
+    except (OSError, ValueError):
+        return False
+    has_links = any(entry.is_symlink() for entry in (folder, *folder.rglob("*")))
+    if has_links or not set(list_files(folder)) <= listed:
+        return False
+    going = folder.with_name(temporary_name(""))
+    os.rename(folder, going)
+    shutil.rmtree(going)
+    return True
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a name is one that `whole_file` and `whole_folder` give until what they write is whole."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
 def clear_leftovers(folder: Path) -> None:
     """Remove what `whole_file` and `whole_folder` left in a folder when they were killed.
 
     Only for whoever holds the folder's lock: a writer that is still at work would lose its file.
     """
     for entry in folder.iterdir() if folder.is_dir() else ():
-        if not _LEFTOVER.fullmatch(entry.name):
+        if not is_leftover(entry.name):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -142,7 +165,8 @@ def sync_tree(folder: Path) -> None:
         sync(Path(root))
 
 
-def _temporary_name(suffix: str) -> str:
+def temporary_name(suffix: str) -> str:
+    """A name that no one can guess and that `clear_leftovers` knows; with an extension where that is a short one."""
     # Short, whatever the final name: together with a long one it would pass the 255 bytes of a file name. Writers that
     # choose a format by extension need that to stay.
     kept = suffix if len(suffix.encode()) <= 20 else ""

@@ -8,17 +8,22 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from fada.data.prepare.report import SourceRecord
 from fada.data.prepare.source import clip_key
-from fada.media.container import write_bytes
+from fada.files.whole import clear_leftovers, write_json
 from fada.media.error import MediaError
 
 _SUFFIXES = (".mp4", ".wav", ".json", ".landmarks.safetensors")
-# KEY.mp4, and what a killed process leaves of it: .KEY.abcd.mp4.partial
-_NAME = re.compile(r"\.?(?P<key>.*-(?P<digits>[0-9a-f]{8})-[0-9]{3,})\..*")
+_ANY = "|".join(map(re.escape, _SUFFIXES))
+# KEY.mp4 and its siblings, and what an earlier version left of them when killed: .KEY.abcd.mp4.partial. All of it only
+# prepare writes; nothing else is ever removed.
+_NAME = re.compile(
+    r"\.?(?P<key>[A-Za-z0-9_-]*-(?P<digits>[0-9a-f]{8})-[0-9]{3,})"
+    rf"(?:(?:{_ANY})|(?:\.[a-z0-9_]{{4,8}})?(?:{_ANY})(?:\.[0-9]+)?\.partial)"
+)
 
 
 class Records:
@@ -42,18 +47,18 @@ class Records:
             ) from error
         self._names = {file.name for file in out.iterdir()}
         self._by_digits: dict[str, set[str]] = {}
+        self._claims: dict[str, str] = {}
         for name in self._names:
             if match := _NAME.fullmatch(name):
                 self._by_digits.setdefault(match["digits"], set()).add(name)
-        for partial in self._folder.glob(".*.partial"):
-            partial.unlink(missing_ok=True)
+        clear_leftovers(self._folder)
 
     def finished(self, sha256: str, stem: str, fingerprints: Collection[str]) -> SourceRecord | None:
         """What an earlier call left of a source, if it still holds; otherwise its remains are removed."""
         path = self._path(sha256)
         try:
-            record = SourceRecord.from_json(json.loads(path.read_text()))
-        except (OSError, ValueError, KeyError, TypeError):
+            record = SourceRecord.from_json(json.loads(path.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             record = None
         if record is not None and record.settings in fingerprints and self._has_clips(record):
             return record
@@ -61,9 +66,28 @@ class Records:
         self._remove_remains(sha256, stem)
         return None
 
+    def claim_keys(self, sha256: str, stem: str) -> bool:
+        """Whether a source's clips may have their names: not where another source of like name and digits has them."""
+        own = clip_key(stem, sha256, 0).removesuffix("000")
+        names = self._by_digits.get(sha256[:8], set())
+        keys = {match["key"] for name in names if (match := _NAME.fullmatch(name))}
+        owners = {self._source_of(key, sha256) for key in keys if key.startswith(own)} - {sha256}
+        return self._claims.setdefault(own, sha256) == sha256 and not owners
+
+    def named_by_path(self) -> Iterator[tuple[str, Path, str]]:
+        """Identity, place and SHA-256 of each finished source whose identity is its path."""
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                record = json.loads(file.read_text())
+                if record["identity_from"] == "path":
+                    yield str(record["identity"]), Path(record["source"]), str(record["sha256"])
+            except (OSError, ValueError, KeyError, TypeError):
+                # Damaged, or of an earlier version: it is made anew.
+                continue
+
     def write(self, record: SourceRecord) -> None:
         """Note that a source is done."""
-        write_bytes(self._path(record.sha256), json.dumps(record.to_json()).encode())
+        write_json(self._path(record.sha256), record.to_json(), indent=None)
 
     def _path(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.json"
@@ -76,15 +100,25 @@ class Records:
         own = clip_key(stem, sha256, 0).removesuffix("000")
         names = self._by_digits.get(sha256[:8], set())
         keys = {match["key"] for name in names if (match := _NAME.fullmatch(name))}
-        doomed = {key for key in keys if key.startswith(own) or self._source_of(key) == sha256}
+        doomed = {key for key in keys if self._source_of(key, sha256 if key.startswith(own) else None) == sha256}
         for name in names:
             match = _NAME.fullmatch(name)
             if match and match["key"] in doomed:
                 (self._out / name).unlink(missing_ok=True)
 
-    def _source_of(self, key: str) -> str | None:
-        """SHA-256 of the source of a clip that was made when the source had another name."""
+    def _source_of(self, key: str, unknown: str | None) -> str | None:
+        """SHA-256 of a clip's source, which may have had another name then; ``unknown`` where its record is missing."""
         try:
-            return json.loads((self._out / f"{key}.json").read_text())["meta"]["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            return str(json.loads((self._out / f"{key}.json").read_bytes())["meta"]["sha256"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return unknown
+
+
+def was_prepared(folder: Path) -> bool:
+    """Whether an earlier version prepared clips into a folder: its report is there, or a finished source's record."""
+    try:
+        if {"settings", "sources", "models"} <= json.loads((folder / "report.json").read_bytes()).keys():
+            return True
+    except (OSError, ValueError, AttributeError, RecursionError):
+        pass
+    return any(re.fullmatch(r"[0-9a-f]{64}\.json", file.name) for file in (folder / ".prepare").glob("*.json"))
