@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """One line on standard output, or standard error; what names in it hold is shown, never obeyed."""
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Text on standard output, or standard error; what names in it hold is shown, never obeyed."""
     # Brings rich; `--help` is instant without it.
     from fada.terminal import printable
 
-    typer.echo(printable(text, lines=True), err=err)
+    typer.echo(printable(text, lines=True), err=err, nl=nl)
