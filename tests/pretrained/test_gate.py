@@ -52,12 +52,14 @@ def test_a_log_mel_encoder_s_own_settings_are_permitted() -> None:
 
 
 READS = {
-    r"torch\.load\(|pickle\.loads?\(|np\.load\((?!.*allow_pickle=False)": {"pretrained/weights.py"},
+    r"(?<!safetensors\.)torch\.load\(|pickle\.loads?\(|np\.load\((?!.*allow_pickle=False)": {"pretrained/weights.py"},
     r"import_module\(|__import__\(|AutoModel|AutoConfig|trust_remote_code=True|getattr\(torch,": set(),
     r"(?<![A-Za-z])(kind|Wav2Vec2Model|AutoencoderKL|DiffusionPipeline|DDIMScheduler)\.from_pretrained\(": {
         *("pretrained/networks.py", "pretrained/wav2vec2.py"),
     },
-    r"safe_open\(": {"pretrained/weights.py", "engine/checkpoints.py", "student/target_cache.py"},
+    r"safe_open\(": {
+        *("pretrained/weights.py", "engine/tensor_files.py", "engine/checkpoint_state.py", "student/target_cache.py"),
+    },
     r"yaml\.load\(": {"files/plain_yaml.py"},
 }
 
