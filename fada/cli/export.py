@@ -137,9 +137,13 @@ def _figures(run: Path, student: str | None) -> str:
     from fada.eval.report.main_figures import main_figures, system_of
     from fada.eval.results import BenchResults
 
-    measured = BenchResults.load(results)
-    system = system_of(measured, name)
-    return "" if system is None else main_figures(measured, system).markdown()
+    try:
+        measured = BenchResults.load(results)
+        system = system_of(measured, name)
+        return "" if system is None else main_figures(measured, system).markdown()
+    except (TypeError, KeyError, AttributeError, IndexError, StopIteration) as error:
+        # A run may be another's, and its figures anything.
+        raise ValueError(f"{results}: holds no figures of a bench ({error!r}); run the bench again") from error
 
 
 def _table(folder: Path) -> Table:

@@ -48,10 +48,7 @@ def show(
 
     if source and overrides:
         raise typer.BadParameter("overrides change the resolved recipe only; leave out --source or the overrides")
-    say(
-        read_text(find_recipe(recipe)) if source else dump_recipe(load_recipe(recipe, overrides or ())),
-        nl=False,
-    )
+    say(read_text(find_recipe(recipe)) if source else dump_recipe(load_recipe(recipe, overrides or ())), nl=False)
 
 
 @app.command()

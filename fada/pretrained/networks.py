@@ -100,8 +100,11 @@ def load_network(folder: str | Path, *kinds: type, variant: str | None = None, d
     """
     folder = Path(folder)
     kind, settings = read_component(folder, kinds)
-    check_fit(folder, kind, settings, shapes_in(weight_files(folder, variant)))
-    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "variant": variant}
+    files = weight_files(folder, variant)
+    check_fit(folder, kind, settings, shapes_in(files))
+    # A part without the variant is read as it is.
+    found = variant if variant and all(f".{variant}" in file.name for file in files) else None
+    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "variant": found}
     try:
         network = kind.from_pretrained(str(folder.resolve()), torch_dtype=dtype, **options)  # type: ignore[attr-defined]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:

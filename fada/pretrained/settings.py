@@ -216,6 +216,8 @@ class PeRFlowScheduler(DDIMScheduler):
     timestep_offset: Annotated[int, Field(ge=-1, le=1)] = -1
     num_windows: Annotated[int, Field(ge=1, le=1000)] = 4
     extra_steps: Literal["first", "last"] = "first"
+    spacing: Literal["time", "log_snr", "noise_share"] = "time"
+    matched: bool = False
 
 
 class FadaPipeline(Settings):

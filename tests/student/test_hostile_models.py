@@ -253,6 +253,18 @@ def test_a_saved_model_does_not_say_where_it_was_read_from(model: Path, tmp_path
     assert [text for text in texts if str(tmp_path) in text or "_name_or_path" in text] == []
 
 
+def test_a_type_and_a_variant_of_the_weights_can_be_chosen(model: Path) -> None:
+    half = open_pipeline(model, torch_dtype=torch.bfloat16)
+    assert (half.denoising_unet.dtype, half.vae.dtype, half.audio_encoder.dtype) == (
+        *(torch.bfloat16, torch.bfloat16, torch.float32),
+    )
+    half.denoising_unet.save_pretrained(model / "denoising_unet", variant="bf16")
+    again = open_pipeline(model, variant="bf16")
+    assert (again.denoising_unet.dtype, again.vae.dtype) == (torch.bfloat16, torch.float32)
+    with pytest.raises(ModelFolderError, match="is no variant of weights"):
+        open_pipeline(model, variant="../../x")
+
+
 # Differences
 
 

@@ -39,6 +39,7 @@ def run(student_run: Path, tmp_path: Path) -> Path:
         open_pipeline(run / name).save_pretrained(str(run / name))
     recipe = load_recipe("tiny/smoke").model_dump(mode="json")
     recipe["data"] |= {
+        "world": None,
         "train_shards": str(tmp_path / "home/alice/shards/train"),
         "test_shards": "s3://bucket/secret/test",
     }
@@ -55,7 +56,7 @@ def run(student_run: Path, tmp_path: Path) -> Path:
 def test_an_export_says_nothing_of_this_machine_and_its_recipe_loads(run: Path, tmp_path: Path, form: str) -> None:
     out = export_run(run, tmp_path / "model", contents=Contents(form, keep=0.0))  # type: ignore[arg-type]
     told = {file: file.read_text() for file in out.rglob("*") if file.suffix in (".json", ".md", ".yaml")}
-    private = (str(tmp_path), "alice", socket.gethostname(), "s3://", "_name_or_path")
+    private = (str(tmp_path), "alice", socket.gethostname(), "s3://", '"_name_or_path"')
     assert [(file.name, word) for file, text in told.items() for word in private if word in text] == []
     recipe = load_recipe(out / "recipe.yaml")
     assert (str(recipe.data.train_shards), str(recipe.data.test_shards), str(recipe.output)) == ("train", "test", "run")
@@ -92,10 +93,6 @@ def test_no_link_of_a_run_is_followed(run: Path, tmp_path: Path, name: str, form
     else:
         (run / name).rename(secret)
     (run / name).symlink_to(secret)
-    if form == "delta" and name.endswith("notes.txt"):
-        # Not one of the parts that a difference is formed of.
-        assert not (export_run(run, tmp_path / "model", contents=Contents("delta")) / "notes.txt").exists()
-        return
     with pytest.raises(ValueError, match=rf"{name.replace('.', '[.]')}: is a link"):
         export_run(run, tmp_path / "model", contents=Contents(form))  # type: ignore[arg-type]
     assert not (tmp_path / "model").exists()
@@ -117,13 +114,10 @@ def test_folders_beside_the_export_are_left_alone(run: Path, tmp_path: Path, nam
     assert (tmp_path / name / "thesis.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    "text", ["- 1", "a: [", "x: " + "[" * 5000, "a: &a [1]\nb: *a\n", "a: !!python/object/apply:os.system [ls]"]
-)
-def test_a_recipe_that_is_none_is_one_error(run: Path, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["- 1", "a: [", "x: " + "[" * 5000, "a: !!python/object/apply:os.system [ls]"])
+def test_a_recipe_that_is_none_is_not_exported(run: Path, tmp_path: Path, text: str) -> None:
     (run / "recipe.yaml").write_text(text)
-    with pytest.raises(ExportError, match=r"recipe.yaml: .*copy the run again"):
-        export_run(run, tmp_path / "model")
+    assert not (export_run(run, tmp_path / "model") / "recipe.yaml").exists()
 
 
 def test_a_foreign_licence_and_recipe_stay_text_in_a_card() -> None:
