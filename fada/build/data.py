@@ -15,6 +15,7 @@ from diffusers import AutoencoderKL
 from rich.console import Console
 from rich.progress import track
 
+from fada.build.checks import check_trained_clips
 from fada.build.models import AudioEncoder, audio_encoder
 from fada.data.clip import Clip, list_clips, read_clip, read_record
 from fada.data.dataset import LatentClip
@@ -55,7 +56,7 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
     """Make, or find again, everything between raw clips and training samples.
 
     Raises:
-        RecipeError: shards hold features of other encoders than the recipe's.
+        RecipeError: shards hold features of other encoders than the recipe's, or no clips that a part of it can use.
     """
     sources: dict[str, Iterable[Sample]]
     has_features = False
@@ -81,6 +82,7 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
             write_shards(encode_samples(samples, vae, encoder), encoded, SAMPLES_PER_SHARD, features)
         train = load_latents(encoded)
     check_size(recipe, train, vae)
+    check_trained_clips(recipe, train)
     held = sum(clip.latents.nbytes + clip.states.nbytes for clip in train)
     console.print(f"data: {len(train)} training clips, {held / 2**20:.1f} MiB in the memory of each process")
     return RunData(train, [_clip(sample) for sample in sources["test"]], vae, encoder)
