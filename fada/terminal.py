@@ -23,10 +23,10 @@ def printable(text: str, longest: int | None = None, *, lines: bool = False) -> 
 
     Args:
         longest: letters that are shown; the middle of longer texts is left out.
-        lines: line ends stay.
+        lines: line ends and tabs stay.
     """
     if not text.isprintable():
-        text = "".join(each if each.isprintable() or (lines and each == "\n") else _shown(each) for each in text)
+        text = "".join(each if each.isprintable() or (lines and each in "\n\t") else _shown(each) for each in text)
     if longest is not None and len(text) > longest:
         half = (longest - 3) // 2
         text = f"{text[: longest - 3 - half]}...{text[len(text) - half :]}"
@@ -49,7 +49,7 @@ class SafeConsole(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """As rich's; here for what is measured, so that tables stay straight."""
         return super().render_str(printable(text, lines=True), **options)
 
@@ -60,10 +60,3 @@ class SafeConsole(Console):
                 yield segment
             else:
                 yield Segment(printable(segment.text, lines=True), segment.style)
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """One line on standard output, or standard error."""
-    import typer
-
-    typer.echo(printable(text, lines=True), err=err)

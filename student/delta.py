@@ -22,6 +22,7 @@ from fada.pretrained.pipelines import INDEX, check_index, component_folder
 from fada.pretrained.weights import read_safetensors
 from fada.student.delta_description import VERSION, DeltaError, read_delta
 from fada.student.differences import ForeignDifference, apply_differences, differences
+from fada.student.fitting import check_parts
 from fada.student.generation import AvatarPipeline
 from fada.student.low_rank import PEFT as PEFT_PREFIX
 from fada.student.low_rank import LowRank, adapter_config, apply_low_rank, low_rank, rank_that_keeps, share_kept
@@ -138,7 +139,9 @@ def load_delta(folder: str | Path, teacher_folder: str | Path) -> AvatarPipeline
         else:
             source = component_folder(teacher_folder if part["kind"] == "taken" else folder, name)
             components[name] = pipeline.components_table[name].open(source, checked.kinds[name], None, None)
-    return pipeline(**components, **checked.settings)
+    built = pipeline(**components, **checked.settings)
+    check_parts(built, folder)
+    return built
 
 
 def _rebuilt(folder: Path, name: str, kind: type | None, base: Weights, form: Form, dtype: str) -> Any:

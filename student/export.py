@@ -11,7 +11,6 @@ import yaml
 from diffusers import DiffusionPipeline
 
 from fada.files.folders import inside
-from fada.files.plain_yaml import parse_yaml
 from fada.files.shareable import shareable, shareable_text
 from fada.files.whole import whole_folder
 from fada.pretrained.networks import read_config
@@ -19,6 +18,7 @@ from fada.pretrained.pipelines import INDEX, check_index, component_folder
 from fada.student.delta import read_delta, write_delta
 from fada.student.model_card import CardFacts, Origin, model_card, origin_of
 from fada.student.pipeline import DIFFERENCE, default_settings, pipeline_class
+from fada.student.run_models import default_model, models_of, recipe_of, teacher_in, teacher_of, teacher_section
 from fada.student.shared_folder import copy_model
 from fada.terminal import printable
 
@@ -61,7 +61,7 @@ def export_run(
     origin: Origin = Origin(),  # noqa: B008 - frozen
     figures: str = "",
 ) -> Path:
-    """Write a run's student (the last one by default; `teacher` for the teacher) to `out`, with its card and recipe.
+    """Write a run's student (default: its recipe's last; `teacher` for the teacher) to `out`, with its card and recipe.
 
     Args:
         built: export this pipeline instead, named `student`; for students that are not finished.
@@ -75,7 +75,7 @@ def export_run(
     """
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ExportError(f"{out}: is not empty; give another folder with --out, or empty this one")
-    base = teacher_of(run) if teacher is None else _teacher_in(teacher)
+    base = teacher_of(run) if teacher is None else teacher_in(teacher)
     if teacher is not None and base is None:
         raise ExportError(f"{teacher}: no teacher here (no model_index.json); give its folder, or the run it is from")
     with whole_folder(out, has_manifest=False) as partial:
@@ -90,35 +90,12 @@ def export_run(
     return out
 
 
-def models_of(run: Path) -> dict[str, Path]:
-    """A run's finished models by name: the teacher first, then the students from oldest to newest."""
-    models = {"teacher": run / "teacher"} if (run / "teacher" / "model_index.json").is_file() else {}
-    found = sorted(run.glob("students/*/model_index.json"), key=lambda path: path.stat().st_mtime)
-    return {**models, **{path.parent.name: path.parent for path in found}}
-
-
-def teacher_of(run: Path) -> Path | None:
-    """The folder of the teacher that a run trained, or that its recipe names; None where it does neither."""
-    own = models_of(run).get("teacher")
-    named = _teacher_section(run).get("path")
-    if own is not None or named is None:
-        return own
-    return _teacher_in(Path(named))
-
-
-def _teacher_in(folder: Path) -> Path | None:
-    """The teacher that a folder is, or holds as a run."""
-    found = models_of(folder).get("teacher", folder)
-    return found if (found / "model_index.json").is_file() else None
-
-
 def _model(run: Path, student: str | None) -> Path:
     models = models_of(run)
     if student is None:
-        students = [path for name, path in models.items() if name != "teacher"]
-        if not students:
+        if not set(models) - {"teacher"}:
             raise ExportError(f"{run}: holds no finished student (students/*/model_index.json); finish the run first")
-        return _inside_run(run, students[-1])
+        return _inside_run(run, default_model(run))
     if student not in models:
         raise ExportError(f"{run}: no model named {student!r}; choose from {', '.join(models) or 'none'}")
     return _inside_run(run, models[student])
@@ -127,26 +104,6 @@ def _model(run: Path, student: str | None) -> Path:
 def _inside_run(run: Path, model: Path) -> Path:
     """A model of a run, known to lie in its folder: no part of the way is a link."""
     return inside(run, *model.relative_to(run).parts)
-
-
-def _teacher_section(folder: Path) -> dict[str, Any]:
-    """What the resolved recipe in a folder says of the teacher; nothing where there is none."""
-    teacher = _recipe(folder).get("teacher")
-    return teacher if isinstance(teacher, dict) else {}
-
-
-def _recipe(folder: Path) -> dict[str, Any]:
-    """The resolved recipe in a folder, as plain values; empty where there is none."""
-    file = inside(folder, "recipe.yaml")
-    if not file.is_file():
-        return {}
-    try:
-        recipe = parse_yaml(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ExportError(f"{file}: {error}; copy the run again") from error
-    if not isinstance(recipe, dict):
-        raise ExportError(f"{file}: is no recipe; copy the run again")
-    return recipe
 
 
 def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents, run: Path) -> None:
@@ -158,7 +115,7 @@ def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents,
         write_delta(
             model, teacher, partial, form=contents.form, dtype=contents.dtype, rank=contents.rank, keep=contents.keep
         )
-    recipe = _recipe(run)
+    recipe = recipe_of(run)
     if recipe:
         text = yaml.safe_dump(shareable(recipe), sort_keys=False, allow_unicode=True)
         (partial / "recipe.yaml").write_text(text, encoding="utf-8")
@@ -170,7 +127,7 @@ def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents,
 
 def _origin(run: Path, teacher: Path | None) -> Origin:
     """What the folders of the teacher, and of what it began as, say of licence and base model."""
-    begun = _teacher_section(run).get("init")
+    begun = teacher_section(run).get("init")
     return origin_of([each for each in (teacher, Path(begun) if isinstance(begun, str) and begun else None) if each])
 
 

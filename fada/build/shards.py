@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fada.build.data import SAMPLES_PER_SHARD, encode_samples, features_of
 from fada.build.models import AudioEncoder
-from fada.data.clip import Clip, ClipError, list_clips, read_clip, read_record
+from fada.data.clip import REJECTED, Clip, ClipError, list_clips, read_clip, read_record
 from fada.data.location import Location
 from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
 from fada.data.prepare.masks import ENLARGEMENT, MaskKind, draw_masks, read_landmarks
@@ -28,8 +28,6 @@ from fada.files.whole import clear_leftovers
 
 KIND = "shards"
 """What fada's mark says in a folder of shards."""
-REJECTED = "rejected"
-"""Quality of a clip that the filter put into no set; only where such clips are asked for."""
 KINDS: tuple[MaskKind, ...] = ("lip", "face")
 """Masks that are stored."""
 MASK_BLUR = 0.02

@@ -93,11 +93,10 @@ def bench(
       fada bench recipes/bench/mid.yaml --speed --only clips --rounds 2 clip.size=256
       fada bench recipes/sd15/fast.yaml --speed --once --dtype bf16 clip.size=64 clip.frames=4
     """
-    from rich.console import Console
-
     from fada.recipe import load_recipe
+    from fada.terminal import SafeConsole
 
-    console = Console()
+    console = SafeConsole()
     loaded = load_recipe(recipe, overrides or ())
     _refuse_what_does_not_go_together(context, speed)
     if not speed:

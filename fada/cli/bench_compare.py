@@ -60,12 +60,11 @@ def compare(
       fada bench compare runs/demo runs/longer --system fast-6 --metric mouth_correlation_synth --out runs/comparison
       fada bench compare runs/demo runs/longer --system balanced-18=fast-6
     """
-    from rich.console import Console
-
     from fada.eval.comparable import results_at
     from fada.eval.compare import compare as compare_results
     from fada.eval.report.comparison import comparison_tables, opening, write_comparison
     from fada.files.folders import check_output
+    from fada.terminal import SafeConsole
 
     for name in ("comparison.md", "comparison.json"):
         if out is not None:
@@ -73,7 +72,7 @@ def compare(
     pairs = {name: other or name for name, _, other in (each.partition("=") for each in system or ())}
     found = compare_results(results_at(before), results_at(after), systems=pairs or None, metrics=metric or ())
     labels = _labels(before, after)
-    console = Console()
+    console = SafeConsole()
     console.print(opening(found, labels), highlight=False, markup=False)
     for table in comparison_tables(found, labels, with_equal=False).values():
         _print(table, console)

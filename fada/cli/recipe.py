@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fada.cli.options import Overrides, Overwrite, RecipePath
+from fada.cli.say import say
 
 app = typer.Typer(help="Find, read and check recipes.", no_args_is_help=True)
 
@@ -16,15 +17,15 @@ app = typer.Typer(help="Find, read and check recipes.", no_args_is_help=True)
 @app.command("list")
 def list_recipes() -> None:
     """The recipes that come with fada, and what each is for."""
-    from rich.console import Console
     from rich.table import Table
 
     from fada.recipe.shipped import purpose, shipped_recipes
+    from fada.terminal import SafeConsole
 
     table = Table("recipe", "purpose", box=None, pad_edge=False)
     for name, path in shipped_recipes().items():
         table.add_row(name, purpose(path))
-    Console().print(table)
+    SafeConsole().print(table)
 
 
 @app.command()
@@ -47,10 +48,7 @@ def show(
 
     if source and overrides:
         raise typer.BadParameter("overrides change the resolved recipe only; leave out --source or the overrides")
-    typer.echo(
-        read_text(find_recipe(recipe)) if source else dump_recipe(load_recipe(recipe, overrides or ())),
-        nl=False,
-    )
+    say(read_text(find_recipe(recipe)) if source else dump_recipe(load_recipe(recipe, overrides or ())), nl=False)
 
 
 @app.command()
@@ -66,14 +64,14 @@ def check(
 
       fada recipe check recipes/*/*.yaml
     """
-    from rich.console import Console
     from rich.text import Text
 
     from fada.recipe import RecipeError, load_recipe
     from fada.recipe.errors import shown
     from fada.recipe.paths import missing_paths
+    from fada.terminal import SafeConsole
 
-    console = Console(stderr=True, soft_wrap=True)
+    console = SafeConsole(stderr=True, soft_wrap=True)
     failed = 0
     for recipe in recipes:
         try:
@@ -82,7 +80,7 @@ def check(
             failed += 1
             console.print(Text(str(error), style="red"))
         else:
-            typer.echo(f"{recipe}: good")
+            say(f"{recipe}: good")
             for key, path in missing_paths(loaded).items():
                 console.print(Text(f"{recipe}: {key}: {shown(path)} is not on this machine", style="yellow"))
     if failed:
@@ -106,7 +104,7 @@ def schema(
 
     text = json.dumps(recipe_json_schema(), indent=2) + "\n"
     if out is None:
-        typer.echo(text, nl=False)
+        say(text, nl=False)
     else:
         check_output(out, overwrite=overwrite)
         write_text(out, text)

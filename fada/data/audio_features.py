@@ -15,6 +15,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length
 from fada.data.wav2vec2 import Rate, Wav2Vec2Encoder
+from fada.media.frame_count import exact_rate, sample_count
 from fada.pretrained.networks import CONFIG, check_settings, read_config
 from fada.pretrained.settings import shortly
 
@@ -47,8 +48,8 @@ class LogMelEncoder(AudioEncoder):
 
     def __init__(self, bins: int = 32, frames_per_video_frame: int = 4, fps: float = FPS) -> None:
         super().__init__()
-        hop = SAMPLE_RATE / fps / frames_per_video_frame
-        if hop != int(hop):
+        hop = SAMPLE_RATE / exact_rate(fps) / frames_per_video_frame
+        if hop.denominator != 1:
             raise ValueError(
                 f"{frames_per_video_frame} spectra per video frame at {fps} frames/s do not divide {SAMPLE_RATE} Hz; "
                 "choose a frames_per_video_frame that does (4 at 25 frames/s)"
@@ -72,7 +73,7 @@ class LogMelEncoder(AudioEncoder):
     @torch.no_grad()
     def forward(self, audio: Tensor, frames: int) -> Tensor:
         """States (B, frames, 1, states_dim) of audio (B, N); short audio counts as silence after its end."""
-        audio = fit_length(audio, round(frames * SAMPLE_RATE / self.fps))
+        audio = fit_length(audio, sample_count(frames, SAMPLE_RATE, self.fps))
         # Spectrum j is centred on the middle of its hop, so that a video frame holds its own moments only.
         margin = (_N_FFT - self.hop) // 2
         padded = nn.functional.pad(audio, (margin, _N_FFT - self.hop - margin))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fada.data.face import FaceClues
 
 
+REJECTED = "rejected"
+"""Quality of a clip that belongs to no set."""
 _DEEPEST = 32
 """Lists and mappings within each other, in a record."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -46,7 +48,7 @@ class Clip:
     fps: float = 25.0
     sample_rate: int = 16000
     meta: dict[str, Any] = field(default_factory=dict)
-    """JSON values: identity, quality ("A" or "B"), flaws, split ("train" or "test"), and truth for drawn clips."""
+    """JSON values: identity, quality ("A", "B" or "rejected"), flaws, split ("train" or "test"), and truth for drawn clips."""
     face: "FaceClues | None" = None
     """What is known of the face in the first frame, where it is the portrait of a system that is told."""
 

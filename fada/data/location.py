@@ -170,7 +170,8 @@ class Location:
     def _names(self, kind: str) -> list[str]:
         if self.folder is not None:
             entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
-            return [entry.name for entry in entries if entry.is_dir() == (kind == "directory")]
+            names = [entry.name for entry in entries if entry.is_dir() == (kind == "directory")]
+            return [name for name in names if _is_file_name(name)]
         # Stores remember listings; another process may have written since.
         self._store.invalidate_cache()
         try:

@@ -64,7 +64,7 @@ def read_members(file: Path, suffixes: Collection[str], skip: Skip) -> Iterator[
             if member is None:
                 return
             # The list of all members is for archives that are searched.
-            archive.members.clear()
+            archive.members.clear()  # type: ignore[attr-defined]
             fault = _fault_of(member)
             if archive.offset <= last:
                 fault, archive.offset = "its size leads backwards", last + tarfile.BLOCKSIZE

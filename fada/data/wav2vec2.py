@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import Wav2Vec2Model
 
 from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length
+from fada.media.frame_count import sample_count
 from fada.pretrained.networks import PREPROCESSOR, read_preprocessor
 from fada.pretrained.wav2vec2 import load_wav2vec2
 
@@ -68,8 +69,7 @@ class Wav2Vec2Encoder(AudioEncoder):
 
         `heard` normalises a part of a longer sound by what was heard of the whole.
         """
-        per_frame = SAMPLE_RATE / self.fps
-        audio = fit_length(audio, round(frames * per_frame))
+        audio = fit_length(audio, self._sample(frames))
         if self.is_normalised and heard is not None:
             audio = (audio - heard.mean) / (heard.variance + 1e-7) ** 0.5
         elif self.is_normalised:
@@ -79,9 +79,12 @@ class Wav2Vec2Encoder(AudioEncoder):
         for first in range(0, frames, self.piece_frames):
             last = min(first + self.piece_frames, frames)
             before, after = max(0, first - self.context_frames), min(frames, last + self.context_frames)
-            sound = audio[:, round(before * per_frame) : round(after * per_frame)]
+            sound = audio[:, self._sample(before) : self._sample(after)]
             pieces.append(self._piece(sound, after - before)[:, first - before : last - before])
         return torch.cat(pieces, dim=1)
+
+    def _sample(self, frame: int) -> int:
+        return sample_count(frame, SAMPLE_RATE, self.fps)
 
     def _piece(self, audio: Tensor, frames: int) -> Tensor:
         return self._states_at_rate(audio, frames) if self.rate == "states" else self._features_at_rate(audio, frames)

@@ -16,6 +16,10 @@ PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
 BetaSchedule = Literal["linear", "scaled_linear"]
 
 
+MOST_TIMESTEPS = 100_000
+"""Of a config, which may come from anyone: its table is made whole."""
+
+
 @dataclass(frozen=True)
 class NoisePath:
     """``z_t = a(t) z_0 + c(t) eps`` and what a network on it predicts.
@@ -42,8 +46,18 @@ class NoisePath:
     def __post_init__(self) -> None:
         _check_choice("prediction_type", self.prediction_type, get_args(PredictionType))
         _check_choice("beta_schedule", self.beta_schedule, get_args(BetaSchedule))
-        if self.num_train_timesteps < 2:
+        if not isinstance(self.num_train_timesteps, int) or self.num_train_timesteps < 2:
             raise ValueError(f"noise path: num_train_timesteps must be at least 2, got {self.num_train_timesteps}")
+        if self.num_train_timesteps > MOST_TIMESTEPS:
+            raise ValueError(
+                f"noise path: num_train_timesteps must be at most {MOST_TIMESTEPS}, got {self.num_train_timesteps}"
+            )
+        if not isinstance(self.timestep_offset, int) or abs(self.timestep_offset) > self.num_train_timesteps:
+            raise ValueError(f"noise path: timestep_offset must be 0 or -1, or near it, got {self.timestep_offset}")
+        for name in ("beta_start", "beta_end"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ValueError(f"noise path: {name} must be a number from 0 up to 1, got {value}")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "NoisePath":

@@ -17,6 +17,10 @@ ExtraSteps = Literal["first", "last"]
 BOUNDARY_TOLERANCE = 1e-4
 
 
+MOST_WINDOWS = 1000
+"""One for each step of training; a scheduler's config may come from anyone."""
+
+
 @dataclass(frozen=True)
 class Windows:
     """``count`` windows; equal ones are [1, 1 - 1/K] to [1/K, 0].
@@ -40,8 +44,10 @@ class Windows:
     is_matched: bool = False
 
     def __post_init__(self) -> None:
-        if self.count < 1:
+        if not isinstance(self.count, int) or self.count < 1:
             raise ValueError(f"windows: count must be at least 1, got {self.count}")
+        if self.count > MOST_WINDOWS:
+            raise ValueError(f"windows: count must be at most {MOST_WINDOWS}, got {self.count}")
         if self.extra_steps not in get_args(ExtraSteps):
             raise ValueError(f"windows: extra_steps: got {self.extra_steps!r}; choose from first, last")
         edges = self.bounds

@@ -17,6 +17,7 @@ import torch
 from fada.engine.failures import TrainingFailed
 from fada.engine.loop import Interrupted
 from fada.engine.signals import on_stop
+from fada.media.processors import usable_processors
 
 STARTED_HERE = "FADA_STARTED_HERE"
 """In the environment of processes that `start_processes` started: the report is left to whoever started them."""
@@ -77,7 +78,7 @@ def start_processes(count: int, arguments: Sequence[str]) -> None:
         monitor_interval=0.2,
         signals_to_handle="SIGQUIT",
     )
-    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
+    threads = str(max(1, usable_processors() // count))
     ours = {STARTED_HERE: "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
     with _environment(ours), _passing_signals_on() as asked:
         try:

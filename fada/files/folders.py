@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from fada.files.errors import FolderFault
-from fada.files.whole import write_json
+from fada.files.locks import LOCK
+from fada.files.whole import is_leftover, write_json
 
 MARK = ".fada.json"
 """Lies in every folder that fada fills over several calls; says what kind of folder it is."""
@@ -39,7 +40,8 @@ def check_folder(folder: Path, kind: str) -> None:
         return
     if found is not None:
         raise FolderFault(f"{folder}: holds {found} of an earlier command, not {kind}; give another folder")
-    entries = sorted(entry.name for entry in folder.iterdir())
+    # Whoever locks a folder before marking it, and is killed between, leaves it ours to take.
+    entries = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK and not is_leftover(entry.name))
     if entries:
         shown = ", ".join(entries[:3]) + (", ..." if len(entries) > 3 else "")
         raise FolderFault(f"{folder}: holds files that fada did not make ({shown}); give a folder that is new or empty")

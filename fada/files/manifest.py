@@ -11,12 +11,15 @@ from typing import Any
 MANIFEST = "manifest.json"
 
 
-def write_manifest(folder: Path, **facts: Any) -> None:
+def write_manifest(folder: Path, files: dict[str, dict[str, Any]] | None = None, **facts: Any) -> None:
     """List everything in a folder, with facts beside `files` (JSON values); links are not listed.
 
     For folders that are being made: nobody reads them yet, so the file is written in place.
+
+    Args:
+        files: what `describe` said of each when it was written, where that is known already.
     """
-    files = {name: describe(folder / name) for name in _files(folder)}
+    files = {name: describe(folder / name) for name in list_files(folder)} if files is None else files
     content = json.dumps({**facts, "files": files}, indent=1, allow_nan=False)
     (folder / MANIFEST).write_text(content + "\n", encoding="utf-8")
 
@@ -72,7 +75,8 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _files(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
+    """Paths in a folder, without its manifest and without links, sorted."""
     found = []
     for root, _, files in os.walk(folder):
         for name in files:

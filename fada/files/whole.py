@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fada.files.errors import FolderFault
-from fada.files.manifest import write_manifest
+from fada.files.manifest import list_files, read_manifest, write_manifest
 
 _LEFTOVER = re.compile(r"\.fada-[0-9a-f]{16}\.partial(\..{1,20})?")
 """Names that only this module gives; nobody else's file is ever taken for a leftover."""
@@ -104,13 +104,36 @@ def set_aside(path: Path) -> Path | None:
     return aside
 
 
+def remove_listed(folder: Path) -> bool:
+    """Remove a folder that its manifest lists whole; one that holds anything else stays as it is.
+
+    It goes from its name first, so that nobody finds a part of it. Returns whether it went.
+    """
+    try:
+        listed = set(read_manifest(folder)["files"])
+    except (OSError, ValueError):
+        return False
+    has_links = any(entry.is_symlink() for entry in (folder, *folder.rglob("*")))
+    if has_links or not set(list_files(folder)) <= listed:
+        return False
+    going = folder.with_name(temporary_name(""))
+    os.rename(folder, going)
+    shutil.rmtree(going)
+    return True
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a name is one that `whole_file` and `whole_folder` give until what they write is whole."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
 def clear_leftovers(folder: Path) -> None:
     """Remove what `whole_file` and `whole_folder` left in a folder when they were killed.
 
     Only for whoever holds the folder's lock: a writer that is still at work would lose its file.
     """
     for entry in folder.iterdir() if folder.is_dir() else ():
-        if not _LEFTOVER.fullmatch(entry.name):
+        if not is_leftover(entry.name):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

@@ -15,22 +15,24 @@ from typing import Any, Literal
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
-from PIL import Image
+from av.video.reformatter import ColorRange, Colorspace
 
 from fada.media.audio import check_audio
+from fada.media.colour import EXACT_COLOURS
 from fada.media.container import (
     Source,
     atomic_path,
-    check_size,
     check_time,
-    decode_stream,
+    frame_rate,
     open_container,
     video_stream,
 )
 from fada.media.container import source_name as _name
+from fada.media.decoding import decode_stream, time_line
 from fada.media.error import MediaError
 from fada.media.image import square_resize
+from fada.media.joins import may_jump
+from fada.media.upright import UprightFrames
 
 __all__ = [
     "MediaError",
@@ -45,10 +47,6 @@ __all__ = [
 
 Quality = Literal["visual", "lossless"]
 _AUDIO_BLOCK = 1024
-# FFmpeg's default colour conversion darkens every picture by about 1/255; these flags make it exact on average.
-_EXACT_COLOURS = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-)
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,8 @@ class VideoInfo:
     codec: str
     rotation: int
     """Degrees counter-clockwise that were applied to show the picture upright: 0, 90, 180 or 270."""
+    is_mirrored: bool = False
+    """Whether left and right were swapped after that."""
 
 
 def probe(path: Source) -> VideoInfo:
@@ -75,48 +75,30 @@ def probe(path: Source) -> VideoInfo:
     """
     with open_container(path) as container:
         stream = video_stream(container, path)
+        upright = UprightFrames(stream, path)
+        rate = frame_rate(stream)
         frame = next(decode_stream(container, stream, path))
         assert isinstance(frame, av.VideoFrame)
-        height, width = _upright(frame, path).shape[:2]
-        if stream.duration is not None and stream.time_base is not None:
+        height, width = upright.pixels(frame).shape[:2]
+        line = time_line(path) if may_jump(container) else None
+        if line is not None and line.is_joined:
+            # The header knows the last part only.
+            duration = line.ends[stream.index] - float(frame.time or 0.0)
+        elif stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
         else:
             duration = (container.duration or 0) / av.time_base
         return VideoInfo(
             width=width,
             height=height,
-            fps=float(stream.average_rate) if stream.average_rate else None,
+            fps=float(rate) if rate else None,
             frame_count=stream.frames or None,
             duration_seconds=duration,
-            has_audio=any(s.codec_context.sample_rate for s in container.streams.audio),
+            has_audio=any(s.codec_context and s.codec_context.sample_rate for s in container.streams.audio),
             codec=stream.codec_context.name,
-            rotation=_rotation(frame),
+            rotation=upright.layout(frame).orientation.rotation,
+            is_mirrored=upright.layout(frame).orientation.is_mirrored,
         )
-
-
-def _rotation(frame: av.VideoFrame) -> int:
-    return round((frame.rotation or 0) / 90) % 4 * 90
-
-
-def _upright(frame: av.VideoFrame, source: Source) -> np.ndarray:
-    """RGB pixels (H, W, 3) as a player shows them: rotated, with square pixels."""
-    try:
-        pixels = frame.to_ndarray(format="rgb24", interpolation=_EXACT_COLOURS)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(f"{_name(source)}: its pixels ({frame.format.name}) cannot be read ({error})") from error
-    aspect = _pixel_aspect(frame)
-    if abs(aspect - 1) > 0.01:
-        width = max(1, round(pixels.shape[1] * aspect))
-        check_size(width, pixels.shape[0], source)
-        pixels = np.array(Image.fromarray(pixels).resize((width, pixels.shape[0]), Image.Resampling.BICUBIC))
-    turns = _rotation(frame) // 90
-    # PyAV returns views of padded rows; MediaPipe misreads those.
-    return np.ascontiguousarray(np.rot90(pixels, turns))
-
-
-def _pixel_aspect(frame: av.VideoFrame) -> float:
-    aspect = getattr(frame, "sample_aspect_ratio", None)
-    return float(aspect) if aspect else 1.0
 
 
 def iterate_frames(
@@ -128,13 +110,14 @@ def iterate_frames(
     with open_container(path) as container:
         stream = video_stream(container, path)
         frames = decode_stream(container, stream, path)
-        source_fps = float(stream.average_rate or stream.guessed_rate or 25)
-        for frame in _at_steady_rate(frames, fps, source_fps, max_seconds, path):
-            pixels = _upright(frame, path)
+        upright = UprightFrames(stream, path)
+        source_fps = float(frame_rate(stream) or 25)
+        for frame in at_steady_rate(frames, fps, source_fps, max_seconds, path):
+            pixels = upright.pixels(frame)
             yield pixels if size is None else square_resize(pixels, size)
 
 
-def _at_steady_rate(
+def at_steady_rate(
     frames: Iterator[Any], fps: float | None, source_fps: float, max_seconds: float | None, source: Source
 ) -> Iterator[av.VideoFrame]:
     """Frame ``k`` is the last one whose time stamp rounds to ``k / fps`` or earlier (as FFmpeg's fps filter)."""
@@ -306,7 +289,7 @@ def to_frame(pixels: np.ndarray, lossless: bool) -> av.VideoFrame:
         dst_colorspace=Colorspace.ITU709,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
-        interpolation=_EXACT_COLOURS,
+        interpolation=EXACT_COLOURS,
     )
 
 

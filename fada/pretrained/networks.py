@@ -24,6 +24,8 @@ CONFIG, SCHEDULER_CONFIG, PREPROCESSOR = "config.json", "scheduler_config.json",
 CONFIG_BYTES = 2**20
 _SLACK = 4096
 """Numbers that a network may have beyond its file's: buffers that are not saved."""
+_NOTES = ("_class_name", "_diffusers_version", "_name_or_path", "_use_default_values", "_pre_quantization_dtype")
+"""What diffusers notes in a config beside the settings."""
 _NOT_OURS = ("diffusers", "transformers")
 
 
@@ -68,7 +70,7 @@ def check_settings(kind: type, config: Mapping[str, Any], source: Path) -> dict[
     Raises:
         ModelFolderError: naming `source`, the setting, what is wanted and what was got.
     """
-    given = {key: value for key, value in config.items() if not key.startswith("_")}
+    given = {key: value for key, value in config.items() if key not in _NOTES}
     table = TABLES[kind.__name__]
     if kind.__module__.partition(".")[0] in _NOT_OURS:
         # A later version of a library has more settings; at their defaults they change nothing.

@@ -259,6 +259,42 @@ def test_identities_can_be_given_and_held_out(tmp_path) -> None:
     assert (meta["identity"], meta["split"]) == ("P01", "test")
 
 
+def test_sources_of_one_name_in_two_folders_are_two_persons(tmp_path) -> None:
+    for number, person in enumerate(("id0", "id1")):
+        (tmp_path / "in" / person / "v").mkdir(parents=True)
+        talk(tmp_path / "in" / person / "v" / "00001.mp4", 1.2 + number)
+    report = prepare(tmp_path, tmp_path / "in")
+    metas = [read_clip(tmp_path / "clips", clip.key).meta for clip in report.clips]
+    assert [(meta["identity"], meta["identity_from"]) for meta in metas] == [
+        ("id0/v/00001", "path"),
+        ("id1/v/00001", "path"),
+    ]
+    assert prepare(tmp_path, tmp_path / "in").resumed == 2
+
+
+def test_folders_prepared_one_by_one_keep_their_persons_apart(tmp_path) -> None:
+    for number, person in enumerate(("id0", "id1")):
+        (tmp_path / person).mkdir()
+        talk(tmp_path / person / "1.mp4", 1.2 + number)
+    for _ in range(2):
+        names = [prepare(tmp_path, tmp_path / person).records[0].identity for person in ("id0", "id1")]
+        assert names == ["1", "id1/1"]
+
+
+def test_a_source_whose_clips_would_have_the_names_of_others_is_not_done(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(videos, "_hash_file", lambda path: f"0123456789abcdef{path.parent.name}")
+    for person in ("a", "b"):
+        (tmp_path / person).mkdir()
+        talk(tmp_path / person / "1.mp4", 1.2)
+    report = prepare(tmp_path, tmp_path / "a", tmp_path / "b")
+    assert [clip.key for clip in report.clips] == ["1-01234567-000"]
+    (rejection,) = report.rejections
+    assert rejection.detail == "its clips would have the names of another video's clips; rename the file"
+    again = prepare(tmp_path, tmp_path / "b")
+    assert [item.detail for item in again.rejections] == [rejection.detail]
+    assert list_clips(tmp_path / "clips") == ["1-01234567-000"]
+
+
 def test_missing_paths_are_refused(tmp_path) -> None:
     with pytest.raises(MediaError, match="no such file or folder"):
         prepare(tmp_path, tmp_path / "none.mp4")

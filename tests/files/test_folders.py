@@ -82,3 +82,10 @@ def test_an_output_that_exists_needs_overwrite(tmp_path: Path) -> None:
     check_output(film, overwrite=True)
     with pytest.raises(FolderFault, match="is a folder"):
         check_output(tmp_path, overwrite=True)
+
+
+def test_a_folder_whose_taker_was_killed_before_the_mark_is_still_to_be_taken(tmp_path: Path) -> None:
+    (tmp_path / ".fada.lock").write_text("")
+    (tmp_path / f".fada-{'0' * 16}.partial.json").write_text("{")
+    take_folder(tmp_path, "run")
+    assert kind_of(tmp_path) == "run"

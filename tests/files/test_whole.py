@@ -7,7 +7,16 @@ import pytest
 from fada.files import whole
 from fada.files.errors import FolderFault
 from fada.files.manifest import find_fault
-from fada.files.whole import clear_leftovers, set_aside, sync_tree, whole_file, whole_folder, write_json, write_text
+from fada.files.whole import (
+    clear_leftovers,
+    remove_listed,
+    set_aside,
+    sync_tree,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 
 
 def fail_halfway(file: Path) -> None:
@@ -161,3 +170,28 @@ def test_only_leftovers_of_this_module_are_cleared(tmp_path: Path) -> None:
     clear_leftovers(tmp_path)
     clear_leftovers(tmp_path / "missing")
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def made(folder: Path) -> Path:
+    with whole_folder(folder) as temporary:
+        (temporary / "sub").mkdir()
+        (temporary / "sub" / "weights").write_text("1 2 3")
+    return folder
+
+
+def test_a_folder_that_its_manifest_lists_whole_is_removed(tmp_path: Path) -> None:
+    assert remove_listed(made(tmp_path / "step"))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("more", ["file", "link", "no manifest"])
+def test_a_folder_with_anything_else_in_it_stays(tmp_path: Path, more: str) -> None:
+    folder = made(tmp_path / "step")
+    if more == "file":
+        (folder / "sub" / "thoughts.txt").write_text("mine")
+    elif more == "link":
+        (folder / "sub" / "elsewhere").symlink_to(tmp_path)
+    else:
+        (folder / "manifest.json").write_text("[]")
+    assert not remove_listed(folder)
+    assert (folder / "sub" / "weights").read_text() == "1 2 3"

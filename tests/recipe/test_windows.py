@@ -36,8 +36,9 @@ def test_training_and_scheduler_take_the_same_windows_from_a_recipe() -> None:
             "matched: concerns points inside windows; a student of times: starts sees none: leave it out",
         ),
         (
-            ["distill.method=tcd", "distill.windows=1", "distill.phases.fast.loss.weighting=fixed",
-             "distill.phases.fast.loss.base=0"],
+            ["distill.method=tcd", "distill.windows=1", *(
+                f"distill.phases.{phase}.loss.{field}" for phase in ("balanced", "fast")
+                for field in ("weighting=fixed", "base=0"))],
             "matched: concerns points inside windows; a student of method: tcd sees none: leave it out",
         ),
         (

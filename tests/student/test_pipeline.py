@@ -223,3 +223,39 @@ def test_a_loaded_pipeline_samples_at_matched_points_as_the_saved_one_did(tmp_pa
     latents = [each(PORTRAIT, audio, steps=6, decode=False).latents for each in (made, loaded, student_pipeline())]
     assert torch.equal(latents[0], latents[1])
     assert not torch.allclose(latents[0], latents[2])
+
+
+def test_chunks_are_a_calls_frames_with_an_encoder_that_hears_the_whole_sound() -> None:
+    pipeline, sound = student_pipeline(small_wav2vec2()), speech(1.262)
+    made = pipeline.in_chunks(PORTRAIT, sound, seed=5)
+    assert made.frames == 31
+    chunks = list(made)
+    assert [len(chunk.frames) for chunk in chunks] == [12, 12, 7]
+    called = pipeline(PORTRAIT, sound, seed=5)
+    assert np.array_equal(np.concatenate([chunk.frames for chunk in chunks]), called.frames)
+    assert torch.equal(torch.cat([chunk.latents for chunk in chunks]), called.latents)
+    assert (made.chunks, made.nfe) == (called.clips, called.nfe) == (3, 4)
+    assert set(made.stage_seconds) == {"audio", "reference", "denoise", "decode"}
+    assert made.seconds_to_first_frame > 0
+
+
+def test_exactly_29_frames_of_sound_are_29_frames(pipeline: FadaPipeline) -> None:
+    sound = np.zeros(29 * 640, np.float32)
+    seen: list[tuple[int, int]] = []
+    assert len(pipeline(PORTRAIT, sound, on_step=lambda *done: seen.append(done)).frames) == 29
+    assert seen[-1] == (12, 12)
+    assert sum(map(len, pipeline.stream(PORTRAIT, cut(sound, 1000)))) == 29
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_sound_that_is_not_finite_is_refused(pipeline: FadaPipeline, value: float) -> None:
+    sound = speech(0.5)
+    sound[100] = value
+    with pytest.raises(ValueError, match="audio: holds samples that are not finite"):
+        pipeline(PORTRAIT, sound)
+
+
+def test_numbers_are_checked_before_anything_is_computed(pipeline: FadaPipeline) -> None:
+    for make in (pipeline, pipeline.in_chunks, pipeline.stream):
+        with pytest.raises(ValueError, match="audio_scale: must be a number from 0 to 100, got nan"):
+            make(PORTRAIT, speech(0.5), audio_scale=float("nan"))

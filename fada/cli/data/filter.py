@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -52,14 +54,13 @@ def filter_clips(
       fada data filter data/clips --strict my-strict.yaml --histograms scores.png
       fada data filter data/clips --iqa piqe --syncnet weights/syncnet_v2.model
     """
-    from rich.console import Console
-
     from fada.cli.progress import progress_bar
     from fada.data.clip import list_clips, read_record
     from fada.data.scores import Models, filter_folder, load_thresholds, plot_scores, score_folder, tables, truth_tables
     from fada.data.stages import throughput
     from fada.files.locks import locked
     from fada.files.outputs import check_report
+    from fada.terminal import SafeConsole
 
     # A folder that is not there is not made by its lock.
     list_clips(folder)
@@ -71,10 +72,12 @@ def filter_clips(
         with progress_bar("scoring") as progress:
             scored = score_folder(folder, models, workers=workers, on_progress=progress)
         decisions = filter_folder(folder, scored, *thresholds)
-    console = Console()
+    console = SafeConsole()
     console.print(f"{scored.measured} clips measured, {scored.kept} were; scores in {folder / 'scores.parquet'}")
     for key, reason in scored.damaged.items():
-        console.print(f"unreadable: {key}: {reason}", style="yellow")
+        console.print(f"unreadable: {key}: {reason}", style="yellow", markup=False)
+    for reason, count in _reasons(scored.unmeasured).most_common():
+        console.print(f"not measured in {count} clips: {reason}", markup=False)
     console.print(*tables(scored, decisions, *thresholds), sep="\n")
     if scored.measured:
         console.print(throughput(scored.stages, scored.measured))
@@ -85,3 +88,14 @@ def filter_clips(
     if histograms is not None:
         plot_scores(histograms, scored.scores, *thresholds)
         console.print(f"histograms: {histograms}")
+
+
+def _reasons(unmeasured: Mapping[str, Mapping[str, str]]) -> Counter[str]:
+    """In how many clips the same scores are missing for the same reason."""
+    counts: Counter[str] = Counter()
+    for missing in unmeasured.values():
+        by_reason: dict[str, list[str]] = {}
+        for name, why in missing.items():
+            by_reason.setdefault(why, []).append(name)
+        counts.update(f"{', '.join(names)} ({why})" for why, names in by_reason.items())
+    return counts

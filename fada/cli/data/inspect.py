@@ -34,11 +34,10 @@ def inspect(
       fada data inspect data/clips --page data/clips/inspect.html
       fada data inspect data/clips --page inspect.html --strict my-strict.yaml --lenient my-lenient.yaml
     """
-    from rich.console import Console
-
     from fada.files.outputs import check_report
+    from fada.terminal import SafeConsole
 
-    console = Console()
+    console = SafeConsole()
     for out in (page, sheet):
         if out is not None:
             check_report(out, place, overwrite=overwrite)

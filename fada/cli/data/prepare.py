@@ -58,11 +58,10 @@ def prepare(
       fada data prepare talk.mov --out data/clips --face-landmarker face_landmarker.task --size 256
       fada data prepare /disk/videos --out /disk/clips --face-landmarker /disk/face_landmarker.task --cluster ray
     """
-    from rich.console import Console
-
     from fada.cli.progress import progress_bar
     from fada.data.lists import read_identities
     from fada.data.prepare import prepare_videos
+    from fada.terminal import SafeConsole
 
     with progress_bar("preparing") as progress:
         report = prepare_videos(
@@ -78,4 +77,4 @@ def prepare(
             cluster=cluster,
             on_progress=lambda told: progress(told.done, told.total),
         )
-    Console().print(*report.tables(), sep="\n")
+    SafeConsole().print(*report.tables(), sep="\n")

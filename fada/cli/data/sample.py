@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fada.cli.options import Overwrite
+from fada.cli.say import say
 
 
 def sample(
@@ -38,7 +39,7 @@ def sample(
     keys = [key for key, split in _clips(place) if only in (None, split)]
     drawn = {"split": only, **draw_sample(keys, count, seed)}
     write_json(out, drawn)
-    typer.echo(f"{out}: {count} of {len(keys)} clips, seed {seed}")
+    say(f"{out}: {count} of {len(keys)} clips, seed {seed}")
 
 
 def _clips(place: Path) -> list[tuple[str, str | None]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fada.cli.options import Overwrite
+from fada.cli.say import say
 
 
 def shard(
@@ -66,9 +67,9 @@ def shard(
         encoders["face_embedder"] = FaceEmbedder(face_embedder)
     made = shard_clips(folder, target, **encoders, takes_all=takes_all, overwrite=overwrite)
     for split, index in made.indices.items():
-        typer.echo(f"{target / split}: {index.samples} clips in {len(index.shards)} shards")
+        say(f"{target / split}: {index.samples} clips in {len(index.shards)} shards")
     for split, count in sorted(made.left_out.items()):
-        typer.echo(f"{split}: {count} clips left out, the filter put them into no set; --all takes them too")
+        say(f"{split}: {count} clips left out, the filter put them into no set; --all takes them too")
     for split in target.folders():
         if split not in made.indices and INDEX_FILE in (target / split).files():
-            typer.echo(f"{target / split}: nothing was left to write; what lies there is from an earlier call")
+            say(f"{target / split}: nothing was left to write; what lies there is from an earlier call")

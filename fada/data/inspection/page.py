@@ -25,6 +25,7 @@ from PIL import Image
 from fada.data.scores.catalogue import AXES, SCORES
 from fada.files.whole import write_bytes
 from fada.media.error import MediaError
+from fada.media.processors import usable_processors
 from fada.media.video import iterate_frames
 
 Limits = Mapping[str, tuple[float | None, float | None]]
@@ -112,7 +113,7 @@ def _link(folder: Path, page_folder: Path) -> str:
 def _posters(videos: list[Path], on_progress: Callable[[int, int], None] | None) -> list[str | None]:
     posters: list[str | None] = []
     # Threads are enough: decoding leaves Python's lock.
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, usable_processors())) as pool:
         for poster in pool.map(_poster, videos):
             posters.append(poster)
             if on_progress is not None:

@@ -6,12 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fada.data.crew import Lost
 from fada.data.lists.entry import ClipList, ListedClip, ListError
 from fada.data.pool import in_processes
 from fada.files.outputs import check_apart, output_folder
@@ -28,7 +27,7 @@ REPORT_FILE = "cut.json"
 KIND = "cuts"
 """What fada's mark says in such a folder."""
 _LABEL = re.compile(r"[0-9a-f]{32}")
-_VERSION = 1
+_VERSION = 2
 """Raise when a cut would come out differently; old ones are then redone."""
 _ROWS_SHOWN = 20
 
@@ -236,15 +235,11 @@ def _run(tasks: list[_Task], workers: int) -> Iterator[tuple[_Task, str | None]]
         for task in tasks:
             yield task, _cut(task)
         return
-    for task, cut in in_processes(_cut, tasks, workers):
-        yield task, _outcome(cut)
-
-
-def _outcome(future: Future[str | None]) -> str | None:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return "a worker died (a decoder crashed, or no memory was left); run again with --workers 1 to see which clip"
+    for task, outcome in in_processes(_cut, tasks, workers):
+        if isinstance(outcome, Lost):
+            yield task, f"its worker died {outcome.attempts} times ({outcome.detail}): a decoder crashed, or no memory"
+        else:
+            yield task, outcome
 
 
 def _cut(task: _Task) -> str | None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
+
+from fada.media.pictures import cut_square
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,7 @@ def _padded_share(centres: np.ndarray, side: float, size: tuple[int, int]) -> fl
 
 def cut(pixels: np.ndarray, corner: np.ndarray, side: float, size: int) -> np.ndarray:
     """The square at ``corner`` (left, top) scaled to (size, size, 3); beyond the picture its edge is repeated."""
-    height, width = pixels.shape[:2]
-    left, top = float(corner[0]), float(corner[1])
-    # The whole pixels around the square, padded where they lie outside.
-    first = np.floor([left, top]).astype(int)
-    last = np.ceil([left + side, top + side]).astype(int)
-    columns = np.clip(np.arange(first[0], last[0]), 0, width - 1)
-    rows = np.clip(np.arange(first[1], last[1]), 0, height - 1)
-    patch = Image.fromarray(np.ascontiguousarray(pixels[rows[0] : rows[-1] + 1][rows - rows[0]][:, columns]))
-    x, y = left - first[0], top - first[1]
-    return np.array(patch.resize((size, size), Image.Resampling.LANCZOS, box=(x, y, x + side, y + side)))
+    return cut_square(pixels, float(corner[0]), float(corner[1]), side, size)
 
 
 def to_crop(points: np.ndarray, box: CropBox) -> np.ndarray:

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from fada.data.prepare.models import ModelError
+from fada.media.threads import thread_limit
 
 SIDE = 112
 """Of the aligned face, in pixels."""
@@ -53,6 +54,9 @@ class FaceEmbedder:
             ) from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Beside other work its threads would spin while they wait for one another.
+        options.intra_op_num_threads = thread_limit()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         content = Path(path).read_bytes()
         self.fingerprint = hashlib.sha256(content).hexdigest()[:16]
         """Of the file: the start of its SHA-256."""

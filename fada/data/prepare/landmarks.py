@@ -25,6 +25,7 @@ def landmark_arrays(points: np.ndarray, blendshapes: np.ndarray, shown: np.ndarr
         "blendshapes": blendshapes.astype(np.float16),
         "lip_opening": measure.lip_opening(points).astype(np.float32),
         "lips_in_depth": measure.lip_opening_in_depth(points).astype(np.float32),
+        "lip_width": measure.lip_width(points).astype(np.float32),
         "yaw": measure.yaws(points).astype(np.float32),
         "face_box": boxes.astype(np.float32),
     }

@@ -12,9 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fada.data.prepare.executors import LoadFinder, Task, WorkerDied, attempt, rejected
+from fada.data.crew import READY, WorkerDied
+from fada.data.prepare.executors import LoadFinder, Task, attempt, rejected
 from fada.data.prepare.models import FaceFinder
 from fada.data.prepare.report import SourceRecord
+from fada.media.threads import limit_threads
 
 _OBJECT_STORE_BYTES = 100 * 2**20
 """Of a cluster of our own; records are small."""
@@ -120,7 +122,7 @@ class RayWorker:
         self._task = task
         self.reference = self._actor.prepare.remote(task)
 
-    def take(self) -> SourceRecord | None:
+    def take(self) -> Any:
         try:
             answer = self._ray.get(self.reference)
         except self._ray.exceptions.RayTaskError as error:
@@ -129,7 +131,7 @@ class RayWorker:
             # Killed, out of memory, its machine gone or out of reach.
             raise WorkerDied(str(error).splitlines()[0]) from error
         if not isinstance(answer, str):
-            return answer
+            return READY if answer is None else answer
         assert self._task is not None
         if self._task.path.exists():
             raise ClusterError(_unseen(answer, self._task.path))
@@ -145,6 +147,7 @@ class _Actor:
     def load(self, load_finder: LoadFinder, out: Path) -> None:
         if not out.is_dir():
             raise ClusterError(_unseen(socket.gethostname(), out))
+        limit_threads(1)
         self._finder: FaceFinder = load_finder()
 
     def prepare(self, task: Task) -> SourceRecord | str:

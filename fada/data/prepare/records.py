@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from fada.data.prepare.report import SourceRecord
@@ -47,6 +47,7 @@ class Records:
             ) from error
         self._names = {file.name for file in out.iterdir()}
         self._by_digits: dict[str, set[str]] = {}
+        self._claims: dict[str, str] = {}
         for name in self._names:
             if match := _NAME.fullmatch(name):
                 self._by_digits.setdefault(match["digits"], set()).add(name)
@@ -65,6 +66,25 @@ class Records:
         self._remove_remains(sha256, stem)
         return None
 
+    def claim_keys(self, sha256: str, stem: str) -> bool:
+        """Whether a source's clips may have their names: not where another source of like name and digits has them."""
+        own = clip_key(stem, sha256, 0).removesuffix("000")
+        names = self._by_digits.get(sha256[:8], set())
+        keys = {match["key"] for name in names if (match := _NAME.fullmatch(name))}
+        owners = {self._source_of(key, sha256) for key in keys if key.startswith(own)} - {sha256}
+        return self._claims.setdefault(own, sha256) == sha256 and not owners
+
+    def named_by_path(self) -> Iterator[tuple[str, Path, str]]:
+        """Identity, place and SHA-256 of each finished source whose identity is its path."""
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                record = json.loads(file.read_text())
+                if record["identity_from"] == "path":
+                    yield str(record["identity"]), Path(record["source"]), str(record["sha256"])
+            except (OSError, ValueError, KeyError, TypeError):
+                # Damaged, or of an earlier version: it is made anew.
+                continue
+
     def write(self, record: SourceRecord) -> None:
         """Note that a source is done."""
         write_json(self._path(record.sha256), record.to_json(), indent=None)
@@ -80,18 +100,18 @@ class Records:
         own = clip_key(stem, sha256, 0).removesuffix("000")
         names = self._by_digits.get(sha256[:8], set())
         keys = {match["key"] for name in names if (match := _NAME.fullmatch(name))}
-        doomed = {key for key in keys if key.startswith(own) or self._source_of(key) == sha256}
+        doomed = {key for key in keys if self._source_of(key, sha256 if key.startswith(own) else None) == sha256}
         for name in names:
             match = _NAME.fullmatch(name)
             if match and match["key"] in doomed:
                 (self._out / name).unlink(missing_ok=True)
 
-    def _source_of(self, key: str) -> str | None:
-        """SHA-256 of the source of a clip that was made when the source had another name."""
+    def _source_of(self, key: str, unknown: str | None) -> str | None:
+        """SHA-256 of a clip's source, which may have had another name then; ``unknown`` where its record is missing."""
         try:
             return str(json.loads((self._out / f"{key}.json").read_bytes())["meta"]["sha256"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
+            return unknown
 
 
 def was_prepared(folder: Path) -> bool:

@@ -14,9 +14,6 @@ from fada.files.whole import write_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-UNSURE_CONFIDENCE = 2.0
-"""Below this an offset is hardly more than chance, and the clip counts as weakly synchronised."""
-
 
 @dataclass(frozen=True)
 class PreparedClip:
@@ -48,6 +45,9 @@ class SourceRecord:
     rejections: tuple[Rejection, ...] = ()
     stages: dict[str, float] = field(default_factory=dict, compare=False)
     """Seconds by stage."""
+    identity: str = ""
+    identity_from: str = ""
+    """What names the person: "list" or "path"."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -117,7 +117,7 @@ class PrepareReport:
         for column in ("clip", "seconds", "quality", "offset", "r", "confidence", "flaws"):
             kept.add_column(column, justify="left" if column in ("clip", "flaws") else "right")
         for clip in self.clips:
-            remark = " corrected" if clip.offset_corrected else " unsure" if clip.confidence < UNSURE_CONFIDENCE else ""
+            remark = " corrected" if clip.offset_corrected else " unknown" if "unknown_sync" in clip.flaws else ""
             offset = f"{clip.offset:+d}{remark}"
             length = f"{clip.end_seconds - clip.start_seconds:.2f}"
             figures = (f"{clip.correlation:.2f}", f"{clip.confidence:.1f}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,13 +64,20 @@ class Track:
     stretches: list[Stretch]
 
 
-def follow(frames: Iterable[np.ndarray], finder: FaceFinder, max_gap: int) -> Track:
+def follow(
+    frames: Iterable[np.ndarray],
+    finder: FaceFinder,
+    max_gap: int,
+    on_face: Callable[[int, np.ndarray], None] | None = None,
+) -> Track:
     """Follow the main face (the tallest at its first appearance) until it jumps, stays away, or the scene ends.
 
     Args:
         frames: uint8 (H, W, 3) each.
         finder: the models.
         max_gap: frames a face may be missed before its stretch ends.
+        on_face: told, while a face is followed, the frame's number and where the face is (left, top, right, bottom) or
+            was last seen.
 
     Returns:
         Stretches in order of time; each begins and ends with a frame in which the face was found.
@@ -101,6 +108,8 @@ def follow(frames: Iterable[np.ndarray], finder: FaceFinder, max_gap: int) -> Tr
         if current is None:
             continue
         _append(current, main, faces, index)
+        if on_face is not None:
+            on_face(index, current.last_box)
         if main is not None and (index - current.start) % 25 == 0 and len(current.mirror_errors) < _SAMPLED_PICTURES:
             current.mirror_errors.append(finder.mirror_error(pixels, main))
         if index + 1 - current.end > max_gap:

@@ -16,16 +16,18 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from fada.data.prepare.executors import LoadFinder, Task, limit_name, run_crew, run_here
+from fada.data.prepare.executors import LoadFinder, Task, limit_name, load_attempt, run_here, run_with
+from fada.data.prepare.identities import Identity, KnownIdentities, relative_names
 from fada.data.prepare.models import FaceFinder, check_model
-from fada.data.prepare.process_crew import ProcessCrew
 from fada.data.prepare.ray_crew import RayCrew, cluster_address
 from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.records import Records, was_prepared
 from fada.data.prepare.report import PrepareReport, SourceRecord
 from fada.data.prepare.source import PrepareSettings
+from fada.data.process_crew import ProcessCrew
 from fada.files.outputs import output_folder
 from fada.media.error import MediaError
+from fada.media.processors import usable_processors
 
 VIDEO_EXTENSIONS = frozenset(
     [
@@ -50,7 +52,7 @@ VIDEO_EXTENSIONS = frozenset(
 )
 KIND = "clips"
 """What fada's mark says in a folder of prepared clips."""
-_VERSION = 2
+_VERSION = 3
 """Raise when prepare would make other clips of the same video; old records are then redone."""
 
 
@@ -98,7 +100,8 @@ def prepare_videos(
         margin: side of the square in face heights (forehead to chin).
         correct_offset: shift the sound where it is clearly off by up to 6 frames.
         test_share: share of identities marked as test clips.
-        identities: file name to identity; a file not named is an identity of its own.
+        identities: path below the given folder, or file name, to identity; a file not named is an identity of its own,
+            named after its path.
         limits: where rejection begins.
         workers: how many work at once; None is 1, on a cluster one per processor.
         timeout_minutes: a source that takes longer is given up on; None waits for ever. One worker without a limit
@@ -123,6 +126,7 @@ def prepare_videos(
     _check(settings, workers, timeout_minutes, cluster)
     given = [Path(path) for path in paths]
     files, ignored = find_videos(given)
+    names = relative_names(files, [path for path in given if path.is_dir()])
     out = Path(out)
     model_paths: dict[str, str | os.PathLike[str]] = {"face landmarker": face_landmarker_path}
     if face_detector_path is not None:
@@ -130,11 +134,13 @@ def prepare_videos(
     models = {Path(path).name: check_model(path, kind) for kind, path in model_paths.items()}
     if cluster is not None:
         # Elsewhere another folder is the current one.
-        files, out = [path.absolute() for path in files], out.absolute()
+        names = {path.absolute(): name for path, name in names.items()}
+        files, out = list(names), out.absolute()
         model_paths = {kind: Path(path).absolute() for kind, path in model_paths.items()}
     timeout_seconds = None if timeout_minutes is None else 60 * timeout_minutes
     with _held(out, given):
         done = Records(out)
+        known = KnownIdentities(identities, names, done.named_by_path())
         records: dict[Path, SourceRecord] = {}
         resumed = 0
 
@@ -148,20 +154,21 @@ def prepare_videos(
             nonlocal resumed
             first_with: dict[str, Path] = {}
             for path in files:
-                identity = (identities or {}).get(path.name, path.stem)
-                fingerprint = _fingerprint(settings, models, identity)
                 try:
                     sha256 = _hash_file(path)
                 except OSError as error:
-                    finish(
-                        path, _not_done(path, "", fingerprint, Reason.UNDECODABLE, f"cannot be read: {error.strerror}")
-                    )
+                    finish(path, _not_done(path, "", Reason.UNDECODABLE, f"cannot be read: {error.strerror}"))
                     continue
                 if sha256 in first_with:
-                    detail = f"same content as {first_with[sha256]}"
-                    finish(path, _not_done(path, sha256, fingerprint, Reason.DUPLICATE, detail))
+                    finish(path, _not_done(path, sha256, Reason.DUPLICATE, f"same content as {first_with[sha256]}"))
                     continue
                 first_with[sha256] = path
+                if not done.claim_keys(sha256, path.stem):
+                    detail = "its clips would have the names of another video's clips; rename the file"
+                    finish(path, _not_done(path, sha256, Reason.UNDECODABLE, detail))
+                    continue
+                identity = known.of(path, sha256)
+                fingerprint = _fingerprint(settings, models, identity)
                 given_up = fingerprint if timeout_seconds is None else f"{fingerprint}-{limit_name(timeout_seconds)}"
                 earlier = done.finished(sha256, path.stem, (fingerprint, given_up))
                 if earlier is not None:
@@ -193,9 +200,9 @@ def _held(out: Path, given: list[Path]) -> Iterator[None]:
         yield
 
 
-def _not_done(path: Path, sha256: str, fingerprint: str, reason: Reason, detail: str) -> SourceRecord:
+def _not_done(path: Path, sha256: str, reason: Reason, detail: str) -> SourceRecord:
     rejection = Rejection(str(path), reason, 0.0, None, detail)
-    return SourceRecord(str(path), sha256, fingerprint, None, 0.0, (), (rejection,))
+    return SourceRecord(str(path), sha256, "not done", None, 0.0, (), (rejection,))
 
 
 def _check(settings: PrepareSettings, workers: int | None, timeout_minutes: float | None, cluster: str | None) -> None:
@@ -268,7 +275,7 @@ def _hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fingerprint(settings: PrepareSettings, models: dict[str, str], identity: str) -> str:
+def _fingerprint(settings: PrepareSettings, models: dict[str, str], identity: Identity) -> str:
     facts = {"version": _VERSION, "settings": asdict(settings), "models": sorted(models.values()), "identity": identity}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -288,8 +295,10 @@ def _run(
     tasks = chain([first], tasks)
     if cluster is not None:
         with RayCrew(cluster_address(cluster), workers, load_finder, out) as crew:
-            yield from run_crew(tasks, crew, timeout_seconds)
+            yield from run_with(tasks, crew, timeout_seconds)
     elif (workers or 1) == 1 and timeout_seconds is None:
         yield from run_here(tasks, load_finder)
     else:
-        yield from run_crew(tasks, ProcessCrew(workers or 1, load_finder), timeout_seconds)
+        size = workers or 1
+        crew = ProcessCrew(size, partial(load_attempt, load_finder), max(1, usable_processors() // size))
+        yield from run_with(tasks, crew, timeout_seconds)

@@ -15,6 +15,8 @@ from fada.data.prepare.models import Face, FaceFinder, overlap
 
 _FACE_OF_HEAD = 0.805
 """Forehead to chin, as the landmarks have it, over the height of the drawn head."""
+_WIDTH_OF_FACE = 0.8
+"""Cheek to cheek, in heights from forehead to chin."""
 _EYES_ABOVE = 0.045
 """How far the drawn eyes lie above the middle of the drawn head."""
 
@@ -39,13 +41,26 @@ class FaceTrack:
     """(F,) degrees; None where only a flat picture of the face is known."""
     roll: np.ndarray | None
     """(F,) degrees."""
+    width: np.ndarray | None = None
+    """(F,) distance of the mouth's corners in any unit; None where it is not known."""
+    landmark_boxes: np.ndarray | None = None
+    """(F, 4): left, top, right, bottom of the landmarks; None where there are none."""
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """left, top, right, bottom (F, 4) of the face in each frame, without hair."""
+        if self.landmark_boxes is not None:
+            return self.landmark_boxes
+        half = np.array([_WIDTH_OF_FACE, 1.0]) * self.height[:, None] / 2
+        return np.concatenate([self.centre - half, self.centre + half], axis=1)
 
     @property
     def box(self) -> np.ndarray:
-        """left, top, right, bottom (4,) of the face over all frames: forehead to chin, cheek to cheek."""
+        """left, top, right, bottom (4,) of a typical frame: forehead to chin, cheek to cheek."""
         half = 0.5 * float(np.median(self.height))
         middle = np.median(self.centre, axis=0)
-        return np.array([middle[0] - 0.8 * half, middle[1] - half, middle[0] + 0.8 * half, middle[1] + half])
+        across = _WIDTH_OF_FACE * half
+        return np.array([middle[0] - across, middle[1] - half, middle[0] + across, middle[1] + half])
 
 
 def find_face(folder: Path, clip: Clip, finder: FaceFinder | None) -> FaceTrack | None:
@@ -74,6 +89,8 @@ def _from_landmarks(stored: dict[str, np.ndarray]) -> FaceTrack:
         jaw=stored["blendshapes"][:, measure.JAW_OPEN],
         yaw=stored.get("yaw"),
         roll=measure.rolls(points),
+        width=stored.get("lip_width", measure.lip_width(points)),
+        landmark_boxes=np.concatenate([points[:, :, :2].min(axis=1), points[:, :, :2].max(axis=1)], axis=1),
     )
 
 

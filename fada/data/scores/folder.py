@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from fada.data.clip import ClipError, list_clips, read_clip, read_record
+from fada.data.crew import Lost
 from fada.data.pool import in_processes
 from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.scores.face import find_face
@@ -23,6 +23,8 @@ from fada.data.scores.syncnet import SyncNet, SyncNetError
 from fada.data.stages import StageClock, add_up
 from fada.files.whole import write_text
 
+Reasons = dict[str, str]
+"""Why scores are missing, by score."""
 Identity = tuple[str, str, str]
 """SHA-256 of the face model, the metric of image quality, SHA-256 of SyncNet's weights."""
 
@@ -85,6 +87,8 @@ class ScoredFolder:
     """Clips whose scores were there already."""
     damaged: dict[str, str] = field(default_factory=dict)
     """Clips that could not be read, and why."""
+    unmeasured: dict[str, Reasons] = field(default_factory=dict)
+    """By clip, where there are any: scores that it could not be given, and why."""
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds by stage, of all that was measured."""
 
@@ -113,10 +117,11 @@ def score_folder(
     model = models.identity()
     keys = list_clips(folder)
     scores: dict[str, Scores] = {}
+    reasons: dict[str, Reasons] = {}
     for key in keys:
         kept = _kept(folder, key, model)
         if kept is not None:
-            scores[key] = kept
+            scores[key], reasons[key] = kept
     missing = [key for key in keys if key not in scores]
     there = len(scores)
     damaged: dict[str, str] = {}
@@ -125,12 +130,13 @@ def score_folder(
         if isinstance(found, str):
             damaged[key] = found
         else:
-            scores[key], spent = found
+            scores[key], reasons[key], spent = found
             stages.append(spent)
         if on_progress is not None:
             on_progress(there + number, len(keys))
     ordered = {key: scores[key] for key in keys if key in scores}
-    return ScoredFolder(ordered, len(missing), there, damaged, add_up(stages))
+    unmeasured = {key: reasons[key] for key in ordered if reasons[key]}
+    return ScoredFolder(ordered, len(missing), there, damaged, unmeasured, add_up(stages))
 
 
 def _state(folder: Path, key: str, model: Identity) -> str:
@@ -153,43 +159,42 @@ def _path(folder: Path, key: str) -> Path:
     return folder / ".scores" / f"{key}.json"
 
 
-def _kept(folder: Path, key: str, model: Identity) -> Scores | None:
+def _kept(folder: Path, key: str, model: Identity) -> tuple[Scores, Reasons] | None:
     try:
         record = json.loads(_path(folder, key).read_bytes())
-        scores: Scores = record["scores"]
-        return scores if record["state"] == _state(folder, key, model) else None
+        kept: tuple[Scores, Reasons] = record["scores"], record["unmeasured"]
+        return kept if record["state"] == _state(folder, key, model) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-Measured = tuple[Scores, dict[str, float]]
-"""Scores, and the seconds of each stage."""
+Measured = tuple[Scores, Reasons, dict[str, float]]
+"""Scores, why some are missing, and the seconds of each stage."""
 
 
 def _measure(folder: Path, key: str, tools: _Tools, model: Identity) -> Measured | str:
     """Measure a clip and leave its scores on disk; what is wrong with it where it cannot be read."""
     clock = StageClock()
+    reasons: Reasons = {}
     try:
         with clock("read"):
             clip = read_clip(folder, key)
         with clock("face"):
             face = find_face(folder, clip, tools.finder)
-        scores = score_clip(clip, face, tools.quality, tools.syncnet, clock)
+        scores = score_clip(clip, face, tools.quality, tools.syncnet, clock, reasons)
     except (ClipError, ValueError) as error:
         return str(error)
-    write_text(_path(folder, key), json.dumps({"state": _state(folder, key, model), "scores": scores}) + "\n")
-    return scores, clock.rounded()
+    kept = {"state": _state(folder, key, model), "scores": scores, "unmeasured": reasons}
+    write_text(_path(folder, key), json.dumps(kept) + "\n")
+    return scores, reasons, clock.rounded()
 
 
 _tools: _Tools | None = None
 """The models of this worker process."""
 
 
-def _start_worker(models: Models, threads: int) -> None:
-    import torch
-
+def _start_worker(models: Models) -> None:
     global _tools
-    torch.set_num_threads(threads)
     _tools = _Tools.load(models)
 
 
@@ -212,7 +217,12 @@ def _run(
     finally:
         # With several processes it was loaded so that an unusable model is one clear error and not a broken pool.
         tools.close()
-    threads = max(1, (os.cpu_count() or 1) // workers)
     work = partial(_work, folder, model)
-    for key, measured in in_processes(work, keys, workers, _start_worker, (models, threads)):
-        yield key, measured.result()
+    for key, outcome in in_processes(work, keys, workers, _start_worker, (models,)):
+        if isinstance(outcome, Lost):
+            yield (
+                key,
+                f"its worker died {outcome.attempts} times ({outcome.detail}): killed, crashed, or no memory was left",
+            )
+        else:
+            yield key, outcome

@@ -9,7 +9,7 @@ import numpy as np
 
 from fada.data.clip import Clip
 from fada.data.prepare import measure as prepared
-from fada.data.prepare.sync import measure_sync
+from fada.data.prepare.sync import SyncMeasurement, measure_sync
 from fada.data.scores import picture
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.face import FaceTrack
@@ -18,10 +18,15 @@ from fada.data.scores.speech import RATE, speech_share
 from fada.data.scores.syncnet import SyncNet
 from fada.data.stages import StageClock
 
-VERSION = 1
+VERSION = 2
 """Raise when a clip would get other scores than before; older ones are then measured again."""
 _FACE_SHARE = np.array([0.25, 0.2, 0.75, 0.85])
 """Where a face is in a face crop, when nothing says so."""
+
+_OF_THE_FACE = (
+    *("offset", "sync_confidence", "sync_margin", "mouth_range", "background_change", "background_drift"),
+    *("head_motion", "head_range", "yaw", "roll", "occlusion", "wobble"),
+)
 
 Scores = dict[str, float | None]
 
@@ -32,6 +37,7 @@ def score_clip(
     quality: ImageQuality | None = None,
     syncnet: SyncNet | None = None,
     clock: StageClock | None = None,
+    reasons: dict[str, str] | None = None,
 ) -> Scores:
     """Every score of the catalogue; None for those that could not be measured.
 
@@ -40,6 +46,7 @@ def score_clip(
         quality: a metric of image quality; without one `iqa` stays None.
         syncnet: without it its three scores stay None.
         clock: told how long each axis takes.
+        reasons: given, for each score that could not be measured of this clip, why.
 
     Raises:
         ValueError: the sound is not at 16 kHz.
@@ -66,8 +73,24 @@ def score_clip(
         with clock("movement"):
             found |= _movement(clip, face)
         with clock("background"):
-            found["background_change"], found["background_drift"] = picture.surroundings(clip.frames, face.box)
-    return {name: _plain(value) for name, value in found.items()}
+            found["background_change"], found["background_drift"] = picture.surroundings(clip.frames, face.boxes)
+    scores = {name: _plain(value) for name, value in found.items()}
+    if reasons is not None:
+        reasons |= {name: why for name, why in _why_not(clip, face).items() if scores[name] is None}
+    return scores
+
+
+def _why_not(clip: Clip, face: FaceTrack | None) -> dict[str, str]:
+    """Why scores of this clip may be missing."""
+    if face is None:
+        return dict.fromkeys(_OF_THE_FACE, "no face is known: no landmarks beside the clip, and no face model given")
+    why = {"occlusion": "under two seconds: a head hardly comes back in so short a time"}
+    if not picture.shows_surroundings(face.boxes):
+        covered = "the head, with its hair, sweeps over nearly all of the picture"
+        why |= dict.fromkeys(("background_change", "background_drift"), covered)
+    if face.yaw is None:
+        why |= dict.fromkeys(("yaw", "roll", "wobble"), "no landmarks, only where the drawn face is")
+    return why
 
 
 def _source(clip: Clip) -> Scores:
@@ -84,13 +107,35 @@ def _source(clip: Clip) -> Scores:
 
 
 def _sync(clip: Clip, face: FaceTrack) -> Scores:
-    sync = measure_sync(face.jaw, face.lips, clip.audio, clip.fps, clip.sample_rate)
+    sync = measure_sync(face.jaw, face.lips, clip.audio, clip.fps, clip.sample_rate, lip_width=face.width)
+    offset, confidence = _with_stretch(sync, clip)
     return {
-        "offset": float(sync.offset),
-        "sync_confidence": sync.confidence,
+        "offset": None if sync.method == "none" else float(offset),
+        "sync_confidence": confidence,
         "sync_margin": sync.margin,
         "mouth_range": prepared.mouth_range(face.opening),
     }
+
+
+def _with_stretch(sync: SyncMeasurement, clip: Clip) -> tuple[int, float]:
+    """Offset and confidence of a clip: its own, or near the offset that its longer stretch of footage had, if surer.
+
+    What the record says of the stretch only tells where to look: how sure it is, the clip's own sound and lips decide.
+    """
+    lag = _offset_of_stretch(clip)
+    near = (0, 0.0) if lag is None else sync.near(lag)
+    return max((sync.offset, sync.confidence), near, key=lambda found: found[1])
+
+
+def _offset_of_stretch(clip: Clip) -> int | None:
+    """What is left of the offset of the longer stretch that a clip was cut from; None where nothing sure is known."""
+    known = clip.meta.get("sync")
+    if not isinstance(known, dict) or known.get("is_clear") is not True:
+        return None
+    offset, shift, frames = (known.get(name) for name in ("offset", "shift", "stretch_frames"))
+    if not (isinstance(offset, int) and isinstance(shift, int) and isinstance(frames, int)):
+        return None
+    return offset - shift if frames > len(clip.frames) + abs(shift) else None
 
 
 def _movement(clip: Clip, face: FaceTrack) -> Scores:

@@ -16,6 +16,10 @@ _BLUR_SIDE = 128
 """Faces are brought to this size first: the same picture is as blurred at every resolution it is stored in."""
 _CELLS = 24
 """Side of the small pictures on which the surroundings are compared: noise averages out, changes stay."""
+_FEWEST_CELLS = 12
+"""Of the 576: fewer tell nothing of a background."""
+_HAIR_BESIDE, _HAIR_ABOVE = 0.25, 0.45
+"""How far the head goes beyond the face's box, in widths to each side and in heights above."""
 _FACE_CELLS = 24
 _UPPER_FACE = 0.26
 """Half the side of the square around the nose's root that is looked at, in face heights: no hair, no mouth."""
@@ -51,16 +55,22 @@ def noise(frames: np.ndarray) -> float:
     return float(np.mean(found))
 
 
-def surroundings(frames: np.ndarray, face: np.ndarray) -> tuple[float, float]:
+def surroundings(frames: np.ndarray, faces: np.ndarray) -> tuple[float, float]:
     """How much the picture beside and above the head changes, in grey levels.
+
+    Only what the head never covers is looked at: whatever it sweeps over changes by the head, not by the background.
+
+    Args:
+        faces: left, top, right, bottom of the face in each frame (F, 4); or one box (4,) where nothing tells how it
+            moves: then nothing but the edge of the picture is taken for surroundings.
 
     Returns:
         change: 95th percentile over frames of the mean difference from the frame before; drift: the same of the
-        difference from the clip's mean picture. NaN where the head fills the picture.
+        difference from the clip's mean picture. NaN where :func:`shows_surroundings` is False.
     """
     small = np.stack([_shrunk(frame, _CELLS) for frame in frames])
-    beside = _beside(face)
-    if not beside.any():
+    beside = _never_covered(faces)
+    if beside.sum() < _FEWEST_CELLS:
         return float("nan"), float("nan")
     cells = small[:, beside]
     if len(cells) < 2:
@@ -68,6 +78,11 @@ def surroundings(frames: np.ndarray, face: np.ndarray) -> tuple[float, float]:
     change = np.abs(np.diff(cells, axis=0)).mean(axis=(1, 2))
     drift = np.abs(cells - cells.mean(axis=0)).mean(axis=(1, 2))
     return float(np.percentile(change, 95)), float(np.percentile(drift, 95))
+
+
+def shows_surroundings(faces: np.ndarray) -> bool:
+    """Whether the head, wherever it goes, leaves enough of the picture free (2 %) to judge the background by."""
+    return bool(_never_covered(faces).sum() >= _FEWEST_CELLS)
 
 
 def occlusion(frames: np.ndarray, between_eyes: np.ndarray, height: float, roll: np.ndarray | None = None) -> float:
@@ -130,12 +145,17 @@ def _shrunk(frame: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BOX), np.float32)
 
 
-def _beside(face: np.ndarray) -> np.ndarray:
-    """Which cells (24, 24) show neither head, hair nor shoulders."""
-    left, top, right, bottom = face
+def _never_covered(faces: np.ndarray) -> np.ndarray:
+    """Which cells (24, 24) show neither head, hair nor shoulders in any frame: whole cells, as a part would count."""
+    left, top, right, bottom = np.atleast_2d(faces).astype(np.float64).T[:, :, None]
     width, height = right - left, bottom - top
-    middles = (np.arange(_CELLS) + 0.5) / _CELLS
-    across = (middles < left - 0.25 * width) | (middles > right + 0.25 * width)
-    above = middles < top - 0.45 * height
-    higher_than_chin = middles < bottom - 0.1 * height
-    return (across[None, :] & higher_than_chin[:, None]) | above[:, None]
+    edges = np.arange(_CELLS + 1) / _CELLS
+    first, last = edges[:-1], edges[1:]
+    # Hair and ears reach a quarter of the face's width beyond the landmarks, and nearly half its height above them.
+    across = (last <= left - _HAIR_BESIDE * width) | (first >= right + _HAIR_BESIDE * width)
+    above = last <= top - _HAIR_ABOVE * height
+    higher_than_chin = last <= bottom - 0.1 * height
+    free = (across[:, None, :] & higher_than_chin[:, :, None]) | above[:, :, None]
+    if faces.ndim == 1:
+        free[:, 1:-1, 1:-1] = False
+    return free.all(axis=0)

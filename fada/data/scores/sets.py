@@ -55,7 +55,8 @@ def filter_folder(folder: Path, scored: ScoredFolder, strict: Thresholds, lenien
             meta["filter"] = decision.to_json()
             write_record(file, record)
         known = {name: str(meta.get(name, "")) for name in ("identity", "split", "source")}
-        rows.append({"key": key, **known, **decision.to_json(), **scores})
+        reasons = [f"{name}: {why}" for name, why in scored.unmeasured.get(key, {}).items()]
+        rows.append({"key": key, **known, **decision.to_json(), "unmeasured": reasons, **scores})
         decisions[key] = decision
     write_scores(folder, rows)
     return decisions

@@ -19,15 +19,15 @@ def write_scores(folder: Path, rows: list[dict[str, Any]]) -> Path:
     """Write the table, whole or not at all; a file of that name that is no table of scores is set aside.
 
     Args:
-        rows: key, identity, split, source, set ("A", "B" or None), failed_strict, failed_lenient (lists of names), and
-            every score by name (float or None).
+        rows: key, identity, split, source, set ("A", "B" or None), failed_strict, failed_lenient (lists of names),
+            unmeasured (list of "score: why"), and every score by name (float or None).
     """
     import pyarrow as pa
     from pyarrow import parquet
 
     text, names = pa.string(), pa.list_(pa.string())
     columns = [("key", text), ("identity", text), ("split", text), ("source", text), ("set", text)]
-    columns += [("failed_strict", names), ("failed_lenient", names)]
+    columns += [("failed_strict", names), ("failed_lenient", names), ("unmeasured", names)]
     columns += [(name, pa.float64()) for name in SCORES]
     path = folder / TABLE_FILE
     if path.is_file() and not _is_ours(path):

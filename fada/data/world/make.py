@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fada.data.clip import ClipError, list_clips, read_record, write_clip
+from fada.data.crew import Lost
 from fada.data.pool import in_processes
 from fada.data.world.draw import VERSION, clip_key, make_clip
 from fada.files.outputs import output_folder
@@ -128,8 +129,13 @@ def _draw_all(jobs: list[_Job], workers: int, report: Callable[[int], None]) -> 
             _draw_one(job)
             report(number)
         return
-    for number, (_, drawn) in enumerate(in_processes(_draw_one, jobs, workers), 1):
-        drawn.result()
+    for number, (job, outcome) in enumerate(in_processes(_draw_one, jobs, workers), 1):
+        if isinstance(outcome, Lost):
+            key = clip_key(job.seed, job.index, job.split)
+            raise RuntimeError(
+                f"{job.folder}: drawing {key} ended its process {outcome.attempts} times ({outcome.detail}): killed, "
+                "or no memory was left; repeat the command with fewer --workers, what is drawn is kept"
+            )
         report(number)
 
 

@@ -3,9 +3,12 @@
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 
+import fada.data.scores.folder as folder_module
 from fada.data.clip import list_clips, read_record
+from fada.data.crew import Lost
 from fada.data.scores import (
     SCORES,
     ScoredFolder,
@@ -58,6 +61,47 @@ def test_two_processes_measure_what_one_does(world: Path, scored: ScoredFolder) 
         (world / f"{key}.json").unlink()
     two = score_folder(world, workers=2)
     assert two.scores == {key: scored.scores[key] for key in list_clips(world)}
+
+
+def test_killed_processes_cost_no_clip(world: Path, scored: ScoredFolder) -> None:
+    shutil.rmtree(world / ".scores")
+    for key in list_clips(world)[6:]:
+        (world / f"{key}.json").unlink()
+    killed: list[int] = []
+
+    def kill_all(done: int, total: int) -> None:
+        for child in psutil.Process().children() if not killed else ():
+            if "spawn_main" in " ".join(child.cmdline()):
+                killed.append(child.pid)
+                child.kill()
+
+    found = score_folder(world, workers=2, on_progress=kill_all)
+    assert len(killed) == 2
+    assert not found.damaged
+    assert found.scores == {key: scored.scores[key] for key in list_clips(world)}
+
+
+def test_a_clip_that_no_process_survives_is_named_and_the_others_stay(
+    world: Path, scored: ScoredFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = list_clips(world)[:2]
+    for key in (first, second):
+        (world / ".scores" / f"{key}.json").unlink()
+    lost = iter([(first, Lost("died", 2, "exit code -9")), (second, ({"seconds": 1.0}, {}, {}))])
+    monkeypatch.setattr(folder_module, "in_processes", lambda *_: lost)
+    found = score_folder(world, workers=2)
+    reason = "its worker died 2 times (exit code -9): killed, crashed, or no memory was left"
+    assert found.damaged == {first: reason}
+    assert len(found.scores) == 19
+
+
+def test_what_could_not_be_measured_has_its_reason_in_the_table(world: Path, scored: ScoredFolder) -> None:
+    filter_folder(world, scored, *SETS)
+    row = read_scores(world)[0]
+    reasons = scored.unmeasured[row["key"]]
+    assert reasons == dict.fromkeys(("yaw", "roll", "wobble"), "no landmarks, only where the drawn face is")
+    assert row["unmeasured"] == [f"{name}: {why}" for name, why in reasons.items()]
+    assert score_folder(world).unmeasured == scored.unmeasured
 
 
 def test_a_damaged_clip_is_named_and_the_others_go_on(world: Path) -> None:

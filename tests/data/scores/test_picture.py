@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from fada.data.scores.picture import blur, noise, occlusion, surroundings
+from fada.data.scores.picture import blur, noise, occlusion, shows_surroundings, surroundings
 from fada.data.world import make_clip
 
 WHOLE = np.array([0.2, 0.2, 0.8, 0.8])
@@ -58,6 +58,42 @@ def test_surroundings_that_change_are_told_from_a_face_that_moves() -> None:
 
 def test_a_head_that_fills_the_picture_leaves_nothing_to_measure() -> None:
     assert np.isnan(surroundings(np.zeros((3, 96, 96, 3), np.uint8), np.array([0.0, 0.0, 1.0, 1.0]))).all()
+
+
+def swaying_head(backgrounds: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """A dark ellipse, 0.6 wide and 0.84 high, that sways by +-reach before flat grey backgrounds (F,); and the boxes
+    (F, 4) of its face, which leave out hair."""
+    side = 192
+    rows, columns = np.mgrid[0:side, 0:side] / side
+    middles = 0.5 + reach * np.sin(2 * np.pi * np.arange(len(backgrounds)) / 60)
+    frames = np.repeat(backgrounds.astype(np.uint8), side * side * 3).reshape(-1, side, side, 3)
+    for frame, middle in zip(frames, middles, strict=True):
+        frame[((columns - middle) / 0.30) ** 2 + ((rows - 0.5) / 0.42) ** 2 < 1] = (60, 40, 30)
+    boxes = np.stack([middles - 0.21, 0 * middles + 0.24, middles + 0.21, 0 * middles + 0.76], axis=1)
+    return frames, boxes
+
+
+@pytest.mark.parametrize("reach", [0.0, 0.05, 0.12])
+def test_a_head_that_sways_before_a_still_background_changes_nothing(reach: float) -> None:
+    frames, boxes = swaying_head(np.full(125, 190), reach)
+    assert surroundings(frames, boxes) == (0.0, 0.0)
+    assert surroundings(frames, np.median(boxes, axis=0)) == (0.0, 0.0)
+
+
+def test_a_background_that_drifts_behind_a_swaying_head_is_measured_as_it_drifts() -> None:
+    grey = 100.0 + np.arange(121) / 2  # up to 160 by half a level a frame: in whole levels by 0 and 1 in turn
+    frames, boxes = swaying_head(grey, 0.12)
+    change, drift = surroundings(frames, boxes)
+    assert change == 1.0
+    assert drift == pytest.approx(np.percentile(np.abs(np.floor(grey) - np.floor(grey).mean()), 95), abs=0.01)
+    assert drift == pytest.approx(28.5, abs=0.5)
+
+
+def test_a_head_that_sweeps_over_nearly_all_of_the_picture_leaves_nothing_to_measure() -> None:
+    frames, boxes = swaying_head(np.full(125, 190), 0.3)
+    assert np.isnan(surroundings(frames, boxes)).all()
+    assert not shows_surroundings(boxes)
+    assert shows_surroundings(swaying_head(np.full(125, 190), 0.05)[1])
 
 
 def test_what_passes_before_the_face_is_seen_and_brightness_is_not() -> None:

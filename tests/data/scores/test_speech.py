@@ -18,3 +18,22 @@ def test_the_process_keeps_its_threads() -> None:
     before = torch.get_num_threads()
     speech_share(np.zeros(16000, np.float32))
     assert torch.get_num_threads() == before
+
+
+def test_the_detector_is_asked_on_one_thread(monkeypatch) -> None:
+    import silero_vad
+
+    threads: list[int] = []
+
+    def ask(*_: object, **__: object) -> list[dict[str, int]]:
+        threads.append(torch.get_num_threads())
+        return [{"start": 0, "end": 4000}]
+
+    monkeypatch.setattr(silero_vad, "get_speech_timestamps", ask)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert speech_share(np.zeros(16000, np.float32)) == 0.25
+        assert (threads, torch.get_num_threads()) == ([1], 3)
+    finally:
+        torch.set_num_threads(before)
