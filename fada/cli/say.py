@@ -6,7 +6,7 @@ import typer
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Text on standard output, or standard error; what names in it hold is shown, never obeyed."""
+    """A text, and a line's end, on standard output or standard error; what names in it hold is shown, never obeyed."""
     # Brings rich; `--help` is instant without it.
     from fada.terminal import printable
 
