@@ -168,7 +168,7 @@ class _Reader:
         where = f"{dotted(path)}: " if path else ""
         return RecipeError(f"{self._at(node.start_mark)}: {where}{fault}")
 
-    def _too_many(self, mark: _Mark) -> RecipeError:
+    def _too_many(self, mark: _Mark | None) -> RecipeError:
         return RecipeError(
             f"{self._at(mark)}: more than {MOST_NODES} values, aliases counted with what they stand for; no recipe is "
             "that large"
