@@ -113,9 +113,43 @@ class PrepareReport:
         write_bytes(path, (json.dumps(self.to_json(), indent=1) + "\n").encode())
         return path
 
-    def tables(self) -> list[Table]:
-        """For the terminal: the clips, the rejections with their reasons, and where the time went."""
+    def summary(self) -> list[Table]:
+        """For the terminal and logs, as long for a million clips as for one: sums, reasons, where the time went."""
         from rich.table import Table
+        from rich.text import Text
+
+        clips = self.clips
+        counts = Table(title=f"{len(clips)} clips in {self.folder}", title_justify="left", show_header=False)
+        flaws = Counter(flaw for clip in clips for flaw in clip.flaws)
+        minutes = sum(clip.end_seconds - clip.start_seconds for clip in clips) / 60
+        rows = {
+            "videos": f"{len(self.records)}, of which {self.resumed} were done before",
+            "minutes": f"{minutes:.1f}",
+            "quality A": str(sum(clip.quality == "A" for clip in clips)),
+            "quality B": str(sum(clip.quality == "B" for clip in clips)),
+            "offset corrected": str(sum(clip.offset_corrected for clip in clips)),
+            **{f"flaw: {flaw}": str(count) for flaw, count in flaws.most_common()},
+        }
+        for name, value in rows.items():
+            counts.add_row(name, value)
+        reasons = Table(title=f"{len(self.rejections)} stretches rejected", title_justify="left")
+        for column in ("reason", "stretches", "for example", "measured"):
+            reasons.add_column(column, justify="right" if column == "stretches" else "left", overflow="fold")
+        examples = {rejection.reason: rejection for rejection in reversed(self.rejections)}
+        for reason, count in sorted(self.reasons().items(), key=lambda pair: -pair[1]):
+            example = examples[reason]
+            cells = (f"{reason.value}: {EXPLANATIONS[reason]}", str(count), Path(example.source).name, example.detail)
+            # Text, not markup: names and errors may hold square brackets.
+            reasons.add_row(*map(Text, cells))
+        return [counts, reasons, self._throughput()]
+
+    def _throughput(self) -> Table:
+        return throughput(add_up(record.stages for record in self.records), len(self.clips))
+
+    def tables(self) -> list[Table]:
+        """For the terminal: every clip, every rejection with its reason, and where the time went."""
+        from rich.table import Table
+        from rich.text import Text
 
         kept = Table(title=f"{len(self.clips)} clips in {self.folder}", title_justify="left")
         for column in ("clip", "seconds", "quality", "offset", "r", "confidence", "flaws"):
@@ -134,5 +168,5 @@ class PrepareReport:
             also = ", ".join(reason.value for reason in item.also)
             stretch = f"{item.start_seconds:.2f}-{end}"
             reason = f"{item.reason.value}: {EXPLANATIONS[item.reason]}"
-            rejected.add_row(Path(item.source).name, stretch, reason, item.detail, also)
-        return [kept, rejected, throughput(add_up(record.stages for record in self.records), len(self.clips))]
+            rejected.add_row(*map(Text, (Path(item.source).name, stretch, reason, item.detail, also)))
+        return [kept, rejected, self._throughput()]
