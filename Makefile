@@ -8,29 +8,41 @@ export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export DS_BUILD_OPS := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow test-extras soak fuzz check format bench ablations clean
+.PHONY: help env lock demo test test-slow test-extras soak fuzz check format bench ablations exact clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 env: $(STAMP)  ## make .venv if it is missing or out of date
 
-# One resolve of everything, from the pins, into the environment $(1) with the extra $(2). uv where there is one
-# (seconds), else pip (minutes).
+# Everything from the locks into the environment $(1), with the lock of the extra $(2) where one is named: files whose
+# hashes are not in them are refused, and nothing else is resolved or downloaded. uv where there is one (seconds), else
+# pip (minutes). First what source packages are built with, then torch: its CPU build where that is found, else its
+# ordinary one with the CUDA libraries.
 define install
 @test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 @$(1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo "Python 3.11 or newer is needed: rm -r $(1), then make env PYTHON=python3.11" >&2; exit 1; }
-@if command -v uv >/dev/null; then \
-	uv pip install --python $(1)/bin/python -r requirements.lock -e '.[$(2)]'; \
+@set -e; if command -v uv >/dev/null; then \
+	install="uv pip install --python $(1)/bin/python --no-deps --no-build-isolation"; \
 else \
-	$(1)/bin/python -m pip install --disable-pip-version-check -r requirements.lock -e '.[$(2)]'; \
-fi
+	install="$(1)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --use-pep517"; \
+fi; \
+locked="$$install --require-hashes"; \
+$$locked -r requirements.build.lock; \
+$$locked -r requirements.cpu.lock 2>$(1)/.no-cpu-build || $$locked -r requirements.cuda.lock; \
+$$locked -r requirements.lock $(if $(2),-r requirements.$(2).lock); \
+$$install -e .; \
+$(1)/bin/python -m pip check --disable-pip-version-check
 @touch $@
 endef
 
-$(STAMP): pyproject.toml requirements.lock
-	$(call install,.venv,dev)
+LOCKS := $(addprefix requirements.,lock build.lock cpu.lock cuda.lock)
+$(STAMP): pyproject.toml $(LOCKS)
+	$(call install,.venv)
+
+lock:  ## resolve all packages and write their versions and hashes (UPGRADE=1: the newest); needs uv
+	$(PYTHON) .ci/lock.py $(if $(UPGRADE),--upgrade)
 
 demo: $(STAMP)  ## the main job in small, 13 minutes on 2 cores; run it again to resume
 	$(BIN)/fada distill recipes/tiny/demo.yaml
@@ -49,14 +61,16 @@ test-extras: .venv-iqa/.installed .venv-syncnet/.installed  ## tests with pyiqa 
 	.venv-iqa/bin/python -m pytest -q -m iqa tests/data/scores
 	.venv-syncnet/bin/python -m pytest -q -m syncnet tests/data/scores
 
-.venv-%/.installed: pyproject.toml requirements.lock
+.venv-%/.installed: pyproject.toml $(LOCKS) requirements.%.lock
 	$(call install,.venv-$*,$*)
 
 soak: $(STAMP)  ## kill a run of two processes 20 times at random; its end must equal the unbroken run's
 	$(BIN)/python tests/soak/soak.py --kills 20 --out runs/soak
 
-fuzz: $(STAMP)  ## damage media 1000 times and read it: make fuzz MEDIA="videos/ speech.wav"
-	$(BIN)/python tests/fuzz/fuzz_media.py --count 1000 --keep runs/fuzz $(MEDIA)
+FUZZ_COUNT ?= 10000
+fuzz: $(STAMP)  ## damage recipes, lists, shards, clips, models and media, and read them: make fuzz MEDIA="videos/ speech.wav"
+	$(BIN)/python tests/fuzz/fuzz_files.py --count $(FUZZ_COUNT) --keep runs/fuzz/files
+	$(if $(MEDIA),$(BIN)/python tests/fuzz/fuzz_media.py --count 1000 --keep runs/fuzz/media $(MEDIA))
 
 check: $(STAMP)  ## format, lint, types, import rule
 	$(BIN)/ruff format --check .
@@ -74,10 +88,13 @@ report: $(STAMP)  ## the demo's report again, from its finished run
 ablations: $(STAMP)  ## every row of the paper's ablations, 3 seeds each, under 3 hours on 2 cores; run it again to resume
 	OMP_NUM_THREADS=1 $(BIN)/fada ablate --jobs 2 --threads 1 --page docs/results/ablations.md
 
+exact: $(STAMP)  ## the same tables in a world whose teacher is a closed form, 48 seeds, under 45 minutes on one core
+	OMP_NUM_THREADS=1 $(BIN)/fada ablate --world exact --page docs/results/exact.md
+
 bench: $(STAMP)  ## what a training step, a pass and a clip cost, the plain way against ours: minutes on 2 cores
-	$(BIN)/fada bench recipes/bench/tiny.yaml --speed --out runs/speed/tiny.json \
+	$(BIN)/fada bench recipes/bench/tiny.yaml --speed --out runs/speed/tiny.json --overwrite \
 		$(if $(wildcard runs/full/teacher),--model runs/full)
-	$(BIN)/fada bench recipes/bench/mid.yaml --speed --rounds 3 --out runs/speed/mid.json
+	$(BIN)/fada bench recipes/bench/mid.yaml --speed --rounds 3 --out runs/speed/mid.json --overwrite
 
 # DRY=1: the same path on a CPU, with networks of a size that says nothing about speed.
 GPU_OPTIONS := --device cuda --compile
@@ -86,7 +103,7 @@ DRY_OPTIONS := --device cpu --rounds 1 clip.size=32 clip.frames=2 teacher.networ
 	teacher.network.layers_per_block=1 teacher.network.norm_groups=4 teacher.network.heads=2 \
 	vae.channels=[32,32,32,32] audio.kind=log_mel audio.path=null bench.teacher_steps=5
 bench-gpu: $(STAMP)  ## the same at 512x512 on a GPU, with frames per second at 6 evaluations (DRY=1: small, on a CPU)
-	$(BIN)/fada bench recipes/sd15/fast.yaml --speed --dtype bf16 --out runs/speed/gpu.json \
+	$(BIN)/fada bench recipes/sd15/fast.yaml --speed --dtype bf16 --out runs/speed/gpu.json --overwrite \
 		$(if $(DRY),$(DRY_OPTIONS),$(GPU_OPTIONS))
 
 clean:  ## remove caches and builds; runs and .venv stay

@@ -188,12 +188,12 @@ class _QualityPass:
         """The rows of truth, shuffled sound and frozen mouth, and the true video for the report."""
         if clip.truth_frames is None:
             return []
-        mark = clip.content_hash()
+        mark = clip.measured_hash()
         if self.store.row(clip.key, "truth", mark) is None:
             self.store.write_clip_video(clip, "truth", np.asarray(clip.truth_frames))
             self.store.write_row({"clip": clip.key, "system": "truth", "fingerprint": mark})
         partner = other_sound(clip, self.clips)
-        made_of = [*CONTROLS, "" if partner is None else partner.content_hash()]
+        made_of = [*CONTROLS, "" if partner is None else partner.measured_hash()]
         mark = self._fingerprint("controls", fingerprint(made_of), clip)
         stored = self.store.row(clip.key, "controls", mark)
         if stored is not None:
@@ -222,7 +222,7 @@ class _QualityPass:
     def _fingerprint(self, name: str, weights: str, clip: BenchClip) -> str:
         tools = _instrument_names(self.instruments)
         compared_with = [self.reference.name, self.reference.fingerprint]
-        return fingerprint([METRICS_VERSION, name, weights, compared_with, clip.content_hash(), self.seed, tools])
+        return fingerprint([METRICS_VERSION, name, weights, compared_with, clip.measured_hash(), self.seed, tools])
 
 
 def _real_set_metrics(

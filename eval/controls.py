@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from fada.eval.measure import Instruments, Measurement, heard_aperture, look_at, measure_clip
 from fada.eval.systems import BenchClip
+from fada.media.frame_count import frame_count, sample_count
 
 TRUTH, SHUFFLED, FROZEN = "control-truth", "control-shuffled-audio", "control-frozen-mouth"
 BLURRED = "control-blurred"
@@ -63,8 +64,8 @@ def _under_another_sound(clip: BenchClip, clips: Sequence[BenchClip], instrument
     if clip.drawn_truth is not None:
         return _only_mouth(measure_clip(clip, clip.truth_frames, None, instruments, None, partner.drawn_truth))
     # As long as the shorter of both; silence at an end would be another sound than speech.
-    count = min(len(clip.truth_frames), round(len(partner.audio) / clip.sample_rate * clip.fps))
-    heard = replace(clip, audio=partner.audio[: round(count / clip.fps * clip.sample_rate)])
+    count = min(len(clip.truth_frames), frame_count(len(partner.audio), clip.sample_rate, clip.fps))
+    heard = replace(clip, audio=partner.audio[: sample_count(count, clip.sample_rate, clip.fps)])
     seen = look_at(heard, clip.truth_frames[:count], instruments, only_sound=True)
     return Measurement(seen.values, seen.reasons) if seen.values else None
 

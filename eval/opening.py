@@ -30,11 +30,15 @@ from fada.eval.metrics.networks.syncnet import load_syncnet
 from fada.eval.metrics.niqe import Pristine
 from fada.eval.metrics.video_features import i3d_features, inception_features, resnet3d_features
 from fada.eval.weights import Absent, Found, find
+from fada.files.strict_json import read_table
+from fada.terminal import printable
 
 Made = TypeVar("Made")
 Network = TypeVar("Network", bound=nn.Module)
 ImageMetric = Callable[[np.ndarray], float]
 LANDMARKER = "face-landmarker"
+TRUSTED = "FADA_TRUST_ONE_ALIGN"
+"""Set to 1, the code that a folder `one-align/` brings is run."""
 
 
 def open_instruments(folders: Sequence[Path]) -> RealInstruments:
@@ -159,8 +163,24 @@ def _q_align(folder: Path) -> ImageMetric:
     # Its package needs the extra `data`; only this metric wants it.
     from fada.data.scores.quality import ImageQuality
 
+    _check_trusted(folder)
     with _as_one_align(folder):
         return ImageQuality("qalign")
+
+
+def _check_trusted(folder: Path) -> None:
+    """Know that nothing of the folder is run, or that the user wants it: Q-Align's model is published as code.
+
+    Raises:
+        ValueError: it brings code, or names code elsewhere, and `TRUSTED` is not set.
+    """
+    brings = next((file.name for file in sorted(folder.rglob("*.py"))), None)
+    names = "auto_map" in read_table(folder / "config.json", 2**20)
+    if (brings or names) and os.environ.get(TRUSTED) != "1":
+        what = f"brings code ({printable(brings, 60)})" if brings else "names code elsewhere (auto_map in config.json)"
+        raise ValueError(
+            f"{folder.name}/ {what}, which the metric would run; set {TRUSTED}=1 where you have read it and trust it"
+        )
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from fada.files.whole import write_json
 
 SCHEMA_VERSION = 1
 
@@ -83,14 +83,6 @@ def fingerprint(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON next to its place and renames it, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
-
-
 def read_json(path: Path) -> Any:
     """The file's content.
 
@@ -98,8 +90,17 @@ def read_json(path: Path) -> Any:
         ResultsError: no such file, or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise ResultsError(f"{path}: no such file; run the bench first") from None
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise ResultsError(f"{path}: is not JSON ({problem}); delete it and run the bench again") from None
+
+
+def kept_json(path: Path) -> dict[str, Any]:
+    """What a file keeps of earlier work: nothing where it is missing, damaged, or no JSON object."""
+    try:
+        content = read_json(path)
+    except (ResultsError, OSError):
+        return {}
+    return content if isinstance(content, dict) else {}

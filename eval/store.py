@@ -10,7 +10,6 @@ OUT/rows/CLIP/controls.json the controls' rows
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fada.eval.results import ResultsError, read_json, write_json
+from fada.eval.results import kept_json
 from fada.eval.systems import BenchClip
+from fada.files.manifest import describe
+from fada.files.whole import whole_file, write_json
+from fada.media.frame_count import sample_count
 from fada.media.video import write_video
 
+ENDINGS = ("npy", "npz", "mp4")
+"""Of the files beside a row."""
 SMALLEST_SIDE = 256
 """Videos for people are enlarged to at least this many pixels."""
 
@@ -35,15 +39,22 @@ class Store:
 
     def row(self, clip: str, system: str, fingerprint: str) -> dict[str, Any] | None:
         """The stored row, or None if there is none, it is damaged, or something else made it."""
-        try:
-            row = read_json(self._path(clip, system, "json"))
-        except ResultsError:
+        row = kept_json(self._path(clip, system, "json"))
+        files = row.pop("files", None)
+        if row.get("fingerprint") != fingerprint or not isinstance(files, dict):
             return None
-        return row if isinstance(row, dict) and row.get("fingerprint") == fingerprint else None
+        there = self._described(row)
+        return row if all(there.get(name) == written for name, written in files.items()) else None
 
     def write_row(self, row: dict[str, Any]) -> None:
-        """Stores a row; written last, so that latents and video are there when it is."""
-        write_json(self._path(row["clip"], row["system"], "json"), row)
+        """Stores a row with the hashes of its files; written last, so that latents and video are there when it is."""
+        write_json(self._path(row["clip"], row["system"], "json"), {**row, "files": self._described(row)})
+
+    def _described(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Size and SHA-256 of the files beside a row; those of controls lie under the names of its rows."""
+        names = [row["system"], *(inner["system"] for inner in row.get("rows", ()))]
+        paths = [self._path(row["clip"], name, ending) for name in names for ending in ENDINGS]
+        return {path.name: describe(path) for path in paths if path.is_file()}
 
     def latents(self, clip: str, system: str) -> torch.Tensor | None:
         """Stored latents (F, C, h, w), or None where the system had none."""
@@ -57,10 +68,8 @@ class Store:
         if latents is None:
             path.unlink(missing_ok=True)
             return
-        unfinished = path.with_name(path.name + ".tmp")
-        with unfinished.open("wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             np.save(file, latents.detach().float().cpu().numpy())
-        os.replace(unfinished, path)
 
     def features(self, clip: str, system: str) -> dict[str, np.ndarray]:
         """Stored features by instrument; empty where none were made."""
@@ -77,10 +86,8 @@ class Store:
         if not features:
             path.unlink(missing_ok=True)
             return
-        unfinished = path.with_name(path.name + ".tmp")
-        with unfinished.open("wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **dict(features))  # type: ignore[arg-type]
-        os.replace(unfinished, path)
 
     def video_path(self, clip: str, system: str) -> Path:
         """Where the video lies; ``truth`` is the real one."""
@@ -90,7 +97,7 @@ class Store:
         """Stores a video with the clip's sound, cut to the video's length."""
         path = self.video_path(clip.key, system)
         path.parent.mkdir(parents=True, exist_ok=True)
-        samples = round(len(frames) / clip.fps * clip.sample_rate)
+        samples = sample_count(len(frames), clip.sample_rate, clip.fps)
         write_video(path, enlarge(frames), clip.fps, clip.audio[:samples], clip.sample_rate)
 
     def _path(self, clip: str, system: str, ending: str) -> Path:

@@ -6,6 +6,7 @@ Plain values; nothing is computed here except the checks at the border.
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -58,6 +59,20 @@ class BenchClip:
         if self.truth_frames is not None:
             digest.update(np.ascontiguousarray(self.truth_frames).tobytes())
         return digest.hexdigest()[:12]
+
+    def measured_hash(self) -> str:
+        """Sixteen hex digits over all that a row of this clip follows from: its content, and what it is compared with.
+
+        Unlike `content_hash` it changes with the VAE of the true latents.
+        """
+        told = [self.key, self.identity, self.fps, self.sample_rate, self.content_hash()]
+        digest = hashlib.sha256(json.dumps([*told, self.drawn_truth], sort_keys=True, default=str).encode())
+        tensors = [] if self.truth_latents is None else [self.truth_latents]
+        tensors += [] if self.face is None else [self.face.embedding, self.face.face_box, self.face.lip_box]
+        for value in tensors:
+            digest.update(f"{tuple(value.shape)}".encode())
+            digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def seed(self, base_seed: int) -> int:
         """The clip's own noise seed, the same for every system, so that differences are paired."""

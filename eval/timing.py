@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from fada.eval.memory import PeakMemory
-from fada.eval.results import BenchResults, ResultsError, read_json, write_json
+from fada.eval.results import BenchResults, kept_json
 from fada.eval.systems import BenchClip, GenerationResult, System
+from fada.files.whole import write_json
 
 Progress = Callable[[str, int, int], None]
 
@@ -72,10 +73,7 @@ def run_rounds(
 
 
 def _stored(path: Path, fingerprint: str, repeats: int, names: Sequence[str]) -> list[dict[str, Any]]:
-    try:
-        content = read_json(path)
-    except ResultsError:
-        return []
+    content = kept_json(path)
     if content.get("fingerprint") != fingerprint:
         return []
     rows = [row for row in content["rows"] if row["round"] < repeats]

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 from torch import nn
 
+from fada.media.processors import usable_processors
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def use_threads(count: int | None = None) -> int:
+    """Compute on so many processor threads; how many there are now.
+
+    None takes what OMP_NUM_THREADS says, and without it no more than torch would, nor than this process may use: torch
+    counts the processors of the machine, not the share of them that a container is given.
+    """
+    if count is not None:
+        torch.set_num_threads(count)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), usable_processors()))
+    return torch.get_num_threads()
 
 
 def pick_device(name: str | None = None) -> torch.device:

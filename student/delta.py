@@ -8,36 +8,36 @@ difference in low rank (low_rank.py). Parts equal to the teacher's are not writt
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from fada import __version__
-from fada.data.audio_features import load_audio_encoder
-from fada.student.differences import apply_differences, differences
+from fada.pretrained.networks import check_fit, read_component, read_config
+from fada.pretrained.pipelines import INDEX, check_index, component_folder
+from fada.pretrained.weights import read_safetensors
+from fada.student.delta_description import VERSION, DeltaError, read_delta
+from fada.student.differences import ForeignDifference, apply_differences, differences
+from fada.student.fitting import check_parts
 from fada.student.generation import AvatarPipeline
 from fada.student.low_rank import PEFT as PEFT_PREFIX
 from fada.student.low_rank import LowRank, adapter_config, apply_low_rank, low_rank, rank_that_keeps, share_kept
 from fada.student.part_weights import Weights, are_equal, fingerprint, read_weights
-from fada.student.pipeline import DIFFERENCE, PIPELINES
+from fada.student.pipeline import DIFFERENCE, PIPELINES, pipeline_class
+from fada.student.shared_folder import copy_component, copy_config, shareable_config
 
 Form = Literal["delta", "lora"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-VERSION = 1
 DELTA, CORRECTIONS = "delta.safetensors", "corrections.safetensors"
 ADAPTER, WHOLE = "adapter_model.safetensors", "whole.safetensors"
-LIBRARIES = ("fada", "diffusers", "transformers")
-"""Whose classes a folder may name."""
-
-
-class DeltaError(ValueError):
-    """A difference that cannot be made, or does not fit the teacher it is given."""
+WEIGHT_TYPES = {
+    "float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16,
+}  # fmt: skip
+"""What weights may be, by torch's names."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +75,17 @@ def write_delta(
     Raises:
         DeltaError: nothing differs, shapes or types do not fit, or the rank keeps too little.
     """
-    index = json.loads((model / "model_index.json").read_text())
-    base_index = json.loads((teacher / "model_index.json").read_text())
+    index, base_index = (_index_of(folder) for folder in (model, teacher))
     out.mkdir(parents=True, exist_ok=True)
     parts: dict[str, Part] = {}
     marks: dict[str, str] = {}
     low: dict[str, LowRank] = {}
     for name in [name for name, kind in index.items() if isinstance(kind, list) and (model / name).is_dir()]:
+        component_folder(model, name)
         own, base = read_weights(model / name), read_weights(teacher / name)
         is_same = are_equal(own, base) and index[name] == base_index.get(name)
         if not own or not base or (index[name][0] is None and not is_same):
-            shutil.copytree(model / name, out / name)
+            copy_component(model / name, out / name)
             parts[name] = Part("whole", new=len(own), bytes=_bytes(out / name))
             continue
         marks[name] = fingerprint(base)
@@ -105,7 +105,7 @@ def write_delta(
         "version": VERSION, "fada": __version__, "form": form, "dtype": dtype,
         "rank": rank if form == "lora" else None, "kept": share_kept(low.values(), rank) if low else None,
         "parts": {name: asdict(part) for name, part in parts.items()},
-        "teacher": {"fingerprint": _of_all(marks), "parts": marks}, "pipeline": index,
+        "teacher": {"fingerprint": _of_all(marks), "parts": marks}, "pipeline": shareable_config(index),
     }  # fmt: skip
     (out / DIFFERENCE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return parts
@@ -130,33 +130,33 @@ def load_delta(folder: str | Path, teacher_folder: str | Path) -> AvatarPipeline
             f"{teacher_folder}: is not the teacher of {folder}: that has fingerprint {told['teacher']['fingerprint']}, "
             f"this one {_of_all(found)}; their {differing} differ; give the folder that the student was distilled from"
         )
-    components: dict[str, Any] = {name: None for name, kind in index.items() if isinstance(kind, list)}
+    pipeline = PIPELINES[index["_class_name"]]
+    checked = check_index(index, folder / DIFFERENCE, pipeline, pipeline.components_table)
+    components: dict[str, Any] = dict.fromkeys(checked.kinds)
     for name, part in told["parts"].items():
         if part["kind"] == "difference":
-            weights = _merged(folder / name, bases[name], told["form"])
-            network = _class(folder, index[name]).from_config(json.loads((folder / name / "config.json").read_text()))
-            if part["type"] != "float32":
-                network.to(getattr(torch, part["type"]))
-            network.load_state_dict(weights)
-            components[name] = network.eval()
+            components[name] = _rebuilt(folder, name, checked.kinds[name], bases[name], told["form"], part["type"])
         else:
-            components[name] = _load((teacher_folder if part["kind"] == "taken" else folder) / name, index[name])
-    return PIPELINES[index["_class_name"]].from_config(index, **components)
+            source = component_folder(teacher_folder if part["kind"] == "taken" else folder, name)
+            components[name] = pipeline.components_table[name].open(source, checked.kinds[name], None, None)
+    built = pipeline(**components, **checked.settings)
+    check_parts(built, folder)
+    return built
 
 
-def read_delta(folder: Path) -> dict[str, Any]:
-    """What a folder's `delta.json` says.
-
-    Raises:
-        DeltaError: there is none, or a newer fada wrote it.
-    """
-    file = folder / DIFFERENCE
-    if not file.is_file():
-        raise DeltaError(f"{file}: no such file; a student's difference is made by fada export RUN --as delta")
-    told = json.loads(file.read_text(encoding="utf-8"))
-    if told["version"] != VERSION:
-        raise DeltaError(f"{file}: has version {told['version']}, this fada reads {VERSION}; install {told['fada']}")
-    return told
+def _rebuilt(folder: Path, name: str, kind: type | None, base: Weights, form: Form, dtype: str) -> Any:
+    """A network of the teacher's weights and what a part's folder says of their difference."""
+    source = component_folder(folder, name)
+    if kind is None:
+        raise DeltaError(f"{folder / DIFFERENCE}: {name} is none of diffusers' networks and cannot be a difference")
+    _, settings = read_component(source, [kind])
+    weights = _merged(source, base, form)
+    check_fit(source, kind, settings, {key: tuple(value.shape) for key, value in weights.items()})
+    network = cast(Any, kind(**settings))
+    if dtype not in ("", "float32"):
+        network.to(WEIGHT_TYPES[dtype])
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def _write_differences(folder: Path, own: Weights, kind: str, base: Weights, dtype: torch.dtype) -> Part:
@@ -178,14 +178,16 @@ def _write_low_rank(folder: Path, low: LowRank, kind: str, base: Weights, rank: 
 
 
 def _merged(folder: Path, base: Weights, form: Form) -> Weights:
-    if form == "lora":
-        adapter = load_file(str(folder / ADAPTER))
-        factors = {name.removeprefix(PEFT_PREFIX): value for name, value in adapter.items()}
-        return apply_low_rank(base, factors, load_file(str(folder / WHOLE)))
-    corrections = folder / CORRECTIONS
-    return apply_differences(
-        base, load_file(str(folder / DELTA)), load_file(str(corrections)) if corrections.is_file() else {}
-    )
+    try:
+        if form == "lora":
+            adapter = read_safetensors(folder / ADAPTER)
+            factors = {name.removeprefix(PEFT_PREFIX): value for name, value in adapter.items()}
+            return apply_low_rank(base, factors, read_safetensors(folder / WHOLE))
+        corrections = folder / CORRECTIONS
+        found = read_safetensors(corrections) if corrections.is_file() else {}
+        return apply_differences(base, read_safetensors(folder / DELTA), found)
+    except (ForeignDifference, FileNotFoundError) as error:
+        raise DeltaError(f"{folder}: {error}; copy or fetch the folder again") from error
 
 
 def _begin(model: Path, out: Path, own: Weights, base: Weights) -> str:
@@ -204,7 +206,7 @@ def _begin(model: Path, out: Path, own: Weights, base: Weights) -> str:
     if len(types) > 1:
         raise DeltaError(f"{model}: has weights of types {', '.join(types)}, one is needed; export with --as full")
     out.mkdir()
-    shutil.copyfile(model / "config.json", out / "config.json")
+    copy_config(model / "config.json", out / "config.json")
     return types[0]
 
 
@@ -219,8 +221,16 @@ def _check_kept(model: Path, low: dict[str, LowRank], rank: int, keep: float) ->
         )
 
 
+def _index_of(folder: Path) -> dict[str, Any]:
+    """The index of a whole pipeline of this package, checked."""
+    content, file = read_config(folder, INDEX), folder / INDEX
+    kind = pipeline_class(content, file)
+    check_index(content, file, kind, kind.components_table)
+    return content
+
+
 def _settings(folder: Path) -> dict[str, Any]:
-    config = json.loads((folder / "config.json").read_text())
+    config = read_config(folder)
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
@@ -231,20 +241,3 @@ def _bytes(folder: Path) -> int:
 def _of_all(marks: dict[str, str]) -> str:
     """One fingerprint of several parts'."""
     return hashlib.sha256(json.dumps(marks, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _class(folder: Path, kind: list[str]) -> Any:
-    library, name = kind
-    if library.partition(".")[0] not in LIBRARIES:
-        raise DeltaError(
-            f"{folder / DIFFERENCE}: names {library}.{name}; parts may come from {', '.join(LIBRARIES)} only"
-        )
-    return getattr(importlib.import_module(library), name)
-
-
-def _load(folder: Path, kind: list[str | None]) -> Any:
-    """A part that a folder holds whole; the audio encoder, which is none of diffusers' classes, is listed as null."""
-    library, name = kind
-    if library is None or name is None:
-        return load_audio_encoder(folder)
-    return _class(folder.parent, [library, name]).from_pretrained(str(folder))

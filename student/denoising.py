@@ -14,10 +14,32 @@ from fada.diffusion.sampling import sample_student
 from fada.diffusion.solvers import Predict, Solver, solve
 from fada.diffusion.trajectory import sample_trajectory
 from fada.diffusion.windows import Windows
+from fada.student.guidance import ScalesInside
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
+from fada.student.ranges import GUIDANCES
 from fada.teacher.guidance import guided
 
 Guidance = Literal["auto", "ladder", "embedded", "none"]
+
+
+def which_guidance(wanted: Guidance, usual: Guidance, unet: torch.nn.Module) -> Guidance:
+    """The guidance of a call: `auto` is what the model was made for.
+
+    Raises:
+        ValueError: there is none of that name, or the model cannot be guided so.
+    """
+    embeds = isinstance(unet, ScalesInside) and unet.is_guided
+    guidance = usual if wanted == "auto" else wanted
+    if guidance == "auto":
+        return "embedded" if embeds else "ladder"
+    if guidance == "embedded" and not embeds:
+        raise ValueError(
+            "guidance: this model was not taught its scales; use guidance='ladder', or a student that was "
+            "distilled with guidance: distill"
+        )
+    if guidance not in GUIDANCES:
+        raise ValueError(f"guidance: got {guidance!r}; choose from {', '.join(GUIDANCES)}")
+    return guidance
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,14 @@ Times and targets are those of method.md, sections 3 to 5. With a single window 
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from fada.data.dataset import Batch, BatchShape, ClipSampler
 from fada.diffusion.forms import lambda_eta, student_point, window_target
+from fada.diffusion.matched import window_predictor
 from fada.engine.clock import Clock
 from fada.engine.loop import StepLoss
 from fada.student.mixed_loss import MixedLoss, mixed_loss
@@ -57,14 +60,14 @@ class DistillObjective:
         latents = torch.cat(
             [student_point(z_start, z_end, draws.t, *window), student_point(z_start, true_end, draws.t, *window)]
         )
-        prediction = model(
+        predict = partial(
+            model,
             found.inputs,
-            latents,
-            draws.t.repeat(2),
             rung=draws.rung.repeat(2) if self.settings.guidance == "sync" else None,
             scales=self._student_scales(draws.scales),
             features=None if self.trains_reference else found.features,
         )
+        prediction = window_predictor(predict, path, self.solved.windows)(latents, draws.t.repeat(2))
         distill, ground_truth = prediction.float().chunk(2)
         result = mixed_loss(
             distill,

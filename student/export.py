@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +10,17 @@ from typing import Any, Literal
 import yaml
 from diffusers import DiffusionPipeline
 
+from fada.files.folders import inside
+from fada.files.shareable import shareable, shareable_text
+from fada.files.whole import whole_folder
+from fada.pretrained.networks import read_config
+from fada.pretrained.pipelines import INDEX, check_index, component_folder
 from fada.student.delta import read_delta, write_delta
 from fada.student.model_card import CardFacts, Origin, model_card, origin_of
-from fada.student.pipeline import DIFFERENCE, PIPELINES
+from fada.student.pipeline import DIFFERENCE, default_settings, pipeline_class
+from fada.student.run_models import default_model, models_of, recipe_of, teacher_in, teacher_of, teacher_section
+from fada.student.shared_folder import copy_model
+from fada.terminal import printable
 
 Form = Literal["full", "delta", "lora"]
 
@@ -38,6 +44,8 @@ class Contents:
 
 
 FULL = Contents()
+BUILT = ".built"
+"""Where a model that is not of the run's folder lies while it is exported."""
 REPORT = "\n\n`report.md` beside this file is the whole report."
 HERE = {"taken": "no, the teacher's own", "whole": "whole", "difference": "its difference"}
 
@@ -53,7 +61,7 @@ def export_run(
     origin: Origin = Origin(),  # noqa: B008 - frozen
     figures: str = "",
 ) -> Path:
-    """Write a run's student (the last one by default; `teacher` for the teacher) to `out`, with its card and recipe.
+    """Write a run's student (default: its recipe's last; `teacher` for the teacher) to `out`, with its card and recipe.
 
     Args:
         built: export this pipeline instead, named `student`; for students that are not finished.
@@ -65,101 +73,80 @@ def export_run(
         ExportError: there is no such model, no teacher to form a difference against, or `out` is not empty.
         DeltaError: the difference cannot be formed, or the rank keeps too little of it.
     """
-    if out.exists() and any(out.iterdir()):
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ExportError(f"{out}: is not empty; give another folder with --out, or empty this one")
-    base = teacher_of(run) if teacher is None else _teacher_in(teacher)
+    base = teacher_of(run) if teacher is None else teacher_in(teacher)
     if teacher is not None and base is None:
         raise ExportError(f"{teacher}: no teacher here (no model_index.json); give its folder, or the run it is from")
-    partial, whole = out.with_name(f".partial-{out.name}"), out.with_name(f".whole-{out.name}")
-    try:
-        for folder in (partial, whole):
-            shutil.rmtree(folder, ignore_errors=True)
-        if built is None:
-            model = _model(run, student)
-        else:
-            built.save_pretrained(str(whole), safe_serialization=True)
-            model = whole
+    with whole_folder(out, has_manifest=False) as partial:
+        model = _model(run, student) if built is None else partial / BUILT
+        if built is not None:
+            built.save_pretrained(str(model), safe_serialization=True)
         _write(model, base, partial, contents, run)
-        (partial / "README.md").write_text(_card(out.name, model, base, partial, origin, figures), encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        out.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(partial, out)
-    finally:
-        for folder in (partial, whole):
-            shutil.rmtree(folder, ignore_errors=True)
+        card = _card(out.name, model, partial, origin.or_else(_origin(run, base)), figures)
+        (partial / "README.md").write_text(card, encoding="utf-8")
+        if built is not None:
+            shutil.rmtree(model)
     return out
-
-
-def models_of(run: Path) -> dict[str, Path]:
-    """A run's finished models by name: the teacher first, then the students from oldest to newest."""
-    models = {"teacher": run / "teacher"} if (run / "teacher" / "model_index.json").is_file() else {}
-    found = sorted(run.glob("students/*/model_index.json"), key=lambda path: path.stat().st_mtime)
-    return {**models, **{path.parent.name: path.parent for path in found}}
-
-
-def teacher_of(run: Path) -> Path | None:
-    """The folder of the teacher that a run trained, or that its recipe names; None where it does neither."""
-    own = models_of(run).get("teacher")
-    named = _teacher_section(run).get("path")
-    if own is not None or named is None:
-        return own
-    return _teacher_in(Path(named))
-
-
-def _teacher_in(folder: Path) -> Path | None:
-    """The teacher that a folder is, or holds as a run."""
-    found = models_of(folder).get("teacher", folder)
-    return found if (found / "model_index.json").is_file() else None
 
 
 def _model(run: Path, student: str | None) -> Path:
     models = models_of(run)
     if student is None:
-        students = [path for name, path in models.items() if name != "teacher"]
-        if not students:
+        if not set(models) - {"teacher"}:
             raise ExportError(f"{run}: holds no finished student (students/*/model_index.json); finish the run first")
-        return students[-1]
+        return _inside_run(run, default_model(run))
     if student not in models:
         raise ExportError(f"{run}: no model named {student!r}; choose from {', '.join(models) or 'none'}")
-    return models[student]
+    return _inside_run(run, models[student])
 
 
-def _teacher_section(folder: Path) -> dict[str, Any]:
-    """What the resolved recipe in a folder says of the teacher; nothing where there is none."""
-    recipe = folder / "recipe.yaml"
-    return yaml.safe_load(recipe.read_text(encoding="utf-8"))["teacher"] if recipe.is_file() else {}
+def _inside_run(run: Path, model: Path) -> Path:
+    """A model of a run, known to lie in its folder: no part of the way is a link."""
+    return inside(run, *model.relative_to(run).parts)
 
 
 def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents, run: Path) -> None:
     if contents.form == "full":
-        shutil.copytree(model, partial)
+        copy_model(model, partial)
     elif teacher is None:
         raise ExportError(f"{run}: has no teacher to form a difference against; name its folder with --teacher")
     else:
         write_delta(
             model, teacher, partial, form=contents.form, dtype=contents.dtype, rank=contents.rank, keep=contents.keep
         )
-    for source in (run / "recipe.yaml", run / "report" / "report.md"):
-        if source.is_file():
-            shutil.copyfile(source, partial / source.name)
+    recipe = recipe_of(run)
+    if recipe:
+        text = yaml.safe_dump(shareable(recipe), sort_keys=False, allow_unicode=True)
+        (partial / "recipe.yaml").write_text(text, encoding="utf-8")
+    report = inside(run, "report", "report.md")
+    if report.is_file():
+        text = printable(report.read_text(encoding="utf-8", errors="replace"), lines=True)
+        (partial / "report.md").write_text(shareable_text(text), encoding="utf-8")
 
 
-def _card(name: str, model: Path, teacher: Path | None, written: Path, origin: Origin, figures: str) -> str:
+def _origin(run: Path, teacher: Path | None) -> Origin:
+    """What the folders of the teacher, and of what it began as, say of licence and base model."""
+    begun = teacher_section(run).get("init")
+    return origin_of([each for each in (teacher, Path(begun) if isinstance(begun, str) and begun else None) if each])
+
+
+def _card(name: str, model: Path, written: Path, origin: Origin, figures: str) -> str:
     """The card of what was written, whose parts are those of `model`."""
-    recipe, begun = written / "recipe.yaml", _teacher_section(written).get("init")
-    sources = [each for each in (teacher, begun and Path(begun)) if each]
+    recipe = written / "recipe.yaml"
     told = read_delta(written) if (written / DIFFERENCE).is_file() else None
-    config = json.loads((model / "model_index.json").read_text())
-    denoiser = json.loads((model / "denoising_unet" / "config.json").read_text())
+    config = read_config(model, INDEX)
+    kind = pipeline_class(config, model / INDEX)
+    index = check_index(config, model / INDEX, kind, kind.components_table)
+    denoiser = read_config(component_folder(model, "denoising_unet"))
     return model_card(
         CardFacts(
             name=name,
-            config=config,
+            config={**default_settings(kind), **index.settings, "_class_name": kind.__name__},
             is_guided=denoiser.get("guidance_mode", "none") != "none",
-            needs_face=PIPELINES[config["_class_name"]].needs_face,
+            needs_face=kind.needs_face,
             form="full" if told is None else told["form"],
-            origin=origin.or_else(origin_of(sources)),
+            origin=origin,
             contents="" if told is None else _table(told),
             teacher="" if told is None else told["teacher"]["fingerprint"],
             recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",

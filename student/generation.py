@@ -1,8 +1,9 @@
-"""Portrait and speech to video: one loop for the teachers and students of every family.
+"""Portrait and speech to video, by the teachers and students of every family.
 
 A clip after another: the reference features, audio tokens and their keys and values are computed once per clip,
 the last frames of a clip become the motion frames of the next. `stream` hands out each clip's frames and forgets them,
-so its memory is flat in length; a call gathers what the same generator makes.
+and `in_chunks` does so with a whole sound: memory is flat in length. A call gathers what the same generator makes, and
+needs room for all frames and latents: 0.8 MB a frame at 512².
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -20,25 +21,24 @@ from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
-from fada.data.audio_features import load_audio_encoder
 from fada.data.audio_stream import AudioStates
-from fada.data.face import FaceClues, stack_clues
+from fada.data.face import FaceClues
 from fada.data.stages import StageClock
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Solver
-from fada.media.image import square_resize
+from fada.media.frame_count import frame_count, frames_in
+from fada.pretrained.pipelines import Components, open_pipeline
 from fada.student.acceleration import compile_in_place, convolve_channels_last
-from fada.student.denoising import ClipDenoiser, Guidance, Settings
-from fada.student.guidance import ScalesInside
+from fada.student.chunks import VideoInChunks
+from fada.student.clip_loop import Clip, denoised_clips
+from fada.student.denoising import Guidance, Settings, which_guidance
+from fada.student.fitting import check_parts
 from fada.student.network import AnyTeacher
 from fada.student.overlap import ClipDecoder, one_ahead, wait_for
-from fada.teacher.inputs import ClipInputs
-from fada.teacher.vae import encode_frames
+from fada.student.ranges import PipelineConfigError, check_call, check_config, check_portrait
 
 SAMPLE_RATE = 16000
 OnStep = Callable[[int, int], None]
-Clip = tuple[Tensor, int]
-"""Latents (n, C, h, w) in float32 of a clip's frames, and the evaluations that it took."""
 
 
 @dataclass
@@ -66,6 +66,8 @@ class AvatarPipeline(DiffusionPipeline):
     """
 
     model: AnyTeacher
+    components_table: ClassVar[Components] = {}
+    """What a folder of the family may name as its components."""
     needs_face = False
     """Whether calls must be told of the face."""
 
@@ -77,6 +79,7 @@ class AvatarPipeline(DiffusionPipeline):
         scheduler: PeRFlowScheduler,
         **config: Any,
     ) -> None:
+        check_config(config)
         self.register_modules(**model.components(), vae=vae, audio_encoder=audio_encoder, scheduler=scheduler)
         self.register_to_config(**config)
         self.model = model
@@ -89,11 +92,21 @@ class AvatarPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
-        """Load what `save_pretrained` wrote; options are those of diffusers' pipelines."""
-        folder = Path(pretrained_model_name_or_path)
-        if (folder / "audio_encoder").is_dir():
-            options.setdefault("audio_encoder", load_audio_encoder(folder / "audio_encoder"))
-        return super().from_pretrained(str(folder), **options)
+        """Load what `save_pretrained` wrote, from a folder of this machine; the folder's own code is never run.
+
+        Args:
+            options: components and settings in place of the folder's, and `torch_dtype` and `variant` of its weights.
+
+        Raises:
+            ModelFolderError: the folder holds another pipeline or is damaged, or names what is not permitted.
+            PipelineConfigError: a setting is out of its range.
+        """
+        try:
+            pipeline = open_pipeline(cls, pretrained_model_name_or_path, cls.components_table, **options)
+        except PipelineConfigError as error:
+            raise PipelineConfigError(f"{Path(pretrained_model_name_or_path) / 'model_index.json'}: {error}") from None
+        check_parts(pipeline, pretrained_model_name_or_path)
+        return cast(Self, pipeline)
 
     def to(self, *args: Any, **options: Any) -> Self:
         """Move and cast the networks, as diffusers does; the audio encoder moves along and stays in float32.
@@ -171,35 +184,75 @@ class AvatarPipeline(DiffusionPipeline):
             on_step: called with (steps done, steps in all), where clips overlap from the second thread.
 
         Raises:
-            ValueError: the audio is shorter than a frame, the guidance does not fit the model, or the model needs to
-                be told of the face, or lacks a VAE or an audio encoder.
+            ValueError: the audio is shorter than a frame or not finite, a number is out of its range (ranges.py), the
+                guidance does not fit the model, or the model needs to be told of the face, or lacks a VAE or an audio
+                encoder.
         """
-        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
-        clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
-        total = math.floor(len(audio) / SAMPLE_RATE * self.config.fps)
-        total = total if max_frames is None else min(total, max_frames)
-        in_all = settings.steps * math.ceil(total / self.config.frames)
-        states = AudioStates(self.audio_encoder, [audio], self.config.fps, max_frames)
-        latents: list[Tensor] = []
+        made = self.in_chunks(
+            image,
+            audio,
+            face=face,
+            steps=steps,
+            audio_scale=audio_scale,
+            reference_scale=reference_scale,
+            guidance=guidance,
+            seed=seed,
+            solver=solver,
+            max_frames=max_frames,
+            decode=decode,
+            overlap=overlap,
+            on_step=on_step,
+        )
         frames: list[np.ndarray] = [np.zeros((0, self.config.size, self.config.size, 3), np.uint8)]
-        nfe, first_frame = 0, 0.0
-        told = None if on_step is None else lambda done: on_step(done, in_all)
-        decoder = ClipDecoder(self.vae, self._overlaps(overlap))
-        for clip, passes in self._ahead(self._clips(image, face, states, settings, clock, told), overlap):
-            latents.append(clip)
-            nfe = passes
-            if decode:
-                with decoding("decode"):
-                    frames.append(decoder(clip))
-            first_frame = first_frame or clock.elapsed()
+        latents: list[Tensor] = []
+        for chunk in made:
+            frames.append(chunk.frames)
+            latents.append(chunk.latents)
         return PipelineOutput(
             frames=np.concatenate(frames),
             latents=torch.cat(latents).cpu(),
-            stage_seconds=clock.seconds | decoding.seconds,
-            nfe=nfe,
-            clips=len(latents),
-            seconds_to_first_frame=first_frame,
+            stage_seconds=made.stage_seconds,
+            nfe=made.nfe,
+            clips=made.chunks,
+            seconds_to_first_frame=made.seconds_to_first_frame,
         )
+
+    def in_chunks(
+        self,
+        image: np.ndarray,
+        audio: np.ndarray,
+        *,
+        face: FaceClues | None = None,
+        steps: int | None = None,
+        audio_scale: float | None = None,
+        reference_scale: float | None = None,
+        guidance: Guidance = "auto",
+        seed: int = 0,
+        solver: Solver = "ddim",
+        max_frames: int | None = None,
+        decode: bool = True,
+        overlap: bool | None = None,
+        on_step: OnStep | None = None,
+    ) -> VideoInChunks:
+        """What a call generates, chunk by chunk, so that frames can be written as they are made: memory does not grow.
+
+        Unlike a stream's, its frames are a call's bit for bit with every encoder, because the whole sound is there.
+        Arguments and errors are those of a call.
+        """
+        check_portrait(image)
+        check_call(
+            steps=steps, audio_scale=audio_scale, reference_scale=reference_scale, seed=seed, max_frames=max_frames
+        )
+        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
+        clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
+        total = frame_count(len(audio), SAMPLE_RATE, self.config.fps)
+        total = total if max_frames is None else min(total, max_frames)
+        in_all = settings.steps * math.ceil(total / self.config.frames)
+        states = AudioStates(self.audio_encoder, [audio], self.config.fps, max_frames)
+        told = None if on_step is None else lambda done: on_step(done, in_all)
+        made = self._ahead(denoised_clips(self, image, face, states, settings, clock, told), overlap)
+        decoder = ClipDecoder(self.vae, self._overlaps(overlap)) if decode else None
+        return VideoInChunks(made, decoder, clock, decoding, total, self.config.size)
 
     def stream(
         self,
@@ -231,10 +284,20 @@ class AvatarPipeline(DiffusionPipeline):
 
         The other arguments are those of a call, and so are the errors; faults of the sound show when it is read.
         """
+        check_portrait(image)
+        check_call(
+            steps=steps,
+            audio_scale=audio_scale,
+            reference_scale=reference_scale,
+            seed=seed,
+            max_frames=max_frames,
+            look_ahead=look_ahead,
+        )
         settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
-        frames = round(look_ahead * self.config.fps)
+        frames = round(frames_in(look_ahead, self.config.fps))
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
-        clips = self._clips(image, face, states, settings, StageClock(partial(wait_for, self.device)), None)
+        clock = StageClock(partial(wait_for, self.device))
+        clips = denoised_clips(self, image, face, states, settings, clock, None)
         decoder = ClipDecoder(self.vae, self._overlaps(overlap))
         return (decoder(clip) for clip, _ in self._ahead(clips, overlap))
 
@@ -243,45 +306,6 @@ class AvatarPipeline(DiffusionPipeline):
 
     def _ahead(self, clips: Iterator[Clip], overlap: bool | None) -> Iterator[Clip]:
         return one_ahead(clips) if self._overlaps(overlap) else clips
-
-    @torch.no_grad()
-    def _clips(
-        self,
-        image: np.ndarray,
-        face: FaceClues | None,
-        states: AudioStates,
-        settings: Settings,
-        clock: StageClock,
-        on_step: Callable[[int], None] | None,
-    ) -> Iterator[Clip]:
-        """One clip after another, finished on its device."""
-        config = self.config
-        with clock("reference"):
-            reference = encode_frames(self.vae, square_resize(image, config.size)[None])
-        denoise = ClipDenoiser(self.model, config.is_student, self.scheduler.windows, config.gamma)
-        generator = torch.Generator().manual_seed(settings.seed)
-        before: Tensor | None = None
-        index = 0
-        while True:
-            start = index * config.frames
-            with clock("audio"):
-                windows = states.windows(start, config.frames, config.context)
-            if windows is None:
-                return
-            with clock("reference"):
-                conditions = self._conditions(reference, face, before, windows)
-            noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(self.device)
-            with clock("denoise"):
-                told = _in_all(on_step, index * settings.steps)
-                clip, nfe = denoise(noise, conditions, settings, index, told)
-            count = config.frames if states.total is None else min(config.frames, states.total - start)
-            latents = clip[0, :count].float()
-            if config.motion_frames:
-                known = latents if before is None else torch.cat((before, latents))
-                before = known[-config.motion_frames :].clone()
-            wait_for(self.device)
-            yield latents, nfe
-            index += 1
 
     def _settings(
         self,
@@ -300,37 +324,7 @@ class AvatarPipeline(DiffusionPipeline):
             [[config.reference_scale if reference_scale is None else reference_scale,
               config.audio_scale if audio_scale is None else audio_scale]]
         )  # fmt: skip
-        guidance = self._resolve(guidance)
+        guidance = which_guidance(guidance, config.guidance, self.denoising_unet)
         if guidance == "none":
             scales = torch.ones_like(scales)
         return Settings(config.steps if steps is None else steps, scales, guidance, solver, seed)
-
-    def _resolve(self, guidance: Guidance) -> Guidance:
-        embeds = isinstance(self.denoising_unet, ScalesInside) and self.denoising_unet.is_guided
-        guidance = self.config.guidance if guidance == "auto" else guidance
-        if guidance == "auto":
-            return "embedded" if embeds else "ladder"
-        if guidance == "embedded" and not embeds:
-            raise ValueError(
-                "guidance: this model was not taught its scales; use guidance='ladder', or a student that was "
-                "distilled with guidance: distill"
-            )
-        if guidance not in ("ladder", "embedded", "none"):
-            raise ValueError(f"guidance: got {guidance!r}; choose from auto, ladder, embedded, none")
-        return guidance
-
-    def _conditions(self, reference: Tensor, face: FaceClues | None, before: Tensor | None, windows: Tensor) -> Any:
-        config = self.config
-        motion = has_motion = None
-        if config.motion_frames:
-            blank = reference.new_zeros(1, config.motion_frames, *reference.shape[1:])
-            motion = blank if before is None else before[None].to(reference)
-            has_motion = torch.tensor([before is not None], device=reference.device)
-        known = None if face is None else stack_clues([face]).to(reference.device)
-        model: Any = self.model
-        return model.prepare(model.inputs_of(ClipInputs(reference, windows[None], motion, has_motion, known)))
-
-
-def _in_all(on_step: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:
-    """Progress of one clip as progress of the whole video."""
-    return None if on_step is None else lambda step: on_step(done + step)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fada.student.differences import ForeignDifference, check_shapes
 from fada.student.part_weights import Weights
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
@@ -55,15 +56,29 @@ def low_rank(teacher: Weights, student: Weights, rank: int, dtype: torch.dtype) 
 
 
 def apply_low_rank(teacher: Weights, factors: Weights, whole: Weights) -> Weights:
-    """The student's weights: `whole` as it is, the teacher's with B A added in float32, others the teacher's own."""
+    """The student's weights: `whole` as it is, the teacher's with B A added in float32, others the teacher's own.
+
+    Raises:
+        ForeignDifference: names or shapes that are not those of the teacher's weights.
+    """
+    check_shapes(teacher, whole)
     student = {**teacher, **whole}
     for name, down in factors.items():
         if name.endswith(DOWN):
             module = name.removesuffix(DOWN)
-            base = teacher[f"{module}.weight"]
-            change = factors[module + UP].float().flatten(1) @ down.float().flatten(1)
+            base, up = teacher.get(f"{module}.weight"), factors.get(module + UP)
+            if base is None or up is None or not _are_factors(base, down, up):
+                raise ForeignDifference(f"{name} does not fit the teacher's {module}.weight")
+            change = up.float().flatten(1) @ down.float().flatten(1)
             student[f"{module}.weight"] = base.float() + change.view_as(base)
     return student
+
+
+def _are_factors(base: Tensor, down: Tensor, up: Tensor) -> bool:
+    """Whether B A has the teacher's shape: known before it is multiplied, as two thin factors make a wide product."""
+    if min(base.ndim, down.ndim, up.ndim) < 2 or 0 in (*down.shape, *up.shape):
+        return False
+    return (len(up), up[0].numel(), down[0].numel()) == (len(base), len(down), base[0].numel())
 
 
 def adapter_config(factors: Weights, rank: int) -> dict[str, Any]:

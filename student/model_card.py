@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ import yaml
 
 from fada import __version__
 from fada.diffusion.ladder import needed_rungs
-from fada.teacher.origins import IMPORT, as_text, front_matter, licence_in
+from fada.files.markdown import code_block, markdown_text
+from fada.files.strict_json import read_table
+from fada.teacher.origins import IMPORT, LARGEST_CARD, as_text, front_matter, licence_in
 
 UNKNOWN_LICENCE = "that of the teacher's weights and training data; state it before you share this folder"
 IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.+-]*")
@@ -76,7 +79,11 @@ class CardFacts:
 def model_card(facts: CardFacts) -> str:
     """The card's text."""
     front = yaml.safe_dump(_front_matter(facts), sort_keys=False, allow_unicode=True)
-    parts = [f"---\n{front}---\n# {facts.name}", _opening(facts), "\n".join(f"- {line}" for line in _facts(facts))]
+    parts = [
+        f"---\n{front}---\n# {markdown_text(facts.name)}",
+        _opening(facts),
+        "\n".join(f"- {line}" for line in _facts(facts)),
+    ]
     if facts.contents:
         parts.append(f"## What is in this folder\n\n{facts.contents}")
     parts.append(_use(facts))
@@ -84,7 +91,8 @@ def model_card(facts: CardFacts) -> str:
         parts.append(f"## Figures\n\n{facts.figures}")
     if facts.recipe:
         made = "`recipe.yaml` beside this file is the resolved recipe; `fada distill recipe.yaml` makes it again."
-        recipe = f"<details>\n<summary>recipe.yaml</summary>\n\n```yaml\n{facts.recipe.strip()}\n```\n\n</details>"
+        fenced = code_block(facts.recipe.strip(), "yaml")
+        recipe = f"<details>\n<summary>recipe.yaml</summary>\n\n{fenced}\n\n</details>"
         parts.append(f"## How it was made\n\n{made}\n\n{recipe}")
     return "\n\n".join(parts) + "\n"
 
@@ -107,7 +115,7 @@ def origin_of(folders: Sequence[Path]) -> Origin:
     found = Origin()
     for folder in folders:
         front, told = front_matter(folder), folder / IMPORT
-        imported = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
+        imported = read_table(told, LARGEST_CARD) if told.is_file() else {}
         found = found.or_else(Origin(licence_in(front), as_text(front.get("base_model"))))
         found = found.or_else(Origin(as_text(imported.get("license")), as_text(imported.get("source"))))
     return found
@@ -145,28 +153,29 @@ def _facts(facts: CardFacts) -> list[str]:
         f"clips of {config['frames']} frames at {config['fps']:g} frames/s, {config['size']} x {config['size']} "
         f"pixels, {config['motion_frames']} motion frames",
         f"evaluations of the denoising net per clip: {evaluations(config, facts.is_guided)}",
-        f"licence: {origin.licence or UNKNOWN_LICENCE}",
+        f"licence: {markdown_text(origin.licence) if origin.licence else UNKNOWN_LICENCE}",
     ]
     if origin.base_model is not None:
-        lines.append(f"base model: {origin.base_model}")
+        lines.append(f"base model: {markdown_text(origin.base_model)}")
     if facts.form != "full":
         lines.append(f"needs the teacher with fingerprint {facts.teacher}, which is not in this folder")
     return lines
 
 
 def _use(facts: CardFacts) -> str:
-    loader = facts.config["_class_name"]
-    module, call = "fada.student.pipeline", f'{loader}.from_pretrained("{facts.name}")'
+    loader, name = facts.config["_class_name"], json.dumps(facts.name, ensure_ascii=False)
+    module, call = "fada.student.pipeline", f"{loader}.from_pretrained({name})"
     options = ""
     if facts.form != "full":
         options = " --teacher TEACHER"
-        module, loader, call = "fada.student.delta", "load_delta", f'load_delta("{facts.name}", "TEACHER")'
+        module, loader, call = "fada.student.delta", "load_delta", f'load_delta({name}, "TEACHER")'
     video = "video = pipeline(portrait, speech)"
     if facts.needs_face:
         options += " --face-landmarker face_landmarker.task --face-embedder glintr100.onnx"
         video = FACE_VIDEO
     imports = FACE_IMPORTS if facts.needs_face else ""
     code = PYTHON.format(module=module, loader=loader, call=call, imports=imports, video=video)
-    command = f"fada generate --model {facts.name}{options} --image portrait.png --audio speech.wav --out out.mp4"
+    inputs = "--image portrait.png --audio speech.wav --out out.mp4"
+    command = f"fada generate --model {shlex.quote(facts.name)}{options} {inputs}"
     needs = f"Needs the Python package fada, {__version__} or newer; it brings torch and diffusers."
     return f"## Use\n\n{needs}\n\n{code}\n\nor\n\n```sh\n{command}\n```"

@@ -6,8 +6,9 @@ import hashlib
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
+
+from fada.pretrained.weights import all_files, read_safetensors
 
 Weights = dict[str, Tensor]
 
@@ -23,8 +24,8 @@ def read_weights(folder: Path) -> Weights:
         PartError: two files hold the same tensor, as where a half-precision variant lies beside the full one.
     """
     weights: Weights = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        found = load_file(str(file))
+    for file in all_files(folder):
+        found = read_safetensors(file)
         double = weights.keys() & found.keys()
         if double:
             raise PartError(f"{file}: holds {min(double)} a second time; keep one variant of the weights in {folder}")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from diffusers import AutoencoderKL
 
+from fada.data.audio_features import load_audio_encoder
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.pretrained.networks import read_config
+from fada.pretrained.pipelines import INDEX, Component, Components
+from fada.pretrained.settings import shortly
 from fada.student.generation import AvatarPipeline
 from fada.student.network import HalloStudent, HalloStudentUNet, Student, StudentUNet
 from fada.teacher.dual_unet.audio_projection import AudioProjection
@@ -19,6 +25,10 @@ from fada.teacher.hallo.conditions import BankTiling
 from fada.teacher.hallo.model import Hallo
 from fada.teacher.hallo.projections import FaceLocator, FaceProjection
 from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
+
+VAE = Component((AutoencoderKL,))
+AUDIO_ENCODER = Component(load=load_audio_encoder)
+SCHEDULER = Component((PeRFlowScheduler,))
 
 
 class FadaPipeline(AvatarPipeline):
@@ -31,6 +41,15 @@ class FadaPipeline(AvatarPipeline):
         steps, audio_scale, reference_scale, guidance: defaults of a call.
         gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
     """
+
+    components_table: ClassVar[Components] = {
+        "vae": VAE,
+        "reference_unet": Component((ReferenceUNet,)),
+        "denoising_unet": Component((DenoisingUNet, StudentUNet)),
+        "audio_projection": Component((AudioProjection,)),
+        "audio_encoder": AUDIO_ENCODER,
+        "scheduler": SCHEDULER,
+    }
 
     def __init__(
         self,
@@ -89,6 +108,16 @@ class HalloPipeline(AvatarPipeline):
 
     needs_face = True
     _optional_components = ["vae", "audio_encoder"]  # noqa: RUF012 - diffusers' own form
+    components_table: ClassVar[Components] = {
+        "reference_unet": Component((HalloReferenceUNet,)),
+        "denoising_unet": Component((HalloDenoisingUNet, HalloStudentUNet)),
+        "audio_projection": Component((AudioProjection,)),
+        "face_projection": Component((FaceProjection,)),
+        "face_locator": Component((FaceLocator,)),
+        "scheduler": SCHEDULER,
+        "vae": replace(VAE, is_optional=True),
+        "audio_encoder": replace(AUDIO_ENCODER, is_optional=True),
+    }
 
     def __init__(
         self,
@@ -149,13 +178,29 @@ def open_pipeline(folder: str | Path, **options: Any) -> AvatarPipeline:
     Raises:
         ValueError: the folder holds no pipeline of this package.
     """
-    index = Path(folder) / "model_index.json"
+    index = Path(folder) / INDEX
     if not index.is_file():
         what = (
             "a difference from a teacher; load_delta opens it" if (index.parent / DIFFERENCE).is_file() else "no model"
         )
-        raise ValueError(f"{folder}: {what} (no model_index.json)")
-    name = json.loads(index.read_text()).get("_class_name")
-    if name not in PIPELINES:
-        raise ValueError(f"{index}: a {name}; fada opens {', '.join(PIPELINES)}")
-    return PIPELINES[name].from_pretrained(folder, **options)
+        raise ValueError(f"{folder}: {what} (no {INDEX})")
+    return pipeline_class(read_config(index.parent, INDEX), index).from_pretrained(folder, **options)
+
+
+def default_settings(pipeline: type[AvatarPipeline]) -> dict[str, Any]:
+    """Settings of a pipeline whose folder says nothing of them."""
+    parameters = inspect.signature(pipeline.__init__).parameters.values()
+    settings = [each for each in parameters if each.default is not each.empty]
+    return {each.name: each.default for each in settings if each.name not in pipeline.components_table}
+
+
+def pipeline_class(content: Mapping[str, Any], source: Path) -> type[AvatarPipeline]:
+    """The class of this package that a `model_index.json` names.
+
+    Raises:
+        ValueError: it names none.
+    """
+    name = content.get("_class_name")
+    if not isinstance(name, str) or name not in PIPELINES:
+        raise ValueError(f"{source}: a {shortly(name)[1:-1]}; fada opens {', '.join(PIPELINES)}")
+    return PIPELINES[name]

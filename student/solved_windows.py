@@ -16,7 +16,7 @@ from torch import Tensor
 from fada.data.dataset import Batch, BatchShape, ClipSampler, stack
 from fada.data.seeds import sample_generator
 from fada.diffusion.solvers import Solver, solve
-from fada.diffusion.windows import Windows
+from fada.diffusion.spacing import Spacing, spaced_windows
 from fada.engine.clock import Clock
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
@@ -42,6 +42,9 @@ class DistillSettings:
     loss: MixedLossConfig
     gt_guidance: Literal["neutral", "sampled"]
     seed: int
+    matched: bool = False
+    spacing: Spacing = "time"
+    solver_spacing: Spacing = "time"
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ class SolvedWindows:
         # A family's inputs, features and conditions are its own: nothing here looks into them.
         self.teacher: Any = teacher
         self.student, self.sampler, self.settings, self.shape, self.cache = student, sampler, settings, shape, cache
-        self.windows = Windows(settings.windows)
         self.path = teacher.path
+        self.windows = spaced_windows(self.path, settings.windows, settings.spacing, is_matched=settings.matched)
         teacher.requires_grad_(False)
         teacher.eval()
 
@@ -163,8 +166,16 @@ class SolvedWindows:
             predict = at_rung(self.teacher, conditions, draws.rung)
         else:
             predict = guided(self.teacher, conditions, draws.scales)
+        settings = self.settings
         z_end = solve(
-            predict, self.path, z_start, draws.t_start, draws.t_end, self.settings.solver_steps, self.settings.solver
+            predict,
+            self.path,
+            z_start,
+            draws.t_start,
+            draws.t_end,
+            settings.solver_steps,
+            settings.solver,
+            spacing=settings.solver_spacing,
         )
         return z_start, z_end, features
 
@@ -191,13 +202,14 @@ class SolvedWindows:
         return t, noise, rung, low + uniform * (high - low), keeps_motion
 
     def _spread(self, t: Tensor, sample: int) -> Tensor:
-        """The time moved into the sample's share of [0, 1], on the grid.
+        """The time moved into the sample's share of all windows, which count alike whatever their length; on the grid.
 
         A micro-batch of all processes then covers the windows evenly instead of by chance, and no gradient lacks
         the last one, which decides most about the result. Over many steps times are as uniform as before.
         """
         steps = self.path.num_train_timesteps
-        return torch.ceil((sample % self.shares + t) / self.shares * steps - 1e-6) / steps
+        share = torch.ceil((sample % self.shares + t) / self.shares * steps - 1e-6) / steps
+        return torch.ceil(self.windows.at_share(share) * steps - 1e-6) / steps
 
     @property
     def shares(self) -> int:

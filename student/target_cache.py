@@ -1,27 +1,32 @@
 """Window ends solved once and kept, so that every epoch after the first costs only the student.
 
 Of a cached sample only the teacher's window end is stored, in float16; its clip, noise, window and scales follow from
-its number, as in training without a cache. The cache says what it was made with, and refuses anything else.
+its number, as in training without a cache. The cache says what it was made with, and refuses anything else. A file that
+is not what was written counts as missing.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 from torch import Tensor
 
 from fada.data.seeds import EpochOrders
+from fada.engine.tensor_files import DamagedFile, load_tensors, save_tensors
+from fada.files.whole import set_aside, write_json
 
 INDEX = "index.json"
 PER_FILE = 64
 """Samples of one file: what is lost at most when the filling is interrupted."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class CacheMismatch(ValueError):
@@ -46,6 +51,7 @@ class TargetCache:
         self.count = -(-count // windows) * windows
         self.seed = seed
         self.made_with = json.loads(json.dumps({**made_with, "count": self.count, "windows": windows, "seed": seed}))
+        self._known_whole: set[int] = set()
         self._orders = EpochOrders(seed, self.count // windows, "cache")
         self._refuse_mismatch()
 
@@ -76,7 +82,7 @@ class TargetCache:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if rank == 0:
-            _write_text(self.folder / INDEX, json.dumps(self.made_with, indent=1) + "\n")
+            write_json(self.folder / INDEX, self.made_with)
         # By number, not by place in the list: other processes are filling it while this one looks.
         for file in (each for each in self.missing() if each % world == rank):
             if self._is_whole(file):
@@ -87,10 +93,7 @@ class TargetCache:
                 chosen = numbers[first : first + batch]
                 parts.append(solve(chosen).to(torch.float16).cpu())
                 on_samples(len(chosen))
-            path = self._path(file)
-            partial = path.with_suffix(f".partial-{os.getpid()}")
-            save_file({"z_end": torch.cat(parts).contiguous()}, str(partial))
-            os.replace(partial, path)
+            save_tensors({"z_end": torch.cat(parts)}, self._path(file))
 
     def read(self, numbers: Sequence[int]) -> Tensor:
         """Window ends (n, F, C, h, w), float32."""
@@ -108,18 +111,30 @@ class TargetCache:
         return self.folder / f"ends-{file:06d}.safetensors"
 
     def _is_whole(self, file: int) -> bool:
-        """Whether a file is there with all its samples; safetensors knows a cut file by its header."""
-        try:
-            with safe_open(str(self._path(file)), framework="pt") as stored:
-                return int(stored.get_slice("z_end").get_shape()[0]) == len(self._numbers(file))
-        except (OSError, SafetensorError):
-            return False
+        """Whether a file is there as it was written, with all its samples; each is read whole once."""
+        if file not in self._known_whole and self._path(file).is_file():
+            try:
+                ends = load_tensors(self._path(file)).get("z_end")
+            except DamagedFile as error:
+                logger.warning("%s; its targets are solved anew", error)
+                return False
+            if ends is not None and len(ends) == len(self._numbers(file)):
+                self._known_whole.add(file)
+        return file in self._known_whole
 
     def _refuse_mismatch(self) -> None:
         index = self.folder / INDEX
         if not index.is_file():
             return
-        before = json.loads(index.read_text())
+        try:
+            before = json.loads(index.read_bytes())
+        except (ValueError, RecursionError):
+            before = None
+        if not isinstance(before, dict):
+            # What its targets were made with is no longer known.
+            aside = set_aside(self.folder)
+            logger.warning("%s: cannot be read; its targets are solved anew, these now lie in %s", index, aside)
+            return
         different = [
             f"{key} was {before.get(key)!r}, is {self.made_with.get(key)!r}"
             for key in sorted({*before, *self.made_with})
@@ -130,9 +145,3 @@ class TargetCache:
                 f"{self.folder}: cached targets were made with something else ({'; '.join(different[:4])}); delete "
                 "this folder to solve them anew, or give another output=..."
             )
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import shutil
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from fada.files.whole import whole_folder
+from fada.pretrained.weights import NotOnlyTensors, read_pickle, read_safetensors
+from fada.terminal import printable
 
 SHOWN = 5
 """Faults that an error names; the others are counted."""
@@ -62,24 +61,20 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         if opened.read(24).startswith(b"version https://git-lfs"):
             raise ValueError(f"{file}: a Git LFS pointer, not the weights; run git lfs pull where it came from")
     if file.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(file)
-        except SafetensorError as error:
-            raise ValueError(f"{file}: no safetensors file ({error}); fetch it again") from error
+        return read_safetensors(file)
     try:
-        loaded: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except pickle.UnpicklingError as error:
+        loaded = read_pickle(file)
+    except NotOnlyTensors as error:
         raise ValueError(
             f"{file}: refused: reading it would run code that it brings, or it is damaged; weights are read only from "
             "files that hold tensors and nothing else. Convert it to safetensors where you trust it"
         ) from error
-    except (EOFError, RuntimeError) as error:
-        raise ValueError(f"{file}: torch cannot read it ({error}); fetch it again") from error
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        inside = ", ".join(map(str, list(loaded)[:SHOWN])) if isinstance(loaded, dict) else type(loaded).__name__
+        inside = (
+            ", ".join(printable(str(key), 60) for key in list(loaded)[:SHOWN])
+            if isinstance(loaded, dict)
+            else type(loaded).__name__
+        )
         raise ValueError(f"{file}: no table of tensors: it holds {inside}; wanted is a plain state dict")
     return loaded
 
@@ -98,7 +93,7 @@ def key_faults(network: nn.Module, given: Mapping[str, Tensor], prefix: str = ""
 def listed(faults: Sequence[str]) -> str:
     """The first faults, and how many more there are."""
     more = f", and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    return "; ".join(faults[:SHOWN]) + more
+    return "; ".join(printable(fault, 200) for fault in faults[:SHOWN]) + more
 
 
 def account(part: str, state: Mapping[str, Tensor], kinds: Mapping[str, str] = NO_KINDS) -> list[Row]:
@@ -117,7 +112,7 @@ def account(part: str, state: Mapping[str, Tensor], kinds: Mapping[str, str] = N
 
 def check_out(out: Path) -> None:
     """Raises ValueError where the new folder would meet something."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ValueError(f"{out}: exists and is not empty; choose another --out")
 
 
@@ -133,9 +128,5 @@ def check_model(option: str, folder: Path | None) -> None:
 
 def write_whole(out: Path, write: Callable[[Path], Any]) -> None:
     """The folder under its name only once it is complete; `write` fills the one that it is given."""
-    partial = out.with_name(f".partial-{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    write(partial)
-    if out.is_dir():
-        out.rmdir()
-    os.replace(partial, out)
+    with whole_folder(out, has_manifest=False) as partial:
+        write(partial)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from fada.data.seeds import sample_generator
+from fada.pretrained.networks import load_network
 
 LATENT_NOISE = 0.05
 """Noise on latents while a VAE is trained, so that its decoder bears the small errors of generated latents."""
@@ -42,6 +45,16 @@ def new_vae(channels: tuple[int, ...], latent_channels: int) -> AutoencoderKL:
     )
     start_near_identity(vae)
     return vae
+
+
+def load_vae(folder: str | Path) -> AutoencoderKL:
+    """The frozen autoencoder in a folder of this machine.
+
+    Raises:
+        FileNotFoundError: no config, or no weights in safetensors.
+        ModelFolderError: it is none of Stable Diffusion 1.x's kind, or damaged.
+    """
+    return cast(AutoencoderKL, load_network(folder, AutoencoderKL).requires_grad_(False))
 
 
 def start_near_identity(vae: AutoencoderKL) -> None:

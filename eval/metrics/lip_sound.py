@@ -1,13 +1,15 @@
 """Do the lips go with the sound? The mouth's opening by landmarks against the sound's level, without SyncNet.
 
-Coarser than SyncNet, and needs no weights but the landmarker's; method and sign: ``fada.data.prepare.sync``.
+Coarser than SyncNet, and needs no weights but the landmarker's; method: ``fada.data.prepare.level_sync``, sign:
+``fada.data.prepare.sync``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fada.data.prepare.sync import measure_sync
+from fada.data.prepare.lag_curves import RADIUS
+from fada.data.prepare.level_sync import level_scores
 from fada.eval.metrics.not_measurable import NotMeasurable
 
 FEWEST_FRAMES = 30
@@ -34,6 +36,12 @@ def lip_sound(
         raise NotMeasurable(f"lips and sound need {FEWEST_FRAMES} frames, got {len(jaw_open)}")
     if np.ptp(audio) == 0:
         raise NotMeasurable("the sound is silent")
-    found = measure_sync(jaw_open, lip_opening, audio, fps, sample_rate)
-    values = {"lip_sound_confidence": found.confidence, "lip_sound_correlation": found.correlation_at_zero}
-    return values if found.confidence == 0 else values | {"lip_sound_offset": float(found.offset)}
+    correlations, scores = level_scores(jaw_open, lip_opening, audio, fps, sample_rate)
+    best = int(scores.argmax())
+    if scores[best] == 0:
+        return {"lip_sound_confidence": 0.0, "lip_sound_correlation": 0.0}
+    return {
+        "lip_sound_confidence": float(scores[best]),
+        "lip_sound_correlation": float(correlations[RADIUS]),
+        "lip_sound_offset": float(best - RADIUS),
+    }

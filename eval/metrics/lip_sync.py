@@ -15,6 +15,7 @@ from torch import Tensor
 from fada.eval.metrics.mfcc import RATE, mfcc
 from fada.eval.metrics.networks.syncnet import FRAMES, MFCC_FRAMES, SIDE, SyncNet
 from fada.eval.metrics.not_measurable import NotMeasurable
+from fada.media.frame_count import frame_count
 
 FPS = 25.0
 SHIFTS = 15
@@ -53,7 +54,7 @@ def lip_sync(network: SyncNet, mouths: np.ndarray, audio: np.ndarray, fps: float
     """
     if (fps, sample_rate) != (FPS, RATE):
         raise NotMeasurable(f"SyncNet wants 25 frames and 16000 samples per second, got {fps:g} and {sample_rate}")
-    count = min(len(mouths), len(audio) * 25 // RATE)
+    count = min(len(mouths), frame_count(len(audio), RATE, FPS))
     if count < FEWEST_FRAMES:
         raise NotMeasurable(f"SyncNet needs {FEWEST_FRAMES} frames with sound, got {count}")
     device = next(network.parameters()).device

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from fada.files.whole import whole_file
+
 COLOURS = ("#1f6fb4", "#d9622b", "#2a8f5b", "#8a4fb0", "#b8860b", "#c2347a", "#4a6a7c", "#7a5230")
 """One per system, in the report's order; told apart on white by hue and by lightness."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -32,11 +34,12 @@ def new_figure(panels: int, width: float = 4.6, height: float = 3.6) -> tuple[Fi
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes ``path`` with the endings .png and .svg; returns the PNG's path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Laid out once for both files: the layout costs as much as the drawing.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     with rc_context({"svg.hashsalt": "fada"}):
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(path.with_suffix(".png"), dpi=144, metadata={"Software": None})
+        with whole_file(path.with_suffix(".svg")) as temporary:
+            figure.savefig(temporary, metadata={"Date": None})
+        with whole_file(path.with_suffix(".png")) as temporary:
+            figure.savefig(temporary, dpi=144, metadata={"Software": None})
     return path.with_suffix(".png")

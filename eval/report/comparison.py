@@ -12,8 +12,8 @@ from fada.eval.compare import Compared, Comparison
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.table import Cell, Table
 from fada.eval.report.tables import distance_label, interval_cell, metric_head
-from fada.eval.results import write_json
 from fada.eval.statistics import SIGNIFICANCE
+from fada.files.whole import write_json, write_text
 
 SCHEMA_VERSION = 1
 WORDS = ("better", "worse", "no difference shown", "equal", "not judged")
@@ -66,7 +66,7 @@ def write_comparison(found: Comparison, labels: tuple[str, str], folder: Path) -
     """Writes ``comparison.md`` and ``comparison.json`` (with its schema version); returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     text, data = folder / "comparison.md", folder / "comparison.json"
-    text.write_text(comparison_markdown(found, labels), encoding="utf-8")
+    write_text(text, comparison_markdown(found, labels))
     content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "before": labels[0], "after": labels[1]}
     write_json(data, content | asdict(found))
     return text, data

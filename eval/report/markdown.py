@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from fada.eval.report.table import Table
 from fada.eval.results import BenchResults
+from fada.files.markdown import code_block, markdown_cell, markdown_text
+from fada.files.shareable import shareable
 
 
 def markdown_report(
@@ -22,15 +25,23 @@ def markdown_report(
         paper: the quoted figures, printed last and apart.
         pictures: (caption, path relative to the report).
     """
-    parts = [f"# {title}", opening(results)]
+    parts = [f"# {markdown_text(title)}", markdown_cell(opening(results))]
     parts += [f"## {table.title}\n\n{table.markdown()}" for table in tables.values()]
     if pictures:
         parts.append(
-            "## Pictures\n\n" + "\n\n".join(f"![{caption}]({path})\n\n{caption}" for caption, path in pictures)
+            "## Pictures\n\n"
+            + "\n\n".join(
+                f"![{markdown_text(caption)}]({quote(path)})\n\n{markdown_text(caption)}" for caption, path in pictures
+            )
         )
-    parts.append(f"## Protocol and environment\n\n```json\n{protocol_text(results)}\n```")
+    parts.append(f"## Protocol and environment\n\n{code_block(protocol_text(results), 'json')}")
     parts.append(f"## {paper.title}\n\n{paper.markdown()}")
     return "\n\n".join(parts) + "\n"
+
+
+def _picture(caption: str, path: str) -> str:
+    shown = markdown_text(caption)
+    return f"![{shown}]({quote(path)})\n\n{shown}"
 
 
 def opening(results: BenchResults) -> str:
@@ -47,5 +58,6 @@ def opening(results: BenchResults) -> str:
 
 
 def protocol_text(results: BenchResults) -> str:
-    """Protocol and environment as indented JSON."""
-    return json.dumps({"protocol": results.protocol, "environment": results.environment}, indent=2, default=str)
+    """Protocol and environment as indented JSON, without the places of files on this machine."""
+    told = shareable({"protocol": results.protocol, "environment": results.environment})
+    return json.dumps(told, indent=2, default=str)

@@ -15,6 +15,7 @@ from fada.eval.report.table import Table
 from fada.eval.results import BenchResults
 from fada.eval.store import Store
 from fada.eval.summary import judged_system, system_names
+from fada.files.whole import write_text
 
 FIRST_TABLES = ("goals", "checks", "cost")
 """Tables above the videos; the others follow below."""
@@ -46,7 +47,7 @@ def write_page(
         protocol=escape(protocol_text(results)),
         paper=_section("paper", paper),
     )
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

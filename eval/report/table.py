@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from fada.files.markdown import markdown_cell
+
 LONG = 24
 """Texts of more characters may wrap; shorter ones stay on one line."""
 
@@ -84,4 +86,4 @@ class Table:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(map(markdown_cell, cells)) + " |"

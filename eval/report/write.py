@@ -13,8 +13,9 @@ from fada.eval.report.plots import plot_quality_by_latency, plot_quality_by_nfe,
 from fada.eval.report.sheets import write_sheet
 from fada.eval.report.sweeps import Sweep, plot_sweep, sweep_table
 from fada.eval.report.tables import all_tables, clips_table
-from fada.eval.results import BenchResults, write_json
+from fada.eval.results import BenchResults
 from fada.eval.summary import clips_worst_first
+from fada.files.whole import write_json, write_text
 
 SWEEPS_VERSION = 1
 """Schema of ``sweeps.json``."""
@@ -54,8 +55,7 @@ def write_report(
         write_json(written["sweeps"], content)
     for name, table in {**tables, "clips": clips_table(results), "paper": paper}.items():
         written[f"csv-{name}"] = folder / "csv" / f"{name}.csv"
-        written[f"csv-{name}"].parent.mkdir(parents=True, exist_ok=True)
-        written[f"csv-{name}"].write_text(table.csv(), encoding="utf-8")
+        write_text(written[f"csv-{name}"], table.csv())
     plots = _write_plots(results, folder, sweeps)
     shown = clips_worst_first(results)[:page_clips]
     sheets = {
@@ -65,7 +65,7 @@ def write_report(
     }
     pictures = [(caption, path.relative_to(folder).as_posix()) for caption, path in {**plots, **sheets}.items()]
     text = markdown_report(results, title, tables, paper, pictures)
-    written["markdown"].write_text(text, encoding="utf-8")
+    write_text(written["markdown"], text)
     written["page"] = write_page(results, folder / "index.html", title, tables, paper, plots, shown)
     return written | {f"picture-{path.stem}": path for path in (*plots.values(), *sheets.values())}
 

@@ -12,6 +12,7 @@ import numpy as np
 from fada.eval.memory import PeakMemory
 from fada.eval.nfe import NfeCounter
 from fada.eval.speed.rounds import ratio, take_turns
+from fada.media.frame_count import sample_count
 from fada.student.generation import AvatarPipeline, PipelineOutput
 
 SAMPLE_RATE = 16000
@@ -44,7 +45,7 @@ class ClipWork:
         generator = np.random.default_rng(0)
         self.portrait = generator.integers(0, 256, (config.size, config.size, 3), dtype=np.uint8)
         self.seconds_of_video = config.frames / config.fps
-        count = round(self.seconds_of_video * SAMPLE_RATE)
+        count = sample_count(config.frames, SAMPLE_RATE, config.fps)
         self.sound = generator.standard_normal(count).astype(np.float32) * 0.1
         self.stages: list[dict[str, float]] = []
         self.nfe = 0

@@ -66,10 +66,11 @@ def endpoint_errors(
     path, batch = denoiser.path, len(samples.latents)
     errors: dict[tuple[Solver, int], list[float]] = {each: [] for each in compared}
     for window in range(windows.count):
-        start = torch.full((batch,), 1 - window / windows.count, dtype=torch.float64, device=samples.latents.device)
-        end = start - 1 / windows.count
-        # The last one ends in 0 exactly, whatever the sum of its floats.
-        end = end if window < windows.count - 1 else torch.zeros_like(end)
+        place = windows.count - 1 - window
+        end, start = (
+            torch.full((batch,), bound, dtype=torch.float64, device=samples.latents.device)
+            for bound in windows.bounds[place : place + 2]
+        )
         z_start = path.add_noise(samples.latents, samples.noise, start)
         fine = solve(predict, path, z_start, start, end, fine_steps, "ddim")
         for solver, steps in compared:

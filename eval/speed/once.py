@@ -15,9 +15,9 @@ from torch import Tensor
 
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.eval.memory import PeakMemory
-from fada.eval.results import write_json
 from fada.eval.speed.rounds import wait_for_device
 from fada.eval.speed.steps import CLIP_NORM, FIRST_ORDER, WEIGHT_DECAY
+from fada.files.whole import write_json
 from fada.student.distillation import DistillObjective, DistillSettings
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
 

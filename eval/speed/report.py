@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fada.eval.results import write_json
 from fada.eval.speed.clips import ClipCost
 from fada.eval.speed.endpoints import EndpointErrors
 from fada.eval.speed.passes import Passes
 from fada.eval.speed.steps import StepLine
+from fada.files.whole import write_json
 
 STEP_GOAL, CLIP_GOAL, CFG_GOAL = 2.5, 11.5, 0.03
 """A step and a clip so many times faster; CFG layers' share of a pass, at most."""
@@ -45,7 +45,7 @@ class SpeedReport:
     def print(self, console: Console) -> None:
         """Show the tables and what they say of the goals."""
         console.print(
-            f"[bold]{self.recipe}[/bold]: " + ", ".join(f"{key} {value}" for key, value in self.sizes.items())
+            f"{self.recipe}: " + ", ".join(f"{key} {value}" for key, value in self.sizes.items()), markup=False
         )
         console.print(", ".join(f"{key} {value}" for key, value in self.machine.items() if value is not None))
         console.print(f"matrix products here: {self.peak_rate / 1e9:.0f} GFLOP/s at best")

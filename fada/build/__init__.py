@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fada.build.dry_run import dry_run
-from fada.build.models import load_pipeline
+from fada.build.models import find_model, load_pipeline
 from fada.build.replay import replay
 from fada.build.report import bench, bench_scales, bench_share
 from fada.build.training import distill, from_checkpoint, prepare, train_teacher
@@ -14,6 +14,7 @@ __all__ = [
     "bench_share",
     "distill",
     "dry_run",
+    "find_model",
     "from_checkpoint",
     "load_pipeline",
     "prepare",

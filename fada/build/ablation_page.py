@@ -5,6 +5,8 @@ What a reader makes of it is written by hand under the heading `## Reading`, whi
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ from fada.build.ablation_rows import CLAIMS, PAPER_COLUMNS, PAPER_TEACHER, TABLE
 from fada.build.ablation_verdicts import FAITHFULNESS, QUALITIES, in_all, verdicts_of
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.canvas import COLOURS, new_figure, save_figure
-from fada.eval.results import write_json
+from fada.eval.results import kept_json
 from fada.eval.statistics import Interval, t_interval
+from fada.files.errors import FolderFault
+from fada.files.whole import write_json, write_text
+from fada.media.frame_count import frames_in
 
 SHOWN = (FAITHFULNESS, *QUALITIES)
 HEADS = {
@@ -25,19 +30,45 @@ HEADS = {
     "fd_latent_synth": "fd_latent ↓",
 }
 READING = "## Reading"
+TITLE = "# Ablations"
+"""How the page begins: only such a file is replaced."""
 
 
 def write_page(results: dict[str, Any], page: Path) -> Path:
-    """Write the page, the plot and all values beside it; the page's path. A hand-written reading stays."""
-    page.parent.mkdir(parents=True, exist_ok=True)
+    """Write the page, the plot and all values beside it; the page's path. A hand-written reading stays.
+
+    Raises:
+        FolderFault: one of these files is there, and no page of ablations.
+    """
+    check_page(page)
     write_json(page.with_suffix(".json"), results)
     picture = _plot(results, page.with_suffix(""))
     before = page.read_text(encoding="utf-8") if page.is_file() else ""
     reading = before[before.index(READING) :] if READING in before else f"{READING}\n\nNot written yet.\n"
     parts = [_opening(results), *(_table(number, results) for number in TABLES), _claims(results), _training(results)]
     text = "\n\n".join([*parts, f"![every seed and the mean of every row]({picture.name})", reading])
-    page.write_text(text, encoding="utf-8")
+    write_text(page, text)
     return page
+
+
+def check_page(page: Path) -> None:
+    """Nothing, where a page may be written: none of its files is there, or an earlier page of ablations is.
+
+    Raises:
+        FolderFault: naming the file that would be overwritten.
+    """
+    before = page.read_bytes() if page.is_file() else None
+    if before is not None and before.startswith(TITLE.encode()):
+        return
+    named = [page, *(page.with_suffix(ending) for ending in (".png", ".svg", ".json"))]
+    there = [file for file in named if os.path.lexists(file) and not _is_ours(file)]
+    if there:
+        raise FolderFault(f"{there[0]}: is there, and no page of ablations; give another name with --page")
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether values of ablations lie here: beside the runs they do so before there is a page."""
+    return file.suffix == ".json" and {"rows", "baselines"} <= kept_json(file).keys()
 
 
 def over_seeds(measured: Mapping[str, Any], measure: str) -> Interval | None:
@@ -57,11 +88,11 @@ def seed_mean(found: Mapping[str, Any], measure: str) -> float | None:
 def _opening(results: dict[str, Any]) -> str:
     recipe = results["recipe"]
     phase, bench = recipe["distill"]["phases"][0], recipe["bench"]
-    frames, seeds = round(bench["seconds"] * recipe["clip"]["fps"]), results["seeds"]
+    frames, seeds = math.floor(frames_in(bench["seconds"], recipe["clip"]["fps"])), results["seeds"]
     missing = [name for name in rows() if len(results["rows"].get(name, {})) < len(seeds)]
     unfinished = f"\n\n**Not finished: {', '.join(missing)}.** The command goes on there." if missing else ""
     command = "make ablations" if not results["overrides"] else f"fada ablate {' '.join(results['overrides'])}"
-    return f"""# Ablations: the paper's Tables 2, 3 and 4 in the drawn world
+    return f"""{TITLE}: the paper's Tables 2, 3 and 4 in the drawn world
 
 ```sh
 {command}     # resumes; every row alone: fada distill recipes/ablations/NAME.yaml

@@ -41,7 +41,7 @@ TABLES: dict[int, tuple[str, tuple[Row, ...]]] = {
             Row("tcd", "TCD", (3.827, 7.937, 23.01, 23.15, 1.893)),
             Row("rflow", "RFlow", (2.836, 8.066, 81.10, 49.73, 2.484)),
             Row("perflow-4-windows", "PeRFlow, the paper's four windows", _PERFLOW),
-            Row("perflow", "PeRFlow, a window for every step", _PERFLOW),
+            Row("perflow", "progressive distillation of six DDIM steps (`times: starts`)", _PERFLOW),
         ),
     ),
     3: (

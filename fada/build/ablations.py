@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from safetensors.torch import load_file, save_file
 
 from fada.build.ablation_rows import rows
 from fada.build.data import fingerprint
@@ -27,13 +26,18 @@ from fada.build.models import load_pipeline, pipeline
 from fada.build.run import Shared
 from fada.build.settings import default_scales, default_steps
 from fada.build.systems import Setting, bench_clip, generator, instruments
-from fada.build.training import distill_shared, shared_parts
+from fada.build.training import distill_shared, find_shared_parts, shared_parts
+from fada.engine.tensor_files import load_tensors, save_tensors
 from fada.eval.measure import measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.results import fingerprint as hash_of
-from fada.eval.results import write_json
+from fada.eval.results import kept_json
 from fada.eval.set_metrics import latent_set_metrics
 from fada.eval.systems import BenchClip
+from fada.files.folders import MARK, check_folder, inside, kind_of, take_folder
+from fada.files.json_lines import read_lines
+from fada.files.locks import locked
+from fada.files.whole import clear_leftovers, write_json
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
@@ -43,6 +47,8 @@ from fada.student.network import student_of
 MEASURES = ("latent_mse_reference", "latent_mse_truth", "mouth_correlation_synth", "identity_error_synth")
 """Per clip; `fd_latent_synth` over all clips stands beside them."""
 SET_MEASURE = "fd_latent_synth"
+KIND = "ablations"
+"""What fada's mark says in the folder of everything."""
 SHARED_SECTIONS = ("data", "clip", "audio", "vae", "noise", "teacher")
 """What all rows must have in common with the base, because it is made once."""
 
@@ -87,6 +93,11 @@ def run_ablations(plan: Plan, jobs: int, console: Console) -> dict[str, Any]:
         RecipeError: an unknown row, no seeds, or rows that do not share their base.
     """
     check_plan(plan)
+    with _working_in(plan):
+        return _run(plan, jobs, console)
+
+
+def _run(plan: Plan, jobs: int, console: Console) -> dict[str, Any]:
     baselines = _baselines(plan, _parts(plan), console)
     # Seeds outermost: what is stopped early has every row, with fewer seeds.
     work = [(group, seed) for seed in plan.seeds for group in _groups(plan)]
@@ -105,7 +116,29 @@ def results_so_far(plan: Plan, console: Console) -> dict[str, Any]:
         RecipeError: an unknown row, no seeds, or rows that do not share their base.
     """
     check_plan(plan)
-    return _results(plan, _baselines(plan, _parts(plan), console))
+    with _working_in(plan):
+        return _results(plan, _baselines(plan, _parts(plan), console))
+
+
+@contextmanager
+def _working_in(plan: Plan) -> Iterator[None]:
+    """The folder of everything, taken and held while the block runs; folders of earlier versions are known by `base`.
+
+    Raises:
+        FolderFault: it holds what fada did not make.
+        FolderBusy: another command works in it.
+    """
+    is_earlier = "baselines" in kept_json(plan.out / "ablations.json") or (plan.out / "base" / "recipe.yaml").is_file()
+    if is_earlier and kind_of(plan.out) is None:
+        write_json(plan.out / MARK, {"kind": KIND})
+    check_folder(plan.out, KIND)
+    with locked(plan.out, "running ablations"):
+        take_folder(plan.out, KIND)
+        for folder in (plan.out, *sorted((plan.out / "targets").glob("*"))):
+            clear_leftovers(folder)
+        # Once, before all: the processes that train rows find them.
+        shared_parts(plan.base_recipe(), plan.out / "targets", Console(quiet=True))
+        yield
 
 
 def _results(plan: Plan, baselines: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +203,7 @@ class _Parts:
 
     def clip_marks(self) -> list[str]:
         """Of the held-out clips: change when they do."""
-        return [clip.content_hash() for clip in self.clips]
+        return [clip.measured_hash() for clip in self.clips]
 
 
 @cache
@@ -179,7 +212,7 @@ def _parts(plan: Plan) -> _Parts:
     if plan.threads is not None:
         torch.set_num_threads(plan.threads)
     bench = plan.first().bench
-    shared = shared_parts(plan.base_recipe(), plan.out / "targets", Console(quiet=True))
+    shared = find_shared_parts(plan.base_recipe(), inside(plan.out, "targets"), Console(quiet=True))
     if len(shared.data.test) < bench.clips:
         raise RecipeError(
             f"ablations: {bench.clips} held-out clips are to be measured, {len(shared.data.test)} are there"
@@ -235,8 +268,7 @@ def _baselines(plan: Plan, parts: _Parts, console: Console) -> dict[str, Any]:
         "student before training": (untrained, Setting(few, *scales)),
     }
     file = plan.out / "baselines.json"
-    kept = json.loads(file.read_text()) if file.is_file() else {}
-    (plan.out / "teacher-latents").mkdir(parents=True, exist_ok=True)
+    kept = kept_json(file)
     found = {}
     for name, (built, setting) in systems.items():
         windows = built.scheduler.windows.count if built is untrained else None
@@ -260,8 +292,8 @@ def _measured(
         assert made.latents is not None
         store = plan.out / "teacher-latents" / f"{clip.key}.safetensors"
         if keep:
-            save_file({"latents": made.latents.contiguous()}, str(store))
-        found = measure_clip(clip, made.frames, made.latents, tools, load_file(str(store))["latents"]).values
+            save_tensors({"latents": made.latents}, store)
+        found = measure_clip(clip, made.frames, made.latents, tools, load_tensors(store)["latents"]).values
         values[clip.key] = {name: found[name] for name in MEASURES}
         latents.append(made.latents)
         counted.add(made.nfe)
@@ -272,7 +304,7 @@ def _measured(
 
 def training_means(log: Path) -> dict[str, float]:
     """Means over the second half of a training's log: losses, ratio and weight of ground truth, share without it."""
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = read_lines(log)
     last = lines[-1]["step"]
     late = [line for line in lines if line["step"] > last / 2]
     names = ("loss_distill", "loss_ground_truth", "ratio_median", "ratio_A", "ratio_B", "weight_mean", "dead_share")
@@ -295,10 +327,8 @@ def _mark(plan: Plan, name: str, seed: int) -> str:
 
 
 def _is_done(plan: Plan, name: str, seed: int) -> bool:
-    file = _file(plan, name, seed)
-    return file.is_file() and json.loads(file.read_text())["mark"] == _mark(plan, name, seed)
+    return kept_json(_file(plan, name, seed)).get("mark") == _mark(plan, name, seed)
 
 
 def _read(plan: Plan, name: str, seed: int) -> dict[str, Any]:
-    content = json.loads(_file(plan, name, seed).read_text())
-    return {key: value for key, value in content.items() if key != "mark"}
+    return {key: value for key, value in kept_json(_file(plan, name, seed)).items() if key != "mark"}

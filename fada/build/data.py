@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from rich.console import Console
 from rich.progress import track
 
 from fada.build.models import AudioEncoder, audio_encoder
-from fada.data.clip import Clip, list_clips, read_clip, read_record
-from fada.data.dataset import LatentClip
+from fada.build.run_folder import put_aside, trained_parts
+from fada.build.run_vae import prepare_vae
+from fada.build.sources import face_parts, sources_of
+from fada.data.clip import Clip
+from fada.data.dataset import LatentClip, hash_clips
 from fada.data.face import FaceClues, face_boxes
-from fada.data.shards import Sample, read_index, read_shards, write_shards
-from fada.data.world import make_world
-from fada.engine.progress import step_bar
-from fada.media.processors import usable_processors
+from fada.data.shards import Sample, ShardError, read_index, read_shards, write_shards
+from fada.engine.parallel import is_main
+from fada.files.folders import inside
+from fada.files.manifest import hash_file
+from fada.files.whole import whole_folder
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
-from fada.teacher.vae import encode_frames, new_vae, shift, train_vae
+from fada.teacher.vae import encode_frames, shift
 
 SAMPLES_PER_SHARD = 100
-VAE_IMAGES = 12000
-"""Images that a VAE is trained on, at most."""
+ENCODING = 1
+"""Raised when equal clips and encoders give other latents or states than before."""
 PORTRAIT_RATIOS = (1.2, 2.0)
 """How much larger than the landmarks Hallo draws face and lips of the portrait that it animates."""
 
@@ -43,6 +45,11 @@ class RunData:
     vae: AutoencoderKL
     encoder: AudioEncoder
 
+    @cached_property
+    def train_hash(self) -> str:
+        """Over all training clips, in their order."""
+        return hash_clips(self.train)
+
     @property
     def latent_channels(self) -> int:
         return int(self.vae.config.latent_channels)
@@ -53,38 +60,68 @@ class RunData:
 
 
 def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
-    """Make, or find again, everything between raw clips and training samples.
+    """Make, or find again, everything between raw clips and training samples; for whoever holds the run's folder.
 
     Raises:
-        RecipeError: shards hold features of other encoders than the recipe's.
+        RecipeError: shards hold features of other encoders than the recipe's, or other clips than those that a part of
+            the run was trained on.
     """
-    sources: dict[str, Iterable[Sample]]
-    has_features = False
-    if recipe.data.world is not None:
-        clips = _draw_world(recipe, folder / "data" / "clips", console)
-        sources = {"train": _ClipFolder(clips, "train"), "test": _ClipFolder(clips, "test")}
-    else:
-        assert recipe.data.train_shards is not None
-        assert recipe.data.test_shards is not None
-        has_features = holds_features(recipe)
-        sources = {"train": _Shards(recipe.data.train_shards), "test": _Shards(recipe.data.test_shards)}
+    sources = sources_of(recipe, folder, console)
+    has_features = recipe.data.train_shards is not None and holds_features(recipe)
     encoder = audio_encoder(recipe.audio)
-    vae = _vae(recipe, folder, sources["train"], console)
+    vae = prepare_vae(recipe, folder, sources["train"], console, is_main())
     features = features_of(vae, encoder)
     if has_features and recipe.data.train_shards is not None:
         check_features(recipe, features)
         train = load_latents(recipe.data.train_shards)
     else:
-        encoded = folder / "data" / "train"
-        features |= _face_embedder(recipe)
-        if not _has_shards(encoded, features):
+        encoded = inside(folder, "data", "train")
+        made_of = {**features, **_face_embedder(recipe), "clips": sources["train"].hash(), "encoding": str(ENCODING)}
+        if is_main() and not _is_encoded(encoded, made_of, recipe, folder, console):
             samples = track(sources["train"], "encoding clips", console=console, total=None)
-            write_shards(encode_samples(samples, vae, encoder), encoded, SAMPLES_PER_SHARD, features)
+            with whole_folder(encoded, has_manifest=False) as partial:
+                write_shards(encode_samples(samples, vae, encoder), partial, SAMPLES_PER_SHARD, made_of)
         train = load_latents(encoded)
     check_size(recipe, train, vae)
     held = sum(clip.latents.nbytes + clip.states.nbytes for clip in train)
     console.print(f"data: {len(train)} training clips, {held / 2**20:.1f} MiB in the memory of each process")
     return RunData(train, [_clip(sample) for sample in sources["test"]], vae, encoder)
+
+
+def _is_encoded(encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: Path, console: Console) -> bool:
+    """Whether a run's own shards are whole, and follow from what they would be made of now; others are put aside."""
+    if not encoded.exists():
+        return False
+    fault = find_shard_fault(encoded)
+    if fault is None:
+        before = read_index(encoded).features
+        if before == made_of:
+            return True
+        fault = "was made of other clips or encoders"
+        trained = trained_parts(folder)
+        # Earlier versions noted no clips.
+        if trained and "clips" in before:
+            raise RecipeError(
+                f"{encoded}: {fault} than {recipe.data.train_shards or 'data.world'} and the recipe name now, and "
+                f"{', '.join(trained)} trained on it; give back what it was made of, or start anew with output=..."
+            )
+    put_aside(encoded, fault, console)
+    return False
+
+
+def find_shard_fault(shards: Path) -> str | None:
+    """What is wrong with a folder of shards, against its index; None for a whole one. Reads every byte of it."""
+    try:
+        listed = read_index(shards).shards
+    except ShardError as error:
+        return f"its index cannot be used ({error})"
+    for shard in listed:
+        file = inside(shards, shard.name)
+        if not file.is_file():
+            return f"{shard.name} is missing"
+        if file.stat().st_size != shard.bytes or hash_file(file) != shard.sha256:
+            return f"{shard.name} is damaged (it differs from what was written)"
+    return None
 
 
 def holds_features(recipe: Recipe) -> bool:
@@ -179,7 +216,7 @@ def load_latents(folder: str | Path, *, face_ratio: float = 1.0, lip_ratio: floa
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
     """
     clips = []
-    for sample in read_shards(folder, parts=("latents", "audio_states", *_face_parts(folder))):
+    for sample in read_shards(folder, parts=("latents", "audio_states", *face_parts(folder))):
         if sample.latents is None or sample.audio_states is None:
             continue
         face = face_clues(sample, face_ratio, lip_ratio)
@@ -194,11 +231,6 @@ def face_clues(sample: Sample, face_ratio: float, lip_ratio: float, frames: int 
         return None
     landmarks = sample.landmarks["landmarks"][:frames].float().numpy()
     return FaceClues(sample.face.float(), *face_boxes(landmarks, face_ratio, lip_ratio))
-
-
-def _face_parts(shards: str | Path) -> tuple[str, ...]:
-    """Parts that tell of faces; landmarks alone tell nothing and stay unread."""
-    return ("face", "landmarks") if read_index(shards).parts.get("face") else ()
 
 
 def fingerprint(module: torch.nn.Module) -> str:
@@ -217,29 +249,6 @@ def features_of(vae: AutoencoderKL, encoder: AudioEncoder) -> dict[str, str]:
     return {"vae": whole, "audio_encoder": encoder.fingerprint()}
 
 
-class _ClipFolder:
-    """Clips of one split as samples, read anew at every pass."""
-
-    def __init__(self, folder: Path, split: str) -> None:
-        self.folder, self.split = folder, split
-
-    def __iter__(self) -> Iterator[Sample]:
-        for key in list_clips(self.folder):
-            if _split_of(self.folder, key) == self.split:
-                clip = read_clip(self.folder, key)
-                yield Sample(clip.key, clip.meta, clip.frames, clip.audio)
-
-
-class _Shards:
-    """Frames and sound of shards as samples, with what tells of faces, read anew at every pass."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __iter__(self) -> Iterator[Sample]:
-        yield from read_shards(self.folder, parts=("frames", "audio", *_face_parts(self.folder)))
-
-
 def _face_embedder(recipe: Recipe) -> dict[str, str]:
     """What made the embeddings that a run takes over into its own shards; nothing where there are none."""
     shards = recipe.data.train_shards
@@ -247,73 +256,8 @@ def _face_embedder(recipe: Recipe) -> dict[str, str]:
     return {} if maker is None else {"face_embedder": maker}
 
 
-def _split_of(folder: Path, key: str) -> str:
-    """The split of a clip, from its record alone: nothing is decoded."""
-    return str(read_record(folder / f"{key}.json")["meta"].get("split", "train"))
-
-
 def _clip(sample: Sample) -> Clip:
     if sample.frames is None or sample.audio is None:
         raise ValueError(f"{sample.key}: held-out clips need frames and sound; write shards with both")
     face = face_clues(sample, *PORTRAIT_RATIOS, frames=1)
     return Clip(sample.key, sample.frames, sample.audio, meta=dict(sample.meta), face=face)
-
-
-def _draw_world(recipe: Recipe, clips: Path, console: Console) -> Path:
-    world = recipe.data.world
-    assert world is not None
-    total = world.clips + world.test_clips
-    with console.status(f"drawing {total} clips") as status:
-        make_world(
-            clips,
-            world.clips,
-            world.seed,
-            recipe.clip.size,
-            world.frames,
-            world.flawed_share,
-            workers=min(4, usable_processors()),
-            test_clips=world.test_clips,
-            progress=lambda done, of: status.update(f"drawing clips: {done} of {of}"),
-        )
-    return clips
-
-
-def _vae(recipe: Recipe, folder: Path, samples: Iterable[Sample], console: Console) -> AutoencoderKL:
-    """The recipe's VAE: loaded, found again in the run, or trained on frames of the training clips."""
-    saved = recipe.vae.path or folder / "vae"
-    if (saved / "config.json").is_file():
-        return AutoencoderKL.from_pretrained(str(saved)).eval().requires_grad_(False)
-    if recipe.vae.path is not None:
-        raise ValueError(f"vae.path: {saved} holds no diffusers VAE (no config.json)")
-    settings = recipe.vae.train
-    torch.manual_seed(recipe.seed)
-    vae = new_vae(recipe.vae.channels, recipe.vae.latent_channels)
-    frames = _some_frames(samples, VAE_IMAGES)
-    console.print(
-        f"vae: training on {len(frames)} images, {sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M weights"
-    )
-    with step_bar("vae", settings.steps, console) as on_step:
-        train_vae(
-            vae,
-            frames,
-            steps=settings.steps,
-            batch=settings.batch,
-            lr=settings.lr,
-            seed=recipe.seed,
-            on_step=on_step,
-        )
-    partial = folder / ".partial-vae"
-    vae.save_pretrained(str(partial))
-    os.replace(partial, folder / "vae")
-    return vae
-
-
-def _some_frames(samples: Iterable[Sample], most: int) -> np.ndarray:
-    """Evenly spread frames (N, H, W, 3) of all clips, about `most` when a clip gives ten."""
-    chosen = [sample.frames[:: max(1, len(sample.frames) // 10)] for sample in samples if sample.frames is not None]
-    frames = np.concatenate(chosen)
-    return frames[:: max(1, math.ceil(len(frames) / most))]
-
-
-def _has_shards(folder: Path, features: dict[str, str]) -> bool:
-    return (folder / "index.json").is_file() and read_index(folder).features == features

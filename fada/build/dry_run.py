@@ -69,7 +69,7 @@ class DryRun:
     def print(self, console: Console) -> None:
         """Show it."""
         for line in self.lines:
-            console.print(line)
+            console.print(line, markup=False)
         table = Table(title="cost per stage and phase, in one process: passes and TFLOP of a step, memory")
         for head in ("phase", "steps", "trained M", "teacher", "student", "TFLOP", "GiB", "hours"):
             table.add_column(head, justify="left" if head == "phase" else "right")
@@ -95,7 +95,7 @@ def dry_run(recipe: Recipe) -> DryRun:
     costs = [_stage_cost(recipe, stage, teacher, forward, kept, rate) for stage in recipe.teacher.stages]
     costs += [_phase_cost(recipe, phase, teacher, student, forward, kept, rate) for phase in recipe.distill.phases]
     lines = [
-        f"[bold]{recipe.name}[/bold]: recipe is valid; shapes of one step run on the meta device",
+        f"{recipe.name}: recipe is valid; shapes of one step run on the meta device",
         "teacher: " + ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in _sizes(teacher).items()),
         f"one pass over a clip of {recipe.clip.frames} frames: {forward / 1e9:.2f} GFLOP; "
         f"CFG layers add {100 * (with_cfg / forward - 1):.1f} %",
@@ -208,7 +208,7 @@ def _missing(recipe: Recipe) -> list[str]:
              "data.test_shards": recipe.data.test_shards}  # fmt: skip
     # What lies in an object store is not looked for.
     here = {key: path for key, path in paths.items() if path and "://" not in str(path)}
-    return [f"[yellow]{key}: {path} is not there yet[/yellow]" for key, path in here.items() if not Path(path).exists()]
+    return [f"{key}: {path} is not there yet" for key, path in here.items() if not Path(path).exists()]
 
 
 def _sizes(teacher: AnyTeacher) -> dict[str, int]:

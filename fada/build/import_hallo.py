@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from diffusers import AutoencoderKL
-
 from fada.data.audio_features import Wav2Vec2Encoder
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.student.pipeline import HalloPipeline
@@ -14,6 +12,7 @@ from fada.teacher.hallo.checkpoint import read_hallo
 from fada.teacher.hallo.schedule import hallo_scheduler
 from fada.teacher.origins import write_import
 from fada.teacher.released import Row, check_model, check_out, write_whole
+from fada.teacher.vae import load_vae
 
 
 def import_hallo(
@@ -42,7 +41,7 @@ def import_hallo(
     pipeline = HalloPipeline(
         **imported.parts,
         scheduler=PeRFlowScheduler.from_config(hallo_scheduler(betas).config),
-        vae=vae and AutoencoderKL.from_pretrained(str(vae), use_safetensors=True, local_files_only=True),
+        vae=vae and load_vae(vae),
         audio_encoder=audio_encoder and Wav2Vec2Encoder.from_pretrained(audio_encoder, rate="features"),
         bank_tiling=bank_tiling,
     )

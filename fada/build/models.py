@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,19 @@ from diffusers.utils.logging import disable_progress_bar
 from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.engine.tensor_files import header_fault
+from fada.files.manifest import MANIFEST, find_fault
+from fada.files.whole import whole_folder
+from fada.pretrained.networks import load_network
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.data import Audio
 from fada.recipe.sections.distill import Distill
 from fada.recipe.sections.teacher import Network, Noise
-from fada.student.export import models_of
 from fada.student.generation import AvatarPipeline
 from fada.student.network import AnyStudent, AnyTeacher
 from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
+from fada.student.run_models import INDEX, default_model, models_of
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 from fada.teacher.hallo import Hallo
 
@@ -45,7 +47,13 @@ def audio_encoder(section: Audio) -> AudioEncoder:
 
 def scheduler(section: Noise, distill: Distill) -> PeRFlowScheduler:
     """The noise path and the windows as a diffusers scheduler."""
-    return PeRFlowScheduler(**section.model_dump(), num_windows=distill.windows, extra_steps=distill.extra_steps)
+    return PeRFlowScheduler(
+        **section.model_dump(),
+        num_windows=distill.windows,
+        extra_steps=distill.extra_steps,
+        spacing=distill.spacing,
+        matched=distill.matched,
+    )
 
 
 def new_dual_unet(network: Network, noise: Noise, audio: tuple[int, int, int], latent_channels: int) -> DualUNet:
@@ -98,7 +106,7 @@ def start_from(model: DualUNet, folder: Path) -> None:
                 f"teacher.init: {folder / name}: no such net; make the folder with fada teacher import sd15"
             )
         net = getattr(model, name)
-        loaded = type(net).from_pretrained(str(folder / name))
+        loaded = load_network(folder / name, type(net))
         for key in NET_SHAPE:
             given, wanted = (_plain(each.config.get(key)) for each in (loaded, net))
             if given != wanted:
@@ -182,26 +190,58 @@ def frozen_copy(model: AnyTeacher, precision: str) -> AnyTeacher:
 
 
 def save_pipeline(built: AvatarPipeline, folder: Path) -> None:
-    """Save as a diffusers folder, under its final name only when it is complete."""
-    partial = folder.with_name(f".partial-{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    built.save_pretrained(str(partial), safe_serialization=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    """Save as a diffusers folder with a manifest, under its final name only when it is complete and on disk.
+
+    What has that name is set aside.
+    """
+    with whole_folder(folder) as partial:
+        built.save_pretrained(str(partial), safe_serialization=True)
+
+
+def model_fault(folder: Path) -> str | None:
+    """What is wrong with a saved pipeline; None for a whole one. Reads every byte that its manifest lists.
+
+    Of one without a manifest, as earlier versions wrote it, the headers of its weights are read.
+    """
+    if (folder / MANIFEST).exists():
+        fault = find_fault(folder)
+        if fault is not None:
+            return fault
+    if not (folder / INDEX).is_file():
+        return f"incomplete, it has no {INDEX}"
+    return header_faults(folder)
+
+
+def header_faults(folder: Path) -> str | None:
+    """The first safetensors file in a folder whose header cannot be read, and why; None where there is none."""
+    faults = (header_fault(file) for file in sorted(folder.rglob("*.safetensors")))
+    return next((fault for fault in faults if fault is not None), None)
 
 
 def load_pipeline(folder: Path, student: str | None = None) -> AvatarPipeline:
-    """The pipeline in a folder, or of a run: its newest student (or the one named, or `teacher`).
+    """The pipeline in a folder, or of a run: its recipe's last student (or the one named, or `teacher`).
 
     Raises:
-        ValueError: there is no model.
+        ValueError: there is no model, or it is damaged.
     """
     return open_pipeline(find_model(folder, student))
 
 
 def find_model(folder: Path, student: str | None = None) -> Path:
-    """The model folder that `folder` is, or holds as a run."""
-    if (folder / "model_index.json").is_file():
+    """The model folder that `folder` is, or holds as a run; its weights can be opened.
+
+    Raises:
+        ValueError: there is none, there are several students and nothing says which is meant, or it is damaged.
+    """
+    found = _model_in(folder, student)
+    fault = header_faults(found)
+    if fault is not None:
+        raise ValueError(f"{found}: {fault}; it is damaged: fetch it again, or repeat the command that made it")
+    return found
+
+
+def _model_in(folder: Path, student: str | None) -> Path:
+    if (folder / INDEX).is_file():
         return folder
     models = models_of(folder)
     if student is not None:
@@ -209,8 +249,8 @@ def find_model(folder: Path, student: str | None = None) -> Path:
             raise ValueError(f"{folder}: no model named {student!r}; choose from {', '.join(models) or 'none'}")
         return models[student]
     if not models:
-        raise ValueError(f"{folder}: no model here (no model_index.json, teacher/ or students/); give a run or a model")
-    return list(models.values())[-1]
+        raise ValueError(f"{folder}: no model here (no {INDEX}, teacher/ or students/); give a run or a model")
+    return default_model(folder)
 
 
 def find_teacher(path: Path) -> Path:

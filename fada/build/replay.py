@@ -44,8 +44,10 @@ class Replay:
         console.print(f"{self.phase}, step {self.step}")
         if self.bad_weights:
             console.print(
-                f"[red]{len(self.bad_weights)} parameters were not finite before this step already[/red], "
-                f"{self.bad_weights[0]} among them: the fault lies earlier, or in the learning rate"
+                f"{len(self.bad_weights)} parameters were not finite before this step already, "
+                f"{self.bad_weights[0]} among them: the fault lies earlier, or in the learning rate",
+                style="red",
+                markup=False,
             )
         table = Table()
         for head in ("sample", "loss", "fault"):

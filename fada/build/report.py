@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +12,25 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fada.build.data import prepare_data
 from fada.build.models import find_model, find_teacher
-from fada.build.run_folder import open_run
+from fada.build.run_folder import check_run, working_in
 from fada.build.sweeps import sweep_scales
 from fada.build.systems import bench_clip, opened, systems
 from fada.data.clip import Clip
+from fada.engine.parallel import is_main
 from fada.eval.bench import measure_clips, run_bench
 from fada.eval.measure import Instruments
 from fada.eval.report import Sweep, write_report
-from fada.eval.results import BenchResults, write_json
+from fada.eval.results import BenchResults, kept_json
 from fada.eval.summary import mean_of, metric_names
 from fada.eval.systems import BenchClip, System
+from fada.files.folders import MARK, inside, kind_of, take_folder
+from fada.files.whole import clear_leftovers, write_json
 from fada.recipe.schema import Recipe
 from fada.student.pipeline import open_pipeline
+from fada.student.run_models import label_of
+
+SCALARS = ".fada-report"
+"""How the names of a report's TensorBoard files end: only such are ever removed."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,26 @@ def bench_share(recipe: Recipe, console: Console, rank: int, processes: int) -> 
 
 @contextmanager
 def _asked(recipe: Recipe, console: Console) -> Iterator[_Asked]:
-    folder = open_run(recipe)
-    out = folder / "report"
+    """The run is held while it is measured; of several processes, by the main one."""
+    with ExitStack() as held:
+        if is_main():
+            folder = held.enter_context(working_in(recipe, "measuring"))
+            out = _take_report(folder)
+        else:
+            folder, out = recipe.output, recipe.output / "report"
+            check_run(recipe)
+        yield from _measuring(recipe, folder, out, console)
+
+
+def _measuring(recipe: Recipe, folder: Path, out: Path, console: Console) -> Iterator[_Asked]:
     data = prepare_data(recipe, folder, console)
-    teacher = open_pipeline(find_teacher(recipe.teacher.path or folder))
-    students = {phase.name: open_pipeline(find_model(folder, phase.name)) for phase in recipe.distill.phases}
+    places = [find_teacher(recipe.teacher.path or folder)]
+    places += [find_model(folder, phase.name) for phase in recipe.distill.phases]
+    teacher = open_pipeline(places[0])
+    students = {place.name: open_pipeline(place) for place in places[1:]}
+    console.print(f"measuring {', '.join(label_of(place) for place in places)}", markup=False, highlight=False)
     measured, spare = _split(data.test, recipe.bench.clips)
     clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]
-    out.mkdir(exist_ok=True)
     spare_clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in spare]
     with opened([*clips, *spare_clips], recipe.bench.weights) as tools:
         sweeps, scales = sweep_scales(recipe, teacher, spare_clips, tools, out / "sweep.json", console)
@@ -100,11 +119,25 @@ def _asked(recipe: Recipe, console: Console) -> Iterator[_Asked]:
         yield _Asked(out, systems(recipe, teacher, students, scales), clips, tools, sweeps, scales)
 
 
+def _take_report(folder: Path) -> Path:
+    """The report's folder in a run, marked as one; reports of earlier versions are known by what they hold.
+
+    Raises:
+        FolderFault: it holds what fada did not make.
+    """
+    out = inside(folder, "report")
+    if kind_of(out) is None and (kept_json(out / "results.json").get("protocol") or (out / "scales.json").is_file()):
+        write_json(out / MARK, {"kind": "report"})
+    take_folder(out, "report")
+    clear_leftovers(out)
+    return out
+
+
 def _write_scalars(results: BenchResults, out: Path) -> None:
-    """Every system's means as TensorBoard scalars, beside the training's curves."""
-    for stale in out.glob("events.out.tfevents.*"):
+    """Every system's means as TensorBoard scalars, beside the training's curves; those of an earlier report go."""
+    for stale in out.glob(f"events.out.tfevents.*{SCALARS}"):
         stale.unlink()
-    with SummaryWriter(str(out)) as writer:
+    with SummaryWriter(str(out), filename_suffix=SCALARS) as writer:
         for metric in metric_names(results):
             for system in results.systems:
                 mean = mean_of(results, system["name"], metric)

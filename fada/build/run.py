@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from fada.build.data import RunData, fingerprint, prepare_data
 from fada.build.models import (
     find_teacher,
     frozen_copy,
+    model_fault,
     new_dual_unet,
     open_teacher,
     save_pipeline,
@@ -27,7 +28,9 @@ from fada.build.models import (
 from fada.build.models import (
     pipeline as new_pipeline,
 )
-from fada.build.run_folder import open_run
+from fada.build.preview import previews, put
+from fada.build.run_folder import working_in
+from fada.build.run_parts import is_model_there, load_stage
 from fada.build.settings import (
     accelerator,
     batch_shape,
@@ -36,9 +39,10 @@ from fada.build.settings import (
     distill_settings,
     loop_settings,
 )
-from fada.data.dataset import ClipSampler
+from fada.data.dataset import ClipSampler, LatentClip, hash_clips
+from fada.data.seeds import seeded
 from fada.engine.launch import processes_to_start
-from fada.engine.loop import LoopSettings, Objective, Preview, fit
+from fada.engine.loop import LoopSettings, Objective, fit
 from fada.engine.parallel import (
     is_main,
     join,
@@ -48,8 +52,9 @@ from fada.engine.parallel import (
 )
 from fada.engine.progress import sample_bar
 from fada.engine.run_log import RunLog
+from fada.engine.tensor_files import save_tensors
 from fada.eval.results import fingerprint as hash_of
-from fada.media.contact_sheet import contact_sheet
+from fada.files.folders import inside
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Phase
 from fada.recipe.sections.teacher import Stage
@@ -63,12 +68,13 @@ from fada.teacher.checkpointing import checkpoint_activations
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
-PREVIEW_CLIPS = 3
 StudentObjective = DistillObjective | TrajectoryObjective
 OBJECTIVES: dict[str, type[StudentObjective]] = {"perflow": DistillObjective, "tcd": TrajectoryObjective}
 """What `distill.method` names."""
 SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "audio_scale", "reference_scale", "motion_drop")
 """Settings of a phase that its window ends follow from."""
+SOLVED_AT = ("spacing", "solver_spacing")
+"""As well, but younger: recorded where they are not ``time``, so that caches made before them are found again."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,8 @@ class Run:
         self.console = console if is_main() else Console(quiet=True)
         self.folder = recipe.output
         self.shared = shared
+        self._teacher_hash = ""
+        """Of the teacher whose windows are learned, by its weights."""
 
     @property
     def processes(self) -> int:
@@ -100,14 +108,19 @@ class Run:
         joined = torch.distributed.is_initialized()
         return torch.distributed.get_world_size() if joined else processes_to_start(self.recipe.engine.processes)
 
-    def open(self) -> Run:
-        """Take the folder for this recipe.
+    @contextmanager
+    def opened(self, doing: str) -> Iterator[Run]:
+        """The folder taken for this recipe, and held while the block runs (by the main process).
+
+        Args:
+            doing: what others are told that it is held for.
 
         Raises:
-            RecipeError: it holds a run of another.
+            FolderFault, FolderBusy, RecipeError: see `working_in`.
         """
-        main_only(lambda: open_run(self.recipe, self.processes))
-        return self
+        with ExitStack() as held:
+            main_only(lambda: held.enter_context(working_in(self.recipe, doing, self.processes)))
+            yield self
 
     @cached_property
     def data(self) -> RunData:
@@ -118,36 +131,41 @@ class Run:
             return prepare_data(self.recipe, self.folder, self.console)
 
     def is_finished(self) -> bool:
-        """Whether all that the recipe asks for is trained."""
-        models = [self.folder / "students" / phase.name for phase in self.recipe.distill.phases]
-        models += [] if self.recipe.teacher.path else [self.folder / "teacher"]
-        return all((model / "model_index.json").is_file() for model in models)
+        """Whether all that the recipe asks for is trained, and whole."""
+        models = [inside(self.folder, "students", phase.name) for phase in self.recipe.distill.phases]
+        models += [] if self.recipe.teacher.path else [inside(self.folder, "teacher")]
+        return all(model_fault(model) is None for model in models)
 
     def teacher(self) -> Path:
         """The teacher's folder, trained where it is missing."""
-        recipe, folder = self.recipe, self.folder
+        recipe = self.recipe
         if recipe.teacher.path is not None:
             return find_teacher(recipe.teacher.path)
-        final = folder / "teacher"
-        if (final / "model_index.json").is_file():
+        final = inside(self.folder, "teacher")
+        if is_model_there(final, self.console):
             self.console.print(f"teacher: {final} is there")
             return final
         model = self.new_teacher()
-        for index, stage in enumerate(recipe.teacher.stages):
-            weights = folder / "stages" / f"{index + 1}-{stage.name}.safetensors"
-            if weights.is_file():
-                model.load_state_dict(load_file(str(weights)))
-                continue
-            self._train_stage(stage, model)
-            main_only(partial(_save_weights, model, weights))
+        for stage in recipe.teacher.stages:
+            if not self.load_stage(stage, model):
+                self._train_stage(stage, model)
+                main_only(partial(save_tensors, model.state_dict(), self._stage_file(stage)))
         main_only(lambda: save_pipeline(self.pipeline(model), final))
         self.console.print(f"teacher: saved to {final}")
         return final
 
+    def load_stage(self, stage: Stage, model: DualUNet) -> bool:
+        """Put a finished stage's weights into the model; False where there are none."""
+        return load_stage(self._stage_file(stage), model, self.console)
+
+    def _stage_file(self, stage: Stage) -> Path:
+        number = [each.name for each in self.recipe.teacher.stages].index(stage.name) + 1
+        return inside(self.folder, "stages", f"{number}-{stage.name}.safetensors")
+
     def student(self, phase: Phase, teacher: Path) -> Path:
         """A phase's student's folder, trained where it is missing."""
-        final = self.folder / "students" / phase.name
-        if (final / "model_index.json").is_file():
+        final = inside(self.folder, "students", phase.name)
+        if is_model_there(final, self.console):
             self.console.print(f"{phase.name}: {final} is there")
             return final
         student = self.new_student(phase, teacher)
@@ -159,9 +177,11 @@ class Run:
     def new_teacher(self) -> DualUNet:
         """The teacher before its first stage."""
         recipe = self.recipe
-        torch.manual_seed(recipe.seed)
         audio = self.data.audio_shape(recipe.audio.context)
-        model = new_dual_unet(recipe.teacher.network, recipe.noise, audio, self.data.latent_channels)
+        channels = self.data.latent_channels
+        # Seeded here, and not before the data: making them draws random numbers, finding them again draws none.
+        with seeded(recipe.seed, "teacher"):
+            model = new_dual_unet(recipe.teacher.network, recipe.noise, audio, channels)
         if recipe.teacher.init is not None:
             start_from(model, recipe.teacher.init)
         return model
@@ -169,12 +189,11 @@ class Run:
     def new_student(self, phase: Phase, teacher: Path) -> AnyStudent:
         """A phase's student before its training."""
         distill = self.recipe.distill
-        begin = teacher if phase.init == "teacher" else self.folder / "students" / phase.init
+        begin = teacher if phase.init == "teacher" else inside(self.folder, "students", phase.init)
         start = open_teacher(self.recipe, begin)
-        torch.manual_seed(self.recipe.seed)
-        return student_of(
-            start, "none" if phase.guidance == "sync" else distill.cfg.mode, distill.cfg.tokens, distill.windows
-        )
+        mode = "none" if phase.guidance == "sync" else distill.cfg.mode
+        with seeded(self.recipe.seed, f"student {phase.name}"):
+            return student_of(start, mode, distill.cfg.tokens, distill.windows)
 
     def stage_objective(self, stage: Stage, model: DualUNet, prepared: Accelerator) -> PretrainObjective:
         """What a stage learns, in a copy of `model`."""
@@ -198,8 +217,10 @@ class Run:
         """What a phase learns, in a copy of `student`."""
         recipe = self.recipe
         teacher = open_teacher(recipe, teacher_folder)
+        self._teacher_hash = fingerprint(teacher)
         settings = distill_settings(recipe, phase)
-        cache = self._cache(phase, settings, teacher) if phase.targets == "cached" else None
+        sampler = self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality)
+        cache = self._cache(phase, settings, sampler.clips) if phase.targets == "cached" else None
         # Frozen, the teacher's reference net makes the features of both: the student then needs none.
         left_out = {} if phase.trains_reference or cache is not None else {id(student.reference_unet): nn.Identity()}
         trained = copy.deepcopy(student, left_out)
@@ -209,7 +230,7 @@ class Run:
         return OBJECTIVES[recipe.distill.method](
             frozen,
             trained,
-            self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality),
+            sampler,
             settings,
             batch_shape(recipe, phase.batch, prepared),
             trains_reference=phase.trains_reference,
@@ -223,7 +244,7 @@ class Run:
         """Train one stage; its result is left in `model`."""
         prepared = accelerator(self.recipe, stage.batch)
         objective = self.stage_objective(stage, model, prepared)
-        settings = loop_settings(self.recipe, stage.steps, stage.lr, objective.shape.per_step)
+        settings = loop_settings(self.recipe, stage.steps, stage.lr, self._facts(objective))
         shown = None if objective.is_image_stage else self.pipeline(model)
         self._fit(objective, settings, prepared, f"teacher-{stage.name}", stage.name, model, shown)
 
@@ -233,22 +254,27 @@ class Run:
         objective = self.phase_objective(phase, teacher, prepared, student)
         if objective.solved.cache is not None:
             self._fill(objective.solved, objective.solved.cache, phase, prepared)
-        settings = loop_settings(self.recipe, phase.steps, phase.lr, objective.shape.per_step)
+        facts = {**self._facts(objective), "teacher": self._teacher_hash}
+        settings = loop_settings(self.recipe, phase.steps, phase.lr, facts)
         self._fit(objective, settings, prepared, phase.name, phase.name, student, self.pipeline(student))
 
-    def _cache(self, phase: Phase, settings: DistillSettings, teacher: AnyTeacher) -> TargetCache:
+    def _facts(self, objective: PretrainObjective | StudentObjective) -> dict[str, Any]:
+        """What a training follows from beside its settings; the loop adds the frozen weights."""
+        return {"samples_per_step": objective.shape.per_step, "data": self.data.train_hash}
+
+    def _cache(self, phase: Phase, settings: DistillSettings, clips: Sequence[LatentClip]) -> TargetCache:
         made_with = {
-            "teacher": fingerprint(teacher),
+            "teacher": self._teacher_hash,
             "precision": self.recipe.engine.precision,
             "noise": self.recipe.noise.model_dump(),
             "clip": self.recipe.clip.model_dump(),
             "context": self.recipe.audio.context,
             "features": {"vae": fingerprint(self.data.vae), "audio_encoder": self.data.encoder.fingerprint()},
-            "clips": len(self.data.train),
-            "quality": phase.quality,
+            "clips": hash_clips(clips),
             **{name: getattr(settings, name) for name in SOLVED_WITH},
+            **{name: value for name in SOLVED_AT if (value := getattr(settings, name)) != "time"},
         }
-        folder = self.folder / "work" / phase.name / "targets"
+        folder = inside(self.folder, "work", phase.name, "targets")
         if self.shared is not None:
             mark = hash_of([made_with, phase.cached_samples, settings.seed])
             folder = self.shared.targets / f"{phase.guidance}-{phase.quality}-{settings.windows}-{mark}"
@@ -282,10 +308,11 @@ class Run:
         """Train, and leave the averaged weights in `result`; `shown` is the pipeline around it, for previews."""
         if self.recipe.engine.activation_checkpointing:
             checkpoint_activations(objective.module)
-        log = RunLog(self.folder / "work" / work, name, self.console, prepared.is_main_process)
-        preview = None if shown is None else _preview(shown, result, self.data, prepared.device)
+        folder = inside(self.folder, "work", work)
+        log = RunLog(folder, name, self.console, prepared.is_main_process)
+        preview = None if shown is None else previews(shown, result, self.data, prepared.device)
         try:
-            weights = fit(objective, settings, prepared, self.folder / "work" / work, log, preview)
+            weights = fit(objective, settings, prepared, folder, log, preview)
         finally:
             log.close()
         put(weights, result)
@@ -296,46 +323,3 @@ class Run:
         recipe = self.recipe
         steps = default_steps(recipe) if isinstance(model, AnyStudent) else recipe.bench.teacher_steps
         return new_pipeline(recipe, model, self.data.vae, self.data.encoder, steps=steps, scales=default_scales(recipe))
-
-
-def _preview(built: AvatarPipeline, result: nn.Module, data: RunData, device: torch.device) -> Preview:
-    """Previews at fixed seeds and conditions: the same held-out portraits and speech every time."""
-    clips = data.test[:PREVIEW_CLIPS]
-    frames = 2 * built.config.frames
-
-    def show(step: int, log: RunLog, weights: dict[str, Tensor]) -> None:
-        put(weights, result)
-        result.eval()
-        built.to(device)
-        videos = []
-        for seed, clip in enumerate(clips):
-            length = min(frames, len(clip.frames))
-            videos.append(built(clip.frames[0], clip.audio, face=clip.face, seed=seed, max_frames=length).frames)
-        built.to("cpu")
-        rows, labels = [], []
-        for clip, video in zip(clips, videos, strict=True):
-            rows += [clip.frames[: len(video)], video]
-            labels += [f"{clip.key} truth", f"step {step}"]
-        log.image(
-            "preview/frames", contact_sheet(rows, labels, columns=8, scale=max(1.0, 96 / videos[0].shape[1])), step
-        )
-        shortest = min(len(video) for video in videos)
-        log.video(
-            "preview/video", np.concatenate([video[:shortest] for video in videos], axis=2), step, built.config.fps
-        )
-
-    return show
-
-
-def put(weights: dict[str, Tensor], module: nn.Module) -> None:
-    """Trained parameters into a module that has them, and others."""
-    unknown = module.load_state_dict(weights, strict=False).unexpected_keys
-    if unknown:
-        raise ValueError(f"trained weights that the model does not have: {', '.join(unknown[:5])}")
-
-
-def _save_weights(model: nn.Module, path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, str(unfinished))
-    unfinished.replace(path)

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
-from fada.eval.results import write_json
+from fada.files.folders import MARK, check_folder, kind_of, take_folder
+from fada.files.locks import locked
+from fada.files.shareable import shareable_command
+from fada.files.whole import clear_leftovers, set_aside, write_json, write_text
 from fada.media.processors import usable_processors
 from fada.recipe.errors import RecipeError
-from fada.recipe.loading import load_recipe, save_recipe
+from fada.recipe.loading import dump_recipe, load_recipe
 from fada.recipe.schema import Recipe
+
+RUN = "run"
+"""What fada's mark says in a run's folder."""
+RECIPE, ENVIRONMENT = "recipe.yaml", "environment.json"
 
 # Settings that may change between two starts of the same run: they do not alter what is learned. Processes, batch and
 # accumulation may, as long as a step has as many samples.
@@ -41,32 +53,63 @@ FREE = (
 )
 
 
+@contextmanager
+def working_in(recipe: Recipe, doing: str, processes: int | None = None) -> Iterator[Path]:
+    """The run's folder, opened and held for this process while the block runs.
+
+    Args:
+        doing: what others are told that it is held for.
+        processes: see `open_run`.
+
+    Raises:
+        FolderFault: the folder holds what fada did not make.
+        FolderBusy: another process works in it.
+        RecipeError: it holds a run of another recipe.
+    """
+    # Before the lock, which is a file in it.
+    if not _is_earlier_run(recipe.output):
+        check_folder(recipe.output, RUN)
+    with locked(recipe.output, doing):
+        yield open_run(recipe, processes)
+
+
 def open_run(recipe: Recipe, processes: int | None = None) -> Path:
-    """The run's folder, made or found again; its `recipe.yaml` and `environment.json` are written.
+    """The run's folder, made or found again; its `recipe.yaml` and `environment.json` are written. For its holder.
 
     Args:
         processes: that train; None where nothing is trained, and a step's samples do not matter.
 
     Raises:
+        FolderFault: the folder holds what fada did not make.
         RecipeError: the folder holds a run of another recipe.
     """
     saved = check_run(recipe, processes)
     folder = recipe.output
-    folder.mkdir(parents=True, exist_ok=True)
+    if _is_earlier_run(folder):
+        write_json(folder / MARK, {"kind": RUN})
+    take_folder(folder, RUN)
+    for inner in [inner for inner, _, _ in os.walk(folder)]:
+        clear_leftovers(Path(inner))
     if processes is None:
         processes = (saved or recipe).engine.processes
     engine = recipe.engine.model_copy(update={"processes": processes})
-    save_recipe(recipe.model_copy(update={"engine": engine}), folder / "recipe.yaml")
-    write_json(folder / "environment.json", environment())
+    write_text(folder / RECIPE, dump_recipe(recipe.model_copy(update={"engine": engine})))
+    write_json(folder / ENVIRONMENT, environment())
     return folder
 
 
 def check_run(recipe: Recipe, processes: int | None = None) -> Recipe | None:
     """What the folder's run was begun with, None for a new folder; refuses another recipe, see `open_run`."""
-    path = recipe.output / "recipe.yaml"
+    path = recipe.output / RECIPE
     if not path.is_file():
         return None
-    saved = load_recipe(path)
+    try:
+        saved = load_recipe(path)
+    except RecipeError as error:
+        raise RecipeError(
+            f"{path}: says what the run in this folder was begun with, and cannot be read ({error}); give another "
+            "folder with output=..., or move this file away: the run then goes on with the recipe that you give"
+        ) from error
     before = None if processes is None else saved.engine.processes or 1
     differences = _differences(_learned(saved, before), _learned(recipe, processes))
     if differences:
@@ -75,6 +118,35 @@ def check_run(recipe: Recipe, processes: int | None = None) -> Recipe | None:
             "give another folder with output=..., or delete this one"
         )
     return saved
+
+
+def _is_earlier_run(folder: Path) -> bool:
+    """Whether a folder holds a run that was begun before runs were marked: its recipe and environment say so."""
+    if kind_of(folder) is not None:
+        return False
+    try:
+        found = json.loads((folder / ENVIRONMENT).read_bytes())
+        load_recipe(folder / RECIPE)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"packages", "command"} <= found.keys()
+
+
+def trained_parts(folder: Path) -> list[str]:
+    """What in a run was trained on its data, or has been begun: names of files and folders."""
+    patterns = ("stages/*.safetensors", "teacher/model_index.json", "students/*/model_index.json")
+    found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    models = [path.parent if path.name == "model_index.json" else path for path in found]
+    models += sorted({path.parent.parent for path in folder.glob("work/*/checkpoints/step-*")})
+    names = [path.relative_to(folder).as_posix() for path in models]
+    return [name for name in names if ".aside-" not in name and ".fada-" not in name]
+
+
+def put_aside(path: Path, fault: str, console: Console) -> None:
+    """Give a part that cannot be used another name, and say so; it is then made anew."""
+    aside = set_aside(path)
+    where = "" if aside is None else f", it now lies in {aside.name}"
+    console.print(f"{path}: {fault}; it is made anew{where}", markup=False, highlight=False)
 
 
 def environment() -> dict[str, Any]:
@@ -92,7 +164,7 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "packages": packages,
-        "command": sys.argv,
+        "command": shareable_command(sys.argv),
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -44,8 +46,8 @@ def batch_shape(recipe: Recipe, size: int, prepared: Accelerator) -> BatchShape:
     return BatchShape(size, prepared.process_index, prepared.num_processes, recipe.engine.accumulate)
 
 
-def loop_settings(recipe: Recipe, steps: int, lr: float, samples_per_step: int | None = None) -> LoopSettings:
-    """The engine section, for one phase."""
+def loop_settings(recipe: Recipe, steps: int, lr: float, facts: Mapping[str, Any]) -> LoopSettings:
+    """The engine section, for one phase; facts are what it follows from beside."""
     engine = recipe.engine
     return LoopSettings(
         steps=steps,
@@ -64,7 +66,7 @@ def loop_settings(recipe: Recipe, steps: int, lr: float, samples_per_step: int |
         skip_budget=engine.skip_budget,
         timeout_minutes=engine.timeout_minutes,
         seed=recipe.seed,
-        samples_per_step=samples_per_step,
+        facts=facts,
     )
 
 
@@ -84,6 +86,9 @@ def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
         loss=_loss_config(phase.loss),
         gt_guidance=phase.loss.gt_guidance,
         seed=recipe.seed,
+        matched=recipe.distill.matched,
+        spacing=recipe.distill.spacing,
+        solver_spacing=phase.solver.spacing,
     )
 
 

@@ -7,6 +7,7 @@ Obeys the decisions of `fada data filter` where clips carry one: meta["filter"] 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from torch import Tensor
 
 from fada.build.data import SAMPLES_PER_SHARD, encode_samples, features_of
 from fada.build.models import AudioEncoder
-from fada.data.clip import Clip, ClipError, list_clips, read_clip, read_record
+from fada.data.clip import REJECTED, Clip, ClipError, list_clips, read_clip, read_record
 from fada.data.location import Location
 from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
 from fada.data.prepare.masks import ENLARGEMENT, MaskKind, draw_masks, read_landmarks
-from fada.data.shards import Sample, ShardError, ShardIndex, write_shards
+from fada.data.shards import Sample, ShardError, ShardIndex, check_replaced, read_index, write_shards
+from fada.files.outputs import check_apart, output_folder
+from fada.files.whole import clear_leftovers
 
-REJECTED = "rejected"
-"""Quality of a clip that the filter put into no set; only where such clips are asked for."""
+KIND = "shards"
+"""What fada's mark says in a folder of shards."""
 KINDS: tuple[MaskKind, ...] = ("lip", "face")
 """Masks that are stored."""
 MASK_BLUR = 0.02
@@ -48,6 +51,8 @@ def shard_clips(
     encoder: AudioEncoder | None = None,
     takes_all: bool = False,
     face_embedder: FaceEmbedder | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Sharded:
     """Clips to shards, a folder per split; with a VAE and an encoder features and masks are stored too.
 
@@ -55,11 +60,49 @@ def shard_clips(
         out: a folder, or a URL in an object store.
         takes_all: also clips that the filter put into no set; their quality is "rejected".
         face_embedder: stores an embedding of each clip's face; the clips then need landmarks.
+        overwrite: replace earlier sets of the splits that are written.
 
     Raises:
         ClipError: a clip cannot be read, its decision is none, or it has no landmarks for its face.
-        ShardError: no clip is left.
+        ShardError: no clip is left, or an earlier set of a split is there and may not be replaced.
+        FolderFault: the folder is that of the clips, or holds what fada did not make.
+        FolderBusy: another command works in it.
     """
+    target = Location(out)
+    with ExitStack() as held:
+        if target.folder is not None:
+            check_apart(target.folder, [folder])
+        chosen, left_out = _chosen(folder, takes_all)
+        if face_embedder is not None:
+            _check_landmarks(folder, [key for keys in chosen.values() for key in keys])
+        for split in chosen:
+            check_replaced(target / split, overwrite)
+        if target.folder is not None:
+            held.enter_context(
+                output_folder(target.folder, KIND, "writing shards", inputs=[folder], was_ours=was_sharded)
+            )
+            for split in chosen:
+                clear_leftovers(target.folder / split)
+        indices = {
+            split: _write_split(
+                folder, keys, target / split, vae, encoder, face_embedder=face_embedder, overwrite=overwrite
+            )
+            for split, keys in sorted(chosen.items())
+        }
+    return Sharded(indices, left_out)
+
+
+def was_sharded(folder: Path) -> bool:
+    """Whether an earlier version wrote shards here: all that lies here is folders with an index that can be read."""
+    entries = list(folder.iterdir())
+    try:
+        return bool(entries) and all(entry.is_dir() and bool(read_index(entry).shards) for entry in entries)
+    except ShardError:
+        return False
+
+
+def _chosen(folder: Path, takes_all: bool) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Keys of the clips to write, by split, and how many are left out."""
     chosen: dict[str, list[str]] = {}
     left_out: dict[str, int] = {}
     for key in list_clips(folder):
@@ -72,25 +115,31 @@ def shard_clips(
     if not chosen:
         reason = "the filter put all clips into no set; take them with --all" if left_out else "no clips here"
         raise ShardError(f"{folder}: {reason}")
+    return chosen, left_out
+
+
+def _write_split(
+    folder: Path,
+    keys: list[str],
+    out: Location,
+    vae: AutoencoderKL | None,
+    encoder: AudioEncoder | None,
+    *,
+    face_embedder: FaceEmbedder | None,
+    overwrite: bool,
+) -> ShardIndex:
+    samples: Iterable[Sample] = (_read_sample(folder, key) for key in keys)
+    features = {}
     if face_embedder is not None:
-        _check_landmarks(folder, [key for keys in chosen.values() for key in keys])
-    indices = {}
-    for split, keys in sorted(chosen.items()):
-        samples: Iterable[Sample] = (_read_sample(folder, key) for key in keys)
-        features = {}
-        if face_embedder is not None:
-            samples = _with_faces(samples, face_embedder)
-        if vae is not None and encoder is not None:
-            samples = _with_masks(encode_samples(samples, vae, encoder, keep_media=True))
-            features = features_of(vae, encoder)
-            if any(_landmarks_file(folder, key).is_file() for key in keys):
-                features["masks"] = (
-                    ", ".join(f"{kind} x {ENLARGEMENT[kind]:g}" for kind in KINDS) + f", blur {MASK_BLUR}"
-                )
-        if face_embedder is not None:
-            features["face_embedder"] = face_embedder.fingerprint
-        indices[split] = write_shards(samples, Location(out) / split, SAMPLES_PER_SHARD, features)
-    return Sharded(indices, left_out)
+        samples = _with_faces(samples, face_embedder)
+    if vae is not None and encoder is not None:
+        samples = _with_masks(encode_samples(samples, vae, encoder, keep_media=True))
+        features = features_of(vae, encoder)
+        if any(_landmarks_file(folder, key).is_file() for key in keys):
+            features["masks"] = ", ".join(f"{kind} x {ENLARGEMENT[kind]:g}" for kind in KINDS) + f", blur {MASK_BLUR}"
+    if face_embedder is not None:
+        features["face_embedder"] = face_embedder.fingerprint
+    return write_shards(samples, out, SAMPLES_PER_SHARD, features, overwrite=overwrite)
 
 
 def labelled(meta: dict[str, Any], folder: Path, key: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,15 +9,16 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from fada.build.data import fingerprint
+from fada.build.data import features_of, fingerprint
 from fada.build.systems import Setting, generator
 from fada.eval.measure import Instruments, look_at, measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.report import Sweep
 from fada.eval.results import fingerprint as hash_of
-from fada.eval.results import write_json
+from fada.eval.results import kept_json
 from fada.eval.set_metrics import Features, real_set_metrics
 from fada.eval.systems import BenchClip
+from fada.files.whole import write_json
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline
 
@@ -90,9 +90,18 @@ class _Sweep:
         self.teacher, self.clips, self.tools, self.seed = teacher, clips, tools, seed
         self.store, self.console = store, console
         protocols = {} if tools.real is None else tools.real.protocols()
-        clip_marks = [clip.content_hash() for clip in clips]
-        self.mark = hash_of([METRICS_VERSION, fingerprint(teacher.model), seed, clip_marks, protocols])
-        kept = json.loads(store.read_text()) if store.is_file() else {}
+        clip_marks = [clip.measured_hash() for clip in clips]
+        self.mark = hash_of(
+            [
+                METRICS_VERSION,
+                fingerprint(teacher.model),
+                features_of(teacher.vae, teacher.audio_encoder),
+                seed,
+                clip_marks,
+                protocols,
+            ]
+        )
+        kept = kept_json(store)
         self.kept: dict[str, Measured] = kept["measured"] if kept.get("fingerprint") == self.mark else {}
 
     def run(self, settings: list[Setting]) -> dict[Setting, Measured]:

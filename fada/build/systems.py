@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fada.build.data import RunData, fingerprint
+from fada.build.data import RunData, features_of, fingerprint
 from fada.build.settings import default_steps
 from fada.data.clip import Clip
 from fada.data.world import measure_aperture
@@ -19,6 +19,7 @@ from fada.eval.nfe import NfeCounter
 from fada.eval.opening import open_instruments
 from fada.eval.systems import BenchClip, GenerationResult, System
 from fada.eval.weights import weight_folders
+from fada.media.frame_count import frames_in, sample_count
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline, Guidance
 from fada.teacher.vae import encode_frames
@@ -63,12 +64,13 @@ def systems(
 def _system(name: str, description: str, built: AvatarPipeline, setting: Setting, nfe: int, **roles: bool) -> System:
     # Scales that let rungs fall away (ones, equal ones) make a system cheaper than its name says: no check then.
     expected = nfe if setting.guidance == "none" or setting.reference_scale != setting.audio_scale else None
+    around = "-".join(features_of(built.vae, built.audio_encoder).values())
     return System(
         name,
         description,
         expected,
         generator(built, setting),
-        fingerprint=f"{fingerprint(built.model)}-{built.scheduler.windows}-{setting}",
+        fingerprint=f"{fingerprint(built.model)}-{around}-{built.scheduler.windows}-{setting}",
         notes={
             "steps": setting.steps,
             "reference_scale": setting.reference_scale,
@@ -109,7 +111,7 @@ def generator(built: AvatarPipeline, setting: Setting) -> Callable[[BenchClip, i
 
 def bench_clip(clip: Clip, data: RunData, seconds: float) -> BenchClip:
     """A held-out clip, cut to length; its own first frame is the portrait."""
-    frames = min(len(clip.frames), math.floor(seconds * clip.fps))
+    frames = min(len(clip.frames), math.floor(frames_in(seconds, clip.fps)))
     meta = dict(clip.meta)
     if "truth" in meta:
         meta["truth"] = {name: _cut(value, len(clip.frames), frames) for name, value in meta["truth"].items()}
@@ -117,7 +119,7 @@ def bench_clip(clip: Clip, data: RunData, seconds: float) -> BenchClip:
         key=clip.key,
         identity=str(meta.get("identity", clip.key)),
         reference=clip.frames[0],
-        audio=clip.audio[: round(frames / clip.fps * clip.sample_rate)],
+        audio=clip.audio[: sample_count(frames, clip.sample_rate, clip.fps)],
         face=clip.face,
         truth_frames=clip.frames[:frames],
         truth_latents=encode_frames(data.vae, clip.frames[:frames]),

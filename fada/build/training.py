@@ -6,12 +6,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fada.build.run import Run, Shared, StudentObjective, put
-from fada.build.run_folder import check_run
-from fada.build.settings import accelerator
-from fada.engine.checkpoints import Checkpoints, find_fault, read_checkpoint
+from fada.build.models import audio_encoder, find_teacher, pipeline
+from fada.build.preview import put
+from fada.build.run import Run, Shared, StudentObjective
+from fada.build.run_vae import open_vae
+from fada.build.settings import accelerator, default_scales, default_steps
+from fada.engine.checkpoint_state import read_checkpoint
+from fada.engine.checkpoints import Checkpoints, checkpoint_fault
 from fada.engine.optimizer import AVERAGE
 from fada.engine.trained_state import WEIGHT
+from fada.files.folders import inside
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
@@ -21,33 +25,40 @@ from fada.teacher.pretrain import PretrainObjective
 
 def train_teacher(recipe: Recipe, console: Console) -> Path:
     """Train the teacher's stages (or find them done); the teacher's folder."""
-    return Run(recipe, console).open().teacher()
+    with Run(recipe, console).opened("training the teacher") as run:
+        return run.teacher()
 
 
 def distill(recipe: Recipe, console: Console) -> list[Path]:
     """Train the teacher if there is none, then every student that is missing; the students' folders."""
-    run = Run(recipe, console).open()
-    teacher = run.teacher()
-    return [run.student(phase, teacher) for phase in recipe.distill.phases]
+    with Run(recipe, console).opened("distilling") as run:
+        teacher = run.teacher()
+        return [run.student(phase, teacher) for phase in recipe.distill.phases]
 
 
 def distill_shared(recipe: Recipe, shared: Shared, console: Console) -> list[Path]:
     """Train every student that is missing, with what other runs have made; the students' folders."""
-    run = Run(recipe, console, shared).open()
-    return [run.student(phase, shared.teacher) for phase in recipe.distill.phases]
+    with Run(recipe, console, shared).opened("distilling") as run:
+        return [run.student(phase, shared.teacher) for phase in recipe.distill.phases]
 
 
 def shared_parts(recipe: Recipe, targets: Path, console: Console) -> Shared:
     """Data, VAE and teacher of a recipe, made or found again in its folder."""
-    run = Run(recipe, console).open()
+    with Run(recipe, console).opened("making what runs share") as run:
+        return Shared(run.data, run.teacher(), targets)
+
+
+def find_shared_parts(recipe: Recipe, targets: Path, console: Console) -> Shared:
+    """The same, made by another process that still holds the folder or has let it go: nothing is written."""
+    run = Run(recipe, console)
     return Shared(run.data, run.teacher(), targets)
 
 
 def prepare(recipe: Recipe, console: Console) -> None:
     """Make the data that training needs, if anything is left to train; for whoever starts processes afterwards."""
-    run = Run(recipe, console).open()
-    if not run.is_finished():
-        _ = run.data
+    with Run(recipe, console).opened("preparing data") as run:
+        if not run.is_finished():
+            _ = run.data
 
 
 def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjective | StudentObjective:
@@ -56,11 +67,18 @@ def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjecti
     Raises:
         RecipeError: the recipe has no such stage or phase.
     """
-    run = Run(recipe, console)
-    check_run(recipe, run.processes)
-    for stage in recipe.teacher.stages:
+    with Run(recipe, console).opened("computing a step again") as run:
+        return _objective_in(run, recipe, work)
+
+
+def _objective_in(run: Run, recipe: Recipe, work: str) -> PretrainObjective | StudentObjective:
+    model, is_known = None, work in {f"teacher-{stage.name}" for stage in recipe.teacher.stages}
+    for stage in recipe.teacher.stages if is_known else ():
+        model = model or run.new_teacher()
         if work == f"teacher-{stage.name}":
-            return run.stage_objective(stage, run.new_teacher(), accelerator(recipe, stage.batch))
+            return run.stage_objective(stage, model, accelerator(recipe, stage.batch))
+        # What a stage does not train it has from those before.
+        run.load_stage(stage, model)
     for phase in recipe.distill.phases:
         if work == phase.name:
             prepared = accelerator(recipe, phase.batch)
@@ -71,7 +89,8 @@ def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjecti
 
 
 def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Console) -> AvatarPipeline:
-    """The student that a phase's checkpoint holds: its moving average. No GPU and no other process is needed.
+    """The student that a phase's checkpoint holds: its moving average. No GPU and no other process is needed, and
+    nothing in the run is changed: it may still be training.
 
     Args:
         step: of the checkpoint; None is the newest whole one.
@@ -83,13 +102,16 @@ def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Conso
     phases = {phase.name: phase for phase in recipe.distill.phases}
     if phase_name not in phases:
         raise RecipeError(f"{run}: no phase {phase_name!r}; choose from {', '.join(phases)}")
-    checkpoints = Checkpoints(run / "work" / phase_name / "checkpoints", keep_last=1)
+    checkpoints = Checkpoints(inside(run, "work", phase_name, "checkpoints"), keep_last=1)
     folder = checkpoints.latest() if step is None else checkpoints.folder / f"step-{step:08d}"
-    fault = "there is none" if folder is None else find_fault(folder)
+    fault = "there is none" if folder is None else checkpoint_fault(folder)
     if folder is None or fault is not None:
         raise RecipeError(f"{folder or checkpoints.folder}: no checkpoint to export ({fault})")
-    opened = Run(recipe, console)
-    student = opened.new_student(phases[phase_name], opened.teacher())
+    vae = open_vae(recipe, run)
+    if vae is None:
+        raise RecipeError(f"{run / 'vae'}: the run's VAE is missing; repeat the command that trains the run")
+    student = Run(recipe, console).new_student(phases[phase_name], find_teacher(recipe.teacher.path or run))
     kept = AVERAGE if recipe.engine.ema else WEIGHT
     put({name: value for name, key, value in read_checkpoint(folder) if key == kept}, student)
-    return opened.pipeline(student)
+    steps, scales = default_steps(recipe), default_scales(recipe)
+    return pipeline(recipe, student, vae, audio_encoder(recipe.audio), steps=steps, scales=scales)

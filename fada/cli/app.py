@@ -79,4 +79,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    # Read when torch is loaded, which no verb has done yet. By default its threads spin while they wait for each other:
+    # beside other work they take the processors from the very thread they wait for, and all is many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.exit(run(sys.argv[1:]))

@@ -70,6 +70,9 @@ def bench(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="With --speed: write the figures as JSON.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --out: replace the figures of an earlier call.")
+    ] = False,
 ) -> None:
     """Measure a finished run (evaluations, quality, latency, memory), or with --speed what its networks cost.
 
@@ -90,17 +93,20 @@ def bench(
       fada bench recipes/bench/mid.yaml --speed --only clips --rounds 2 clip.size=256
       fada bench recipes/sd15/fast.yaml --speed --once --dtype bf16 clip.size=64 clip.frames=4
     """
-    from rich.console import Console
-
     from fada.recipe import load_recipe
+    from fada.terminal import SafeConsole
 
-    console = Console()
+    console = SafeConsole()
     loaded = load_recipe(recipe, overrides or ())
     _refuse_what_does_not_go_together(context, speed)
     if not speed:
         measure_run(loaded, console, processes, ["bench", "run", recipe, *(overrides or ())])
         return
     from fada.build.speed import SpeedOptions, measure_once, measure_speed
+    from fada.files.folders import check_output
+
+    if out is not None:
+        check_output(out, Path(recipe), overwrite=overwrite)
 
     parts: Any = tuple(part.value for part in only or Part)
     options = SpeedOptions(device.value, dtype and dtype.value, model, rounds, compiled, fine_steps, samples, parts)

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from fada.cli.bench import bench
+from fada.cli.options import Overwrite
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +46,7 @@ def compare(
         typer.Option("--system", metavar="NAME[=NAME]", help="Only this system; A's name and B's where they differ."),
     ] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", metavar="NAME", help="Only this metric.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare two measured runs, with a verdict that knows noise.
 
@@ -58,16 +60,19 @@ def compare(
       fada bench compare runs/demo runs/longer --system fast-6 --metric mouth_correlation_synth --out runs/comparison
       fada bench compare runs/demo runs/longer --system balanced-18=fast-6
     """
-    from rich.console import Console
-
     from fada.eval.comparable import results_at
     from fada.eval.compare import compare as compare_results
     from fada.eval.report.comparison import comparison_tables, opening, write_comparison
+    from fada.files.folders import check_output
+    from fada.terminal import SafeConsole
 
+    for name in ("comparison.md", "comparison.json"):
+        if out is not None:
+            check_output(out / name, before, after, overwrite=overwrite)
     pairs = {name: other or name for name, _, other in (each.partition("=") for each in system or ())}
     found = compare_results(results_at(before), results_at(after), systems=pairs or None, metrics=metric or ())
     labels = _labels(before, after)
-    console = Console()
+    console = SafeConsole()
     console.print(opening(found, labels), highlight=False, markup=False)
     for table in comparison_tables(found, labels, with_equal=False).values():
         _print(table, console)

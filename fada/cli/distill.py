@@ -39,12 +39,11 @@ def distill(
       fada distill recipes/tiny/demo.yaml engine.processes=2 engine.strategy=zero2
       fada distill recipes/tiny/demo.yaml --replay runs/demo/work/fast/failed/step-00000123
     """
-    from rich.console import Console
-
     from fada import build
     from fada.recipe import load_recipe
+    from fada.terminal import SafeConsole
 
-    console = Console()
+    console = SafeConsole()
     loaded = load_recipe(recipe, overrides or ())
     if dry_run:
         build.dry_run(loaded).print(console)

@@ -5,7 +5,6 @@ Versions come from package metadata; only torch is imported, to ask it for devic
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Iterator
@@ -61,11 +60,10 @@ def doctor(
       fada doctor
       fada doctor --weights weights --weights ~/models
     """
-    from rich.console import Console
-
     from fada.eval.weights import weight_folders
+    from fada.terminal import SafeConsole
 
-    console = Console()
+    console = SafeConsole()
     folders = weight_folders(weights or [])
     for table in (_machine(), _packages(), _extras(), _models(folders), _metric_weights(folders)):
         console.print(table)
@@ -99,7 +97,7 @@ def _devices() -> Iterator[tuple[str, str]]:
     try:
         import torch
     except Exception as error:  # a broken torch is what doctor is for
-        yield "torch", f"[red]cannot be imported: {error}[/red]"
+        yield "torch", f"cannot be imported: {error}"
         return
     yield "torch threads", str(torch.get_num_threads())
     if not torch.cuda.is_available():
@@ -110,18 +108,23 @@ def _devices() -> Iterator[tuple[str, str]]:
 
 
 def _packages() -> Table:
+    from rich.text import Text
+
     table = _table("package", "version")
     for name in ("fada", *PACKAGES):
         found = _version(name)
-        table.add_row(name, found or "[red]missing[/red]")
+        table.add_row(name, found or Text("missing", style="red"))
     return table
 
 
 def _extras() -> Table:
+    from rich.text import Text
+
     table = _table("extra", "state", "without it, off are")
     for extra, off in EXTRAS.items():
         absent = [name for name in _distributions(extra) if _version(name) is None]
-        state = f"[yellow]missing: {', '.join(absent)}[/yellow]" if absent else "[green]installed[/green]"
+        missing = Text(f"missing: {', '.join(absent)}", style="yellow")
+        state = missing if absent else Text("installed", style="green")
         table.add_row(extra, state, off)
     return table
 
@@ -150,15 +153,19 @@ def _version(distribution: str) -> str | None:
 
 
 def _models(folders: list[Path]) -> Table:
+    from rich.text import Text
+
     table = _table("models", "found", "without them, off are")
     found = find_models(folders)
     for kind, off in WEIGHTS.items():
         paths = found.get(kind, [])
-        table.add_row(kind, "\n".join(map(str, paths)) or "[yellow]none[/yellow]", off)
+        table.add_row(kind, "\n".join(map(str, paths)) or Text("none", style="yellow"), off)
     return table
 
 
 def _metric_weights(folders: list[Path]) -> Table:
+    from rich.text import Text
+
     from fada.eval.weights import WEIGHTS, Found, find
 
     table = _table("weights of metrics", "found", "without them, off are")
@@ -166,9 +173,10 @@ def _metric_weights(folders: list[Path]) -> Table:
     for name, entry in WEIGHTS.items():
         answer = find(name, folders)
         if isinstance(answer, Found):
-            state = str(answer.path)
+            state = Text(str(answer.path))
         else:
-            state = "[yellow]missing[/yellow]" if answer.refused is None else "[red]refused[/red]"
+            is_missing = answer.refused is None
+            state = Text("missing" if is_missing else "refused", style="yellow" if is_missing else "red")
             absent.append(f"{name}: {answer.reason}")
         table.add_row(name, state, "; ".join(filter(None, (entry.switches_on, ELSEWHERE.get(name)))))
     table.caption, table.caption_justify = "\n".join(absent), "left"
@@ -189,15 +197,15 @@ def find_models(folders: list[Path]) -> dict[str, list[Path]]:
 
 
 def _kind(path: Path) -> str | None:
+    from fada.files.strict_json import read_table
+
     if path.name == "model_index.json":
         return "teacher"
     if path.name != "config.json":
         return None
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_table(path, largest=2**20)
     except (OSError, ValueError):
-        return None
-    if not isinstance(config, dict):
         return None
     if config.get("model_type") == "wav2vec2":
         return "wav2vec2"

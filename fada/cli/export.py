@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fada.cli.say import say
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -33,7 +35,8 @@ def export(
         Path, typer.Option("--out", metavar="DIR", help="Where the model goes; must not exist or be empty.")
     ],
     student: Annotated[
-        str | None, typer.Option("--student", help="Which student, by its phase's name; default: the last one.")
+        str | None,
+        typer.Option("--student", help="Which student, by its phase's name; default: the recipe's last phase."),
     ] = None,
     checkpoint: Annotated[
         str | None,
@@ -91,12 +94,11 @@ def export(
             raise typer.BadParameter("--checkpoint needs --student: which phase's checkpoint?")
         if checkpoint != "newest" and not checkpoint.isdigit():
             raise typer.BadParameter(f"--checkpoint: give a step or `newest`, got {checkpoint!r}")
-        from rich.console import Console
-
         from fada import build
+        from fada.terminal import SafeConsole
 
         step = None if checkpoint == "newest" else int(checkpoint)
-        built = build.from_checkpoint(run, student, step, Console())
+        built = build.from_checkpoint(run, student, step, SafeConsole())
     export_run(
         run,
         out,
@@ -108,21 +110,30 @@ def export(
         figures="" if built is not None else _figures(run, student),
     )
     if form is not Form.FULL:
-        from rich.console import Console
+        from fada.terminal import SafeConsole
 
-        Console().print(_table(out))
-    typer.echo(f"exported to {out}")
+        SafeConsole().print(_table(out))
+    say(f"exported {_label(run, student)}to {out}")
+
+
+def _label(run: Path, student: str | None) -> str:
+    """Which model of the run it was, and a space."""
+    from fada.student.run_models import default_model, label_of, models_of
+
+    models = models_of(run)
+    if student is not None:
+        return f"{label_of(models[student]) if student in models else student} "
+    return f"{label_of(default_model(run))} " if models else ""
 
 
 def _figures(run: Path, student: str | None) -> str:
     """The report's main figures of a finished model as Markdown; nothing where the run has no report of it."""
-    from fada.student.export import models_of
+    from fada.student.run_models import default_model, models_of
 
     results = run / "report" / "results.json"
-    models = [name for name in models_of(run) if name != "teacher"]
-    name = student or (models[-1] if models else None)
-    if name is None or not results.is_file():
+    if not results.is_file() or not models_of(run):
         return ""
+    name = student or default_model(run).name
     from fada.eval.report.main_figures import main_figures, system_of
     from fada.eval.results import BenchResults
 

@@ -11,6 +11,8 @@ import sys
 
 STOPPED = 130
 """Exit code of a run that was asked to stop, as shells give it to Ctrl-C."""
+LONGEST = 4000
+"""Letters of an error that are shown: of a name from outside that fills the screen the middle is left out."""
 EXTRA_OF = {
     **dict.fromkeys(("mediapipe", "pyarrow", "scenedetect", "silero_vad", "skimage"), "data"),
     **dict.fromkeys(("ray", "s3fs", "fsspec"), "cluster"),
@@ -20,19 +22,20 @@ EXTRA_OF = {
 
 def report(error: Exception) -> int:
     """Print an expected error and return the exit code: 2, or 130 for a run that was asked to stop; raise any other."""
-    from rich.console import Console
     from rich.text import Text
 
+    from fada.terminal import SafeConsole, printable
+
     # Text, not markup: paths and key paths may hold square brackets.
-    console = Console(stderr=True, soft_wrap=True)
+    console = SafeConsole(stderr=True, soft_wrap=True)
     if _is_clean_stop(error):
         if os.environ.get("RANK", "0") == "0":
-            console.print(Text(str(error), style="yellow"))
+            console.print(Text(printable(str(error), LONGEST, lines=True), style="yellow"))
         return STOPPED
     message = expected_message(error)
     if message is None:
         raise error
-    console.print(Text.assemble((f"error{_process()}: ", "bold red"), (message, "red")))
+    console.print(Text.assemble((f"error{_process()}: ", "bold red"), (printable(message, LONGEST, lines=True), "red")))
     return 2
 
 

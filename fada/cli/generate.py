@@ -5,14 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from fada.cli.output_file import check_output
+from fada.cli.say import say
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fada.data.face import FaceClues
+    from fada.media.fragments import FragmentedVideo
+    from fada.media.sound_track import SoundTrack
+    from fada.media.whole_video import WholeVideo
     from fada.student.generation import AvatarPipeline
 
 SAMPLE_RATE = 16000
@@ -27,13 +33,19 @@ def generate(
     audio: Annotated[Path, typer.Option(metavar="A", help="The speech, any sound file (or a video's sound).")],
     out: Annotated[
         Path,
-        typer.Option(metavar="V.mp4", help="The video; replaced if it exists. With --stream, - is standard output."),
+        typer.Option(metavar="V.mp4", help="The video. With --stream, - is standard output."),
     ],
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the model's own.")] = None,
-    audio_scale: Annotated[float | None, typer.Option(help="How strictly the mouth follows the sound.")] = None,
-    reference_scale: Annotated[float | None, typer.Option(help="How strictly the face follows the portrait.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the video if it exists.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 1000; default: the model's own.")] = None,
+    audio_scale: Annotated[
+        float | None, typer.Option(help="How strictly the mouth follows the sound, 0 to 100.")
+    ] = None,
+    reference_scale: Annotated[
+        float | None, typer.Option(help="How strictly the face follows the portrait, 0 to 100.")
+    ] = None,
     student: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of a run: which student, or `teacher`; default: the newest.")
+        str | None,
+        typer.Option(metavar="NAME", help="Of a run: which student, or `teacher`; default: the recipe's last phase."),
     ] = None,
     teacher: Annotated[
         Path | None,
@@ -51,7 +63,14 @@ def generate(
         bool, typer.Option("--compile", help="Compile the networks: minutes at first, for long or many videos.")
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed makes the same video.")] = 0,
-    seconds: Annotated[float | None, typer.Option(min=0.04, help="Use only so much of the sound.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Use only so much of the sound.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Processor threads; default: OMP_NUM_THREADS, else the processors that this process may use. "
+            "1 is fastest beside other work."
+        ),
+    ] = None,
     face_landmarker: Annotated[
         Path | None,
         typer.Option(
@@ -74,10 +93,12 @@ def generate(
         bool, typer.Option("--stream", help="Write each clip as soon as it is made: an mp4 that grows and plays.")
     ] = False,
     look_ahead: Annotated[
-        float, typer.Option(min=0.0, help="With --stream: seconds of sound behind a clip that wav2vec2 hears.")
+        float, typer.Option(help="With --stream: seconds of sound behind a clip that wav2vec2 hears.")
     ] = 0.5,
 ) -> None:
     """Make a portrait speak: portrait + audio to an mp4 with sound, of any length.
+
+    The sound keeps its rate and its channels. An input is never overwritten.
 
     Examples:
 
@@ -92,9 +113,13 @@ def generate(
         raise typer.BadParameter("--out -: only a stream goes to standard output; add --stream, or name a file")
     if out != STANDARD_OUTPUT and out.suffix.lower() != ".mp4":
         raise typer.BadParameter(f"{out}: the video is written as mp4; name a file that ends in .mp4")
+    _check_numbers(steps, audio_scale, reference_scale, seed, seconds, look_ahead, threads)
+    if out != STANDARD_OUTPUT:
+        inputs = (image, audio, face_landmarker, face_embedder)
+        check_output(out, [path for path in inputs if path is not None], overwrite, is_written_through=stream)
     from fada.media.audio import read_audio
     from fada.media.image import read_image
-    from fada.media.video import write_video
+    from fada.media.sound_track import SoundTrack
 
     # Both are read before the model is loaded: a wrong path shows at once.
     portrait, speech = read_image(image), read_audio(audio)
@@ -105,41 +130,50 @@ def generate(
 
         portrait = prepare_portrait(portrait, face_landmarker)
 
-    from fada.cli.progress import progress_bar
-    from fada.student.acceleration import pick_device, pick_dtype
+    from fada.student.acceleration import pick_device, pick_dtype, use_threads
 
+    use_threads(threads)
     place = pick_device(device)
     precision = pick_dtype(dtype, place)
     pipeline = _open(model, student, teacher).to(place, precision)
     pipeline.optimize(compile=compile)
     face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
-    if stream:
-        clips = pipeline.stream(
-            portrait,
-            _chunks(speech),
-            face=face,
-            steps=steps,
-            audio_scale=audio_scale,
-            reference_scale=reference_scale,
-            seed=seed,
-            look_ahead=look_ahead,
-        )
-        _write_growing(out, clips, speech, pipeline)
-        return
-    with progress_bar("denoising") as on_step:
-        result = pipeline(
-            portrait,
-            speech,
-            face=face,
-            steps=steps,
-            audio_scale=audio_scale,
-            reference_scale=reference_scale,
-            seed=seed,
-            on_step=on_step,
-        )
-    write_video(out, result.frames, fps=pipeline.config.fps, audio=speech)
-    stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in result.stage_seconds.items())
-    typer.echo(f"{out}: {len(result.frames)} frames in {result.clips} clips, {result.nfe} evaluations each; {stages}")
+    call = {"face": face, "steps": steps, "audio_scale": audio_scale, "reference_scale": reference_scale, "seed": seed}
+    with SoundTrack(audio) as sound:
+        if stream:
+            clips = pipeline.stream(portrait, _chunks(speech), look_ahead=look_ahead, **call)
+            _write_growing(out, clips, sound, pipeline)
+        else:
+            _write_whole(out, pipeline, portrait, speech, sound, call)
+
+
+def _check_numbers(
+    steps: int | None,
+    audio_scale: float | None,
+    reference_scale: float | None,
+    seed: int,
+    seconds: float | None,
+    look_ahead: float,
+    threads: int | None,
+) -> None:
+    """Know that the numbers can be meant, before anything is read."""
+    from fada.student.ranges import SCALE, SECONDS, SEED, STEPS, Range
+
+    given = {
+        "--steps": (STEPS, steps),
+        "--audio-scale": (SCALE, audio_scale),
+        "--reference-scale": (SCALE, reference_scale),
+        "--seed": (SEED, seed),
+        "--seconds": (Range(0.04, SECONDS.high), seconds),
+        "--look-ahead": (SECONDS, look_ahead),
+        "--threads": (Range(1, 1024, is_whole=True), threads),
+    }
+    for name, (allowed, value) in given.items():
+        if value is not None:
+            try:
+                allowed.check(name, value)
+            except ValueError as error:
+                raise typer.BadParameter(str(error)) from None
 
 
 def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipeline:
@@ -155,9 +189,13 @@ def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipel
         return load_delta(model, find_teacher(teacher))
     if teacher is not None:
         raise typer.BadParameter(f"--teacher: {model} is no difference from a teacher; it needs none")
-    from fada.build import load_pipeline
+    from fada import build
+    from fada.student.run_models import label_of, models_of
 
-    return load_pipeline(model, student)
+    if models_of(model):
+        # A run holds several: say which it is.
+        say(f"model: {label_of(build.find_model(model, student))}", err=True)
+    return build.load_pipeline(model, student)
 
 
 def _face(portrait: np.ndarray, landmarker: Path | None, embedder: Path | None) -> FaceClues:
@@ -181,7 +219,42 @@ def _chunks(speech: np.ndarray) -> Iterator[np.ndarray]:
     return (speech[start : start + length] for start in range(0, len(speech), length))
 
 
-def _write_growing(out: Path, clips: Iterator[np.ndarray], speech: np.ndarray, pipeline: AvatarPipeline) -> None:
+def _write_whole(
+    out: Path,
+    pipeline: AvatarPipeline,
+    portrait: np.ndarray,
+    speech: np.ndarray,
+    sound: SoundTrack,
+    call: dict[str, Any],
+) -> None:
+    """Write clip after clip into a file that is there when it is whole; no more than a clip is held."""
+    from fada.cli.progress import progress_bar
+    from fada.media.whole_video import open_whole
+
+    fps = pipeline.config.fps
+    with (
+        open_whole(out, fps, sound.sample_rate, sound.layout) as video,
+        progress_bar("denoising") as on_step,
+    ):
+        made = pipeline.in_chunks(portrait, speech, on_step=on_step, **call)
+        frames = 0
+        for chunk in made:
+            frames = _add(video, chunk.frames, sound, frames, fps)
+    stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in made.stage_seconds.items())
+    say(f"{out}: {frames} frames in {made.chunks} clips, {made.nfe} evaluations each; {stages}")
+
+
+def _add(video: WholeVideo | FragmentedVideo, clip: np.ndarray, sound: SoundTrack, frames: int, fps: float) -> int:
+    """Append a clip with its sound to a video of so many frames; how many it has then."""
+    from fada.media.frame_count import sample_range
+
+    end = frames + len(clip)
+    span = sample_range(frames, end, sound.sample_rate, fps)
+    video.add(clip, sound.take(span.stop - span.start))
+    return end
+
+
+def _write_growing(out: Path, clips: Iterator[np.ndarray], sound: SoundTrack, pipeline: AvatarPipeline) -> None:
     """Write clip after clip with its sound; what there is to say goes to standard error."""
     import time
 
@@ -189,18 +262,19 @@ def _write_growing(out: Path, clips: Iterator[np.ndarray], speech: np.ndarray, p
 
     fps = pipeline.config.fps
     started, first, frames, count = time.perf_counter(), 0.0, 0, 0
+    if out != STANDARD_OUTPUT:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    target = sys.stdout.buffer if out == STANDARD_OUTPUT else str(out)
     try:
-        with open_fragmented(sys.stdout.buffer if out == STANDARD_OUTPUT else str(out), fps, SAMPLE_RATE) as video:
+        with open_fragmented(target, fps, sound.sample_rate, sound.layout) as video:
             for clip in clips:
-                sound = slice(*(round(end / fps * SAMPLE_RATE) for end in (frames, frames + len(clip))))
-                video.add(clip, speech[sound])
-                frames, count = frames + len(clip), count + 1
+                frames, count = _add(video, clip, sound, frames, fps), count + 1
                 first = first or time.perf_counter() - started
     except BrokenPipeError:
-        typer.echo(f"{out}: the reader left after {frames} frames", err=True)
+        say(f"{out}: the reader left after {frames} frames", err=True)
         return
     spent = time.perf_counter() - started
-    typer.echo(
+    say(
         f"{out}: {frames} frames in {count} clips, the first after {first:.2f} s, all after {spent:.2f} s "
         f"({frames / spent:.1f} frames/s)",
         err=True,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fada.cli.options import Licence
+from fada.cli.say import say
 
 
 def import_hallo(
@@ -53,11 +54,10 @@ def import_hallo(
         if value not in choices:
             raise typer.BadParameter(f"{name}: got {value!r}; choose from {', '.join(choices)}")
 
-    from rich.console import Console
-
     from fada.build.import_hallo import import_hallo as run
     from fada.cli.account import account_table
+    from fada.terminal import SafeConsole
 
     rows = run(path, out, vae=vae, audio_encoder=audio_encoder, licence=licence, betas=betas, bank_tiling=bank_tiling)
-    Console().print(account_table(rows))
-    typer.echo(f"imported to {out}: no key missing, none left over")
+    SafeConsole().print(account_table(rows))
+    say(f"imported to {out}: no key missing, none left over")

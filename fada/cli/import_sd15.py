@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fada.cli.options import Licence
+from fada.cli.say import say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,10 +50,9 @@ def import_sd15(
     """
     from typing import cast
 
-    from rich.console import Console
-
     from fada.teacher.dual_unet import inflation
     from fada.teacher.dual_unet.sd15 import read_sd15
+    from fada.terminal import SafeConsole
 
     nets = inflation.import_sd15(
         read_sd15(path, with_vae=vae),
@@ -64,10 +64,10 @@ def import_sd15(
         max_frames=max_frames,
         seed=seed,
     )
-    Console().print(_table(nets))
+    SafeConsole().print(_table(nets))
     has_vae = (out / "vae").is_dir()
     named = f", vae.path={out / 'vae'}" if has_vae else "; no VAE came with it: name one as vae.path"
-    typer.echo(f"imported to {out}: start from it with teacher.init={out}{named}")
+    say(f"imported to {out}: start from it with teacher.init={out}{named}")
 
 
 def _table(nets: list[Filled]) -> Table:

@@ -9,6 +9,7 @@ import typer
 
 from fada.cli.account import account_table
 from fada.cli.options import Licence
+from fada.cli.say import say
 
 
 def import_v_express(
@@ -44,12 +45,11 @@ def import_v_express(
       fada teacher import v-express model_ckpts/v-express --out weights/v-express --vae model_ckpts/sd-vae-ft-mse
       fada teacher import v-express model_ckpts/v-express --out weights/v-express --reference-weight 1 --audio-weight 1
     """
-    from rich.console import Console
-
     from fada.teacher.v_express import BranchWeights
     from fada.teacher.v_express.importing import import_v_express as run
+    from fada.terminal import SafeConsole
 
     weights = BranchWeights(reference_weight, audio_weight)
     rows = run(path, out, vae=vae, audio_encoder=audio_encoder, licence=licence, weights=weights)
-    Console().print(account_table(rows))
-    typer.echo(f"imported to {out}: no key missing, none left over")
+    SafeConsole().print(account_table(rows))
+    say(f"imported to {out}: no key missing, none left over")

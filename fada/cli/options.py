@@ -19,6 +19,7 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Check everything, print size, passes per step, memory and hours; train nothing."),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier call wrote there.")]
 Licence = Annotated[
     str | None,
     typer.Option(

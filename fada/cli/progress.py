@@ -12,14 +12,16 @@ SECONDS_BETWEEN_LINES = 30.0
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Shows count and time left on standard error while it is open; yields what is to be called with (done, in all)."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from fada.terminal import SafeConsole, printable
+
+    console = SafeConsole(stderr=True)
+    label = printable(label, 60)
     if not console.is_terminal:
-        yield ProgressLines(label, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+        yield ProgressLines(label, lambda line: console.print(line, highlight=False, soft_wrap=True))
         return
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from fada.cli.options import Overrides, RecipePath
+from fada.cli.options import Overrides, Overwrite, RecipePath
+from fada.cli.say import say
 
 app = typer.Typer(help="Find, read and check recipes.", no_args_is_help=True)
 
@@ -16,15 +17,15 @@ app = typer.Typer(help="Find, read and check recipes.", no_args_is_help=True)
 @app.command("list")
 def list_recipes() -> None:
     """The recipes that come with fada, and what each is for."""
-    from rich.console import Console
     from rich.table import Table
 
     from fada.recipe.shipped import purpose, shipped_recipes
+    from fada.terminal import SafeConsole
 
     table = Table("recipe", "purpose", box=None, pad_edge=False)
     for name, path in shipped_recipes().items():
         table.add_row(name, purpose(path))
-    Console().print(table)
+    SafeConsole().print(table)
 
 
 @app.command()
@@ -42,14 +43,13 @@ def show(
       fada recipe show tiny/demo --source > mine.yaml
     """
     from fada.recipe import dump_recipe, load_recipe
+    from fada.recipe.loading import read_text
     from fada.recipe.shipped import find_recipe
 
     if source and overrides:
         raise typer.BadParameter("overrides change the resolved recipe only; leave out --source or the overrides")
-    typer.echo(
-        find_recipe(recipe).read_text(encoding="utf-8")
-        if source
-        else dump_recipe(load_recipe(recipe, overrides or ())),
+    say(
+        read_text(find_recipe(recipe)) if source else dump_recipe(load_recipe(recipe, overrides or ())),
         nl=False,
     )
 
@@ -60,26 +60,32 @@ def check(
 ) -> None:
     """Check recipes: keys, values, and whether the sections fit together.
 
-    Exit code 2 if any recipe has a fault; every fault is printed.
+    Exit code 2 if any recipe has a fault; every fault is printed. Files and folders that a recipe names and that are
+    not on this machine are named too, and are no fault: recipes are often checked where they do not run.
 
     Example:
 
       fada recipe check recipes/*/*.yaml
     """
-    from rich.console import Console
     from rich.text import Text
 
     from fada.recipe import RecipeError, load_recipe
+    from fada.recipe.errors import shown
+    from fada.recipe.paths import missing_paths
+    from fada.terminal import SafeConsole
 
+    console = SafeConsole(stderr=True, soft_wrap=True)
     failed = 0
     for recipe in recipes:
         try:
-            load_recipe(recipe)
+            loaded = load_recipe(recipe)
         except RecipeError as error:
             failed += 1
-            Console(stderr=True, soft_wrap=True).print(Text(str(error), style="red"))
+            console.print(Text(str(error), style="red"))
         else:
-            typer.echo(f"{recipe}: good")
+            say(f"{recipe}: good")
+            for key, path in missing_paths(loaded).items():
+                console.print(Text(f"{recipe}: {key}: {shown(path)} is not on this machine", style="yellow"))
     if failed:
         raise typer.Exit(2)
 
@@ -87,6 +93,7 @@ def check(
 @app.command()
 def schema(
     out: Annotated[Path | None, typer.Option("--out", help="Write it here instead of printing it.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """JSON Schema of recipes, for editors that complete and check YAML.
 
@@ -94,10 +101,13 @@ def schema(
 
       fada recipe schema --out recipe.schema.json
     """
+    from fada.files.folders import check_output
+    from fada.files.whole import write_text
     from fada.recipe import recipe_json_schema
 
     text = json.dumps(recipe_json_schema(), indent=2) + "\n"
     if out is None:
-        typer.echo(text, nl=False)
+        say(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
+        check_output(out, overwrite=overwrite)
+        write_text(out, text)

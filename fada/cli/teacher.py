@@ -29,12 +29,11 @@ def train(recipe: RecipePath, overrides: Overrides = None, dry_run: DryRun = Fal
       fada teacher train recipes/tiny/demo.yaml
       fada teacher train recipes/tiny/full.yaml teacher.stages.clips.steps=8000
     """
-    from rich.console import Console
-
     from fada import build
     from fada.recipe import load_recipe
+    from fada.terminal import SafeConsole
 
-    console = Console()
+    console = SafeConsole()
     loaded = load_recipe(recipe, overrides or ())
     if dry_run:
         build.dry_run(loaded).print(console)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fada.cli.say import say
+
 app = typer.Typer(help="Draw talking faces whose truth is known.", no_args_is_help=True)
 
 
@@ -65,4 +67,4 @@ def make(
             kinds=kinds,
             progress=progress,
         )
-    typer.echo(f"{out}: {world.made} clips drawn, {world.kept} were there")
+    say(f"{out}: {world.made} clips drawn, {world.kept} were there")

@@ -1,9 +1,6 @@
 """What every audio encoder is: audio (B, N) at 16 kHz to states (B, F, L, D), L layers of width D per video frame."""
 
-import json
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -79,15 +76,3 @@ def fit_length(audio: Tensor, samples: int) -> Tensor:
     if audio.ndim != 2:
         raise ValueError(f"audio must be (batch, samples), got shape {tuple(audio.shape)}")
     return nn.functional.pad(audio[:, :samples], (0, max(0, samples - audio.shape[1])))
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """What the config.json of an encoder's folder says.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    file = Path(path) / "config.json"
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such file; an audio encoder's folder holds a config.json")
-    return json.loads(file.read_text())

@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
-from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length, read_config
+from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length
 from fada.data.wav2vec2 import Rate, Wav2Vec2Encoder
+from fada.media.frame_count import exact_rate, sample_count
+from fada.pretrained.networks import CONFIG, check_settings, read_config
+from fada.pretrained.settings import shortly
 
 __all__ = [
     "FPS",
@@ -45,8 +48,8 @@ class LogMelEncoder(AudioEncoder):
 
     def __init__(self, bins: int = 32, frames_per_video_frame: int = 4, fps: float = FPS) -> None:
         super().__init__()
-        hop = SAMPLE_RATE / fps / frames_per_video_frame
-        if hop != int(hop):
+        hop = SAMPLE_RATE / exact_rate(fps) / frames_per_video_frame
+        if hop.denominator != 1:
             raise ValueError(
                 f"{frames_per_video_frame} spectra per video frame at {fps} frames/s do not divide {SAMPLE_RATE} Hz; "
                 "choose a frames_per_video_frame that does (4 at 25 frames/s)"
@@ -70,7 +73,7 @@ class LogMelEncoder(AudioEncoder):
     @torch.no_grad()
     def forward(self, audio: Tensor, frames: int) -> Tensor:
         """States (B, frames, 1, states_dim) of audio (B, N); short audio counts as silence after its end."""
-        audio = fit_length(audio, round(frames * SAMPLE_RATE / self.fps))
+        audio = fit_length(audio, sample_count(frames, SAMPLE_RATE, self.fps))
         # Spectrum j is centred on the middle of its hop, so that a video frame holds its own moments only.
         margin = (_N_FFT - self.hop) // 2
         padded = nn.functional.pad(audio, (margin, _N_FFT - self.hop - margin))
@@ -101,8 +104,12 @@ class LogMelEncoder(AudioEncoder):
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "LogMelEncoder":
-        """The encoder a folder describes."""
-        config = read_config(path)
+        """The encoder a folder describes.
+
+        Raises:
+            ModelFolderError: its settings are not of the right type or size.
+        """
+        config = check_settings(cls, read_config(Path(path)), Path(path) / CONFIG)
         return cls(config["bins"], config["frames_per_video_frame"], config["fps"])
 
 
@@ -113,15 +120,15 @@ def load_audio_encoder(path: str | Path) -> LogMelEncoder | Wav2Vec2Encoder:
         FileNotFoundError: there is no config.json.
         ValueError: it names no encoder known here.
     """
-    config = read_config(path)
+    config = read_config(Path(path))
     kind = config.get("kind", config.get("model_type"))
     encoders: dict[str, type[LogMelEncoder] | type[Wav2Vec2Encoder]] = {
         "log_mel": LogMelEncoder,
         "wav2vec2": Wav2Vec2Encoder,
     }
-    if kind not in encoders:
+    if not isinstance(kind, str) or kind not in encoders:
         raise ValueError(
-            f"{Path(path) / 'config.json'}: no audio encoder named {kind!r}; choose from {', '.join(encoders)}"
+            f"{Path(path) / 'config.json'}: no audio encoder named {shortly(kind)}; choose from {', '.join(encoders)}"
         )
     return encoders[kind].from_pretrained(path)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fada.data.audio_features import SAMPLE_RATE, AudioEncoder, Moments
+from fada.media.frame_count import frame_count, sample_count
 
 
 class AudioStates:
@@ -62,7 +63,7 @@ class AudioStates:
         Beyond both ends states repeat. Frames must be asked for in order; those before `start` - `context` are lost.
 
         Raises:
-            ValueError: the whole sound is shorter than a frame, or a chunk is not mono float samples.
+            ValueError: the whole sound is shorter than a frame, or a chunk is not mono float samples or not finite.
         """
         self._encode(start + frames + context)
         if self.total is not None and start >= self.total:
@@ -70,7 +71,9 @@ class AudioStates:
         first = self._encoded - len(self._states)
         offsets = torch.arange(-context, context + 1)
         index = (torch.arange(start, start + frames)[:, None] + offsets).clamp(0, self._encoded - 1)
-        windows = torch.stack(self._states)[index - first]
+        # Of a whole sound's states only those of the clip: together they may be gigabytes.
+        lowest = int(index.min())
+        windows = torch.stack(self._states[lowest - first : int(index.max()) + 1 - first])[index - lowest]
         del self._states[: max(0, start + frames - context - first)]
         return windows
 
@@ -109,10 +112,10 @@ class AudioStates:
 
     def _complete(self) -> int:
         """Frames whose sound is there."""
-        return math.floor(self._received / SAMPLE_RATE * self.fps)
+        return frame_count(self._received, SAMPLE_RATE, self.fps)
 
     def _sample(self, frame: int) -> int:
-        return round(frame * SAMPLE_RATE / self.fps)
+        return sample_count(frame, SAMPLE_RATE, self.fps)
 
     def _between(self, first: int, last: int) -> np.ndarray:
         """The sound of frames `first` to `last`, which are kept."""
@@ -134,4 +137,7 @@ def _parts(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
                 f"audio: a chunk must be mono float samples (N,) at {SAMPLE_RATE} Hz, got {sound.dtype} {sound.shape}"
             )
         for start in range(0, len(sound), SAMPLE_RATE):
-            yield sound[start : start + SAMPLE_RATE].astype(np.float32)
+            part = sound[start : start + SAMPLE_RATE].astype(np.float32)
+            if not np.isfinite(part).all():
+                raise ValueError("audio: holds samples that are not finite (nan or inf)")
+            yield part

@@ -5,7 +5,7 @@ is one whose writing was interrupted.
 """
 
 import json
-import os
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fada.media.audio import read_audio, write_wav
+from fada.files.errors import NameFault
+from fada.files.names import check_name
+from fada.files.whole import write_bytes, write_json
+from fada.media.audio import encode_wav, read_audio
 from fada.media.error import MediaError
-from fada.media.video import read_video, write_video
+from fada.media.video import encode_video, read_video
 
 if TYPE_CHECKING:
     from fada.data.face import FaceClues
 
 
+REJECTED = "rejected"
+"""Quality of a clip that belongs to no set."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
@@ -41,33 +46,37 @@ class Clip:
     fps: float = 25.0
     sample_rate: int = 16000
     meta: dict[str, Any] = field(default_factory=dict)
-    """JSON values: identity, quality ("A" or "B"), flaws, split ("train" or "test"), and truth for drawn clips."""
+    """JSON values: identity, quality ("A", "B" or "rejected"), flaws, split ("train" or "test"), and truth for drawn clips."""
     face: "FaceClues | None" = None
     """What is known of the face in the first frame, where it is the portrait of a system that is told."""
 
 
-def check_key(key: str) -> str:
+def check_key(key: object) -> str:
     """The key, if it can name files and shard members.
+
+    A dash may stand first: lists name clips by the ids of their videos, some of which begin with one.
 
     Raises:
         ClipError: other characters than letters, digits, - and _ (a dot would end the key inside a shard).
     """
-    if not _KEY.fullmatch(key):
-        raise ClipError(f"clip key {key!r}: use 1 to 200 of the characters A-Z a-z 0-9 - and _")
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        shown = repr(key)
+        shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+        raise ClipError(f"clip key {shown}: use 1 to 200 of the characters A-Z a-z 0-9 - and _")
     return key
 
 
 def write_clip(folder: str | Path, clip: Clip, quality: Literal["visual", "lossless"] = "visual") -> None:
-    """Write the clip's three files, each atomically, the JSON last.
+    """Write the clip's three files, each whole and synced, the JSON last.
 
     Args:
         quality: "lossless" keeps every pixel (not all players show it), "visual" is small and plays everywhere.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     stem = folder / check_key(clip.key)
-    write_video(stem.with_suffix(".mp4"), clip.frames, clip.fps, clip.audio, clip.sample_rate, quality)
-    write_wav(stem.with_suffix(".wav"), clip.audio, clip.sample_rate)
+    film = encode_video(clip.frames, clip.fps, clip.audio, clip.sample_rate, quality)
+    write_bytes(stem.with_suffix(".mp4"), film)
+    write_bytes(stem.with_suffix(".wav"), encode_wav(clip.audio, clip.sample_rate))
     record = {
         "key": clip.key,
         "frames": len(clip.frames),
@@ -75,7 +84,7 @@ def write_clip(folder: str | Path, clip: Clip, quality: Literal["visual", "lossl
         "sample_rate": clip.sample_rate,
         "meta": clip.meta,
     }
-    write_text(stem.with_suffix(".json"), json.dumps(record) + "\n")
+    write_record(stem.with_suffix(".json"), record)
 
 
 def read_clip(folder: str | Path, key: str) -> Clip:
@@ -111,22 +120,68 @@ def read_record(file: Path) -> dict[str, Any]:
     """What a clip's JSON says.
 
     Raises:
-        ClipError: the file is missing or not such a JSON.
+        ClipError: the file is missing or not such a JSON, or something in it cannot be what it stands for.
     """
     if not file.is_file():
         raise ClipError(f"{file}: no such clip; list_clips names the complete clips of a folder")
     try:
-        record = json.loads(file.read_text())
-    except ValueError as error:
+        record = json.loads(file.read_bytes(), parse_constant=lambda name: None, parse_float=_number)
+    except (ValueError, RecursionError) as error:
         raise ClipError(f"{file}: not readable as JSON ({error}); make the clip again") from error
     missing = {"key", "frames", "fps", "sample_rate", "meta"} - set(record if isinstance(record, dict) else ())
     if missing:
         raise ClipError(f"{file}: not a clip's record, {', '.join(sorted(missing))} missing")
-    return record
+    fault = _record_fault(record, file.stem)
+    if fault:
+        raise ClipError(f"{file}: {fault}; make the clip again")
+    return dict(record)
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write a text file atomically: it is there whole, or as it was before."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(file)
+def write_record(file: Path, record: dict[str, Any]) -> None:
+    """Write a clip's JSON, whole and on one line; what is not finite becomes null, JSON does not know it."""
+    write_json(file, _finite(record), indent=None)
+
+
+def _number(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _record_fault(record: dict[str, Any], key: str) -> str | None:
+    """What in a record cannot be."""
+    if record["key"] != key:
+        return f"key is {str(record['key'])[:80]!r}, not the name of its file"
+    for name, most in (("frames", 10**7), ("sample_rate", 10**6)):
+        value = record[name]
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            return f"{name} is {str(value)[:80]!r}, expected a whole number from 1 to {most}"
+    fps = record["fps"]
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not (math.isfinite(fps) and 0 < fps <= 10**4):
+        return f"fps is {str(fps)[:80]!r}, expected a number above 0 up to 10000"
+    return _meta_fault(record["meta"])
+
+
+def _meta_fault(meta: Any) -> str | None:
+    if not isinstance(meta, dict):
+        return f"meta is {str(meta)[:80]!r}, expected a mapping"
+    for name in ("split", "quality"):
+        if name in meta:
+            # They name folders of shards and sets of clips.
+            try:
+                check_name(meta[name], f"meta.{name}")
+            except NameFault as error:
+                return str(error)
+    identity, flaws = meta.get("identity") or "", meta.get("flaws", [])
+    if not isinstance(identity, str) or not identity.isprintable() or len(identity) > 500:
+        return f"meta.identity is {str(identity)[:80]!r}, expected a printable name of at most 500 characters"
+    if not isinstance(flaws, list) or not all(isinstance(flaw, str) and flaw.isprintable() for flaw in flaws):
+        return f"meta.flaws is {str(flaws)[:80]!r}, expected a list of words"
+    return None

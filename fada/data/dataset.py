@@ -7,6 +7,7 @@ clips once, in an order of its own, whatever the number of processes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,20 @@ class LatentClip:
     latents: Tensor
     states: Tensor
     face: FaceClues | None = None
+
+
+def hash_clips(clips: Sequence[LatentClip]) -> str:
+    """SHA-256 over clips in their order: keys, qualities, and all that is known of them, byte by byte."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        parts = {"latents": clip.latents, "states": clip.states}
+        if clip.face is not None:
+            parts |= {"face": clip.face.embedding, "face_box": clip.face.face_box, "lip_box": clip.face.lip_box}
+        digest.update(f"{clip.key}\0{clip.quality}\0".encode())
+        for name, value in parts.items():
+            digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ them is for others to know.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -14,14 +15,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fada.files.whole import sync, temporary_name
+from fada.terminal import printable
+
 # A URL that went through a Path, as an argument of a command line does, has lost a slash.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.+)")
 _HERE = ("file", "local")
-_PARTIAL = ".partial-"
+LARGEST_READ = 64 * 2**20
+"""Bytes of a file that is read at once, as an index is."""
 
 
 class LocationError(ValueError):
     """A folder that cannot be reached; the message names it and says what to do."""
+
+
+class UnexpectedSize(ValueError):
+    """A file in a store of another size than it should have."""
 
 
 class Location:
@@ -49,18 +58,46 @@ class Location:
         return self._name
 
     def __truediv__(self, name: str) -> Location:
+        check_file_name(name)
         return Location(f"{self}/{name}")
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return self.folder is not None
+
     def read(self, name: str) -> bytes:
-        """What a file holds."""
+        """What a small file holds.
+
+        Raises:
+            LocationError: it has more than `LARGEST_READ` bytes, or is no ordinary file.
+        """
+        check_file_name(name)
         if self.folder is not None:
-            return (self.folder / name).read_bytes()
-        with self._reaching(name):
-            return bytes(self._store.cat_file(f"{self._root}/{name}"))
+            path = self.folder / name
+            if path.exists() and not path.is_file():
+                raise LocationError(f"{path}: is no ordinary file")
+            with path.open("rb") as opened:
+                data = opened.read(LARGEST_READ + 1)
+        else:
+            with self._reaching(name):
+                # From the end of what is asked for on, nothing comes.
+                data = bytes(self._store.cat_file(f"{self._root}/{name}", start=0, end=LARGEST_READ + 1))
+        if len(data) > LARGEST_READ:
+            raise LocationError(f"{self}/{name}: has more than {LARGEST_READ} bytes; it is not what it should be")
+        return data
 
     @contextmanager
-    def fetched(self, name: str) -> Iterator[Path]:
-        """The file on this machine: itself, or a copy that goes with the block."""
+    def fetched(self, name: str, size: int | None = None) -> Iterator[Path]:
+        """The file on this machine: itself, or a copy that goes with the block.
+
+        Args:
+            size: bytes that it should have; of a store nothing else is copied.
+
+        Raises:
+            UnexpectedSize: what lies in the store has another size.
+        """
+        check_file_name(name)
         if self.folder is not None:
             if not (self.folder / name).is_file():
                 raise FileNotFoundError(f"{self}/{name}")
@@ -69,17 +106,29 @@ class Location:
         with tempfile.TemporaryDirectory(prefix="fada-") as scratch:
             file = Path(scratch) / name
             with self._reaching(name):
+                found = None if size is None else self._store.info(f"{self._root}/{name}").get("size")
+            if size is not None and found is not None and int(found) != size:
+                raise UnexpectedSize(f"has {found} bytes, the index says {size}")
+            with self._reaching(name):
                 self._store.get_file(f"{self._root}/{name}", str(file))
             yield file
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A place on this machine to write files that `put` then takes; it goes with the block."""
+        """A place on this machine to write files that `put` then takes; it goes with the block.
+
+        What a killed process leaves is a leftover of whole.py, for whoever holds the folder to clear.
+        """
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(f"{_PARTIAL}*"):
-                shutil.rmtree(leftover, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.folder) as made:
+            scratch = self.folder / temporary_name("")
+            os.mkdir(scratch)
+            try:
+                yield scratch
+            finally:
+                shutil.rmtree(scratch)
+            return
+        with tempfile.TemporaryDirectory(prefix="fada-") as made:
             yield Path(made)
 
     def put(self, file: Path, name: str) -> None:
@@ -88,8 +137,11 @@ class Location:
         Raises:
             LocationError: the store does not take it.
         """
+        check_file_name(name)
         if self.folder is not None:
+            sync(file)
             file.replace(self.folder / name)
+            sync(self.folder)
             return
         with self._reaching(name, is_written=True):
             self._store.put_file(str(file), f"{self._root}/{name}")
@@ -97,6 +149,7 @@ class Location:
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
+        check_file_name(name)
         if self.folder is not None:
             (self.folder / name).unlink(missing_ok=True)
             return
@@ -126,7 +179,8 @@ class Location:
         except FileNotFoundError:
             return []
         names = [entry["name"].rstrip("/").rpartition("/")[2] for entry in found if entry["type"] == kind]
-        return sorted(name for name in names if name)
+        # A store may hold names that no file system would: nothing here is called so.
+        return sorted(name for name in names if _is_file_name(name))
 
     @contextmanager
     def _reaching(self, name: str = "", is_written: bool = False) -> Iterator[None]:
@@ -140,6 +194,16 @@ class Location:
                 f"{self}{'/' if name else ''}{name}: cannot be {'written' if is_written else 'read'} "
                 f"({type(error).__name__}: {error}); check the address, the credentials and the network"
             ) from error
+
+
+def check_file_name(name: str) -> None:
+    """Raises LocationError where a name is none of a file in its folder: it leads out, or has what no name has."""
+    if not _is_file_name(name):
+        raise LocationError(f"{printable(name, 80)!r}: is no name of a file; names have no / and no \\, and are not ..")
+
+
+def _is_file_name(name: str) -> bool:
+    return name not in ("", ".", "..") and name.isprintable() and not {"/", "\\"} & set(name) and len(name) <= 255
 
 
 def _store_of(url: str) -> tuple[Any, str]:

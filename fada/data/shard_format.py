@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from fada.data.shard_record import Record, parse_record
 from fada.media.audio import decode_wav, encode_wav
 from fada.media.video import decode_video, encode_video
 
@@ -26,6 +27,19 @@ _SUFFIXES = {
     "face": "face.safetensors",
 }
 PARTS = tuple(_SUFFIXES)
+_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "latents": {"latents": (0, 0, 0, 0)},
+    "audio_states": {"audio_states": (0, 0, 0)},
+    "landmarks": {"landmarks": (0, 0, 2), "blendshapes": (0, 0), "lip_opening": (0,), "face_box": (0, 4)},
+    "masks": {"lip": (0, 0, 0), "face": (0, 0, 0)},
+    "face": {"embedding": (0,)},
+}
+"""Tensors of a part and their lengths; 0 stands for any but nothing, the first for the frames (of `face`: numbers)."""
+_PER_FRAME = ("latents", "audio_states", "landmarks", "masks")
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_UNREADABLE = (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, OverflowError, MemoryError,
+               safetensors.SafetensorError)  # fmt: skip
+"""What decoders make of bytes that are not what they should be."""
 _NAMES = {"latents": "latents", "audio_states": "audio_states", "face": "embedding"}
 """Parts that are one tensor: its name in the file."""
 
@@ -89,15 +103,10 @@ def decode_sample(
     key: str, members: dict[str, bytes], split: str | None, parts: Collection[str], skip: Skip
 ) -> Sample | None:
     """The sample, or None where a member is damaged or the split is another."""
-    try:
-        record = json.loads(members["json"])
-        meta, hashes = dict(record["meta"]), dict(record["members"])
-        fps, sample_rate = float(record["fps"]), int(record["sample_rate"])
-    except (KeyError, ValueError, TypeError) as error:
-        skip(f"{key}.json", "missing" if "json" not in members else f"unreadable ({type(error).__name__})")
+    record = _record(key, members, skip)
+    if record is None or (split is not None and record.meta.get("split", "train") != split):
         return None
-    if split is not None and meta.get("split", "train") != split:
-        return None
+    hashes = record.members
     values: dict[str, Any] = {}
     for part in PARTS:
         suffix = _SUFFIXES[part]
@@ -107,13 +116,38 @@ def decode_sample(
         reason = _damage(data, hashes[suffix])
         if reason is None and data is not None:
             try:
-                values[part] = _decode_part(part, data, sample_rate)
-            except (ValueError, KeyError, safetensors.SafetensorError) as error:
+                values[part] = _decode_part(part, data, record.sample_rate)
+            except _UNREADABLE as error:
                 reason = f"unreadable ({error})"
         if reason is not None:
             skip(f"{key}.{suffix}", reason)
             return None
-    return Sample(key, meta, **values, fps=fps, sample_rate=sample_rate)
+    lengths = {part: _frames_of(value) for part, value in values.items() if part in _PER_FRAME}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{part} {length}" for part, length in lengths.items())
+        skip(f"{key}.json", f"its parts are of different lengths in frames ({said})")
+        return None
+    return Sample(key, record.meta, **values, fps=record.fps, sample_rate=record.sample_rate)
+
+
+def check_members(key: str, members: dict[str, bytes], skip: Skip) -> None:
+    """Call `skip` for a record that cannot be read, and for members that are not those that it names."""
+    record = _record(key, members, skip)
+    for suffix, expected in () if record is None else record.members.items():
+        reason = _damage(members.get(suffix), expected) if suffix in _SUFFIXES.values() else None
+        if reason is not None:
+            skip(f"{key}.{suffix}", reason)
+
+
+def _record(key: str, members: dict[str, bytes], skip: Skip) -> Record | None:
+    if "json" not in members:
+        skip(f"{key}.json", "missing")
+        return None
+    try:
+        return parse_record(key, members["json"])
+    except ValueError as error:
+        skip(f"{key}.json", f"unreadable ({error})")
+        return None
 
 
 def _damage(data: bytes | None, expected: str) -> str | None:
@@ -131,6 +165,36 @@ def _decode_part(part: str, data: bytes, sample_rate: int) -> np.ndarray | Tenso
     if part == "audio":
         return decode_wav(data, sample_rate)
     tensors = safetensors.torch.load(data)
+    _check_shapes(part, tensors)
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise ValueError("holds values that are not finite")
     return tensors[_NAMES[part]] if part in _NAMES else tensors
+
+
+def _check_shapes(part: str, tensors: dict[str, Tensor]) -> None:
+    """Know that a part's tensors are of the kinds and shapes that its readers count on.
+
+    Raises:
+        ValueError: naming the tensor.
+    """
+    shapes = _SHAPES[part]
+    lengths = set()
+    for name, tensor in tensors.items():
+        wanted = shapes.get(name)
+        if wanted is None:
+            raise ValueError(f"holds {name[:60]!r}; a part of {part} is {', '.join(shapes)}")
+        is_of_its_kind = tensor.dtype == torch.uint8 if part == "masks" else tensor.dtype in _FLOATS
+        fits = len(wanted) == tensor.ndim and all(
+            there and there == (size or there) for size, there in zip(wanted, tensor.shape, strict=True)
+        )
+        if not is_of_its_kind or not fits:
+            raise ValueError(f"{name} is {list(tensor.shape)} of {tensor.dtype}, which no {part} is")
+        lengths.add(len(tensor))
+    if not tensors or (part in _NAMES and _NAMES[part] not in tensors):
+        raise ValueError(f"lacks {_NAMES.get(part, part)}")
+    if len(lengths) > 1:
+        raise ValueError("its tensors are of different lengths in frames")
+
+
+def _frames_of(value: Tensor | dict[str, Tensor]) -> int:
+    return len(next(iter(value.values())) if isinstance(value, dict) else value)

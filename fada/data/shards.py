@@ -11,24 +11,25 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from webdataset import TarWriter
 
 from fada.data.clip import check_key
-from fada.data.location import Location, LocationError
-from fada.data.shard_format import PARTS, Sample, decode_sample, encode_sample, suffixes_of
+from fada.data.location import Location, LocationError, UnexpectedSize
+from fada.data.shard_format import PARTS, Sample, check_members, decode_sample, encode_sample, suffixes_of
+from fada.data.shard_index import ShardError, ShardIndex, ShardInfo, fault_of, parse_index
 from fada.data.shard_members import Skip, group_members, read_members
+from fada.files.manifest import hash_file
+from fada.terminal import printable
 
 INDEX_FILE = "index.json"
+LONGEST_SHOWN = 300
+"""Letters of a member's name or of a reason."""
 # Shards of earlier versions carry no hash.
 _SHARD_NAME = re.compile(r"shard-\d{6}(-[0-9a-f]{12})?\.tar")
-
-
-class ShardError(ValueError):
-    """A folder of shards that cannot be written or read at all."""
 
 
 class DamagedShardWarning(UserWarning):
@@ -36,36 +37,16 @@ class DamagedShardWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class ShardInfo:
-    """One tar of a set of shards."""
-
-    name: str
-    samples: int
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class ShardIndex:
-    """What index.json says about a set of shards."""
-
-    shards: list[ShardInfo]
-    samples: int
-    splits: dict[str, int]
-    """Samples per split."""
-    parts: dict[str, int]
-    """Samples that hold each part."""
-    features: dict[str, Any] = field(default_factory=dict)
-    """Where latents and states come from, for example the fingerprints of the encoders."""
-
-
-@dataclass(frozen=True)
 class Skipped:
-    """A member that was not read."""
+    """A member that was not read; its name and the reason may be shown anywhere."""
 
     shard: str
     member: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for name in ("shard", "member", "reason"):
+            object.__setattr__(self, name, printable(getattr(self, name), LONGEST_SHOWN))
 
     def __str__(self) -> str:
         return f"{self.shard}/{self.member}: {self.reason}"
@@ -76,24 +57,29 @@ def write_shards(
     folder: str | Path | Location,
     samples_per_shard: int,
     features: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> ShardIndex:
-    """Write samples as tars with index.json, into a folder or an object store; earlier shards there are replaced.
+    """Write samples as tars with index.json, into a folder or an object store.
 
     A tar's name holds its hash, and the index is written last: until then the earlier index and its shards are valid,
-    so an interrupted call changes nothing. Then the shards that the index does not name are removed.
+    so an interrupted call changes nothing. Then the shards go that only the earlier index names, and what a killed call
+    left: files that hold what was written, by their hash; others stay.
 
     Args:
         features: where latents and states come from (JSON values), kept in the index.
+        overwrite: replace an earlier set of shards.
 
     Raises:
-        ShardError: no samples, or two of the same key.
+        ShardError: no samples, or two of the same key; or an earlier set is there and may not be replaced.
         ClipError: a key with characters that cannot be used.
         LocationError: the object store cannot be reached.
     """
     if samples_per_shard < 1:
         raise ValueError(f"samples_per_shard must be at least 1, got {samples_per_shard}")
     location = Location(folder)
-    earlier = _names_in_index(location)
+    check_replaced(location, overwrite)
+    earlier = _shards_in_index(location)
     tally = _Tally()
     shards: list[ShardInfo] = []
     with location.scratch() as scratch:
@@ -116,9 +102,25 @@ def write_shards(
         location.put(scratch / INDEX_FILE, INDEX_FILE)
     current = {shard.name for shard in shards}
     for name in location.files():
-        if _SHARD_NAME.fullmatch(name) and name not in current:
+        if name not in current and _SHARD_NAME.fullmatch(name) and _is_ours(location, name, earlier.get(name)):
             location.remove(name)
     return index
+
+
+def check_replaced(folder: str | Path | Location, overwrite: bool) -> None:
+    """Know that shards may be written: there is no earlier set, or it may be replaced.
+
+    Raises:
+        ShardError: saying how many clips the earlier set has.
+    """
+    location = Location(folder)
+    if overwrite or INDEX_FILE not in location.files():
+        return
+    try:
+        held = f"a set of {read_index(location).samples} clips"
+    except ShardError:
+        held = f"an {INDEX_FILE} that cannot be read"
+    raise ShardError(f"{location}: holds {held}; give another folder, or --overwrite to replace it")
 
 
 def read_index(folder: str | Path | Location) -> ShardIndex:
@@ -134,9 +136,8 @@ def read_index(folder: str | Path | Location) -> ShardIndex:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ShardError(f"{file}: missing; write the shards again (the index is written last)") from error
     try:
-        values = json.loads(text)
-        return ShardIndex(**{**values, "shards": [ShardInfo(**shard) for shard in values["shards"]]})
-    except (ValueError, TypeError, KeyError) as error:
+        return parse_index(text)
+    except ValueError as error:
         raise ShardError(f"{file}: not an index of shards ({error}); write the shards again") from error
 
 
@@ -150,6 +151,9 @@ def read_shards(
 ) -> Iterator[Sample]:
     """The samples of a folder or object store, shard by shard. Damaged ones are skipped, and named in a warning at the
     end; of a store, a shard at a time is copied to this machine.
+
+    Size and SHA-256 of every shard are those of the index: of a store at every reading, of a folder once per process.
+    A shard that differs is skipped whole; of a folder only where its damage cannot be told member by member.
 
     Args:
         split: only samples whose meta names this split.
@@ -179,10 +183,17 @@ def read_shards(
         shuffler.shuffle(shards)
     for shard in shards:
         try:
-            with location.fetched(shard.name) as file:
+            with location.fetched(shard.name, shard.bytes) as file:
+                fault = fault_of(file, shard)
+                # What a disk damaged is found member by member. Where no member is, it is another shard.
+                if fault is not None and (not location.is_here or not _is_damaged(file, shard)):
+                    skip(shard.name, "*", f"{fault}: skipped; get it again, or write the shards again")
+                    continue
                 yield from _read_shard(file, shard, split, parts, shuffler, skip)
         except FileNotFoundError:
             skip(shard.name, "*", "the shard is missing")
+        except UnexpectedSize as error:
+            skip(shard.name, "*", f"{error}: skipped; get it again, or write the shards again")
     if skipped:
         named = "; ".join(str(each) for each in skipped[:8]) + ("; ..." if len(skipped) > 8 else "")
         message = f"{location}: {len(skipped)} damaged members skipped: {named}"
@@ -207,6 +218,22 @@ class _Tally:
             self.parts[part] += getattr(sample, part) is not None
 
 
+def _is_damaged(file: Path, shard: ShardInfo) -> bool:
+    """Whether members of a shard that is not the index's are damaged, by the hashes beside them, or missing."""
+    faults: list[str] = []
+    found = 0
+
+    def note(*said: str) -> None:
+        faults.append(said[-1])
+
+    for key, members in group_members(read_members(file, suffixes_of(PARTS), note)):
+        found += 1
+        check_members(key, members, note)
+        if faults:
+            return True
+    return bool(faults) or found < shard.samples
+
+
 def _groups(samples: Iterable[Sample], size: int) -> Iterator[Iterator[Sample]]:
     """Iterators over `size` samples each; only one sample is held at a time."""
     stream = iter(samples)
@@ -220,12 +247,24 @@ def _groups(samples: Iterable[Sample], size: int) -> Iterator[Iterator[Sample]]:
         yield group()
 
 
-def _names_in_index(location: Location) -> set[str]:
-    """Shards that the index there names, none where there is no readable one."""
+def _shards_in_index(location: Location) -> dict[str, ShardInfo]:
+    """Shards that the index there names, none where there is no readable one; names that are no shard's left out."""
     try:
-        return {shard.name for shard in read_index(location).shards}
+        return {shard.name: shard for shard in read_index(location).shards if _SHARD_NAME.fullmatch(shard.name)}
     except ShardError:
-        return set()
+        return {}
+
+
+def _is_ours(location: Location, name: str, shard: ShardInfo | None) -> bool:
+    """Whether fada wrote a file: it holds what the earlier index says, or what the hash in its own name says.
+
+    The latter is what a killed call left. In a store, where nothing is read for this, the earlier index must name it.
+    """
+    written = name[13:25] if shard is None else shard.sha256
+    if location.folder is None:
+        return shard is not None and name[13:25] == written[:12]
+    file = location.folder / name
+    return len(written) >= 12 and not file.is_symlink() and hash_file(file).startswith(written)
 
 
 def _write_shard(scratch: Path, number: int, samples: Iterator[Sample], tally: _Tally) -> tuple[Path, ShardInfo]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fada.data.clip import ClipError, list_clips, read_record, write_text
+from fada.data.clip import ClipError, list_clips, read_record, write_record
 from fada.data.face_identities import Embeds, embed_clip, group_faces, name_groups
 from fada.data.prepare.source import is_test_identity
+from fada.files.locks import locked
 
 
 def split_clips(
@@ -35,8 +35,21 @@ def split_clips(
     Raises:
         ClipError: a clip names no identity or has a damaged picture or damaged landmarks, or a held-out identity has no
             clip. Nothing is written then.
+        FolderBusy: another command works in the folder.
     """
-    files = [folder / f"{key}.json" for key in list_clips(folder)]
+    keys = list_clips(folder)
+    with locked(folder, "splitting clips"):
+        return _split(folder, keys, test_share, test_identities, embedder)
+
+
+def _split(
+    folder: Path,
+    keys: list[str],
+    test_share: float,
+    test_identities: Collection[str] | None,
+    embedder: Embeds | None,
+) -> Counter[str]:
+    files = [folder / f"{key}.json" for key in keys]
     records = {file: read_record(file) for file in files}
     for file, record in records.items():
         if not record["meta"].get("identity"):
@@ -58,7 +71,7 @@ def split_clips(
         counts[split] += 1
         record["meta"]["split"] = split
         if record["meta"] != before[file]:
-            write_text(file, json.dumps(record) + "\n")
+            write_record(file, record)
     return counts
 
 

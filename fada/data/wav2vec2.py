@@ -3,17 +3,19 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from transformers import Wav2Vec2Model
 
-from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length, read_config
+from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length
+from fada.media.frame_count import sample_count
+from fada.pretrained.networks import PREPROCESSOR, read_preprocessor
+from fada.pretrained.wav2vec2 import load_wav2vec2
 
 Rate = Literal["states", "features"]
 """What of wav2vec2 is brought to video rate."""
-_PREPROCESSOR = "preprocessor_config.json"
 
 
 class Wav2Vec2Encoder(AudioEncoder):
@@ -67,8 +69,7 @@ class Wav2Vec2Encoder(AudioEncoder):
 
         `heard` normalises a part of a longer sound by what was heard of the whole.
         """
-        per_frame = SAMPLE_RATE / self.fps
-        audio = fit_length(audio, round(frames * per_frame))
+        audio = fit_length(audio, self._sample(frames))
         if self.is_normalised and heard is not None:
             audio = (audio - heard.mean) / (heard.variance + 1e-7) ** 0.5
         elif self.is_normalised:
@@ -78,9 +79,12 @@ class Wav2Vec2Encoder(AudioEncoder):
         for first in range(0, frames, self.piece_frames):
             last = min(first + self.piece_frames, frames)
             before, after = max(0, first - self.context_frames), min(frames, last + self.context_frames)
-            sound = audio[:, round(before * per_frame) : round(after * per_frame)]
+            sound = audio[:, self._sample(before) : self._sample(after)]
             pieces.append(self._piece(sound, after - before)[:, first - before : last - before])
         return torch.cat(pieces, dim=1)
+
+    def _sample(self, frame: int) -> int:
+        return sample_count(frame, SAMPLE_RATE, self.fps)
 
     def _piece(self, audio: Tensor, frames: int) -> Tensor:
         return self._states_at_rate(audio, frames) if self.rate == "states" else self._features_at_rate(audio, frames)
@@ -133,7 +137,7 @@ class Wav2Vec2Encoder(AudioEncoder):
             "fps": self.fps,
             "rate": self.rate,
         }
-        (Path(path) / _PREPROCESSOR).write_text(json.dumps(settings, indent=2) + "\n")
+        (Path(path) / PREPROCESSOR).write_text(json.dumps(settings, indent=2) + "\n")
 
     @classmethod
     def from_pretrained(cls, path: str | Path, rate: Rate | None = None) -> "Wav2Vec2Encoder":
@@ -144,15 +148,9 @@ class Wav2Vec2Encoder(AudioEncoder):
 
         Raises:
             FileNotFoundError: no such folder, or no weights as safetensors in it.
-            ValueError: the folder says another rate than there are.
+            ValueError: the folder says another rate than there are; see also `load_wav2vec2`.
         """
-        read_config(path)
-        if not any(Path(path).glob("*.safetensors")):
-            raise FileNotFoundError(
-                f"{path}: no .safetensors weights; convert the model (pickled weights are not read)"
-            )
-        model = Wav2Vec2Model.from_pretrained(path, local_files_only=True, use_safetensors=True)
-        file = Path(path) / _PREPROCESSOR
-        settings = json.loads(file.read_text()) if file.is_file() else {}
-        rate = rate or settings.get("rate", "states")
-        return cls(model, settings.get("fps", FPS), settings.get("do_normalize", True), rate)
+        model = load_wav2vec2(path)
+        settings = read_preprocessor(Path(path))
+        rate = rate or cast(Rate, settings.rate)
+        return cls(model, settings.fps, settings.do_normalize, rate)

@@ -16,6 +16,10 @@ PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
 BetaSchedule = Literal["linear", "scaled_linear"]
 
 
+MOST_TIMESTEPS = 100_000
+"""Of a config, which may come from anyone: its table is made whole."""
+
+
 @dataclass(frozen=True)
 class NoisePath:
     """``z_t = a(t) z_0 + c(t) eps`` and what a network on it predicts.
@@ -42,8 +46,18 @@ class NoisePath:
     def __post_init__(self) -> None:
         _check_choice("prediction_type", self.prediction_type, get_args(PredictionType))
         _check_choice("beta_schedule", self.beta_schedule, get_args(BetaSchedule))
-        if self.num_train_timesteps < 2:
+        if not isinstance(self.num_train_timesteps, int) or self.num_train_timesteps < 2:
             raise ValueError(f"noise path: num_train_timesteps must be at least 2, got {self.num_train_timesteps}")
+        if self.num_train_timesteps > MOST_TIMESTEPS:
+            raise ValueError(
+                f"noise path: num_train_timesteps must be at most {MOST_TIMESTEPS}, got {self.num_train_timesteps}"
+            )
+        if not isinstance(self.timestep_offset, int) or abs(self.timestep_offset) > self.num_train_timesteps:
+            raise ValueError(f"noise path: timestep_offset must be 0 or -1, or near it, got {self.timestep_offset}")
+        for name in ("beta_start", "beta_end"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ValueError(f"noise path: {name} must be a number from 0 up to 1, got {value}")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "NoisePath":
@@ -98,6 +112,33 @@ class NoisePath:
             alpha_bar = self.alpha_bar(t)
             signal, noise = alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()
         return (signal, noise) if like is None else (per_sample(signal, like), per_sample(noise, like))
+
+    def signal_noise_between(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """``signal_noise`` between grid points too, float64 (B,): the angle ``atan2(c, a)`` is linear there.
+
+        The inverse of ``time_of``; equal to ``signal_noise`` on the grid, and finite where no signal is left.
+        """
+        if self.is_flow:
+            return self.signal_noise(t)
+        table, position = _angle_table(self, t.device), t.double() * self.num_train_timesteps
+        below = position.floor().clamp(0, self.num_train_timesteps - 1)
+        low = below.long()
+        angle = torch.lerp(table[low], table[low + 1], (position - below).clamp(0.0, 1.0))
+        return angle.cos(), angle.sin()
+
+    def time_of(self, signal: Tensor, noise: Tensor) -> Tensor:
+        """The time whose signal-to-noise ratio is that of ``(signal, noise)``, (B,), of any common scale; float64.
+
+        Continuous: between grid points by ``signal_noise_between``. Ratios beyond the path's ends give its ends.
+        """
+        if self.is_flow:
+            return noise.double() / (signal.double() + noise.double())
+        table = _angle_table(self, signal.device)
+        angle = torch.atan2(noise.double(), signal.double())
+        high = torch.searchsorted(table, angle.contiguous()).clamp(1, self.num_train_timesteps)
+        # Without `set_alpha_to_one` the first two entries are equal: there the later one is meant.
+        share = torch.nan_to_num((angle - table[high - 1]) / (table[high] - table[high - 1]), nan=1.0)
+        return (high - 1 + share.clamp(0.0, 1.0)) / self.num_train_timesteps
 
     def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """``a z_0 + c eps`` at times t (B,); float32 or better."""
@@ -178,6 +219,13 @@ def _alpha_bar_table(path: NoisePath, device: torch.device) -> Tensor:
         table = _rescaled_to_zero_snr(table)
     first = torch.ones_like(table[:1]) if path.set_alpha_to_one else table[:1]
     return torch.cat([first, table]).to(device)
+
+
+@lru_cache(maxsize=32)
+def _angle_table(path: NoisePath, device: torch.device) -> Tensor:
+    """``atan2(c, a)`` at T t = 0, 1, ... T, rising from near 0 to at most pi / 2; float64 (T + 1,)."""
+    alpha_bar = _alpha_bar_table(path, device)
+    return torch.atan2((1.0 - alpha_bar).sqrt(), alpha_bar.sqrt())
 
 
 def _rescaled_to_zero_snr(alpha_bar: Tensor) -> Tensor:

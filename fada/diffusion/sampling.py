@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fada.diffusion.forms import student_step
+from fada.diffusion.matched import window_predictor
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Predict
 from fada.diffusion.windows import Windows
@@ -22,8 +23,8 @@ def sample_student(
     """Clean latents from noise, by ``steps`` evaluations of the student.
 
     Args:
-        predict: the student's prediction in the path's form, already guided where guidance applies; may be half
-            precision.
+        predict: the student's network, in the path's form, already guided where guidance applies; may be half
+            precision. Where the windows are matched it is asked on its own noise path.
         z: noise (B, ...) at t = 1.
         steps: at least one per window.
         on_step: called after each step with the number of finished steps.
@@ -35,6 +36,7 @@ def sample_student(
         ValueError: fewer steps than windows.
     """
     z = z.to(torch.promote_types(z.dtype, torch.float32))
+    predict = window_predictor(predict, path, windows)
     times = torch.tensor([*windows.sampling_times(steps), 0.0], dtype=torch.float64, device=z.device)
     for step in range(steps):
         t, t_next = times[step].expand(len(z)), times[step + 1].expand(len(z))

@@ -1,6 +1,6 @@
 """The student's sampler as a diffusers scheduler: saves, loads and steps like any other.
 
-A thin border around ``windows`` and ``forms``; the mathematics is there.
+A thin border around ``windows``, ``forms`` and ``matched``; the mathematics is there.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,10 @@ from diffusers.utils import BaseOutput
 from torch import Tensor
 
 from fada.diffusion.forms import student_step, window_clean
-from fada.diffusion.paths import NoisePath
-from fada.diffusion.windows import ExtraSteps, Windows
+from fada.diffusion.matched import MatchedPoints, matched_points, window_prediction
+from fada.diffusion.paths import NoisePath, per_sample
+from fada.diffusion.spacing import Spacing, spaced_windows
+from fada.diffusion.windows import ExtraSteps
 
 
 @dataclass
@@ -33,6 +35,10 @@ class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about c
 
     The configs of DDIM and kindred schedulers load through ``from_config``. Timesteps handed to networks are floats,
     ``T t + timestep_offset``. ``prediction_type`` may be ``epsilon``, ``v_prediction`` or ``flow_prediction``.
+
+    With ``matched``, networks see points inside windows on their own noise path: ``timesteps`` are those of equal
+    signal-to-noise ratio, ``scale_model_input`` divides by the point's scale, and ``step`` turns the answer into the
+    window's. ``spacing`` says where windows meet, ``extra_steps`` which of them get the steps that are left over.
     """
 
     _compatibles = [scheduler.name for scheduler in KarrasDiffusionSchedulers]  # noqa: RUF012 - diffusers' own form
@@ -52,9 +58,11 @@ class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about c
         timestep_offset: int = -1,
         num_windows: int = 4,
         extra_steps: ExtraSteps = "first",
+        spacing: Spacing = "time",
+        matched: bool = False,
     ) -> None:
         self.path = NoisePath.from_config(self.config)
-        self.windows = Windows(num_windows, extra_steps)
+        self.windows = spaced_windows(self.path, num_windows, spacing, extra_steps, matched)
         self.num_inference_steps: int | None = None
         self._set_times(num_windows, None)
 
@@ -85,8 +93,17 @@ class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about c
         self.num_inference_steps = num_inference_steps
 
     def scale_model_input(self, sample: Tensor, timestep: float | Tensor | None = None) -> Tensor:
-        """The sample itself: networks take latents as they are."""
-        return sample
+        """What networks take: the latents as they are, or with ``matched`` on the noise path.
+
+        Raises:
+            ValueError: matched, and ``timestep`` is missing or not one of ``timesteps``.
+        """
+        if not self.windows.is_matched:
+            return sample
+        if timestep is None:
+            raise ValueError("PeRFlowScheduler.scale_model_input: matched windows need the timestep, got None")
+        scale = self._points(self._times_at(timestep)[0].to(sample.device).expand(len(sample))).scale
+        return (sample / per_sample(scale, sample)).to(sample.dtype)
 
     def step(
         self,
@@ -99,9 +116,10 @@ class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about c
         """Latents at the next time.
 
         Args:
-            model_output: the student's prediction (B, ...), of the config's prediction type.
+            model_output: the student's prediction (B, ...), of the config's prediction type, at what
+                ``scale_model_input`` returns.
             timestep: one of ``timesteps``.
-            sample: latents (B, ...) at ``timestep``.
+            sample: latents (B, ...) at ``timestep``, not scaled.
             generator: not used, steps are deterministic; pipelines pass one.
 
         Returns:
@@ -116,6 +134,11 @@ class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about c
         t_start, t_end = self.windows.look_up(t)
         precise = sample.to(torch.promote_types(sample.dtype, torch.float32))
         prediction = model_output.to(precise.dtype)
+        if self.windows.is_matched:
+            points = self._points(t)
+            prediction = window_prediction(
+                self.path, prediction, precise / per_sample(points.scale, precise), points, t_start
+            )
         previous = student_step(self.path, precise, prediction, t, t_next, t_start, t_end).to(sample.dtype)
         clean = window_clean(self.path, precise, prediction, t, t_start, t_end).to(sample.dtype)
         if not return_dict:
@@ -130,12 +153,17 @@ class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about c
     def _set_times(self, steps: int, device: str | torch.device | None) -> None:
         # Kept in float64 on the CPU beside the float32 timesteps: step looks times up instead of converting back.
         self._times = torch.tensor([*self.windows.sampling_times(steps), 0.0], dtype=torch.float64)
-        self.timesteps = self.path.network_timestep(self._times[:-1]).to(device)
+        # Times at which networks are asked: those of the steps, or of equal signal-to-noise ratio.
+        self._asked = self._points(self._times[:-1]).t if self.windows.is_matched else self._times[:-1]
+        self.timesteps = self.path.network_timestep(self._asked).to(device)
+
+    def _points(self, t: Tensor) -> MatchedPoints:
+        return matched_points(self.path, t, *self.windows.look_up(t))
 
     def _times_at(self, timestep: float | Tensor) -> tuple[Tensor, Tensor]:
         """``(t, t_next)`` of the step that starts at ``timestep``."""
         wanted = self.path.time_of_timestep(torch.as_tensor(timestep, dtype=torch.float64).cpu())
-        distance = (self._times[:-1] - wanted).abs()
+        distance = (self._asked - wanted).abs()
         index = int(distance.argmin())
         # Half a training index: pipelines may have rounded the timestep to a whole number.
         if distance[index] > 0.5 / self.path.num_train_timesteps + 1e-6:

@@ -11,56 +11,12 @@ import torch
 from torch import Tensor
 
 from fada.diffusion.paths import NoisePath
-from fada.diffusion.windows import round_to_grid
+from fada.diffusion.spacing import Spacing, spaced_points
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """``predict(z, t)`` with z (B, ...) and t (B,): the raw, already guided, prediction of the path's type."""
 
 Solver = Literal["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"]
-
-NO_SIGNAL = 1e-3
-"""Where less of the latents than this is signal, log-SNR says nothing of where steps should lie."""
-
-
-def time_points(t_start: Tensor, t_end: Tensor, steps: int, num_train_timesteps: int) -> Tensor:
-    """Times between equal steps, rounded to the grid; the last is exactly ``t_end``. Float64 (steps + 1, B).
-
-    Raises:
-        ValueError: ``steps`` is not positive.
-    """
-    if steps < 1:
-        raise ValueError(f"solver: steps must be at least 1, got {steps}")
-    start, end = t_start.double(), t_end.double()
-    share = torch.arange(steps, dtype=torch.float64, device=start.device)[:, None] / steps
-    points = round_to_grid(start + share * (end - start), num_train_timesteps)
-    return torch.cat([points, end[None]])
-
-
-def log_snr_points(path: NoisePath, t_start: Tensor, t_end: Tensor, steps: int) -> Tensor:
-    """Times between equal steps of log-SNR, on the grid; float64 (steps + 1, B), the last exactly ``t_end``.
-
-    Samples that start without signal get the points of ``time_points``: their first step would have no end.
-
-    Source: DPM-Solver (arXiv 2206.00927), section 3.4.
-    """
-    even = time_points(t_start, t_end, steps, path.num_train_timesteps)
-    grid = torch.arange(path.num_train_timesteps, 0, -1, dtype=torch.float64, device=even.device)
-    grid = grid / path.num_train_timesteps
-    signal, noise = path.signal_noise(grid)
-    rising = torch.log(signal.clamp(min=1e-30)) - torch.log(noise)
-    share = torch.arange(steps, dtype=torch.float64, device=even.device)[:, None] / steps
-
-    def at(t: Tensor) -> Tensor:
-        # The last grid point stands for t = 0, which may be free of noise.
-        index = torch.searchsorted(-grid, -t.clamp(min=float(grid[-1])))
-        return rising[index.clamp(max=len(grid) - 1)]
-
-    first, last = at(even[0]), at(t_end.double())
-    nearest = torch.searchsorted(rising, (first + share * (last - first)).contiguous()).clamp(max=len(grid) - 1)
-    points = torch.cat([grid[nearest], even[-1:]])
-    points[0] = even[0]
-    has_signal = path.signal_noise(even[0])[0] > NO_SIGNAL
-    return torch.where(has_signal, points, even)
 
 
 def solve(
@@ -72,6 +28,7 @@ def solve(
     steps: int,
     solver: Solver = "ddim",
     on_step: Callable[[int], None] | None = None,
+    spacing: Spacing = "time",
 ) -> Tensor:
     """z at ``t_end``, by ``steps`` evaluations of ``predict``.
 
@@ -81,15 +38,16 @@ def solve(
         t_start, t_end: (B,), ``t_start > t_end``.
         solver: ``ddim`` is first order (on a flow path it is Euler's method); ``dpmpp_2m`` is DPM-Solver++ 2M, second
             order with as many evaluations, first order in its first step and after a start without signal;
-            ``dpmpp_2m_log_snr`` is the same at equal steps of log-SNR instead of time (``log_snr_points``), which near
-            the data, where time is a bad clock, is several times nearer to the solution.
+            ``dpmpp_2m_log_snr`` is the same at equal steps of log-SNR instead of time, whatever ``spacing``: near
+            the data, where time is a bad clock, it is several times nearer to the solution.
         on_step: called after each step with the number of finished steps.
+        spacing: of which clock steps are equal parts, see ``spaced_points``.
 
     Returns:
         (B, ...) in float32, or in float64 if ``z`` is float64.
 
     Raises:
-        ValueError: unknown solver, no steps, or noise prediction where no signal is left.
+        ValueError: unknown solver or spacing, no steps, or noise prediction where no signal is left.
 
     Source: DDIM (arXiv 2010.02502), DPM-Solver++ (arXiv 2211.01095), algorithm 2.
     """
@@ -97,9 +55,7 @@ def solve(
         raise ValueError(f"solver: got {solver!r}; choose from {', '.join(get_args(Solver))}")
     z = z.to(torch.promote_types(z.dtype, torch.float32))
     t_start, t_end = t_start.to(z.device), t_end.to(z.device)
-    points = time_points(t_start, t_end, steps, path.num_train_timesteps)
-    if solver == "dpmpp_2m_log_snr" and not path.is_flow:
-        points = log_snr_points(path, t_start, t_end, steps)
+    points = spaced_points(path, t_start, t_end, steps, "log_snr" if solver == "dpmpp_2m_log_snr" else spacing)
     if path.is_flow:
         # Flow has no table to round to: the first point must be where z lies.
         points[0] = t_start

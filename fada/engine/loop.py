@@ -7,13 +7,12 @@ exactly where an unbroken one would be, on any number of processes.
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,18 +20,21 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fada.engine.checkpoints import Checkpoints, load_state, read_manifest
+from fada.engine.checkpoint_state import load_state
+from fada.engine.checkpoints import Checkpoints, step_of
 from fada.engine.clock import Clock
 from fada.engine.failures import TrainingFailed, explain
-from fada.engine.optimizer import AveragingAdamW
+from fada.engine.optimizer import STEP, AveragingAdamW
 from fada.engine.parallel import agree, is_sharded
 from fada.engine.progress import step_bar
 from fada.engine.run_log import RunLog
 from fada.engine.signals import on_stop
+from fada.engine.tensor_files import hash_tensors, save_tensors
 from fada.engine.trained_state import WEIGHT, TrainedState
+from fada.files.json_lines import append_line, keep_steps
+from fada.files.whole import write_json
 
 TRIES = 4
 """Draws of one micro-batch: samples that give no finite loss are replaced, but not for ever."""
@@ -63,8 +65,9 @@ class LoopSettings:
     """Micro-batches without a finite loss that may be replaced by others before the run stops."""
     timeout_minutes: float = 30.0
     seed: int = 0
-    samples_per_step: int | None = None
-    """Over all processes and micro-batches; a checkpoint of another number is refused."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the training follows from beside these settings (samples of a step, hashes of data, …), as JSON values; a
+    checkpoint of others is refused."""
 
 
 @dataclass
@@ -129,6 +132,7 @@ def fit(
         The trained parameters by name, whole, float32, on the CPU: their moving average where one is kept.
 
     Raises:
+        CheckpointMismatch: what lies there belongs to another training: other facts, or other frozen weights.
         TrainingFailed: a loss or gradient is not finite, memory ran out, or another process is gone.
         Interrupted: SIGINT or SIGTERM came; a checkpoint of the last finished step is on disk.
     """
@@ -157,15 +161,20 @@ class _Training:
     ) -> None:
         self.objective, self.settings, self.accelerator = objective, settings, accelerator
         self.folder, self.log, self.preview = folder, log, preview
-        facts = {} if settings.samples_per_step is None else {"samples_per_step": settings.samples_per_step}
+        # Checkpoints hold what is trained: the rest must be again what it was.
+        facts = {**settings.facts, "frozen": frozen_hash(objective.module)}
         self.checkpoints = Checkpoints(folder / "checkpoints", settings.keep_last, settings.keep_every, facts)
+        self.events = folder / f"events-{accelerator.process_index}.jsonl"
         self.recent: deque[float] = deque(maxlen=RECENT)
         self.skipped = 0
 
     def run(self) -> dict[str, Tensor]:
         found = self.checkpoints.find(self.accelerator)
-        self.first = 0 if found is None else int(read_manifest(found)["step"])
+        self.first = 0 if found is None else step_of(found)
         self._prepare(found)
+        # Steps that are done again would stand there twice.
+        self.log.resume(self.first)
+        keep_steps(self.events, self.first - 1)
         if found is not None:
             self.log.say(f"resumed at step {self.first} of {self.settings.steps}")
         with stop_on_signals() as stop, _bar(self.log, self.settings.steps, self.first) as on_step:
@@ -200,10 +209,12 @@ class _Training:
             self.optimizer.set_lr(0.0)
             self.accelerator.backward(self._drawn(self.first, 0).total)
             load_state(found, self.state, self.state.keys)
+            self.optimizer.set_count(self.first)
         else:
             self.optimizer.start()
-            load_state(found, self.state, self.optimizer.state_names)
-        self.optimizer.set_count(self.first)
+            load_state(found, self.state, (*self.optimizer.state_names, STEP))
+            self.optimizer.forget_unreached()
+        self.optimizer.count = self.first
 
     def _guarded_step(self, step: int) -> None:
         try:
@@ -281,8 +292,7 @@ class _Training:
         folder = self.folder / "failed" / f"step-{step:08d}"
         weights = {name: self.state.read(name, WEIGHT) for name in self.state.parameters}
         if self.accelerator.is_main_process:
-            folder.mkdir(parents=True, exist_ok=True)
-            save_file(weights, str(folder / "weights.safetensors"))
+            save_tensors(weights, folder / "weights.safetensors")
             keys = [key for loss in losses for key in loss.keys]
             record = {
                 "phase": self.log.name,
@@ -292,7 +302,7 @@ class _Training:
                 "fault": fault,
                 "keys": keys,
             }
-            (folder / "failure.json").write_text(json.dumps(record, indent=1) + "\n")
+            write_json(folder / "failure.json", record)
         self.accelerator.wait_for_everyone()
         return TrainingFailed(
             f"{self.log.name}, step {step}: {fault or 'another process met a loss that is not finite'}. To see which "
@@ -309,8 +319,7 @@ class _Training:
 
     def _event(self, step: int, kind: str, **facts: Any) -> None:
         """A line in `events-RANK.jsonl`: every process has its own samples to tell of."""
-        with (self.folder / f"events-{self.accelerator.process_index}.jsonl").open("a") as file:
-            file.write(json.dumps({"step": step, "event": kind, **facts}) + "\n")
+        append_line(self.events, {"step": step, "event": kind, **facts})
 
     def _finish_step(self, step: int, is_stopping: bool) -> None:
         settings = self.settings
@@ -326,6 +335,12 @@ class _Training:
             self.accelerator.wait_for_everyone()
         if is_stopping and not is_last:
             raise Interrupted(f"stopped at step {step} of {settings.steps}; the same command resumes")
+
+
+def frozen_hash(module: nn.Module) -> str:
+    """SHA-256 of what a module holds and does not learn: frozen parameters and buffers, in the order of their names."""
+    learned = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    return hash_tensors({name: value for name, value in module.state_dict().items() if name not in learned})
 
 
 class _Stop:

@@ -15,6 +15,8 @@ from torch import nn
 
 AVERAGE = "average"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+STEP = "step"
+"""How many steps a parameter has taken: one that a loss did not reach takes none."""
 
 
 class AveragingAdamW(torch.optim.AdamW):
@@ -29,6 +31,8 @@ class AveragingAdamW(torch.optim.AdamW):
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, decay: float) -> None:
         super().__init__(parameters, lr=lr, weight_decay=weight_decay)
         self.decay = decay
+        self.count = 0
+        """Steps taken, also before a resume."""
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -38,6 +42,7 @@ class AveragingAdamW(torch.optim.AdamW):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of AdamW, then the averages follow."""
         result = super().step(closure)
+        self.count += 1
         if self.decay:
             self._follow()
         return result
@@ -51,7 +56,7 @@ class AveragingAdamW(torch.optim.AdamW):
                 state[AVERAGE] = parameter.detach().float().clone()
             averages.append(state[AVERAGE])
             values.append(parameter.detach().float())
-            count = int(state["step"])
+            count = int(state[STEP])
         if averages:
             decay = min(self.decay, (1 + count) / (10 + count))
             torch._foreach_lerp_(averages, values, 1.0 - decay)
@@ -60,14 +65,20 @@ class AveragingAdamW(torch.optim.AdamW):
         """Make room for the state of every parameter, to be filled from a checkpoint."""
         for parameter in (p for group in self.param_groups for p in group["params"]):
             state = self.state[parameter]
-            state["step"] = torch.tensor(0.0)
+            state[STEP] = torch.tensor(0.0)
             for name in self.state_names:
                 state[name] = torch.zeros_like(parameter, dtype=torch.float32)
 
+    def forget_unreached(self) -> None:
+        """Parameters whose loaded state is that of no step have none: they begin as if nothing had been loaded."""
+        for parameter in (p for group in self.param_groups for p in group["params"]):
+            if not self.state[parameter][STEP]:
+                del self.state[parameter]
+
     def set_count(self, steps: int) -> None:
-        """How many steps were taken, for the bias correction and the average's decay."""
+        """How many steps all parameters have taken, for the bias correction and the average's decay."""
         for state in self.state.values():
-            state["step"] = torch.tensor(float(steps))
+            state[STEP] = torch.tensor(float(steps))
 
     def set_lr(self, lr: float) -> None:
         """The learning rate of the next step."""

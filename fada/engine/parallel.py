@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -28,6 +28,7 @@ from torch import nn
 Strategy = Literal["ddp", "zero1", "zero2", "zero3"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Place = Literal["device", "cpu"]
+Result = TypeVar("Result")
 PATIENCE = timedelta(days=2)
 """How long processes wait for the first one to prepare what all of them need."""
 
@@ -82,6 +83,18 @@ def main_only(work: Callable[[], object]) -> None:
     with main_first():
         if is_main():
             work()
+
+
+def from_main(work: Callable[[], Result]) -> Result:
+    """What the work gives in the main process, in all of them; waiting is patient."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return work()
+    patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+    found: list[Any] = [work() if is_main() else None]
+    dist.broadcast_object_list(found, group=patient)
+    dist.destroy_process_group(patient)
+    result: Result = found[0]
+    return result
 
 
 def leave() -> None:

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from fada.terminal import printable
+
 
 @contextmanager
 def step_bar(name: str, total: int, console: Console, first: int = 0) -> Iterator[Callable[[int, float], None]]:
     """A bar that is told the steps done and the loss; it starts at `first` where a run is resumed."""
     columns = (
-        TextColumn("[bold]{task.description}"),
+        TextColumn("{task.description}", style="bold", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -22,7 +24,7 @@ def step_bar(name: str, total: int, console: Console, first: int = 0) -> Iterato
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=2) as bar:
-        task = bar.add_task(name, total=total, completed=first, loss="–", rate="")
+        task = bar.add_task(printable(name, 60), total=total, completed=first, loss="–", rate="")
 
         def on_step(step: int, loss: float) -> None:
             speed = bar.tasks[0].speed
@@ -36,12 +38,12 @@ def step_bar(name: str, total: int, console: Console, first: int = 0) -> Iterato
 def sample_bar(name: str, total: int, console: Console) -> Iterator[Callable[[int], None]]:
     """A bar that is told how many more samples are done."""
     columns = (
-        TextColumn("[bold]{task.description}"),
+        TextColumn("{task.description}", style="bold", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=2) as bar:
-        task = bar.add_task(name, total=total)
+        task = bar.add_task(printable(name, 60), total=total)
         yield lambda count: bar.advance(task, count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -14,8 +13,13 @@ import psutil
 import torch
 from PIL import Image
 from rich.console import Console
+from rich.text import Text
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
+
+from fada.files.json_lines import append_line, keep_steps
+from fada.files.whole import whole_file
+from fada.terminal import SafeConsole, printable
 
 if TYPE_CHECKING:
     from fada.engine.loop import StepLoss
@@ -30,20 +34,37 @@ class RunLog:
     def __init__(self, folder: Path, name: str, console: Console | None = None, is_main: bool = True) -> None:
         self.name = name
         self.is_main = is_main
-        self.console = console or Console()
+        self.console = console or SafeConsole()
         self.latest_loss = math.nan
         self._scalars: dict[str, list[float]] = defaultdict(list)
         self._samples: dict[str, list[torch.Tensor]] = defaultdict(list)
         self._folder = folder
-        self._writer: Any = None
-        if is_main:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._writer = SummaryWriter(str(folder))
+        self._open: Any = None
+        self._first = 0
+
+    @property
+    def _writer(self) -> Any:
+        """TensorBoard's, opened when it is first needed."""
+        if self._open is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # What an earlier start wrote of later steps is hidden.
+            self._open = SummaryWriter(str(self._folder), purge_step=self._first + 1)
+        return self._open
+
+    def resume(self, step: int) -> None:
+        """Forget what an earlier start wrote of steps after this one: they are done again."""
+        self._first = step
+        if self.is_main:
+            keep_steps(self._lines, step)
+
+    @property
+    def _lines(self) -> Path:
+        return self._folder / "log.jsonl"
 
     def say(self, text: str) -> None:
         """One line on the console."""
         if self.is_main:
-            self.console.print(f"[bold]{self.name}[/bold] {text}")
+            self.console.print(Text.assemble((printable(self.name), "bold"), f" {printable(text)}"))
 
     def collect(
         self, losses: list[StepLoss], norm: float, lr: float, seconds: float, laps: dict[str, float] | None = None
@@ -70,8 +91,7 @@ class RunLog:
                 self._writer.add_scalar(f"train/{name}", value, step)
             for name, parts in self._samples.items():
                 self._writer.add_histogram(f"train/{name}", torch.cat(parts), step)
-            with (self._folder / "log.jsonl").open("a") as file:
-                file.write(json.dumps({"step": step, **means}) + "\n")
+            append_line(self._lines, {"step": step, **means})
             self._writer.flush()
         self._scalars.clear()
         self._samples.clear()
@@ -83,8 +103,8 @@ class RunLog:
             return
         self._writer.add_image(name, pixels, step, dataformats="HWC")
         path = self._folder / f"{name}-{step:06d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        with whole_file(path) as temporary:
+            Image.fromarray(pixels).save(temporary)
 
     def video(self, name: str, frames: np.ndarray, step: int, fps: float) -> None:
         """A video (F, H, W, 3) uint8, as an animation (TensorBoard wants GIFs)."""
@@ -100,8 +120,8 @@ class RunLog:
 
     def close(self) -> None:
         """Finish the files."""
-        if self._writer is not None:
-            self._writer.close()
+        if self._open is not None:
+            self._open.close()
 
 
 def _memory() -> int:

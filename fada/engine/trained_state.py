@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from fada.engine.optimizer import AVERAGE, AveragingAdamW
+from fada.engine.optimizer import AVERAGE, STEP, AveragingAdamW
 from fada.engine.parallel import is_sharded
 
 WEIGHT = "weight"
@@ -34,7 +34,7 @@ class TrainedState:
     @property
     def keys(self) -> tuple[str, ...]:
         """What there is of every parameter."""
-        return (WEIGHT, *self.optimizer.state_names)
+        return (WEIGHT, *self.optimizer.state_names, STEP)
 
     @property
     def result_key(self) -> str:
@@ -44,6 +44,10 @@ class TrainedState:
     def read(self, name: str, key: str) -> Tensor:
         """One parameter's weight or state, whole, float32, on the CPU; it may share memory with what is trained."""
         parameter = self.parameters[name]
+        if key == STEP:
+            # DeepSpeed takes every step with all parameters.
+            own = self.optimizer.state.get(parameter, {}).get(STEP, 0.0)
+            return torch.tensor(float(self.optimizer.count if self.is_sharded else own))
         if not self.is_sharded:
             found = parameter if key == WEIGHT else self._plain(parameter, key)
         elif key == WEIGHT:
@@ -60,7 +64,10 @@ class TrainedState:
     def write(self, name: str, key: str, value: Tensor) -> None:
         """Put one parameter's weight or state in its place."""
         parameter = self.parameters[name]
-        if not self.is_sharded:
+        if key == STEP:
+            if not self.is_sharded:
+                self.optimizer.state[parameter][STEP] = value.clone()
+        elif not self.is_sharded:
             (parameter if key == WEIGHT else self.optimizer.state[parameter][key]).copy_(value)
         elif hasattr(parameter, "ds_tensor"):
             self._write_shard(parameter, key, value)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from fada.media.container import Source, source_name
@@ -40,6 +39,8 @@ _UNKNOWN_MATRICES = {
 _TRANSFERS = {16: PQ, 18: HLG}
 _PRIMARIES = {9: "BT.2020", 11: "P3", 12: "P3"}
 _HD_HEIGHT, _HD_WIDTH = 720, 1280
+# FFmpeg takes grey as full range, whatever is said of it.
+_GREY = ("gray", "ya")
 _LIMITED_TO_FULL = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
 
@@ -69,7 +70,7 @@ def colour_of(frame: av.VideoFrame, source: Source) -> Colour:
     """
     said = int(frame.colorspace)
     transfer = _TRANSFERS.get(int(frame.color_trc), SDR)
-    is_dolby_only = said == UNSAID and transfer == SDR and frame.side_data.get(Type.DOVI_METADATA) is not None
+    is_dolby_only = said == UNSAID and transfer == SDR and frame.side_data.get("DOVI_METADATA") is not None
     unknown = "Dolby Vision's own IPT (profile 5)" if is_dolby_only else _UNKNOWN_MATRICES.get(said)
     if unknown is not None and not frame.format.is_rgb:
         raise MediaError(
@@ -113,8 +114,7 @@ class ColourConverter:
             raise MediaError(
                 f"{source_name(self._source)}: its pixels ({frame.format.name}) cannot be read ({error})"
             ) from error
-        # FFmpeg takes grey as full range, whatever is said of it.
-        is_limited_grey = frame.format.name.startswith(("gray", "ya")) and frame.color_range == ColorRange.MPEG
+        is_limited_grey = frame.format.name.startswith(_GREY) and frame.color_range == ColorRange.MPEG
         return _LIMITED_TO_FULL[pixels] if is_limited_grey else pixels
 
     def _convert(self, frame: av.VideoFrame, colour: Colour, form: str) -> av.VideoFrame:
@@ -131,3 +131,21 @@ class ColourConverter:
         if self._mapper is None or self._mapper[0] != kind:
             self._mapper = (kind, ToneMapper(*kind))
         return self._mapper[1].map(self._convert(frame, colour, "rgb48le"))
+
+
+def planar_yuv(frame: av.VideoFrame, colour: Colour, form: str) -> av.VideoFrame:
+    """A frame as planar YUV (yuv420p or yuv420p10le) of the same matrix and range; RGB becomes what ``colour`` says."""
+    target = ColorRange.JPEG if colour.is_full_range else ColorRange.MPEG
+    if frame.format.name.startswith(_GREY):
+        # Its values stay, and so does what is said of them.
+        target = ColorRange.JPEG
+    return VideoReformatter().reformat(
+        frame,
+        format=form,
+        src_colorspace=_MATRICES[colour.matrix],
+        dst_colorspace=_MATRICES[colour.matrix],
+        src_color_range=ColorRange.JPEG if frame.format.is_rgb else target,
+        dst_color_range=target,
+        interpolation=EXACT_COLOURS,
+        threads=1,
+    )

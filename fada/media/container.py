@@ -1,7 +1,6 @@
 """Opening media containers and saying clearly what is wrong with a bad one.
 
-Knows files, streams and the common time line of picture and sound. Does not know pixels (video.py) or samples
-(audio.py).
+Knows files and streams. Does not know packets and times (decoding.py), pixels (video.py) or samples (audio.py).
 """
 
 from __future__ import annotations
@@ -11,22 +10,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
 
 from fada.media.error import MediaError
-from fada.media.threads import thread_limit
+from fada.media.formats import READ_FORMATS, InputFile, open_input, refused_format
+from fada.media.wav_header import check_wav_length
 
 Source = str | os.PathLike[str] | bytes
 """A path, or the bytes of a whole file."""
-
-# Formats whose header states the length, so that missing data can be noticed; MPEG streams and bare mp3 only guess.
-_FORMATS_WITH_KNOWN_LENGTH = ("mov", "mp4", "matroska", "webm", "avi", "wav", "flac")
-_TRUNCATION_TOLERANCE_SECONDS = 0.5
-_TRUNCATION_TOLERANCE_SHARE = 0.05
 
 # What a damaged header may claim beyond these would cost memory or hours before anything fails.
 MOST_PIXELS = 8192 * 4320
@@ -35,9 +31,11 @@ MOST_SECONDS = 6 * 3600.0
 """Longest sound or video: its sound takes 1.4 GB at 16 kHz."""
 MOST_GAP_SECONDS = 600.0
 """Longest time without a picture or a sound between two others."""
+_MOST_FRAMES_PER_SECOND = 1000
+"""FFmpeg sometimes takes a time base for a rate."""
 _SAMPLE_RATES = range(1000, 768001)
 # FFmpeg's own guard, for sizes that change within a stream and for those it meets while it looks for streams.
-_DECODER_OPTIONS = {"max_pixels": str(MOST_PIXELS)}
+DECODER_OPTIONS = {"max_pixels": str(MOST_PIXELS)}
 
 
 def source_name(source: Source) -> str:
@@ -67,53 +65,52 @@ def check_file(path: str | os.PathLike[str]) -> Path:
 def open_container(source: Source) -> Iterator[InputContainer]:
     """Open a media file for reading; the kind is found from the content, never from the extension.
 
+    Nothing but the file itself is read: see formats.py.
+
     Raises:
-        MediaError: the file is missing, empty, cut off before its index, or not media at all.
+        MediaError: the file is missing, empty, cut off before its index, not media at all, or of a format that is not
+            read.
     """
+    with _open_file(source) as opened:
+        file = InputFile(opened, source_name(source))
+        is_open_ended = check_wav_length(file, source_name(source), MOST_SECONDS)
+        options = {**DECODER_OPTIONS, "ignore_length": "1"} if is_open_ended else DECODER_OPTIONS
+        try:
+            container = open_input(file, options)
+        except (av.error.FFmpegError, ValueError) as error:
+            found = refused_format(file)
+            if found is not None:
+                raise MediaError(
+                    f"{source_name(source)}: is {found}, not a video or sound format that is read "
+                    f"({', '.join(READ_FORMATS)}); convert it first"
+                ) from error
+            raise MediaError(
+                f"{source_name(source)}: cannot be opened as video or audio ({_reason(error)}); "
+                "the content is cut off, damaged or not media, whatever the extension says"
+            ) from error
+        with container:
+            yield container
+
+
+def _open_file(source: Source) -> BinaryIO:
     if isinstance(source, bytes):
         if not source:
             raise MediaError("media in memory is empty (0 bytes)")
-        target: Any = io.BytesIO(source)
-    else:
-        target = str(check_file(source))
+        return io.BytesIO(source)
+    path = check_file(source)
     try:
-        container = av.open(target, mode="r", metadata_errors="replace", options=dict(_DECODER_OPTIONS))
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(
-            f"{source_name(source)}: cannot be opened as video or audio ({_reason(error)}); "
-            "the content is cut off, damaged or not media, whatever the extension says"
-        ) from error
-    with container:
-        if container.format.name == "wav":
-            _check_wav_length(source)
-        yield container
-
-
-def _check_wav_length(source: Source) -> None:
-    """FFmpeg takes a cut WAV for a shorter one; its header knows better."""
-    if isinstance(source, bytes):
-        header, size = source[:8], len(source)
-    else:
-        with open(source, "rb") as file:
-            header, size = file.read(8), os.path.getsize(source)
-    declared = int.from_bytes(header[4:8], "little") + 8
-    # Writers that cannot seek back leave 0 or the largest number.
-    is_stated = header[:4] == b"RIFF" and 8 < declared < 2**31
-    if is_stated and size < (1 - _TRUNCATION_TOLERANCE_SHARE) * declared:
-        raise MediaError(
-            f"{source_name(source)}: truncated: {size} of the {declared} bytes its header promises are there; "
-            "copy or download it again"
-        )
+        return open(path, "rb", buffering=0)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be opened ({error.strerror})") from error
 
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def is_still_picture(container: InputContainer) -> bool:
-    """Whether the file is one picture or a text file (FFmpeg renders both as video)."""
-    name = container.format.name
-    return name.endswith("_pipe") or name in ("image2", "tty")
+def real_video_streams(container: InputContainer) -> list[av.VideoStream]:
+    """Streams of pictures, of known codecs or not; cover art does not count."""
+    return [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
 
 
 def video_stream(container: InputContainer, source: Source) -> av.VideoStream:
@@ -122,13 +119,36 @@ def video_stream(container: InputContainer, source: Source) -> av.VideoStream:
     Raises:
         MediaError: there is none.
     """
-    if is_still_picture(container):
-        raise MediaError(f"{source_name(source)}: is a picture or text ({container.format.name}), not a video")
-    for stream in container.streams.video:
-        is_cover = stream.disposition & av.stream.Disposition.attached_pic
-        if not is_cover and stream.codec_context is not None:
+    for stream in real_video_streams(container):
+        if stream.codec_context is not None:
             return stream
     raise MediaError(f"{source_name(source)}: has no video stream that can be decoded ({_list_streams(container)})")
+
+
+def read_packets(container: InputContainer) -> Iterator[av.Packet]:
+    """All packets of the streams known when the container was opened, and one without data for each at the end.
+
+    Raises:
+        av.error.FFmpegError: the container breaks off.
+    """
+    packets = container.demux()
+    while True:
+        try:
+            packet = next(packets, None)
+        except IndexError:
+            # PyAV looks for the streams that came to light meanwhile; ours had their end.
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def frame_rate(stream: av.VideoStream) -> Fraction | None:
+    """Frames per second as the header has them, or as FFmpeg guesses; None where neither can be meant."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0 < rate <= _MOST_FRAMES_PER_SECOND:
+            return rate
+    return None
 
 
 def audio_stream(container: InputContainer, source: Source) -> av.AudioStream:
@@ -148,103 +168,12 @@ def _list_streams(container: InputContainer) -> str:
     return f"found: {', '.join(kinds)}" if kinds else "found no streams"
 
 
-def origin_seconds(container: InputContainer) -> float:
-    """Time 0 of both picture and sound: the first video frame, or the first sample where there is no video.
-
-    Picture and sound are read separately; one origin keeps them together where a container starts them apart.
-    """
-    real_video = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    for stream in [*real_video[:1], *container.streams.audio[:1]]:
-        if stream.start_time is not None and stream.time_base is not None:
-            return float(stream.start_time * stream.time_base)
-    return 0.0
-
-
-class TruncationWatch:
-    """Notices that a file holds less than its header promises."""
-
-    def __init__(self, container: InputContainer, source: Source) -> None:
-        names = container.format.name.split(",")
-        self._is_checked = any(name in _FORMATS_WITH_KNOWN_LENGTH for name in names)
-        # Matroska declares where its last stamp lies, the others how long they are.
-        self._start = 0.0 if "matroska" in names else (container.start_time or 0) / av.time_base
-        self._declared = (container.duration or 0) / av.time_base
-        self._end = 0.0
-        self._source = source
-
-    def see(self, packet: av.Packet) -> None:
-        """Take note of a demuxed packet."""
-        if packet.stream.type in ("video", "audio") and packet.pts is not None and packet.time_base is not None:
-            self._end = max(self._end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - self._start)
-
-    def check(self) -> None:
-        """Compare what came with what was promised; call after the last packet.
-
-        Raises:
-            MediaError: data is missing at the end.
-        """
-        slack = max(_TRUNCATION_TOLERANCE_SECONDS, _TRUNCATION_TOLERANCE_SHARE * self._declared)
-        # Very short files still count as cut off when less than half is there.
-        slack = min(slack, 0.5 * self._declared)
-        if self._is_checked and self._end < self._declared - slack:
-            raise MediaError(
-                f"{source_name(self._source)}: truncated: {self._end:.2f} s of the {self._declared:.2f} s "
-                "its header promises are there; copy or download it again"
-            )
-
-
-def decode_stream(
-    container: InputContainer, stream: av.VideoStream | av.AudioStream, source: Source
-) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Decoded frames of one stream; single damaged packets are skipped, as players do.
+def check_claims(stream: av.VideoStream | av.AudioStream, source: Source) -> None:
+    """Know that what a stream's header claims can be decoded.
 
     Raises:
-        MediaError: the header claims absurd sizes, nothing can be decoded, more than one packet in ten is damaged, or
-            the end of the file is missing.
+        MediaError: pictures over 8K, or a sample rate that no sound has.
     """
-    _check_claims(stream, source)
-    if isinstance(stream, av.VideoStream):
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = thread_limit()
-        stream.codec_context.options = dict(_DECODER_OPTIONS)
-    watch = TruncationWatch(container, source)
-    good, damaged = 0, 0
-    packets = container.demux()
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError:
-            # The container itself breaks off; what is missing is judged below.
-            damaged += 1
-            break
-        if packet is None:
-            break
-        watch.see(packet)
-        if packet.stream.index != stream.index:
-            continue
-        try:
-            frames = packet.decode()
-        except av.error.EOFError:
-            break
-        except av.error.FFmpegError:
-            damaged += 1
-            continue
-        for frame in frames:
-            if not getattr(frame, "is_corrupt", False) or good:
-                good += 1
-                yield frame  # type: ignore[misc]
-    watch.check()
-    if good == 0:
-        no_size = isinstance(stream, av.VideoStream) and not stream.codec_context.width
-        remark = "; its header claims no size for its pictures, or one over 8192x4320" if no_size else ""
-        raise MediaError(f"{source_name(source)}: its {stream.type} stream holds nothing that can be decoded{remark}")
-    if damaged > max(2, 0.1 * (good + damaged)):
-        raise MediaError(
-            f"{source_name(source)}: damaged: {damaged} of {good + damaged} {stream.type} packets cannot be decoded"
-        )
-
-
-def _check_claims(stream: av.VideoStream | av.AudioStream, source: Source) -> None:
     if isinstance(stream, av.VideoStream):
         check_size(stream.codec_context.width, stream.codec_context.height, source)
     elif stream.codec_context.sample_rate not in _SAMPLE_RATES:

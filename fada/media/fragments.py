@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import av
 import numpy as np
 
-from fada.media.audio import check_audio
 from fada.media.error import MediaError
+from fada.media.sound_encoder import SoundEncoder
 from fada.media.video import add_video_stream, to_frame
 
 _FLAGS = "frag_keyframe+empty_moov+default_base_moof+delay_moov"
-_AUDIO_BLOCK = 1024
 _PER_FRAGMENT = 6
 """Pictures from one key picture to the next: a fragment is written when the next one begins."""
 
@@ -32,15 +30,17 @@ class FragmentedVideo:
         target: where to write; it is neither sought nor closed.
         fps: frames per second.
         sample_rate: of the sound; None for a silent video.
+        layout: FFmpeg's name of its channels.
     """
 
-    def __init__(self, target: BinaryIO, fps: float = 25.0, sample_rate: int | None = 16000) -> None:
-        self._target, self._fps, self._rate = _WriteOnly(target), fps, sample_rate
+    def __init__(
+        self, target: BinaryIO, fps: float = 25.0, sample_rate: int | None = 16000, layout: str = "mono"
+    ) -> None:
+        self._target, self._fps, self._rate, self._layout = _WriteOnly(target), fps, sample_rate, layout
         self._container: Any = None
         self._video: Any = None
-        self._sound: Any = None
-        self._pictures, self._samples = 0, 0
-        self._rest = np.zeros(0, np.float32)
+        self._sound: SoundEncoder | None = None
+        self._pictures = 0
 
     @property
     def bytes_written(self) -> int:
@@ -48,7 +48,7 @@ class FragmentedVideo:
         return self._target.count
 
     def add(self, frames: np.ndarray, audio: np.ndarray | None = None) -> None:
-        """Append uint8 frames (n, H, W, 3) and the sound of the same time, mono samples (N,) in [-1, 1].
+        """Append uint8 frames (n, H, W, 3) and the sound of the same time, (N,) or (channels, N) in [-1, 1].
 
         Raises:
             MediaError: frames or sound of another shape or type, or of another size than before.
@@ -59,8 +59,8 @@ class FragmentedVideo:
             self._open(frames)
         elif frames.shape[1:3] != self._size:
             raise MediaError(f"frames are {frames.shape[1:3]}, those before were {self._size} (height, width)")
-        if self._sound is not None:
-            self._add_sound(np.zeros(0, np.float32) if audio is None else check_audio(audio))
+        if self._sound is not None and audio is not None:
+            self._sound.add(audio)
         for pixels in frames:
             frame = to_frame(pixels, lossless=False)
             frame.pts = self._pictures
@@ -86,29 +86,11 @@ class FragmentedVideo:
         self._size = frames.shape[1:3]
         self._video = add_video_stream(self._container, frames, self._fps, lossless=False, options=live)
         if self._rate is not None:
-            self._sound = self._container.add_stream("aac", rate=self._rate, layout="mono")
-            self._sound.bit_rate = 128_000
-
-    def _add_sound(self, audio: np.ndarray) -> None:
-        self._rest = np.concatenate((self._rest, np.clip(audio, -1.0, 1.0)))
-        while len(self._rest) >= _AUDIO_BLOCK:
-            self._encode_sound(self._rest[:_AUDIO_BLOCK])
-            self._rest = self._rest[_AUDIO_BLOCK:]
-
-    def _encode_sound(self, block: np.ndarray) -> None:
-        assert self._rate is not None
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block[None]), format="fltp", layout="mono")
-        frame.sample_rate = self._rate
-        frame.pts = self._samples
-        frame.time_base = Fraction(1, self._rate)
-        self._samples += len(block)
-        self._container.mux(self._sound.encode(frame))
+            self._sound = SoundEncoder(self._container, self._rate, self._layout)
 
     def _finish(self) -> None:
         if self._sound is not None:
-            if len(self._rest):
-                self._encode_sound(self._rest)
-            self._container.mux(self._sound.encode(None))
+            self._sound.finish()
         self._container.mux(self._video.encode(None))
         self._container.close()
 
@@ -129,12 +111,12 @@ class _WriteOnly:
 
 @contextmanager
 def open_fragmented(
-    target: BinaryIO | str, fps: float = 25.0, sample_rate: int | None = 16000
+    target: BinaryIO | str, fps: float = 25.0, sample_rate: int | None = 16000, layout: str = "mono"
 ) -> Iterator[FragmentedVideo]:
     """A growing video at a path, or in an open file."""
     if isinstance(target, str):
-        with open(target, "wb") as file, FragmentedVideo(file, fps, sample_rate) as video:
+        with open(target, "wb") as file, FragmentedVideo(file, fps, sample_rate, layout) as video:
             yield video
     else:
-        with FragmentedVideo(target, fps, sample_rate) as video:
+        with FragmentedVideo(target, fps, sample_rate, layout) as video:
             yield video

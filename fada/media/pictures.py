@@ -18,9 +18,10 @@ from av.video.reformatter import ColorRange, Interpolation
 from PIL import Image
 
 from fada.media.colour import ColourConverter, colour_of
-from fada.media.container import Source, decode_stream, open_container, video_stream
+from fada.media.container import Source, frame_rate, open_container, video_stream
+from fada.media.decoding import decode_stream
 from fada.media.plane_scaling import planes_to_rgb, scale_plane, square_to_stored
-from fada.media.upright import Box, Layout, UprightFrames
+from fada.media.upright import Layout, PixelBox, UprightFrames
 from fada.media.video import at_steady_rate
 
 _PLANAR = re.compile(r"yuvj?4(20|22|44)p(|10le|12le)")
@@ -38,7 +39,7 @@ class PlanePart:
 
     planes: tuple[np.ndarray, ...]
     """Y, U and V, uint8 or uint16 (h, w), chroma as coarse as it is stored."""
-    region: Box
+    region: PixelBox
     """Where it lies in the stored picture."""
     layout: Layout
     chroma_steps: tuple[int, int]
@@ -130,7 +131,7 @@ class Picture:
         colour = colour_of(self._frame, self._source)
         colour_range = ColorRange.JPEG if colour.is_full_range else ColorRange.MPEG
         meaning = (colour.matrix, int(colour_range), int(self._frame.color_trc), int(self._frame.color_primaries))
-        whole = Box(0, 0, self._frame.width, self._frame.height)
+        whole = PixelBox(0, 0, self._frame.width, self._frame.height)
         form = f"yuv444p{known[2]}"
         dtype = np.uint16 if known[2] else np.uint8
         arrays = []
@@ -151,7 +152,7 @@ def iterate_pictures(path: Source, fps: float) -> Iterator[Picture]:
         frames = decode_stream(container, stream, path)
         upright = UprightFrames(stream, path)
         quick = ColourConverter(path, Interpolation.FAST_BILINEAR)
-        source_fps = float(stream.average_rate or stream.guessed_rate or 25)
+        source_fps = float(frame_rate(stream) or 25)
         for frame in at_steady_rate(frames, fps, source_fps, None, path):
             yield Picture(frame, upright.layout(frame), path, quick, upright.colours)
 
@@ -169,10 +170,10 @@ def cut_square(pixels: np.ndarray, left: float, top: float, side: float, size: i
     return np.array(patch.resize((size, size), Image.Resampling.LANCZOS, box=(x, y, x + side, y + side)))
 
 
-def _stored_region(left: float, top: float, width: float, height: float, layout: Layout, aligned: int) -> Box:
+def _stored_region(left: float, top: float, width: float, height: float, layout: Layout, aligned: int) -> PixelBox:
     """The stored pixels under a box, of those that there are; at least one."""
     corners = square_to_stored(left, top, 1, 1, layout) @ np.array([[0, width], [0, height], [1, 1]])
     limits = np.array([layout.width, layout.height])
     first = np.clip(np.floor(corners.min(axis=1)).astype(int), 0, limits - 1) // aligned * aligned
     last = np.clip(-(-np.ceil(corners.max(axis=1)).astype(int) // aligned) * aligned, first + 1, limits)
-    return Box(int(first[0]), int(first[1]), int(last[0] - first[0]), int(last[1] - first[1]))
+    return PixelBox(int(first[0]), int(first[1]), int(last[0] - first[0]), int(last[1] - first[1]))

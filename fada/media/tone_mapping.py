@@ -99,8 +99,9 @@ class ToneMapper:
         self._count = 0
         self._graph = av.filter.Graph()
         self._graph.threads = 1
-        picture = self._graph.add_buffer(width=width, height=height, format="rgb48le", time_base=base)
-        look_up = self._graph.add_buffer(width=edge, height=edge, format="rgb48le", time_base=base, name="table")
+        form = av.VideoFormat("rgb48le")
+        picture = self._graph.add_buffer(width=width, height=height, format=form, time_base=base)
+        look_up = self._graph.add_buffer(width=edge, height=edge, format=form, time_base=base, name="table")
         mapped = self._graph.add("haldclut")
         picture.link_to(mapped, 0, 0)
         look_up.link_to(mapped, 0, 1)

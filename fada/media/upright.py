@@ -12,7 +12,6 @@ from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 from av.video.reformatter import Interpolation
 from PIL import Image
 
@@ -27,13 +26,17 @@ _MOST_SKEW = math.sin(math.radians(5))
 
 
 @dataclass(frozen=True)
-class Box:
+class PixelBox:
     """Part of a picture in whole pixels."""
 
     left: int
     top: int
     width: int
     height: int
+
+    def even(self) -> PixelBox:
+        """The same with even numbers, rounded down: colours are stored once per 2 x 2 pixels."""
+        return PixelBox(*(value - value % 2 for value in (self.left, self.top, self.width, self.height)))
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,14 @@ class Orientation:
         """Width and height as shown."""
         return (height, width) if self.is_transposed else (width, height)
 
-    def to_stored(self, box: Box, width: int, height: int) -> Box:
+    def to_stored(self, box: PixelBox, width: int, height: int) -> PixelBox:
         """Where a box of the shown picture lies in the stored one, which is ``width`` x ``height``."""
         shown_width, shown_height = self.size(width, height)
         left = shown_width - box.left - box.width if self.reverses_columns else box.left
         top = shown_height - box.top - box.height if self.reverses_rows else box.top
         if self.is_transposed:
-            return Box(top, left, box.height, box.width)
-        return Box(left, top, box.width, box.height)
+            return PixelBox(top, left, box.height, box.width)
+        return PixelBox(left, top, box.width, box.height)
 
     def matrix(self) -> tuple[int, ...]:
         """FFmpeg's display matrix for it: nine numbers, 16.16 fixed point (the last column 2.30)."""
@@ -95,11 +98,11 @@ def orientation_of_matrix(matrix: tuple[int, ...], source: Source) -> Orientatio
     Raises:
         MediaError: it turns by more than five degrees beside a quarter turn, or shears.
     """
-    a, b, _, c, d = matrix[:5]
-    first, second = math.hypot(a, b), math.hypot(c, d)
+    first, second = math.hypot(*matrix[0:2]), math.hypot(*matrix[3:5])
     if not first or not second:
         return Orientation()
-    a, b, c, d = a / first, b / first, c / second, d / second
+    a, b = (value / first for value in matrix[0:2])
+    c, d = (value / second for value in matrix[3:5])
     if abs(b) <= _MOST_SKEW and abs(c) <= _MOST_SKEW:
         return Orientation(False, d < 0, a < 0)
     if abs(a) <= _MOST_SKEW and abs(d) <= _MOST_SKEW:
@@ -113,10 +116,10 @@ def orientation_of_matrix(matrix: tuple[int, ...], source: Source) -> Orientatio
 
 def orientation(frame: av.VideoFrame, source: Source) -> Orientation:
     """How a decoded frame must be turned and mirrored to be upright; see :func:`orientation_of_matrix`."""
-    side_data = frame.side_data.get(Type.DISPLAYMATRIX)
-    if side_data is None:
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
         return Orientation()
-    return orientation_of_matrix(tuple(np.frombuffer(bytes(side_data), np.int32)[:9].tolist()), source)
+    return orientation_of_matrix(tuple(np.frombuffer(bytes(matrix), np.int32)[:9].tolist()), source)
 
 
 class PixelAspect:
@@ -158,12 +161,12 @@ class Layout:
         """Width and height, upright, in square pixels."""
         return self.orientation.size(self.stretched_width, self.height)
 
-    def to_stored(self, box: Box) -> Box:
+    def to_stored(self, box: PixelBox) -> PixelBox:
         """The stored pixels nearest to a box of the shown picture."""
         straight = self.orientation.to_stored(box, self.stretched_width, self.height)
         scale = self.width / self.stretched_width
         left, right = round(straight.left * scale), round((straight.left + straight.width) * scale)
-        return Box(left, straight.top, right - left, straight.height)
+        return PixelBox(left, straight.top, right - left, straight.height)
 
     def show(self, pixels: np.ndarray) -> np.ndarray:
         """Stored RGB pixels (height, width, 3) as shown; contiguous."""

@@ -23,13 +23,15 @@ from fada.media.container import (
     Source,
     atomic_path,
     check_time,
-    decode_stream,
+    frame_rate,
     open_container,
     video_stream,
 )
 from fada.media.container import source_name as _name
+from fada.media.decoding import decode_stream, time_line
 from fada.media.error import MediaError
 from fada.media.image import square_resize
+from fada.media.joins import may_jump
 from fada.media.upright import UprightFrames
 
 __all__ = [
@@ -74,20 +76,25 @@ def probe(path: Source) -> VideoInfo:
     with open_container(path) as container:
         stream = video_stream(container, path)
         upright = UprightFrames(stream, path)
+        rate = frame_rate(stream)
         frame = next(decode_stream(container, stream, path))
         assert isinstance(frame, av.VideoFrame)
         height, width = upright.pixels(frame).shape[:2]
-        if stream.duration is not None and stream.time_base is not None:
+        line = time_line(path) if may_jump(container) else None
+        if line is not None and line.is_joined:
+            # The header knows the last part only.
+            duration = line.ends[stream.index] - float(frame.time or 0.0)
+        elif stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
         else:
             duration = (container.duration or 0) / av.time_base
         return VideoInfo(
             width=width,
             height=height,
-            fps=float(stream.average_rate) if stream.average_rate else None,
+            fps=float(rate) if rate else None,
             frame_count=stream.frames or None,
             duration_seconds=duration,
-            has_audio=any(s.codec_context.sample_rate for s in container.streams.audio),
+            has_audio=any(s.codec_context and s.codec_context.sample_rate for s in container.streams.audio),
             codec=stream.codec_context.name,
             rotation=upright.layout(frame).orientation.rotation,
             is_mirrored=upright.layout(frame).orientation.is_mirrored,
@@ -104,7 +111,7 @@ def iterate_frames(
         stream = video_stream(container, path)
         frames = decode_stream(container, stream, path)
         upright = UprightFrames(stream, path)
-        source_fps = float(stream.average_rate or stream.guessed_rate or 25)
+        source_fps = float(frame_rate(stream) or 25)
         for frame in at_steady_rate(frames, fps, source_fps, max_seconds, path):
             pixels = upright.pixels(frame)
             yield pixels if size is None else square_resize(pixels, size)

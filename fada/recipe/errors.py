@@ -23,7 +23,11 @@ class RecipeError(ValueError):
 
 def dotted(path: Iterable[str | int]) -> str:
     """The key path as it is typed in an override."""
-    return ".".join(str(part) for part in path)
+    return ".".join(part if isinstance(part, str) and _is_shown_plain(part) else shown(part) for part in path)
+
+
+def _is_shown_plain(key: str) -> bool:
+    return key.isprintable() and len(key) <= 64
 
 
 def did_you_mean(got: object, known: Iterable[str]) -> str:
@@ -122,8 +126,14 @@ def _message(item: Mapping[str, Any], path: KeyPath) -> str:
         return "missing; it has no default"
     if kind == "literal_error":
         allowed = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        return f"got {got!r}; choose from {', '.join(allowed)}{did_you_mean(got, allowed)}"
+        return f"got {shown(got)}; choose from {', '.join(allowed)}{did_you_mean(got, allowed)}"
     message = str(item["msg"]).removeprefix("Value error, ")
     if kind == "value_error" or isinstance(got, dict | list):
         return message
-    return f"{message[:1].lower()}{message[1:]}, got {got!r}"
+    return f"{message[:1].lower()}{message[1:]}, got {shown(got)}"
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message: short, and as Python writes it: nothing in it reaches a terminal raw."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

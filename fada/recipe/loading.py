@@ -5,7 +5,6 @@ Relative paths in a recipe are relative to the current directory, as those of th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from fada.files.whole import write_text
 from fada.recipe.errors import RecipeError, explain
 from fada.recipe.overrides import apply_overrides
-from fada.recipe.reading import read_yaml
+from fada.recipe.reading import MOST_BYTES, read_yaml
 from fada.recipe.schema import Recipe
 from fada.recipe.shipped import find_recipe
 
@@ -31,11 +31,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: the file cannot be read, or something in it (or in an override) is wrong; every fault is named.
     """
     file = find_recipe(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file}: cannot be read: {error}") from error
-    data, places = read_yaml(text, str(file))
+    data, places = read_yaml(read_text(file), str(file))
     if not isinstance(data, dict):
         raise RecipeError(f"{file}: a recipe is a mapping of sections, got {type(data).__name__}")
     places |= apply_overrides(data, overrides)
@@ -45,6 +41,27 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise explain(error, places, str(file)) from error
 
 
+def read_text(file: Path) -> str:
+    """The text of a recipe's file.
+
+    Raises:
+        RecipeError: it is no file that can be read, too large, or not UTF-8.
+    """
+    try:
+        # A pipe or device would be waited for, or read for ever.
+        if not file.is_file():
+            raise RecipeError(f"{file}: cannot be read: not a regular file")
+        with file.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise RecipeError(f"{file}: more than {MOST_BYTES} bytes are no recipe")
+        return content.decode("utf-8")
+    except OSError as error:
+        raise RecipeError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{file}: cannot be read: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML: every field, defaults included, loadable again."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
@@ -52,17 +69,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def save_recipe(recipe: Recipe, path: str | Path) -> None:
     """Write the resolved recipe; a reader sees the old file or the new one, never half of it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(dump_recipe(recipe))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, dump_recipe(recipe))
 
 
 def recipe_json_schema() -> dict[str, Any]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
-from fada.recipe.errors import KeyPath, RecipeError, did_you_mean, dotted, is_list, section_at, unknown_key
+from fada.recipe.errors import KeyPath, RecipeError, did_you_mean, dotted, is_list, section_at, shown, unknown_key
 from fada.recipe.reading import parse_value
 
 
@@ -23,7 +21,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[KeyP
     places: dict[KeyPath, str] = {}
     for override in overrides:
         path, value = split_override(override)
-        places[_set(data, path, value, override)] = f"override {override!r}"
+        places[_set(data, path, value, override)] = f"override {shown(override)}"
     return places
 
 
@@ -32,11 +30,8 @@ def split_override(override: str) -> tuple[list[str], Any]:
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
-        raise RecipeError(f"override {override!r}: not of the form key.path=value, as in engine.precision=fp32")
-    try:
-        return path, parse_value(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"override {override!r}: the value {text!r} is not YAML; quote it if it is a text") from error
+        raise RecipeError(f"override {shown(override)}: not of the form key.path=value, as in engine.precision=fp32")
+    return path, parse_value(text, f"override {shown(override)}")
 
 
 def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> KeyPath:
@@ -51,7 +46,7 @@ def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> Ke
         elif isinstance(here, dict) and here.get(step) is None:
             section = section_at(walked)
             if section is None or _is_list(walked):
-                raise RecipeError(f"override {override!r}: {dotted(walked)} has no entries in this recipe")
+                raise RecipeError(f"override {shown(override)}: {dotted(walked)} has no entries in this recipe")
             here[step] = {}
         here = here[step]
     return tuple(walked)
@@ -62,11 +57,12 @@ def _step(here: Any, part: str, walked: list[str | int], override: str) -> str |
     if isinstance(here, dict):
         section = section_at(walked)
         if section is None or part not in section.model_fields:
-            raise RecipeError(f"override {override!r}: {dotted((*walked, part))}: {unknown_key((*walked, part))}")
+            raise RecipeError(f"override {shown(override)}: {dotted((*walked, part))}: {unknown_key((*walked, part))}")
         return part
     if isinstance(here, list):
         return _entry(here, part, walked, override)
-    raise RecipeError(f"override {override!r}: {dotted(walked)} is {here!r}, which has no {part!r} inside")
+    where = f"override {shown(override)}: {dotted(walked)}"
+    raise RecipeError(f"{where} is {shown(here)}, which has no {shown(part)} inside")
 
 
 def _entry(entries: list[Any], part: str, walked: list[str | int], override: str) -> int:
@@ -78,7 +74,7 @@ def _entry(entries: list[Any], part: str, walked: list[str | int], override: str
     known = [str(name) for name in names if name is not None]
     listed = f" named {', '.join(known)}" if known else ""
     raise RecipeError(
-        f"override {override!r}: {dotted(walked)} has no entry {part!r}{did_you_mean(part, known)} "
+        f"override {shown(override)}: {dotted(walked)} has no entry {shown(part)}{did_you_mean(part, known)} "
         f"({len(entries)} entries{listed})"
     )
 

@@ -6,25 +6,23 @@ one section are in `sections`.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import model_validator
 
 from fada.recipe.sections.data import Audio, ClipShape, Data
 from fada.recipe.sections.distill import Distill
 from fada.recipe.sections.running import Bench, Engine
-from fada.recipe.sections.section import Section
+from fada.recipe.sections.section import OutputPath, Section, Seed, Title
 from fada.recipe.sections.teacher import VAE, Noise, Teacher
 
 
 class Recipe(Section):
     """One run, complete by itself."""
 
-    name: str
+    name: Title
     """Name of the run."""
-    output: Path
+    output: OutputPath
     """The run's folder; the same command again resumes what lies there."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything that is drawn in training."""
     data: Data
     """Where clips come from."""
@@ -91,3 +89,40 @@ class Recipe(Section):
             if self.data.world.frames < needed:
                 raise ValueError(f"data.world.frames must be at least {needed} (clip.frames + clip.motion_frames)")
         return self
+
+    @model_validator(mode="after")
+    def every_part_has_clips(self) -> Recipe:
+        world = self.data.world
+        if world is None:
+            return self
+        for where, quality, frames in self.wanted_clips():
+            if quality != "all" and not world.count(quality):
+                raise ValueError(
+                    f"{where}.quality is {quality}, but of data.world's {world.clips} clips none has it "
+                    f"(data.world.flawed_share: {world.flawed_share:g}); change one of them"
+                )
+            if frames > world.frames:
+                raise ValueError(
+                    f"{where} wants {frames} frames, but data.world's clips have {world.frames}; raise "
+                    "data.world.frames"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def works_are_apart(self) -> Recipe:
+        stages = {f"teacher-{stage.name}" for stage in self.teacher.stages}
+        for phase in self.distill.phases:
+            if phase.name in stages:
+                raise ValueError(
+                    f"distill.phases: {phase.name!r} is where the teacher's stage of that name works; give another name"
+                )
+        return self
+
+    def wanted_clips(self) -> list[tuple[str, str, int]]:
+        """What is trained here: key path, quality of its clips, and frames that a clip must have."""
+        stages = [] if self.teacher.path is not None else list(enumerate(self.teacher.stages))
+        wanted: list[tuple[str, str, int]] = [
+            (f"teacher.stages.{index}", stage.quality, stage.frames or self.clip.frames) for index, stage in stages
+        ]
+        phases = enumerate(self.distill.phases)
+        return wanted + [(f"distill.phases.{index}", phase.quality, self.clip.frames) for index, phase in phases]

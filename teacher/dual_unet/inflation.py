@@ -73,7 +73,7 @@ def import_sd15(
     Raises:
         ReleasedWeightsError: the weights do not fill the nets, or `out` is in use.
     """
-    if out.exists() and any(out.iterdir()):
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ReleasedWeightsError(f"{out}: is not empty; give another folder with --out, or empty this one")
     torch.manual_seed(seed)
     tables = []

@@ -6,20 +6,22 @@ weights is `inflation.py`'s matter.
 
 from __future__ import annotations
 
-import json
-import pickle
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import torch
 from diffusers import AutoencoderKL
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import save_file
 from torch import Tensor
+
+from fada.pretrained.errors import ModelFolderError
+from fada.pretrained.networks import load_network, read_config
+from fada.pretrained.weights import NotOnlyTensors, read_pickle, read_safetensors
 
 TEXT_DIM = 768
 """Width of SD 1.5's text embeddings (CLIP ViT-L/14)."""
@@ -114,8 +116,8 @@ def _config(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ReleasedWeightsError(f"{file}: no such file; a UNet's folder holds config.json and {STEM}.safetensors")
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except ValueError as error:
+        return read_config(folder)
+    except ModelFolderError as error:
         raise ReleasedWeightsError(f"{file}: damaged ({error}); copy or download it again") from error
 
 
@@ -134,14 +136,14 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     """
     try:
         if file.suffix == ".safetensors":
-            return load_file(str(file))
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+            return read_safetensors(file)
+        content = read_pickle(file)
+    except NotOnlyTensors as error:
         raise ReleasedWeightsError(
             f"{file}: holds more than tensors, or is damaged; such files can run code and are not read. "
             "Use the .safetensors version"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except ModelFolderError as error:
         raise ReleasedWeightsError(f"{file}: damaged or cut off ({error}); copy or download it again") from error
     content = content.get("state_dict", content) if isinstance(content, dict) else {}
     return {key: value for key, value in content.items() if isinstance(value, Tensor)}
@@ -216,12 +218,16 @@ def _read_vae(folder: Path) -> AutoencoderKL:
     _config(folder)
     file = _weights_file(folder)
     variant = "fp16" if ".fp16." in file.name else "non_ema" if ".non_ema." in file.name else None
-    is_safe = file.suffix == ".safetensors"
     try:
-        return AutoencoderKL.from_pretrained(
-            str(folder), variant=variant, use_safetensors=is_safe, local_files_only=True, low_cpu_mem_usage=False
-        )
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+        if file.suffix == ".safetensors":
+            return cast(AutoencoderKL, load_network(folder, AutoencoderKL, variant=variant))
+        # Pickled weights are read here, as tensors; diffusers, who knows the old names of layers, sees a safe copy.
+        with tempfile.TemporaryDirectory() as copy:
+            shutil.copyfile(folder / "config.json", Path(copy) / "config.json")
+            tensors = {name: value.contiguous() for name, value in read_tensors(file).items()}
+            save_file(tensors, Path(copy) / f"{STEM}.safetensors")
+            return cast(AutoencoderKL, load_network(copy, AutoencoderKL))
+    except (OSError, ValueError) as error:
         raise ReleasedWeightsError(f"{folder}: the VAE cannot be read ({error})") from error
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from diffusers import AutoencoderKL
-from transformers import Wav2Vec2Model
-
+from fada.pretrained.wav2vec2 import load_wav2vec2
 from fada.teacher.origins import write_import
 from fada.teacher.released import Row, check_model, check_out, write_whole
 from fada.teacher.v_express.attention import BranchWeights
 from fada.teacher.v_express.checkpoint import read_v_express
 from fada.teacher.v_express.model import RELEASED_WEIGHTS
 from fada.teacher.v_express.pipeline import VExpressPipeline, v_express_scheduler
+from fada.teacher.vae import load_vae
 
 
 def import_v_express(
@@ -38,12 +36,11 @@ def import_v_express(
     check_model("--vae", vae)
     check_model("--audio-encoder", audio_encoder)
     imported = read_v_express(path)
-    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
     pipeline = VExpressPipeline(
         **imported.parts,
         scheduler=v_express_scheduler(),
-        vae=None if vae is None else AutoencoderKL.from_pretrained(str(vae), **options),
-        audio_encoder=None if audio_encoder is None else Wav2Vec2Model.from_pretrained(str(audio_encoder), **options),
+        vae=None if vae is None else load_vae(vae),
+        audio_encoder=None if audio_encoder is None else load_wav2vec2(audio_encoder),
         reference_weight=weights.reference,
         audio_weight=weights.audio,
     )

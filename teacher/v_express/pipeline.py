@@ -6,6 +6,8 @@ Latents in, latents out: finding eyes and nose in pictures is the caller's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline
@@ -14,6 +16,8 @@ from transformers import Wav2Vec2Model
 
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Solver, solve
+from fada.pretrained.pipelines import Component, Components, open_pipeline
+from fada.pretrained.wav2vec2 import load_wav2vec2
 from fada.teacher.guidance import guided
 from fada.teacher.hallo.projections import FaceLocator
 from fada.teacher.v_express.attention import BranchWeights
@@ -35,6 +39,15 @@ class VExpressPipeline(DiffusionPipeline):
     """
 
     _optional_components = ["vae", "audio_encoder"]  # noqa: RUF012 - diffusers' own form
+    components_table: ClassVar[Components] = {
+        "reference_unet": Component((VExpressReferenceUNet,)),
+        "denoising_unet": Component((VExpressDenoisingUNet,)),
+        "audio_projection": Component((AudioResampler,)),
+        "keypoint_guider": Component((FaceLocator,)),
+        "scheduler": Component((DDIMScheduler,)),
+        "vae": Component((AutoencoderKL,), is_optional=True),
+        "audio_encoder": Component((Wav2Vec2Model,), load_wav2vec2, is_optional=True),
+    }
 
     def __init__(
         self,
@@ -84,6 +97,18 @@ class VExpressPipeline(DiffusionPipeline):
             frames=frames,
             overlap=overlap,
         )
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+        """Load what `save_pretrained` wrote, from a folder of this machine; the folder's own code is never run.
+
+        Args:
+            options: components and settings in place of the folder's, and `torch_dtype` and `variant` of its weights.
+
+        Raises:
+            ModelFolderError: the folder holds another pipeline or is damaged, or names what is not permitted.
+        """
+        return cast(Self, open_pipeline(cls, pretrained_model_name_or_path, cls.components_table, **options))
 
     @torch.no_grad()
     def __call__(

@@ -11,6 +11,7 @@ import pytest
 
 import fada.build
 from fada.media.audio import read_audio, write_wav
+from fada.media.frame_count import frame_count
 from fada.media.image import write_png
 from fada.media.video import probe, read_video
 
@@ -22,29 +23,62 @@ def inputs(tmp_path: Path) -> tuple[str, ...]:
     return ("--image", str(tmp_path / "face.png"), "--audio", str(tmp_path / "voice.wav"))
 
 
+class Made:
+    """A video of grey frames in chunks of twelve, that remembers how many were made and not yet taken."""
+
+    chunks, nfe, stage_seconds = 2, 6, {"denoise": 1.0}
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self) -> Any:
+        for at in range(0, self.count, 12):
+            yield SimpleNamespace(frames=np.full((min(12, self.count - at), 32, 32, 3), 128, np.uint8))
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``whole()`` puts a pipeline without a stream in the place of one with."""
+
+    class Pipeline:
+        needs_face = False
+        config = SimpleNamespace(fps=25.0)
+
+        def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Made:
+            return Made(frame_count(len(audio), 16000, 25.0))
+
+        def to(self, *where: Any) -> Any:
+            return self
+
+        def optimize(self, **how: Any) -> None: ...
+
+    return lambda: monkeypatch.setattr(fada.build, "load_pipeline", lambda folder, student=None: Pipeline())
+
+
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A pipeline that records how it was called and draws grey frames."""
     seen: dict[str, Any] = {}
 
-    def generate(image: np.ndarray, audio: np.ndarray, **options: Any) -> SimpleNamespace:
-        seen.update(options, image=image, audio=audio)
-        options["on_step"](6, 6)
-        frames = np.full((round(len(audio) / 16000 * 25), 32, 32, 3), 128, np.uint8)
-        return SimpleNamespace(frames=frames, stage_seconds={"denoise": 1.0}, clips=2, nfe=6)
+    class Pipeline:
+        needs_face = False
+        config = SimpleNamespace(fps=25.0)
 
-    def place(*where: Any) -> Any:
-        seen["placed"] = where
-        return generate
+        def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Made:
+            seen.update(options, image=image, audio=audio)
+            options["on_step"](6, 6)
+            return Made(round(len(audio) / 16000 * 25))
 
-    generate.to = place  # type: ignore[attr-defined]
-    generate.optimize = lambda **how: seen.update(how)  # type: ignore[attr-defined]
-    generate.config = SimpleNamespace(fps=25.0)  # type: ignore[attr-defined]
-    generate.needs_face = False  # type: ignore[attr-defined]
+        def to(self, *where: Any) -> Any:
+            seen["placed"] = where
+            return self
+
+        def optimize(self, **how: Any) -> None:
+            seen.update(how)
 
     def load(folder: Path, student: str | None = None) -> Any:
         seen.update(folder=folder, student=student)
-        return generate
+        return Pipeline()
 
     monkeypatch.setattr(fada.build, "load_pipeline", load)
     return seen
@@ -57,6 +91,72 @@ def test_generate_writes_a_video_with_sound(cli, inputs: tuple[str, ...], pipeli
     assert "10 frames in 2 clips, 6 evaluations each; denoise 1.00 s" in outcome.out
     assert probe(out).has_audio
     assert len(read_audio(out)) >= 6400
+
+
+@pytest.mark.parametrize("options", [(), ("--stream",)])
+def test_the_sound_keeps_its_rate_and_channels(
+    cli, inputs: tuple[str, ...], streaming: dict, whole: Any, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    import wave
+
+    import av
+
+    with wave.open(str(tmp_path / "stereo.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(48000)
+        # 29 frames exactly, which floating point takes for 28 at 16 kHz.
+        file.writeframes(np.random.default_rng(0).integers(-9000, 9000, (29 * 1920, 2)).astype("<i2").tobytes())
+    if not options:
+        whole()
+    out = tmp_path / "v.mp4"
+    arguments = ("--model", "m", *inputs[:2], "--audio", str(tmp_path / "stereo.wav"), "--out", str(out))
+    outcome = cli("generate", *arguments, *options)
+    assert outcome.code == 0, outcome.err
+    with av.open(str(out)) as container:
+        stream = container.streams.audio[0]
+        assert (stream.rate, stream.channels) == (48000, 2)
+        samples = sum(frame.samples for frame in container.decode(stream))
+    assert 29 * 1920 <= samples <= 29 * 1920 + 2 * 1024
+    assert len(read_video(out, fps=None)) == 29
+
+
+def test_what_is_there_is_replaced_where_that_is_asked(
+    cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path
+) -> None:
+    (tmp_path / "v.mp4").write_bytes(b"old")
+    outcome = cli("generate", "--model", "m", *inputs, "--out", str(tmp_path / "v.mp4"), "--overwrite")
+    assert outcome.code == 0, outcome.err
+    assert len(read_video(tmp_path / "v.mp4", fps=None)) == 25
+
+
+def test_no_more_than_one_chunk_is_held(
+    cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of ten seconds are never alive together, whatever becomes of them."""
+    import weakref
+
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+
+    class Watched(np.ndarray):
+        """An array that can be referred to weakly."""
+
+        __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def chunks(self: Made) -> Any:
+        nonlocal most
+        for _ in range(20):
+            frames = np.full((12, 32, 32, 3), 128, np.uint8).view(Watched)
+            alive.add(frames)
+            most = max(most, len(alive))
+            yield SimpleNamespace(frames=frames)
+            del frames
+
+    monkeypatch.setattr(Made, "__iter__", chunks)
+    assert cli("generate", "--model", "m", *inputs, "--out", str(tmp_path / "v.mp4")).code == 0
+    assert len(read_video(tmp_path / "v.mp4", fps=None)) == 240
+    assert most <= 2
 
 
 def test_generate_hands_its_options_on(cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path) -> None:

@@ -33,16 +33,23 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """How a model that needs the face was called, and what read it."""
     seen: dict[str, Any] = {}
 
-    def generate(image: np.ndarray, audio: np.ndarray, **options: Any) -> SimpleNamespace:
-        seen.update(options)
-        frames = np.full((round(len(audio) / 16000 * 25), 32, 32, 3), 128, np.uint8)
-        return SimpleNamespace(frames=frames, stage_seconds={"denoise": 1.0}, clips=1, nfe=6)
+    class Pipeline:
+        needs_face = True
+        config = SimpleNamespace(fps=25.0)
 
-    generate.config = SimpleNamespace(fps=25.0)  # type: ignore[attr-defined]
-    generate.needs_face = True  # type: ignore[attr-defined]
-    generate.to = lambda *place: generate  # type: ignore[attr-defined]
-    generate.optimize = lambda **options: generate  # type: ignore[attr-defined]
-    monkeypatch.setattr(fada.build, "load_pipeline", lambda folder, student=None: generate)
+        def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Any:
+            seen.update(options)
+            return Made([SimpleNamespace(frames=np.full((5, 32, 32, 3), 128, np.uint8))])
+
+        def to(self, *place: Any) -> Any:
+            return self
+
+        def optimize(self, **options: Any) -> None: ...
+
+    class Made(list[Any]):
+        chunks, nfe, stage_seconds = 1, 6, {"denoise": 1.0}
+
+    monkeypatch.setattr(fada.build, "load_pipeline", lambda folder, student=None: Pipeline())
     monkeypatch.setattr(models, "FaceFinder", Finder)
     monkeypatch.setattr(face_embedding, "FaceEmbedder", lambda path: ("embedder", path))
     monkeypatch.setattr(portrait_clues, "portrait_clues", lambda *read: read)

@@ -10,7 +10,7 @@ from fada.data.prepare.crop import choose_box, cut, to_crop
 from fada.data.prepare.masks import FACE_OUTLINE, LIP_OUTLINE, draw_masks, read_landmarks
 from fada.data.prepare.models import overlap
 from fada.data.prepare.source import clip_key, is_test_identity
-from fada.data.prepare.sync import measure_sync, shift_audio
+from fada.data.prepare.sync import measure_sync
 
 
 def speech(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,16 +44,6 @@ def test_a_still_mouth_has_no_offset() -> None:
 
 def test_too_few_frames_have_no_offset() -> None:
     assert measure_sync(np.ones(10), np.ones(10), np.ones(6400, np.float32)).confidence == 0.0
-
-
-@pytest.mark.parametrize(("offset", "expected"), [(1, [0, 0, 1, 2]), (-1, [3, 4, 0, 0]), (0, [1, 2, 3, 4])])
-def test_shifting_sound_by_whole_frames(offset, expected) -> None:
-    sound = np.array([1, 2, 3, 4], np.float32)
-    np.testing.assert_array_equal(shift_audio(sound, offset, fps=25, sample_rate=50), expected)
-
-
-def test_shifting_by_more_than_its_length_leaves_silence() -> None:
-    assert not shift_audio(np.ones(10, np.float32), 5, fps=25, sample_rate=50).any()
 
 
 def landmarks(centre: tuple[float, float], height: float, count: int = 1) -> np.ndarray:

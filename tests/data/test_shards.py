@@ -79,7 +79,8 @@ def test_samples_come_back_as_written_and_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["latents", "audio_states"])
 def test_bfloat16_keeps_its_type(tmp_path: Path, part: str) -> None:
-    write_shards([Sample("a", {}, **{part: torch.ones(2, 1, 2, dtype=torch.bfloat16)})], tmp_path, 1)  # type: ignore[arg-type]
+    shape = (2, 1, 2, 2) if part == "latents" else (2, 1, 2)
+    write_shards([Sample("a", {}, **{part: torch.ones(shape, dtype=torch.bfloat16)})], tmp_path, 1)  # type: ignore[arg-type]
     assert getattr(next(iter(read_shards(tmp_path))), part).dtype == torch.bfloat16
 
 
@@ -252,7 +253,7 @@ def test_an_interrupted_writing_leaves_the_earlier_shards(tmp_path: Path) -> Non
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_shards(interrupted(), tmp_path, 1)
+        write_shards(interrupted(), tmp_path, 1, overwrite=True)
     assert [each.key for each in read_shards(tmp_path)] == ["clip-0", "clip-1"]
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -260,7 +261,7 @@ def test_an_interrupted_writing_leaves_the_earlier_shards(tmp_path: Path) -> Non
 def test_an_interrupted_writing_of_the_same_samples_leaves_them(tmp_path: Path) -> None:
     write_shards([sample(0), sample(1)], tmp_path, 1)
     with pytest.raises(ShardError, match="comes twice"):
-        write_shards([sample(0), sample(0)], tmp_path, 1)
+        write_shards([sample(0), sample(0)], tmp_path, 1, overwrite=True)
     assert [each.key for each in read_shards(tmp_path)] == ["clip-0", "clip-1"]
 
 
@@ -281,16 +282,27 @@ def test_the_index_comes_after_all_shards_and_before_anything_is_removed(
 
     monkeypatch.setattr(Location, "put", note_put)
     monkeypatch.setattr(Location, "remove", note_remove)
-    write_shards([sample(1), sample(2)], tmp_path, 1)
+    write_shards([sample(1), sample(2)], tmp_path, 1, overwrite=True)
     assert seen == ["put shard-000000", "put shard-000001", "put index.json", "remove shard-000000"]
 
 
-def test_a_writing_that_was_killed_leaves_nothing_behind_after_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".partial-killed").mkdir()
-    for orphan in ("shard-000005-0123456789ab.tar", "shard-000001.tar"):
-        (tmp_path / orphan).touch()
+def test_what_a_killed_writing_left_goes_with_the_next_and_what_others_put_there_stays(tmp_path: Path) -> None:
+    orphan = f"shard-000005-{hashlib.sha256(b'left').hexdigest()[:12]}.tar"
+    (tmp_path / orphan).write_bytes(b"left")
+    mine = ["shard-000006-0123456789ab.tar", "shard-000001.tar", "notes.txt", ".partial-mine"]
+    for name in mine:
+        (tmp_path / name).write_text("mine")
     write_shards([sample(0)], tmp_path, 1)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert {file.name for file in tmp_path.iterdir()} == {"index.json", first_shard(tmp_path).name, *mine}
+
+
+def test_shards_of_the_earlier_index_that_were_changed_stay(tmp_path: Path) -> None:
+    write_shards([sample(0), sample(1)], tmp_path, 1)
+    first, second = (tmp_path / shard.name for shard in read_index(tmp_path).shards)
+    second.write_bytes(b"mine")
+    write_shards([sample(2)], tmp_path, 1, overwrite=True)
+    assert not first.exists()
+    assert second.read_bytes() == b"mine"
 
 
 def test_shards_of_the_earlier_naming_are_read(tmp_path: Path) -> None:
@@ -302,9 +314,12 @@ def test_shards_of_the_earlier_naming_are_read(tmp_path: Path) -> None:
     assert [each.key for each in read_shards(tmp_path)] == ["clip-0"]
 
 
-def test_writing_again_replaces_all_shards(tmp_path: Path) -> None:
+def test_an_earlier_set_is_replaced_only_when_that_is_asked_for(tmp_path: Path) -> None:
     write_shards([sample(number) for number in range(3)], tmp_path, 1)
-    write_shards([sample(7)], tmp_path, 1)
+    with pytest.raises(ShardError, match="holds a set of 3 clips; give another folder, or --overwrite to replace it"):
+        write_shards([sample(7)], tmp_path, 1)
+    assert len(list(read_shards(tmp_path))) == 3
+    write_shards([sample(7)], tmp_path, 1, overwrite=True)
     assert [each.key for each in read_shards(tmp_path)] == ["clip-7"]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["index.json", first_shard(tmp_path).name]
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from fada.diffusion.ladder import combine
 from fada.diffusion.paths import NoisePath
-from fada.diffusion.solvers import Solver, log_snr_points, solve, time_points
+from fada.diffusion.solvers import Solver, solve
+from fada.diffusion.spacing import spaced_points, time_points
 
 SOLVERS: list[Solver] = ["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"]
 
@@ -81,7 +82,7 @@ def test_equal_steps_of_log_snr_bring_four_steps_far_below_eight_of_ddim_near_th
 
 
 def test_log_snr_points_are_equally_spaced_in_log_snr_and_end_exactly(eps_path: NoisePath) -> None:
-    points = log_snr_points(eps_path, column(1.0, 0.5), column(0.75, 0.25), 4)
+    points = spaced_points(eps_path, column(1.0, 0.5), column(0.75, 0.25), 4, "log_snr")
     signal, noise = eps_path.signal_noise(points.flatten())
     steps = (torch.log(signal) - torch.log(noise)).view(points.shape).diff(dim=0)
     # The grid has a thousand points: a step is off by half of one at both ends.
@@ -92,7 +93,7 @@ def test_log_snr_points_are_equally_spaced_in_log_snr_and_end_exactly(eps_path: 
 
 def test_a_start_without_signal_keeps_equal_steps_of_time(v_path: NoisePath) -> None:
     start, end = column(1.0, 0.5), column(0.75, 0.25)
-    points = log_snr_points(v_path, start, end, 4)
+    points = spaced_points(v_path, start, end, 4, "log_snr")
     even = time_points(start, end, 4, v_path.num_train_timesteps)
     assert torch.equal(points[:, 0], even[:, 0])
     assert not torch.equal(points[:, 1], even[:, 1])

@@ -8,19 +8,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from fada.engine import checkpoints as module_under_test
-from fada.engine.checkpoints import (
-    MANIFEST,
-    CheckpointError,
-    CheckpointMismatch,
-    Checkpoints,
-    find_fault,
-    load_state,
-    read_checkpoint,
-)
+from fada.engine import checkpoint_state
+from fada.engine.checkpoint_state import CheckpointMismatch, load_state, read_checkpoint
+from fada.engine.checkpoints import CheckpointError, Checkpoints, checkpoint_fault
 from fada.engine.optimizer import AveragingAdamW
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.trained_state import TrainedState
+from fada.files.manifest import MANIFEST
 
 Trained = tuple[Accelerator, TrainedState]
 
@@ -57,7 +51,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("bytes_per_file", [1, 10**9])
 def test_everything_comes_back_from_one_file_or_many(tmp_path, trained, monkeypatch, bytes_per_file: int) -> None:
-    monkeypatch.setattr(module_under_test, "BYTES_PER_FILE", bytes_per_file)
+    monkeypatch.setattr(checkpoint_state, "BYTES_PER_FILE", bytes_per_file)
     saved(tmp_path, trained, [7])
     assert len(list(tmp_path.glob("*/state-*"))) == (4 if bytes_per_file == 1 else 1)
     other = new_state(seed=1)
@@ -92,36 +86,91 @@ def test_the_newest_and_every_nth_are_kept(tmp_path, trained) -> None:
     assert names(tmp_path) == ["step-00000003", "step-00000006", "step-00000007"]
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "remove", "no manifest", "bad manifest"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_loaded(tmp_path, trained, caplog, damage: str) -> None:
-    checkpoints = saved(tmp_path, trained, [1, 2])
-    newest = tmp_path / "step-00000002"
-    weights = newest / "state-00000.safetensors"
-    content = weights.read_bytes()
+def damaged(folder: Path, damage: str) -> Path:
+    """The checkpoint, with one thing wrong."""
+    weights, manifest = folder / "state-00000.safetensors", folder / MANIFEST
+    content, said = weights.read_bytes(), json.loads(manifest.read_text())
     if damage == "flip":
         weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     elif damage == "cut":
         weights.write_bytes(content[:-5])
+    elif damage == "empty":
+        weights.write_bytes(b"")
     elif damage == "remove":
         weights.unlink()
     elif damage == "no manifest":
-        (newest / MANIFEST).unlink()
+        manifest.unlink()
+    elif damage == "not UTF-8":
+        manifest.write_bytes(b"\xff\xfe{}")
+    elif damage == "another step":
+        manifest.write_text(json.dumps({**said, "step": 7}))
+    elif damage == "no facts":
+        manifest.write_text(json.dumps({"step": 2, "files": said["files"]}))
     else:
-        (newest / MANIFEST).write_text("{")
+        manifest.write_text(damage)
+    return folder
+
+
+DAMAGES = ["flip", "cut", "empty", "remove", "no manifest", "not UTF-8", "another step", "no facts", "{", "[]", "3",
+           '{"step": 2, "files": []}', '{"step": 2, "files": {"state-00000.safetensors": 1}}']  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_loaded(tmp_path, trained, caplog, damage: str) -> None:
+    saved(tmp_path, trained, [1, 2])
+    damaged(tmp_path / "step-00000002", damage)
+    checkpoints = Checkpoints(tmp_path, 2)
     with caplog.at_level(logging.WARNING):
+        assert checkpoints.latest() == tmp_path / "step-00000001"
+        assert names(tmp_path) == ["step-00000001", "step-00000002"]
         assert checkpoints.find(trained[0]) == tmp_path / "step-00000001"
     assert "step-00000002" in caplog.text
     assert "not loaded" in caplog.text
+    assert names(tmp_path) == ["step-00000001", "step-00000002.aside-1"]
 
 
-def test_an_unfinished_one_is_named_not_loaded_and_swept_away_later(tmp_path, trained, caplog) -> None:
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_run_whose_newest_checkpoint_is_damaged_keeps_those_that_it_writes(tmp_path, trained, damage: str) -> None:
+    saved(tmp_path, trained, [10, 20])
+    damaged(tmp_path / "step-00000020", damage)
+    # Nobody has looked for it: as where a step before the damaged one is written.
+    saved(tmp_path, trained, [12], keep_last=1)
+    assert checkpoint_fault(tmp_path / "step-00000012") is None
+    assert "step-00000010" not in names(tmp_path)
+    again = Checkpoints(tmp_path, 1)
+    assert again.find(trained[0]) == tmp_path / "step-00000012"
+    again.save(trained[0], 20, trained[1])
+    assert names(tmp_path) == ["step-00000020", "step-00000020.aside-1"]
+
+
+def test_a_damaged_one_among_the_last_does_not_count(tmp_path, trained, caplog) -> None:
+    saved(tmp_path, trained, [1, 2])
+    damaged(tmp_path / "step-00000002", "cut")
+    saved(tmp_path, trained, [3], keep_last=2)
+    assert names(tmp_path) == ["step-00000001", "step-00000002.aside-1", "step-00000003"]
+    assert "it now lies in" in caplog.text
+
+
+def test_only_what_a_manifest_of_ours_lists_is_removed(tmp_path, trained, caplog) -> None:
+    saved(tmp_path, trained, [1])
+    (tmp_path / "step-00000001" / "thoughts.txt").write_text("mine")
+    (tmp_path / "step-notes").mkdir()
+    (tmp_path / "step-00000002").symlink_to(tmp_path / "step-notes")
+    (tmp_path / "step-00000000").mkdir()
+    (tmp_path / "step-00000000" / "thesis.tex").write_text("mine")
+    saved(tmp_path, trained, [5], keep_last=1)
+    assert (tmp_path / "step-00000001" / "thoughts.txt").read_text() == "mine"
+    assert (tmp_path / "step-00000000" / "thesis.tex").read_text() == "mine"
+    assert (tmp_path / "step-00000002").is_symlink()
+    assert "step-00000001: holds more than its manifest lists, or less; it is not removed" in caplog.text
+
+
+def test_an_unfinished_one_is_swept_away_and_what_only_looks_so_stays(tmp_path, trained) -> None:
     checkpoints = saved(tmp_path, trained, [1])
-    (tmp_path / ".partial-00000002").mkdir()
-    with caplog.at_level(logging.WARNING):
-        assert checkpoints.find(trained[0]) == tmp_path / "step-00000001"
-    assert ".partial-00000002" in caplog.text
-    checkpoints.save(trained[0], 3, trained[1])
-    assert names(tmp_path) == ["step-00000001", "step-00000003"]
+    (tmp_path / f".fada-{'0' * 16}.partial").mkdir()
+    (tmp_path / ".partial-mine").mkdir()
+    assert checkpoints.find(trained[0]) == tmp_path / "step-00000001"
+    assert names(tmp_path) == [".partial-mine", "step-00000001"]
 
 
 def test_a_full_disk_leaves_the_last_good_one(tmp_path, trained, monkeypatch) -> None:
@@ -131,11 +180,11 @@ def test_a_full_disk_leaves_the_last_good_one(tmp_path, trained, monkeypatch) ->
         Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module_under_test, "save_file", refuse)
+    monkeypatch.setattr(checkpoint_state, "save_file", refuse)
     with pytest.raises(CheckpointError, match=r"No space left.*goes on from step-00000001"):
         checkpoints.save(trained[0], 2, trained[1])
     assert names(tmp_path) == ["step-00000001"]
-    assert find_fault(tmp_path / "step-00000001") is None
+    assert checkpoint_fault(tmp_path / "step-00000001") is None
 
 
 def test_the_manifest_lists_every_file(tmp_path, trained) -> None:

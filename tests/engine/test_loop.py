@@ -180,9 +180,9 @@ def test_an_unknown_failure_stays_itself(tmp_path: Path) -> None:
 
 
 def test_a_run_with_another_number_of_samples_per_step_is_refused(tmp_path: Path) -> None:
-    run(tmp_path, Line(), samples_per_step=8)
+    run(tmp_path, Line(), facts={"samples_per_step": 8})
     with pytest.raises(CheckpointMismatch, match=r"samples_per_step was 8, is 16.*start anew with output"):
-        run(tmp_path, Line(), samples_per_step=16)
+        run(tmp_path, Line(), facts={"samples_per_step": 16})
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -242,3 +242,96 @@ def test_without_an_average_the_weights_themselves_are_seen(tmp_path: Path) -> N
     result = run(tmp_path, made, ema=0.0)
     assert made.seen[0] == Line().module.weight.item()
     assert float(made.averages()["weight"]) == float(result["weight"])
+
+
+class Partly(Line):
+    """One layer learns, on top of one that is frozen; one learns only in even steps."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        frozen = nn.Linear(1, 1).requires_grad_(False)
+        self.module = nn.ModuleDict({"frozen": frozen, "learned": nn.Linear(1, 1), "rare": nn.Linear(1, 1)})
+
+    def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+        if step == self.stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        x = torch.randn(8, 1, generator=torch.Generator().manual_seed(step))
+        made = model["learned"](model["frozen"](x)) + (model["rare"](x) if step % 2 else 0)
+        return StepLoss((made - 3 * x).square().mean())
+
+
+@pytest.mark.parametrize("stop_at", [0, 5])
+def test_parameters_that_not_every_step_reaches_are_resumed_bit_for_bit(tmp_path: Path, stop_at: int) -> None:
+    whole, broken = Partly(), Partly()
+    expected = run(tmp_path / "whole", whole, ema=0.9)
+    broken.stop_at = stop_at
+    with pytest.raises(Interrupted):
+        run(tmp_path / "parts", broken, ema=0.9)
+    assert same(expected, run(tmp_path / "parts", Partly(), ema=0.9))
+
+
+def test_a_run_with_other_frozen_weights_is_refused(tmp_path: Path) -> None:
+    broken = Partly()
+    broken.stop_at = 5
+    with pytest.raises(Interrupted):
+        run(tmp_path, broken)
+    with pytest.raises(CheckpointMismatch, match=r"frozen was [0-9a-f]{64}, is [0-9a-f]{64}\): it would not go on"):
+        run(tmp_path, Partly(seed=1))
+
+
+def test_a_checkpoint_that_notes_no_frozen_weights_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, Line())
+    for manifest in tmp_path.glob("checkpoints/*/manifest.json"):
+        content = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**content, "facts": {}}))
+    with pytest.raises(CheckpointMismatch, match="frozen was not noted, is "):
+        run(tmp_path, Line())
+
+
+def scalars(folder: Path) -> list[tuple[int, float]]:
+    """Losses as TensorBoard shows them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    shown = EventAccumulator(str(folder))
+    shown.Reload()
+    return [(event.step, event.value) for event in shown.Scalars("train/loss")]
+
+
+def test_after_a_kill_every_step_stands_once_in_log_events_and_tensorboard(tmp_path: Path) -> None:
+    class Killed(Line):
+        def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+            if step == 10:
+                raise KeyboardInterrupt
+            return super().loss(model, step, micro)
+
+    options = {"log_every": 1, "skip_budget": 9}
+    run(tmp_path / "whole", Line(bad=(3, 9)), **options)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", Killed(bad=(3, 9)), **options)
+    # Half a line, as a power cut leaves it.
+    with (tmp_path / "parts" / "log.jsonl").open("a") as file:
+        file.write('{"step": 11, "lo')
+    run(tmp_path / "parts", Line(bad=(3, 9)), **options)
+    logs = [[json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+            for name in ("whole", "parts")]  # fmt: skip
+    assert [line["step"] for line in logs[1]] == list(range(1, 13))
+    assert [line["loss"] for line in logs[0]] == [line["loss"] for line in logs[1]]
+    assert [step for step, _ in scalars(tmp_path / "parts")] == list(range(1, 13))
+    assert scalars(tmp_path / "parts") == scalars(tmp_path / "whole")
+    events = [(tmp_path / name / "events-0.jsonl").read_text() for name in ("whole", "parts")]
+    assert events[0] == events[1]
+
+
+def test_what_was_logged_before_the_first_checkpoint_is_forgotten_too(tmp_path: Path) -> None:
+    class Killed(Line):
+        def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+            if step == 3:
+                raise KeyboardInterrupt
+            return super().loss(model, step, micro)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Killed(), log_every=1)
+    run(tmp_path, Line(), log_every=1)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert steps == [step for step, _ in scalars(tmp_path)] == list(range(1, 13))

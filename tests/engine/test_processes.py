@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fada.engine.checkpoints import MANIFEST, find_fault, read_checkpoint
+from fada.engine.checkpoint_state import read_checkpoint
+from fada.engine.checkpoints import checkpoint_fault
 
 STRATEGIES = ["ddp", "zero1", "zero2", "zero3"]
 
@@ -22,8 +23,10 @@ def result(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def losses(folder: Path) -> dict[int, float]:
-    """Last loss of every step; a step that was done twice counts once."""
-    return {row["step"]: row["loss"] for row in map(json.loads, (folder / "log.jsonl").read_text().splitlines())}
+    """Loss of every step, which stands there once."""
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert len({row["step"] for row in rows}) == len(rows)
+    return {row["step"]: row["loss"] for row in rows}
 
 
 def assert_near(left: Path, right: Path, rtol: float = 1e-4, atol: float = 1e-6) -> None:
@@ -115,10 +118,10 @@ class Dying:
         self.order = {"out": out, "strategies": ["zero2"], "delay": 0.2, "checkpoint_every": 1}
 
     def begin(self, until: str) -> list[psutil.Process]:
-        """Start, and wait until a checkpoint, or the beginning of one, is there; the processes."""
+        """Start, and wait until a checkpoint (a pattern), or the beginning of one, is there; the processes."""
         self.launcher = self.start(2, [self.order])
         deadline = time.monotonic() + 120
-        while not (self.checkpoints / until).exists() and time.monotonic() < deadline:
+        while not list(self.checkpoints.glob(until)) and time.monotonic() < deadline:
             assert self.launcher.poll() is None, self.launcher.communicate()[0][-4000:]
             time.sleep(0.002)
         children = psutil.Process(self.launcher.pid).children(recursive=True)
@@ -138,14 +141,14 @@ def test_a_run_survives_kills_and_stops_and_ends_as_if_nothing_had_been(
     assert run.end() != 0
 
     # All of them, while a checkpoint is being written.
-    ranks = run.begin(".partial-00000004")
+    ranks = run.begin(".fada-*.partial")
     for process in [psutil.Process(run.launcher.pid), *ranks]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     run.end()
     folders = list(run.checkpoints.glob("step-*"))
     assert folders
-    assert all(find_fault(folder) is None for folder in folders if (folder / MANIFEST).is_file())
+    assert all(checkpoint_fault(folder) is None for folder in folders)
 
     # One is asked to stop: all must agree to do so at the same step.
     run.begin("step-00000005")[1].terminate()

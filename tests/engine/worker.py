@@ -83,7 +83,7 @@ def train(order: dict[str, object], strategy: str, name: str) -> None:
         checkpoint_every=int(order.get("checkpoint_every", 3)),
         preview_every=1 if "until" in order else 0,
         log_every=1,
-        samples_per_step=shape.per_step,
+        facts={"samples_per_step": shape.per_step},
     )
     preview = _stop_after(int(str(order["until"]))) if "until" in order else None
     try:

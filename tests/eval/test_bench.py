@@ -144,6 +144,46 @@ def test_a_damaged_row_is_made_again(tmp_path, make_clip, make_systems) -> None:
     assert calls == [("teacher-75", "clip-0")]
 
 
+@pytest.mark.parametrize(
+    ("damaged", "damage"), [("fast-6.npy", "cut"), ("fast-6.npy", "flip"), ("fast-6.mp4", "gone"), ("truth.mp4", "cut")]
+)
+def test_a_row_whose_files_are_not_what_was_written_is_made_again(
+    tmp_path, make_clip, make_systems, damaged: str, damage: str
+) -> None:
+    calls: list = []
+    chosen = [system for system in make_systems() if system.name in ("teacher-75", "fast-6")]
+    systems, clips = counted(chosen, calls), [make_clip(0)]
+    run_bench(systems, clips, tmp_path, repeats=0)
+    calls.clear()
+    file = tmp_path / "rows" / "clip-0" / damaged
+    content = file.read_bytes()
+    file.write_bytes(content[:-5] if damage == "cut" else content[:-1] + bytes([content[-1] ^ 1]))
+    if damage == "gone":
+        file.unlink()
+    run_bench(systems, clips, tmp_path, repeats=0)
+    assert calls == ([] if damaged == "truth.mp4" else [("fast-6", "clip-0")])
+    assert len(file.read_bytes()) == len(content)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{", "[" * 100_000])
+def test_rounds_and_rows_that_are_no_objects_are_made_again(tmp_path, make_clip, make_systems, content: str) -> None:
+    calls: list = []
+    systems, clips = counted(make_systems()[:2], calls), [make_clip(0)]
+    run_bench(systems, clips, tmp_path, warmups=0, repeats=1)
+    calls.clear()
+    for file in (tmp_path / "timing.json", tmp_path / "rows" / "clip-0" / "teacher-75.json"):
+        file.write_text(content)
+    run_bench(systems, clips, tmp_path, warmups=0, repeats=1)
+    assert calls == [("teacher-75", "clip-0"), ("teacher-75", "clip-0"), ("teacher-6-conditional", "clip-0")]
+
+
+def test_a_clip_encoded_by_another_vae_is_measured_again_and_stays_the_same_clip(make_clip) -> None:
+    clip = make_clip(0)
+    other = replace(clip, truth_latents=clip.truth_latents + 1)
+    assert clip.content_hash() == other.content_hash()
+    assert clip.measured_hash() != other.measured_hash() != replace(other, fps=30.0).measured_hash()
+
+
 def test_more_timing_rounds_keep_the_earlier_ones(tmp_path, make_clip, make_systems) -> None:
     systems, clips = make_systems()[:2], [make_clip(0)]
     first = run_bench(systems, clips, tmp_path, warmups=0, repeats=1)

@@ -119,3 +119,17 @@ def test_q_align_without_pyiqa_is_off(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_networks_go_to_the_graphics_card_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert opening._placed(SimpleNamespace(to=lambda device: device)) == "cuda"  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(("file", "text"), [("modeling.py", "raise SystemExit"), ("config.json", '{"auto_map": {}}')])
+def test_q_align_s_own_code_is_run_only_for_those_who_trust_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str
+) -> None:
+    folder = tmp_path / "one-align"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / file).write_text(text)
+    with pytest.raises(ValueError, match=r"one-align/ (brings|names) code .*set FADA_TRUST_ONE_ALIGN=1 where"):
+        opening._check_trusted(folder)
+    monkeypatch.setenv("FADA_TRUST_ONE_ALIGN", "1")
+    opening._check_trusted(folder)

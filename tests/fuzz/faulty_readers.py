@@ -24,3 +24,16 @@ def swell(file: Path, is_prepared: bool) -> tuple[str, str]:
 
 def fail(file: Path, is_prepared: bool) -> tuple[str, str]:
     raise IndexError("nobody foresaw this")
+
+
+def intrude(case: Path, _: bool) -> tuple[str, str]:
+    (case.parent / "canary" / "new").write_text("not asked for")
+    return "read", ""
+
+
+def run_code(case: Path, _: bool) -> tuple[str, str]:
+    """Imports what the folder brings, as a library that trusts it would."""
+    import runpy
+
+    runpy.run_path(str(case / "student" / "evil.py"))
+    return "read", ""

@@ -10,20 +10,13 @@ reason. Exits with 1 where anything else came of it; ``--keep`` keeps such files
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
 import sys
 import tempfile
-import time
-import traceback
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-import psutil
+from reading_process import Outcome, Reader, Reading, table
 
 from fada.data.prepare.models import Face, FaceFinder
 from fada.data.prepare.source import PrepareSettings, prepare_source
@@ -35,8 +28,6 @@ PREPARE_EVERY = 5
 MOST_FRAMES = 300
 """Frames that are read of one file; whole videos would take hours, and their end is read when they are prepared."""
 HEADER_BYTES = 4096
-_PATIENCE = 10
-"""So much longer than its processor time a reading may wait for its turn."""
 
 
 def flip_bits(data: bytearray, choose: np.random.Generator, other: bytes) -> None:
@@ -101,6 +92,7 @@ Mutation = Callable[[bytearray, np.random.Generator, bytes], None]
 MUTATIONS: tuple[Mutation, ...] = (
     flip_bits, cut_off, zero_block, remove_block, splice, damage_header, claim_extremes,
 )  # fmt: skip
+KINDS = tuple(each.__name__ for each in MUTATIONS)
 
 
 class CentreFinder(FaceFinder):
@@ -130,25 +122,6 @@ class CentreFinder(FaceFinder):
         pass
 
 
-@dataclass
-class Outcome:
-    """What came of one damaged file."""
-
-    mutation: str
-    result: str
-    """read, refused or rejected; a fault is error, crash, hang or memory."""
-    detail: str = ""
-    seconds: float = 0.0
-    """Processor time."""
-    megabytes: float = 0.0
-    """Highest resident memory of the worker while it read the file."""
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether something is wrong with our reading and not with the file."""
-        return self.result in ("error", "crash", "hang", "memory")
-
-
 def read_all(file: Path, is_prepared: bool) -> tuple[str, str]:
     """Everything that is read of a source; how it ended, and the first reason."""
     reasons: list[str] = []
@@ -173,82 +146,6 @@ def read_all(file: Path, is_prepared: bool) -> tuple[str, str]:
         reasons += [rejection.detail for rejection in record.rejections]
         return ("rejected" if record.rejections else "read"), "; ".join(reasons[:1])
     return ("refused" if reasons else "read"), "; ".join(reasons[:1])
-
-
-Reading = Callable[[Path, bool], tuple[str, str]]
-
-
-def _peak_megabytes() -> float:
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
-
-
-def serve(connection: Connection, reading: Reading) -> None:
-    """The worker process: reads what it is told to, says how it went."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    while True:
-        try:
-            file, is_prepared = connection.recv()
-        except EOFError:
-            return
-        with open("/proc/self/clear_refs", "w") as reset:
-            reset.write("5")  # The highest memory counts from here.
-        began = time.process_time()
-        try:
-            result, detail = reading(file, is_prepared)
-        except Exception:
-            result, detail = "error", traceback.format_exc()
-        connection.send((result, detail, time.process_time() - began, _peak_megabytes()))
-
-
-class Reader:
-    """A worker process that is replaced when it dies or hangs."""
-
-    def __init__(self, seconds: float, megabytes: float, reading: Reading) -> None:
-        self._seconds, self._megabytes, self._reading = seconds, megabytes, reading
-        self._process: multiprocessing.process.BaseProcess | None = None
-
-    def read(self, file: Path, mutation: str, is_prepared: bool) -> Outcome:
-        """Read one file, and say what came of it."""
-        if self._process is None:
-            context = multiprocessing.get_context("spawn")
-            self._connection, theirs = context.Pipe()
-            self._process = context.Process(target=serve, args=(theirs, self._reading), daemon=True)
-            self._process.start()
-            theirs.close()
-        self._connection.send((file, is_prepared))
-        if not self._answers():
-            self.close()
-            return Outcome(mutation, "hang", f"over {self._seconds:g} s", self._seconds)
-        try:
-            result, detail, seconds, megabytes = self._connection.recv()
-        except (EOFError, OSError):
-            self._process.join()
-            code = self._process.exitcode
-            self.close()
-            return Outcome(mutation, "crash", f"exit code {code}")
-        if megabytes > self._megabytes:
-            result, detail = "memory", f"{megabytes:.0f} MB"
-        return Outcome(mutation, result, detail, seconds, megabytes)
-
-    def _answers(self) -> bool:
-        """Whether an answer comes in time: processor time, for the machine may have other work; or waiting too long."""
-        process, began = psutil.Process(self._process.pid), time.monotonic()
-        before = sum(process.cpu_times()[:2])
-        while time.monotonic() - began < _PATIENCE * self._seconds:
-            if self._connection.poll(0.5):
-                return True
-            if sum(process.cpu_times()[:2]) - before > self._seconds:
-                return False
-        return False
-
-    def close(self) -> None:
-        """End the worker."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._connection.close()
-            self._process = None
 
 
 def fuzz(
@@ -285,23 +182,6 @@ def fuzz(
             reader.close()
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """A line per kind of damage: how the readings ended, the longest and the largest."""
-    results = ("read", "refused", "rejected", "error", "crash", "hang", "memory")
-    by_kind: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        by_kind[outcome.mutation].append(outcome)
-        by_kind["all"].append(outcome)
-    lines = [f"{'damage':<15}" + "".join(f"{name:>9}" for name in (*results, "most s", "most MB"))]
-    for kind in [*(each.__name__ for each in MUTATIONS), "all"]:
-        counts = Counter(outcome.result for outcome in by_kind[kind])
-        longest = max((outcome.seconds for outcome in by_kind[kind]), default=0.0)
-        largest = max((outcome.megabytes for outcome in by_kind[kind]), default=0.0)
-        figures = "".join(f"{counts[name]:>9}" for name in results)
-        lines.append(f"{kind:<15}{figures}{longest:>9.1f}{largest:>9.0f}")
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Run from the command line; exits with 1 where there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -324,7 +204,7 @@ def main() -> None:
         outcomes.append(outcome)
         if outcome.is_fault:
             print(f"{outcome.result} after {outcome.mutation} {outcome.detail}", flush=True)
-    print(table(outcomes))
+    print(table(outcomes, KINDS))
     sys.exit(any(outcome.is_fault for outcome in outcomes))
 
 

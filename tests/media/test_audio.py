@@ -84,6 +84,30 @@ def test_truncated_wav_is_refused(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("form", "codec"), [("aiff", "pcm_s16be"), ("au", "pcm_s16be"), ("flac", "flac"), ("tta", "tta"), ("wv", "wavpack")]
+)
+def test_cut_sound_of_other_formats_is_refused(tmp_path, tone, form, codec) -> None:
+    import av
+
+    path = tmp_path / "a"
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=16000, layout="mono")
+        resampler = av.AudioResampler(stream.codec_context.format.name, "mono", 16000)
+        samples = tone(3.0, 16000) + np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32)
+        for start in range(0, 48000, 1000):
+            block = np.ascontiguousarray(samples[:, start : start + 1000], dtype=np.float32)
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, start
+            for piece in resampler.resample(frame):
+                container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+    assert len(read_audio(path)) == 48000
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(MediaError, match="truncated"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize(
     ("samples", "message"),
     [
         (np.zeros((2, 5), np.float32), "mono samples"),

@@ -189,14 +189,12 @@ def test_colours_that_cannot_be_converted_are_refused_by_name(matrix: int, name:
 def test_dolby_visions_own_colours_are_refused_by_name() -> None:
     from types import SimpleNamespace
 
-    from av.sidedata.sidedata import Type
-
     from fada.media.colour import colour_of
 
     # No writer of it is at hand: what a decoder says of profile 5 (everything unsaid beside the metadata).
     frame: Any = SimpleNamespace(
         colorspace=2, color_trc=2, color_primaries=2, color_range=2, width=64, height=64,
-        format=SimpleNamespace(name="yuv420p10le", is_rgb=False), side_data={Type.DOVI_METADATA: b""},
+        format=SimpleNamespace(name="yuv420p10le", is_rgb=False), side_data={"DOVI_METADATA": b""},
     )  # fmt: skip
     with pytest.raises(MediaError, match=r"Dolby Vision's own IPT \(profile 5\)"):
         colour_of(frame, "v.mp4")

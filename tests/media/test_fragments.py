@@ -76,6 +76,20 @@ def test_frames_beyond_the_sound_and_silent_videos_are_written_too(tmp_path: Pat
     assert len(read_video(path, fps=None)) == 12
 
 
+@pytest.mark.parametrize("frames", [1, 2, 7])
+@pytest.mark.parametrize("has_sound", [True, False])
+def test_a_stream_of_any_number_of_frames_can_be_read_back(frames: int, has_sound: bool) -> None:
+    pipe = Pipe()
+    with FragmentedVideo(pipe, sample_rate=16000 if has_sound else None) as video:
+        pictures, sound = clips(1, frames)[0]
+        video.add(pictures, sound)
+    data = bytes(pipe.content)
+    assert len(read_video(data)) == frames
+    assert probe(data).has_audio == has_sound
+    if has_sound:
+        assert frames * 640 <= len(read_audio(data)) < frames * 640 + 1024
+
+
 def test_nothing_added_writes_nothing() -> None:
     pipe = Pipe()
     with FragmentedVideo(pipe):

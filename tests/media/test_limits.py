@@ -23,7 +23,7 @@ def test_pictures_over_the_limit_are_refused(tmp_path, greys, write_media, monke
 def test_decoders_know_the_limit_too(tmp_path, greys, write_media, monkeypatch) -> None:
     # As where the size changes within a stream, after the header was found to be in order.
     path = write_media(tmp_path / "v.mp4", greys([0] * 3))
-    monkeypatch.setattr(container, "_DECODER_OPTIONS", {"max_pixels": "1000"})
+    monkeypatch.setattr("fada.media.decoding.DECODER_OPTIONS", {"max_pixels": "1000"})
     with pytest.raises(MediaError, match="holds nothing that can be decoded"):
         probe(path)
 
@@ -52,6 +52,6 @@ def test_pictures_that_jump_in_time_are_refused(tmp_path, greys, write_media) ->
 
 def test_sound_that_begins_long_after_the_picture_is_refused(tmp_path, greys, tone, write_media, monkeypatch) -> None:
     path = write_media(tmp_path / "v.mkv", greys([0] * 10), sound=tone(0.4, 16000), sound_codec="pcm_s16le")
-    monkeypatch.setattr("fada.media.audio.origin_seconds", lambda container: -1000.0)
+    monkeypatch.setattr("fada.media.sound_timeline.origin_seconds", lambda container: -1000.0)
     with pytest.raises(MediaError, match=r"time stamps jump by 1000 s"):
         read_audio(path)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fada.media import MediaError, container
-from fada.media.upright import Box, Layout, Orientation, orientation_of_matrix
+from fada.media.upright import Layout, Orientation, PixelBox, orientation_of_matrix
 from fada.media.video import probe, read_video
 
 ONE, HALF, UNIT = 1 << 16, 1 << 15, 1 << 30
@@ -70,7 +70,7 @@ def test_all_eight_orientations_are_shown_as_players_show_them(tmp_path, noise, 
 def test_a_box_of_the_shown_picture_is_found_in_the_stored_one(noise, name) -> None:
     signs, show = EIGHT[name]
     layout = Layout(64, 32, 1.0, orientation_of_matrix(matrix(*signs), "v.mp4"))
-    stored = layout.to_stored(Box(3, 5, 20, 10))
+    stored = layout.to_stored(PixelBox(3, 5, 20, 10))
     part = noise[0, stored.top : stored.top + stored.height, stored.left : stored.left + stored.width]
     np.testing.assert_array_equal(layout.orientation.apply(part), show(noise[0])[5:15, 3:23])
 

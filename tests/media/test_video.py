@@ -209,3 +209,36 @@ def test_matroska_that_begins_late_is_whole(tmp_path, greys) -> None:
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     assert len(read_video(path)) == 25
+
+
+def test_a_time_base_is_not_taken_for_a_rate(tmp_path, greys) -> None:
+    path = tmp_path / "a.dv"
+    with av.open(str(path), "w", format="dv") as container:
+        stream = container.add_stream("dvvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 720, 576, "yuv420p"
+        for pixels in greys([50] * 5, 576, 720):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    assert probe(path).fps == 25
+    # PAL's pixels are 16:15.
+    assert read_video(path).shape == (5, 576, 768, 3)
+
+
+def test_the_order_of_streams_does_not_matter(tmp_path, greys) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 16000
+        container.mux(sound.encode(silence))
+        for size in (32, 64):
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+        for pixels in greys([150] * 5, 32, 32):
+            for stream, large in zip(container.streams.video, (pixels, pixels.repeat(2, 0).repeat(2, 1)), strict=True):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(large, format="rgb24")))
+        for stream in container.streams.video:
+            container.mux(stream.encode())
+    # Of two videos the first is taken, for every question alike.
+    assert read_video(path).shape == (5, 32, 32, 3)
+    assert (probe(path).width, probe(path).height) == (32, 32)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
 from fada import build
 from fada.recipe import load_recipe
@@ -31,3 +35,59 @@ def finished(tmp_path_factory: pytest.TempPathFactory, smoke: Smoke) -> Path:
     build.distill(smoke(folder), QUIET)
     build.bench(smoke(folder), QUIET)
     return folder
+
+
+TINY = ("data.world.clips=2", "data.world.test_clips=1", "data.world.frames=6", "vae.train.steps=3",
+        "vae.channels=[8,8]", "teacher.network.channels=[8,16]", "teacher.network.norm_groups=4",
+        "teacher.network.layers_per_block=1", "distill.phases.balanced.targets=cached",
+        "distill.phases.balanced.cached_samples=4", "engine.checkpoint_every=2", "engine.threads=1")  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny(smoke: Smoke) -> Iterator[Smoke]:
+    """``tiny(folder, "key=value", …)``: a recipe of seconds, drawn without other processes."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "cpu_count", lambda: 1)
+        yield lambda folder, *overrides: smoke(folder, *TINY, *overrides)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny: Smoke) -> Path:
+    """A finished run of it, never broken off, without a report; do not write into it."""
+    folder = tmp_path_factory.mktemp("tiny") / "whole"
+    build.distill(tiny(folder), QUIET)
+    return folder
+
+
+def everything(run: Path) -> dict[str, torch.Tensor]:
+    """All weights that a run makes, by file and name."""
+    parts = [*run.glob("vae/*.safetensors"), *run.glob("stages/*.safetensors"), *run.glob("teacher/**/*.safetensors"),
+             *run.glob("students/**/*.safetensors")]  # fmt: skip
+    return {f"{path.relative_to(run)}: {name}": value for path in parts for name, value in load_file(str(path)).items()}
+
+
+def differing(run: Path, whole: Path) -> list[str]:
+    """Names of tensors that are not those of the unbroken run."""
+    found, expected = everything(run), everything(whole)
+    assert len(expected) > 500
+    assert found.keys() == expected.keys()
+    return [name for name, value in expected.items() if not torch.equal(found[name], value)]
+
+
+def losses(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Steps and losses of every log."""
+    return {
+        str(log.relative_to(run)): [(row["step"], row["loss"]) for row in map(json.loads, log.read_text().splitlines())]
+        for log in sorted(run.glob("work/*/log.jsonl"))
+    }
+
+
+@pytest.fixture(scope="session")
+def same_as_unbroken(tiny_run: Path) -> Callable[[Path], None]:
+    """Checks that a run has every tensor and every logged loss of the unbroken one, bit for bit."""
+
+    def check(run: Path) -> None:
+        assert differing(run, tiny_run) == []
+        assert losses(run) == losses(tiny_run)
+
+    return check

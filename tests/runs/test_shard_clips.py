@@ -80,7 +80,7 @@ def test_the_command_says_how_many_clips_it_left_out(filtered: Path, tmp_path: P
         f"{tmp_path}/out/train: 3 clips in 1 shards",
         "train: 1 clips left out, the filter put them into no set; --all takes them too",
     ]
-    assert run(["data", "shard", str(filtered), "--out", str(tmp_path / "out"), "--all"]) == 0
+    assert run(["data", "shard", str(filtered), "--out", str(tmp_path / "out"), "--all", "--overwrite"]) == 0
     assert capfd.readouterr().out == f"{tmp_path}/out/train: 4 clips in 1 shards\n"
 
 
@@ -92,7 +92,7 @@ def test_the_command_says_where_shards_of_an_earlier_call_stay(tmp_path: Path, c
     command = ["data", "shard", str(tmp_path / "clips"), "--out", str(tmp_path / "out")]
     assert run(command) == 0
     put_clip(tmp_path / "clips", "b", decision(None, "sync"), split="test")
-    assert run(command) == 0
+    assert run([*command, "--overwrite"]) == 0
     last = capfd.readouterr().out.splitlines()[-1]
     assert last == f"{tmp_path}/out/test: nothing was left to write; what lies there is from an earlier call"
 

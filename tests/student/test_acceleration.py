@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fada.student import acceleration
 from fada.student.acceleration import pick_device, pick_dtype
 from fada.student.generation import AvatarPipeline
 from fada.student.pipeline import open_pipeline
@@ -117,3 +118,20 @@ def test_on_a_cuda_device_clips_overlap_and_come_close_to_the_cpu(folder: Path) 
     made = there(PORTRAIT, SOUND)
     assert np.array_equal(made.frames, there(PORTRAIT, SOUND, overlap=False).frames)
     assert difference(made.frames, exact.frames) < 1.5
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "usable", "found"),
+    [(3, None, 8, 3), (None, "5", 8, 6), (None, None, 2, 2), (None, None, 64, 6)],
+)
+def test_threads_are_no_more_than_this_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, asked: int | None, variable: str | None, usable: int, found: int
+) -> None:
+    count = [6]
+    monkeypatch.setattr(torch, "set_num_threads", lambda wanted: count.append(wanted))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count[-1])
+    monkeypatch.setattr(acceleration, "usable_processors", lambda: usable)
+    monkeypatch.setenv("OMP_NUM_THREADS", variable or "")
+    if variable is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    assert acceleration.use_threads(asked) == found

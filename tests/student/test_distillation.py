@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.diffusion.matched import matched_points
 from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import Student, student_of
@@ -162,3 +163,50 @@ def test_times_may_be_the_starts_of_windows_alone(teacher: DualUNet, sampler: Cl
     draws = made.solved.draw(sampler.batch(0, BatchShape(6)), [(0, sample) for sample in range(6)])
     assert torch.equal(draws.t, draws.t_start)
     assert draws.t.tolist() == pytest.approx([(number + 1) / 6 for number in range(6)])
+
+
+def test_matched_points_reach_the_student_scaled_and_at_the_time_of_equal_snr(
+    teacher: DualUNet, sampler: ClipSampler
+) -> None:
+    plain, matched = (objective(teacher, sampler, matched=each) for each in (False, True))
+    seen = []
+    for made in (plain, matched):
+        recorded = Recorded(made.module)
+        made.loss(recorded, step=0, micro=0)
+        seen.append(recorded.calls[0])
+    t = seen[0]["t"]
+    points = matched_points(teacher.path, t, *plain.solved.windows.look_up(t))
+    torch.testing.assert_close(seen[1]["t"], points.t)
+    scale = points.scale.view(-1, 1, 1, 1, 1).to(seen[0]["latents"])
+    torch.testing.assert_close(seen[1]["latents"], seen[0]["latents"] / scale)
+    assert bool((points.scale < 1).any())
+
+
+def test_an_untrained_copy_has_a_smaller_ground_truth_loss_at_matched_points_of_one_datum(
+    teacher: DualUNet, sampler: ClipSampler
+) -> None:
+    # A network that knows the datum: its answer at matched points is the target; as they are, the points mislead it.
+    losses = []
+    for is_matched in (False, True):
+        made = objective(teacher, sampler, batch=8, matched=is_matched)
+        clean = made.sampler.batch(0, BatchShape(8), 0).latents.repeat(2, 1, 1, 1, 1)
+
+        def knows(inputs: object, z: Tensor, t: Tensor, clean: Tensor = clean, **options: object) -> Tensor:
+            a, c = (level.view(-1, 1, 1, 1, 1) for level in teacher.path.signal_noise_between(t))
+            noise = (z - a * clean) / c
+            return noise if teacher.path.prediction_type == "epsilon" else a * noise - c * clean
+
+        losses.append(float(made.loss(knows, step=0, micro=0).scalars["loss_ground_truth"]))  # type: ignore[arg-type]
+    assert losses[1] < 1e-9
+    assert losses[0] > 1e-3
+
+
+@pytest.mark.parametrize("spacing", ["log_snr", "noise_share"])
+def test_a_batch_covers_unequal_windows_evenly_too(teacher: DualUNet, sampler: ClipSampler, spacing: str) -> None:
+    made = objective(teacher, sampler, batch=4, spacing=spacing)
+    batch = sampler.batch(0, BatchShape(4))
+    draws = [made.solved.draw(batch, [(step, sample) for sample in range(4)]) for step in range(50)]
+    bounds = torch.tensor(made.solved.windows.bounds, dtype=torch.float64)
+    assert all(torch.equal(each.t_start, bounds[1:]) and torch.equal(each.t_end, bounds[:-1]) for each in draws)
+    grid = torch.stack([each.t for each in draws]) * 1000
+    torch.testing.assert_close(grid, grid.round(), rtol=0, atol=1e-9)

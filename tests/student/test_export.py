@@ -15,9 +15,10 @@ import torch
 import yaml
 
 from fada.student.delta import load_delta
-from fada.student.export import Contents, ExportError, export_run, teacher_of
+from fada.student.export import Contents, ExportError, export_run
 from fada.student.model_card import UNKNOWN_LICENCE, CardFacts, Origin, evaluations, model_card, origin_of
 from fada.student.pipeline import open_pipeline
+from fada.student.run_models import teacher_of
 
 CONFIG = {
     "_class_name": "FadaPipeline", "steps": 6, "audio_scale": 6.5, "reference_scale": 2.0, "frames": 12, "fps": 25.0,

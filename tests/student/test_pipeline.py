@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from fada.data.dataset import audio_windows
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.student.network import student_of
-from fada.student.pipeline import FadaPipeline
+from fada.student.pipeline import FadaPipeline, open_pipeline
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 from fada.teacher.vae import new_vae
 
@@ -34,14 +36,20 @@ def small_wav2vec2() -> Wav2Vec2Encoder:
     return Wav2Vec2Encoder(Wav2Vec2Model(config))
 
 
-def student_pipeline(encoder: AudioEncoder | None = None, motion_frames: int = 2, windows: int = 4) -> FadaPipeline:
+def student_pipeline(
+    encoder: AudioEncoder | None = None, motion_frames: int = 2, windows: int = 4, **scheduling: Any
+) -> FadaPipeline:
     """A student's pipeline of random weights, with zero outputs shaken so that every condition has an effect."""
     encoder = LogMelEncoder(4) if encoder is None else encoder
     shape = {"channels": (8, 16), "layers_per_block": 1, "heads": 2, "norm_groups": 4,
              "attention_levels": (False, True), "temporal_levels": (True, True)}  # fmt: skip
     torch.manual_seed(0)
     scheduler = PeRFlowScheduler(
-        prediction_type="v_prediction", beta_schedule="linear", rescale_betas_zero_snr=True, num_windows=windows
+        prediction_type="v_prediction",
+        beta_schedule="linear",
+        rescale_betas_zero_snr=True,
+        num_windows=windows,
+        **scheduling,
     )
     projection = AudioProjection(5, encoder.layers, encoder.states_dim, 16, 2, 8)
     teacher = DualUNet(
@@ -204,3 +212,50 @@ def test_no_more_of_the_sound_is_kept_of_a_long_one() -> None:
 
     peak(1.0)
     assert peak(60.0) <= 1.1 * peak(10.0)
+
+
+def test_a_loaded_pipeline_samples_at_matched_points_as_the_saved_one_did(tmp_path: Path) -> None:
+    made = student_pipeline(matched=True, spacing="noise_share", extra_steps="last")
+    made.save_pretrained(tmp_path)
+    loaded = open_pipeline(tmp_path)
+    assert loaded.scheduler.windows == made.scheduler.windows
+    audio = np.sin(np.arange(8000) / 30).astype(np.float32)
+    latents = [each(PORTRAIT, audio, steps=6, decode=False).latents for each in (made, loaded, student_pipeline())]
+    assert torch.equal(latents[0], latents[1])
+    assert not torch.allclose(latents[0], latents[2])
+
+
+def test_chunks_are_a_calls_frames_with_an_encoder_that_hears_the_whole_sound() -> None:
+    pipeline, sound = student_pipeline(small_wav2vec2()), speech(1.262)
+    made = pipeline.in_chunks(PORTRAIT, sound, seed=5)
+    assert made.frames == 31
+    chunks = list(made)
+    assert [len(chunk.frames) for chunk in chunks] == [12, 12, 7]
+    called = pipeline(PORTRAIT, sound, seed=5)
+    assert np.array_equal(np.concatenate([chunk.frames for chunk in chunks]), called.frames)
+    assert torch.equal(torch.cat([chunk.latents for chunk in chunks]), called.latents)
+    assert (made.chunks, made.nfe) == (called.clips, called.nfe) == (3, 4)
+    assert set(made.stage_seconds) == {"audio", "reference", "denoise", "decode"}
+    assert made.seconds_to_first_frame > 0
+
+
+def test_exactly_29_frames_of_sound_are_29_frames(pipeline: FadaPipeline) -> None:
+    sound = np.zeros(29 * 640, np.float32)
+    seen: list[tuple[int, int]] = []
+    assert len(pipeline(PORTRAIT, sound, on_step=lambda *done: seen.append(done)).frames) == 29
+    assert seen[-1] == (12, 12)
+    assert sum(map(len, pipeline.stream(PORTRAIT, cut(sound, 1000)))) == 29
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_sound_that_is_not_finite_is_refused(pipeline: FadaPipeline, value: float) -> None:
+    sound = speech(0.5)
+    sound[100] = value
+    with pytest.raises(ValueError, match="audio: holds samples that are not finite"):
+        pipeline(PORTRAIT, sound)
+
+
+def test_numbers_are_checked_before_anything_is_computed(pipeline: FadaPipeline) -> None:
+    for make in (pipeline, pipeline.in_chunks, pipeline.stream):
+        with pytest.raises(ValueError, match="audio_scale: must be a number from 0 to 100, got nan"):
+            make(PORTRAIT, speech(0.5), audio_scale=float("nan"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from fada.pretrained.errors import ModelFolderError
+from fada.pretrained.weights import read_pickle
 from fada.teacher.released import key_faults, listed
+from fada.terminal import printable
 
 Network = TypeVar("Network", bound=nn.Module)
 _COUNTER = "num_batches_tracked"
@@ -40,7 +42,8 @@ def load_network(
     loaded = _read(path)
     table = loaded.get(inside) if inside else loaded
     if not isinstance(table, Mapping):
-        raise WeightsError(f"{path}: no table {inside!r}: it holds {', '.join(map(str, list(loaded)[:5]))}")
+        held = ", ".join(printable(str(key), 60) for key in list(loaded)[:5])
+        raise WeightsError(f"{path}: no table {inside!r}: it holds {held}")
     state = {
         name.removeprefix(prefix): value
         for name, value in table.items()
@@ -59,11 +62,12 @@ def load_network(
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, AttributeError) as error:
+        loaded = read_pickle(path)
+    except ModelFolderError as error:
         # torch's own words would advise to trust the file.
+        kind = type(error.__cause__).__name__
         raise WeightsError(
-            f"{path}: not a file of tensors ({type(error).__name__}): damaged, or it brings code, which is never run"
+            f"{path}: not a file of tensors ({kind}): damaged, or it brings code, which is never run"
         ) from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{path}: a {type(loaded).__name__}, not a table of tensors")

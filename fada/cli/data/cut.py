@@ -28,12 +28,11 @@ def cut(
       fada data cut celebvhq_info.json --videos raw/celebvhq --out cuts/celebvhq
       fada data prepare cuts/hdtf --identities cuts/hdtf/identities.json --out data/hdtf ...
     """
-    from rich.console import Console
-
     from fada.cli.progress import progress_bar
     from fada.data.lists import cut_list, read_list
+    from fada.terminal import SafeConsole
 
     listed = read_list(clip_list)
     with progress_bar("cutting") as progress:
         report = cut_list(listed, videos, out, workers, progress)
-    Console().print(*report.tables(), sep="\n")
+    SafeConsole().print(*report.tables(), sep="\n")

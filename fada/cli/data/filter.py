@@ -39,6 +39,7 @@ def filter_clips(
         Path | None, typer.Option(metavar="PNG", help="Write a histogram of every score here, with its thresholds.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the histograms of an earlier call.")] = False,
 ) -> None:
     """Score clips on five axes (source, image, sync, background, movement) and make the sets A and B.
 
@@ -53,19 +54,25 @@ def filter_clips(
       fada data filter data/clips --strict my-strict.yaml --histograms scores.png
       fada data filter data/clips --iqa piqe --syncnet weights/syncnet_v2.model
     """
-    from rich.console import Console
-
     from fada.cli.progress import progress_bar
-    from fada.data.clip import read_record
+    from fada.data.clip import list_clips, read_record
     from fada.data.scores import Models, filter_folder, load_thresholds, plot_scores, score_folder, tables, truth_tables
     from fada.data.stages import throughput
+    from fada.files.locks import locked
+    from fada.files.outputs import check_report
+    from fada.terminal import SafeConsole
 
+    # A folder that is not there is not made by its lock.
+    list_clips(folder)
+    if histograms is not None:
+        check_report(histograms, folder, overwrite=overwrite)
     models = Models(face_landmarker, iqa, iqa_weights, syncnet)
     thresholds = load_thresholds(strict), load_thresholds(lenient)
-    with progress_bar("scoring") as progress:
-        scored = score_folder(folder, models, workers=workers, on_progress=progress)
-    decisions = filter_folder(folder, scored, *thresholds)
-    console = Console()
+    with locked(folder, "filtering clips"):
+        with progress_bar("scoring") as progress:
+            scored = score_folder(folder, models, workers=workers, on_progress=progress)
+        decisions = filter_folder(folder, scored, *thresholds)
+    console = SafeConsole()
     console.print(f"{scored.measured} clips measured, {scored.kept} were; scores in {folder / 'scores.parquet'}")
     for key, reason in scored.damaged.items():
         console.print(f"unreadable: {key}: {reason}", style="yellow", markup=False)

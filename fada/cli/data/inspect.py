@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fada.cli.options import Overwrite
+
 
 def inspect(
     place: Annotated[
@@ -21,6 +23,7 @@ def inspect(
         str, typer.Option(metavar="YAML", help="Thresholds of set A on the page: a file, or a shipped one.")
     ] = "strict",
     lenient: Annotated[str, typer.Option(metavar="YAML", help="Thresholds of set B on the page.")] = "lenient",
+    overwrite: Overwrite = False,
 ) -> None:
     """What is in there: shards as a table and a contact sheet, scored clips as a page.
 
@@ -31,9 +34,13 @@ def inspect(
       fada data inspect data/clips --page data/clips/inspect.html
       fada data inspect data/clips --page inspect.html --strict my-strict.yaml --lenient my-lenient.yaml
     """
-    from rich.console import Console
+    from fada.files.outputs import check_report
+    from fada.terminal import SafeConsole
 
-    console = Console()
+    console = SafeConsole()
+    for out in (page, sheet):
+        if out is not None:
+            check_report(out, place, overwrite=overwrite)
     if page is not None:
         clips = _write_page(place, page, {"strict": strict, "lenient": lenient})
         console.print(f"{page}: {clips} clips", soft_wrap=True)

@@ -62,11 +62,10 @@ def prepare(
       fada data prepare talk.mov --out data/clips --face-landmarker face_landmarker.task --size 256
       fada data prepare /disk/videos --out /disk/clips --face-landmarker /disk/face_landmarker.task --cluster ray
     """
-    from rich.console import Console
-
     from fada.cli.progress import progress_bar
     from fada.data.lists import read_identities
     from fada.data.prepare import prepare_videos
+    from fada.terminal import SafeConsole
 
     with progress_bar("preparing") as progress:
         report = prepare_videos(
@@ -82,5 +81,6 @@ def prepare(
             cluster=cluster,
             on_progress=lambda told: progress(told.done, told.total),
         )
-    Console().print(*(report.tables() if lists_all else report.summary()), sep="\n")
-    typer.echo(f"every clip and every rejected stretch: {report.folder / 'report.json'}")
+    SafeConsole().print(*(report.tables() if lists_all else report.summary()), sep="
+")
+    SafeConsole().print(f"every clip and every rejected stretch: {report.folder / 'report.json'}", soft_wrap=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from fada.cli.options import Overwrite
+from fada.cli.say import say
 
 
 def sample(
@@ -15,6 +17,7 @@ def sample(
     count: Annotated[int, typer.Option(min=1, help="Clips to draw.")] = 100,
     seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 0,
     only: Annotated[str | None, typer.Option("--split", metavar="NAME", help="Draw from this split only.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """A fixed random sample of clips, to judge every model on the same ones (the paper: 100 per test set).
 
@@ -25,13 +28,18 @@ def sample(
       fada data sample data/shards/test --count 100 --seed 0 --out hdtf-100.json
       fada data sample data/clips --split test --out hdtf-100.json
     """
-    from fada.data.clip import write_text
     from fada.data.samples import draw_sample
+    from fada.files.names import check_name
+    from fada.files.outputs import check_report
+    from fada.files.whole import write_json
 
+    if only is not None:
+        check_name(only, "--split")
+    check_report(out, place, overwrite=overwrite)
     keys = [key for key, split in _clips(place) if only in (None, split)]
     drawn = {"split": only, **draw_sample(keys, count, seed)}
-    write_text(out, json.dumps(drawn, indent=1) + "\n")
-    typer.echo(f"{out}: {count} of {len(keys)} clips, seed {seed}")
+    write_json(out, drawn)
+    say(f"{out}: {count} of {len(keys)} clips, seed {seed}")
 
 
 def _clips(place: Path) -> list[tuple[str, str | None]]:

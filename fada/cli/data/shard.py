@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from fada.cli.options import Overwrite
+from fada.cli.say import say
+
 
 def shard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of clips (mp4 + wav + json).")],
@@ -31,6 +34,7 @@ def shard(
     takes_all: Annotated[
         bool, typer.Option("--all", help="Also clips that fada data filter put into neither set.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Clips to WebDataset shards; latents, masks, audio states and face embeddings are optional.
 
@@ -47,24 +51,25 @@ def shard(
         raise typer.BadParameter(f"--vae {vae}: no config.json here; give a folder of a diffusers AutoencoderKL")
     from fada.build.shards import shard_clips
     from fada.data.location import Location
+    from fada.data.shards import INDEX_FILE
 
     target = Location(out)
     encoders: dict[str, Any] = {}
     if vae is not None and audio_encoder is not None:
-        from diffusers import AutoencoderKL
-
         from fada.data.audio_features import load_audio_encoder
+        from fada.teacher.vae import load_vae
 
-        loaded = AutoencoderKL.from_pretrained(str(vae)).eval().requires_grad_(False)
+        loaded = load_vae(vae)
         encoders = {"vae": loaded, "encoder": load_audio_encoder(audio_encoder)}
     if face_embedder is not None:
         from fada.data.prepare.face_embedding import FaceEmbedder
 
         encoders["face_embedder"] = FaceEmbedder(face_embedder)
-    made = shard_clips(folder, target, **encoders, takes_all=takes_all)
+    made = shard_clips(folder, target, **encoders, takes_all=takes_all, overwrite=overwrite)
     for split, index in made.indices.items():
-        typer.echo(f"{target / split}: {index.samples} clips in {len(index.shards)} shards")
+        say(f"{target / split}: {index.samples} clips in {len(index.shards)} shards")
     for split, count in sorted(made.left_out.items()):
-        typer.echo(f"{split}: {count} clips left out, the filter put them into no set; --all takes them too")
-        if split not in made.indices and (target / split).files():
-            typer.echo(f"{target / split}: nothing was left to write; what lies there is from an earlier call")
+        say(f"{split}: {count} clips left out, the filter put them into no set; --all takes them too")
+    for split in target.folders():
+        if split not in made.indices and INDEX_FILE in (target / split).files():
+            say(f"{target / split}: nothing was left to write; what lies there is from an earlier call")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fada.cli.say import say
+
 
 def split(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of clips (mp4 + wav + json).")],
@@ -44,4 +46,4 @@ def split(
 
         embedder = FaceEmbedder(face_embedder)
     counts = split_clips(folder, test_share, named, embedder)
-    typer.echo(f"{folder}: {counts['train']} clips for training, {counts['test']} for testing")
+    say(f"{folder}: {counts['train']} clips for training, {counts['test']} for testing")

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from fada.data.scores.catalogue import AXES, SCORES
-from fada.media.container import write_bytes
+from fada.files.whole import write_bytes
 from fada.media.error import MediaError
 from fada.media.processors import usable_processors
 from fada.media.video import iterate_frames

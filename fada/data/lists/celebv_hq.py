@@ -57,8 +57,8 @@ def read_celebv_hq(file: Path) -> ClipList:
         ListError: not JSON, or no such list.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        content = json.loads(file.read_bytes())
+    except (ValueError, OSError, RecursionError) as error:
         raise ListError(f"{file}: not readable as JSON ({error})") from error
     clips = content.get("clips") if isinstance(content, dict) else None
     if not isinstance(clips, dict):
@@ -76,8 +76,9 @@ def read_celebv_hq(file: Path) -> ClipList:
 
 def _clip(name: str, entry: Any, names: _AttributeNames) -> ListedClip:
     video = _of(entry, "ytb_id")
-    if not isinstance(video, str) or not video:
-        raise ValueError(f"ytb_id is {video!r}, not the name of a video")
+    # The video is who is seen, too.
+    if not isinstance(video, str) or not video.isprintable() or not 0 < len(video) <= 200:
+        raise ValueError(f"ytb_id is {repr(video)[:80]}, not the name of a video")
     start, end = (_number(_of(entry, "duration"), key) for key in ("start_sec", "end_sec"))
     left, top, right, bottom = (_number(_of(entry, "bbox"), key) for key in ("left", "top", "right", "bottom"))
     fault = name_fault(name) or time_fault(start, end)
@@ -97,8 +98,8 @@ def _of(entry: Any, key: str) -> Any:
 
 def _number(entry: Any, key: str) -> float:
     value = _of(entry, key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{key} is {value!r}, not a number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e9:
+        raise ValueError(f"{key} is {repr(value)[:80]}, not a number")
     return float(value)
 
 
@@ -107,7 +108,8 @@ class _AttributeNames:
 
     def __init__(self, meta: Any) -> None:
         meta = meta if isinstance(meta, Mapping) else {}
-        self._names = {kind: meta.get(f"{kind}_mapping") or [] for kind in ("appearance", "action")}
+        mappings = {kind: meta.get(f"{kind}_mapping") for kind in ("appearance", "action")}
+        self._names = {kind: names if isinstance(names, list) else [] for kind, names in mappings.items()}
 
     def of(self, attributes: Any) -> tuple[str, ...]:
         """Names of what holds; what is not understood is passed over, no clip depends on it."""
@@ -121,7 +123,8 @@ class _AttributeNames:
                 for name, mark in zip(names, marks if isinstance(marks, list) else [], strict=False)
                 if mark == 1
             ]
-        labels = (attributes.get("emotion") or {}).get("labels")
+        emotion = attributes.get("emotion")
+        labels = emotion.get("labels") if isinstance(emotion, Mapping) else None
         if isinstance(labels, str):
             found.append(labels)
         elif isinstance(labels, list):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fada.data.clip import write_text
 from fada.data.crew import Lost
 from fada.data.lists.entry import ClipList, ListedClip, ListError
 from fada.data.pool import in_processes
+from fada.files.outputs import check_apart, output_folder
+from fada.files.whole import set_aside, write_json
 from fada.media.cutting import cut_video, read_label
 from fada.media.error import MediaError
 from fada.media.video import probe
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 IDENTITIES_FILE = "identities.json"
 REPORT_FILE = "cut.json"
-_VERSION = 1
+KIND = "cuts"
+"""What fada's mark says in such a folder."""
+_LABEL = re.compile(r"[0-9a-f]{32}")
+_VERSION = 2
 """Raise when a cut would come out differently; old ones are then redone."""
 _ROWS_SHOWN = 20
 
@@ -126,9 +131,31 @@ def cut_list(
 
     Raises:
         ListError: no video of the list is in ``videos``.
+        FolderFault: ``out`` holds the videos or lies among them, or holds what fada did not make.
+        FolderBusy: another command works in it.
     """
+    check_apart(out, [videos])
     copies = _copies(videos)
-    out.mkdir(parents=True, exist_ok=True)
+    with output_folder(out, KIND, "cutting clips", inputs=[videos, *copies.values()], was_ours=_was_cut):
+        return _cut_list(clip_list, videos, copies, out, workers, on_progress)
+
+
+def _was_cut(folder: Path) -> bool:
+    """Whether an earlier version cut clips into a folder: its report is there."""
+    try:
+        return {"list", "clips", "failed"} <= json.loads((folder / REPORT_FILE).read_bytes()).keys()
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
+def _cut_list(
+    clip_list: ClipList,
+    videos: Path,
+    copies: dict[str, Path],
+    out: Path,
+    workers: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> CutReport:
     missing: dict[str, tuple[str, ...]] = {}
     kept: list[str] = []
     tasks: list[_Task] = []
@@ -149,7 +176,7 @@ def cut_list(
             "video's extension"
         )
     identities = {f"{clip.name}.mp4": clip.identity for clip in clip_list.clips}
-    write_text(out / IDENTITIES_FILE, json.dumps(identities, indent=1) + "\n")
+    write_json(out / IDENTITIES_FILE, identities)
     failed: dict[str, str] = {}
     for done, (task, fault) in enumerate(_run(tasks, workers), start=1):
         if fault is not None:
@@ -158,7 +185,7 @@ def cut_list(
             on_progress(done, len(tasks))
     cut = tuple(task.clip.name for task in tasks if task.clip.name not in failed)
     report = CutReport(out, clip_list, cut, tuple(kept), missing, failed)
-    write_text(out / REPORT_FILE, json.dumps(report.to_json(), indent=1) + "\n")
+    write_json(out / REPORT_FILE, report.to_json())
     return report
 
 
@@ -169,11 +196,14 @@ def read_identities(file: Path) -> dict[str, str]:
         ListError: the file is no JSON object of texts.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ListError(f"{file}: not readable as JSON ({error})") from error
     if not isinstance(content, dict) or not all(isinstance(value, str) and value for value in content.values()):
         raise ListError(f'{file}: identities are a JSON object, {{"clip.mp4": "name of the person", ...}}')
+    for name, value in content.items():
+        if not value.isprintable() or len(value) > 500:
+            raise ListError(f"{file}: {name[:80]!r}: {value[:80]!r} is no name of a person; give at most 500 letters")
     return content
 
 
@@ -214,12 +244,15 @@ def _run(tasks: list[_Task], workers: int) -> Iterator[tuple[_Task, str | None]]
 
 def _cut(task: _Task) -> str | None:
     """What went wrong, if anything did."""
+    if not _LABEL.fullmatch(read_label(task.target) or ""):
+        # No clip of ours: whoever put it there keeps it.
+        set_aside(task.target)
     try:
         info = probe(task.source)
         box = task.clip.box.pixels(info.width, info.height)
         cut_video(task.source, task.target, task.clip.start, task.clip.end, box, task.label)
     except MediaError as error:
-        # One of an earlier list or copy may lie there; it is not this clip.
+        # One that we cut by an earlier list or copy may lie there; it is not this clip.
         task.target.unlink(missing_ok=True)
         return str(error)
     return None

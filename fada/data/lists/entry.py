@@ -61,7 +61,9 @@ class ClipList:
 
 def name_fault(name: str) -> str | None:
     """What is wrong with a clip's name, which becomes a file's name."""
-    return None if _NAME.fullmatch(name) else f"clip name {name!r} holds other characters than A-Z a-z 0-9 - and _"
+    if _NAME.fullmatch(name):
+        return None
+    return f"clip name {name[:80]!r} holds other characters than A-Z a-z 0-9 - and _, or more than 200"
 
 
 def time_fault(start: float, end: float) -> str | None:

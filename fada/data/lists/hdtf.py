@@ -145,8 +145,8 @@ def _lines(file: Path) -> Iterator[_Line]:
 
 def _numbers(line: _Line, count: int, wanted: str) -> list[int]:
     values = line.fields[1:]
-    if len(values) != count or not all(value.isascii() and value.isdigit() for value in values):
-        raise _Damaged(f"{' '.join(values)!r} is not {wanted} in {line.place}")
+    if len(values) != count or not all(re.fullmatch("[0-9]{1,6}", value) for value in values):
+        raise _Damaged(f"{' '.join(values)[:80]!r} is not {wanted} in {line.place}")
     return [int(value) for value in values]
 
 

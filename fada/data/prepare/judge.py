@@ -21,8 +21,8 @@ def judge_stretch(
     found: Judgement = {}
     if stretch.mirror_errors and np.median(stretch.mirror_errors) > MAX_MIRROR_ERROR:
         found[Reason.NO_FACE] = f"what was found is no human face (mirror error {np.median(stretch.mirror_errors):.3f})"
-    jaw = blendshapes[:, measure.JAW_OPEN]
-    sync = measure_sync(jaw, measure.lip_opening_in_depth(points), sound, fps)
+    mouth = measure.mouth_curves(points, blendshapes)
+    sync = measure_sync(mouth["jaw"], mouth["opening"], sound, fps, lip_width=mouth["width"])
     swing = measure.speech_swing_decibels(sound)
     is_following = sync.confidence >= limits.min_sync_confidence
     evidence = f"lip-sound correlation {sync.correlation:.2f}, confidence {sync.confidence:.1f}"
@@ -55,4 +55,7 @@ def judge_piece(points: np.ndarray, other_heights: list[float], sound: np.ndarra
     mouth = measure.mouth_range(measure.lip_opening(points))
     if mouth < limits.min_mouth_range:
         found[Reason.STILL_MOUTH] = f"lip opening varies by {mouth:.4f} face heights"
+    lean = float(np.median(np.abs(measure.leans(points))))
+    if lean > limits.max_head_lean:
+        found[Reason.TILTED_HEAD] = f"tilted by {lean:.0f} degrees, at most {limits.max_head_lean:g} allowed"
     return found

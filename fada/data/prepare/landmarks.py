@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from fada.data.prepare import measure
-from fada.media.container import write_bytes
+from fada.files.whole import write_bytes
 
 
 def landmark_arrays(points: np.ndarray, blendshapes: np.ndarray, shown: np.ndarray) -> dict[str, np.ndarray]:
@@ -25,6 +25,7 @@ def landmark_arrays(points: np.ndarray, blendshapes: np.ndarray, shown: np.ndarr
         "blendshapes": blendshapes.astype(np.float16),
         "lip_opening": measure.lip_opening(points).astype(np.float32),
         "lips_in_depth": measure.lip_opening_in_depth(points).astype(np.float32),
+        "lip_width": measure.lip_width(points).astype(np.float32),
         "yaw": measure.yaws(points).astype(np.float32),
         "face_box": boxes.astype(np.float32),
     }

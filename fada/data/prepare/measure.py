@@ -10,6 +10,7 @@ _INNER_LIPS = ((13, 14), (82, 87), (312, 317))
 _NOSE_TIP, _FOREHEAD, _CHIN, _NASION = 1, 10, 152, 168
 _EYE_CORNERS = (33, 263)
 _CHEEKS = (234, 454)
+_MOUTH_CORNERS = (61, 291)
 
 
 def face_heights(points: np.ndarray) -> np.ndarray:
@@ -28,6 +29,21 @@ def lip_opening_in_depth(points: np.ndarray) -> np.ndarray:
     gaps = [np.linalg.norm(points[:, upper] - points[:, lower], axis=1) for upper, lower in _INNER_LIPS]
     rigid = np.linalg.norm(points[:, _FOREHEAD] - points[:, _NASION], axis=1)
     return np.sum(gaps, axis=0) / np.maximum(rigid, 1e-6)
+
+
+def lip_width(points: np.ndarray) -> np.ndarray:
+    """Distance of the mouth's corners over that of the eyes' outer corners (F,), in as many dimensions as are given."""
+    corners, eyes = (np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in (_MOUTH_CORNERS, _EYE_CORNERS))
+    return corners / np.maximum(eyes, 1e-6)
+
+
+def mouth_curves(points: np.ndarray, blendshapes: np.ndarray) -> dict[str, np.ndarray]:
+    """What the mouth does (F,), by the names of `mouth_prediction.TARGETS`, free of the head's place, size and turning."""
+    return {
+        "opening": lip_opening_in_depth(points),
+        "width": lip_width(points),
+        "jaw": blendshapes[:, JAW_OPEN],
+    }
 
 
 def mouth_range(opening: np.ndarray) -> float:
@@ -57,6 +73,12 @@ def rolls(points: np.ndarray) -> np.ndarray:
     """Tilt of the eye line (F,) in degrees."""
     across = points[:, _EYE_CORNERS[1], :2] - points[:, _EYE_CORNERS[0], :2]
     return np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+
+
+def leans(points: np.ndarray) -> np.ndarray:
+    """Angle of the line from forehead to chin (F,) in degrees, within +-180: 0 upright, positive to the picture's left."""
+    down = points[:, _CHIN, :2] - points[:, _FOREHEAD, :2]
+    return np.degrees(np.arctan2(-down[:, 0], down[:, 1]))
 
 
 def yaws(points: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     STRONG_HEAD_MOTION = "strong_head_motion"
     NOT_SPEECH = "not_speech"
     STILL_MOUTH = "still_mouth"
+    TILTED_HEAD = "tilted_head"
 
 
 EXPLANATIONS: dict[Reason, str] = {
@@ -37,6 +38,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.STRONG_HEAD_MOTION: "the head moves too fast from frame to frame",
     Reason.NOT_SPEECH: "the sound is not this mouth speaking (music, noise, a voice from elsewhere)",
     Reason.STILL_MOUTH: "the mouth does not move",
+    Reason.TILTED_HEAD: "the head, or the whole picture, lies on its side",
 }
 
 
@@ -63,12 +65,15 @@ class Limits:
     min_speech_swing_decibels: float = 10.5
     """Standard deviation of the short-time level (200-4000 Hz): speech swings with its pauses and closures; music and
     noise do less."""
-    min_sync_confidence: float = 2.8
-    """Sound that swings too little is still taken for speech when the lips follow it with this confidence."""
+    max_head_lean: float = 40.0
+    """Median angle in degrees between the line from forehead to chin and the vertical."""
+    min_sync_confidence: float = 2.1
+    """Below it the offset between lips and sound is unknown, and the clip belongs to no set. From here up it is
+    corrected."""
+    clear_sync_confidence: float = 2.5
+    """Below it an offset is likely but not sure, and the clip is no better than moderate."""
     surely_unrelated_correlation: float = 0.2
     """Lip-sound correlation that even a generous upper estimate (two standard errors up) must reach."""
-    clear_sync_confidence: float = 3.0
-    """An offset is corrected only from this confidence up: 99 % of mismatched pairs of clips stay below."""
     max_corrected_offset: int = 6
     """Larger offsets (frames) are recorded but not corrected."""
 

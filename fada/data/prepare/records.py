@@ -13,12 +13,17 @@ from pathlib import Path
 
 from fada.data.prepare.report import SourceRecord
 from fada.data.prepare.source import clip_key
-from fada.media.container import write_bytes
+from fada.files.whole import clear_leftovers, write_json
 from fada.media.error import MediaError
 
 _SUFFIXES = (".mp4", ".wav", ".json", ".landmarks.safetensors")
-# KEY.mp4, and what a killed process leaves of it: .KEY.abcd.mp4.partial
-_NAME = re.compile(r"\.?(?P<key>.*-(?P<digits>[0-9a-f]{8})-[0-9]{3,})\..*")
+_ANY = "|".join(map(re.escape, _SUFFIXES))
+# KEY.mp4 and its siblings, and what an earlier version left of them when killed: .KEY.abcd.mp4.partial. All of it only
+# prepare writes; nothing else is ever removed.
+_NAME = re.compile(
+    r"\.?(?P<key>[A-Za-z0-9_-]*-(?P<digits>[0-9a-f]{8})-[0-9]{3,})"
+    rf"(?:(?:{_ANY})|(?:\.[a-z0-9_]{{4,8}})?(?:{_ANY})(?:\.[0-9]+)?\.partial)"
+)
 
 
 class Records:
@@ -46,15 +51,14 @@ class Records:
         for name in self._names:
             if match := _NAME.fullmatch(name):
                 self._by_digits.setdefault(match["digits"], set()).add(name)
-        for partial in self._folder.glob(".*.partial"):
-            partial.unlink(missing_ok=True)
+        clear_leftovers(self._folder)
 
     def finished(self, sha256: str, stem: str, fingerprints: Collection[str]) -> SourceRecord | None:
         """What an earlier call left of a source, if it still holds; otherwise its remains are removed."""
         path = self._path(sha256)
         try:
-            record = SourceRecord.from_json(json.loads(path.read_text()))
-        except (OSError, ValueError, KeyError, TypeError):
+            record = SourceRecord.from_json(json.loads(path.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             record = None
         if record is not None and record.settings in fingerprints and self._has_clips(record):
             return record
@@ -83,7 +87,7 @@ class Records:
 
     def write(self, record: SourceRecord) -> None:
         """Note that a source is done."""
-        write_bytes(self._path(record.sha256), json.dumps(record.to_json()).encode())
+        write_json(self._path(record.sha256), record.to_json(), indent=None)
 
     def _path(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.json"
@@ -105,6 +109,16 @@ class Records:
     def _source_of(self, key: str, unknown: str | None) -> str | None:
         """SHA-256 of a clip's source, which may have had another name then; ``unknown`` where its record is missing."""
         try:
-            return str(json.loads((self._out / f"{key}.json").read_text())["meta"]["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return str(json.loads((self._out / f"{key}.json").read_bytes())["meta"]["sha256"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return unknown
+
+
+def was_prepared(folder: Path) -> bool:
+    """Whether an earlier version prepared clips into a folder: its report is there, or a finished source's record."""
+    try:
+        if {"settings", "sources", "models"} <= json.loads((folder / "report.json").read_bytes()).keys():
+            return True
+    except (OSError, ValueError, AttributeError, RecursionError):
+        pass
+    return any(re.fullmatch(r"[0-9a-f]{64}\.json", file.name) for file in (folder / ".prepare").glob("*.json"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from fada.data.prepare.reasons import EXPLANATIONS, Reason, Rejection
 from fada.data.stages import add_up, throughput
-from fada.media.container import write_bytes
+from fada.files.whole import write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-UNSURE_CONFIDENCE = 2.0
-"""Below this an offset is hardly more than chance, and the clip counts as weakly synchronised."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +104,14 @@ class PrepareReport:
         }
 
     def write(self) -> Path:
-        """Write report.json into the folder of clips, atomically."""
+        """Write report.json into the folder of clips, whole."""
         path = self.folder / "report.json"
-        write_bytes(path, (json.dumps(self.to_json(), indent=1) + "\n").encode())
+        write_json(path, self.to_json())
         return path
 
     def summary(self) -> list[Table]:
         """For the terminal and logs, as long for a million clips as for one: sums, reasons, where the time went."""
         from rich.table import Table
-        from rich.text import Text
 
         clips = self.clips
         counts = Table(title=f"{len(clips)} clips in {self.folder}", title_justify="left", show_header=False)
@@ -125,8 +120,9 @@ class PrepareReport:
         rows = {
             "videos": f"{len(self.records)}, of which {self.resumed} were done before",
             "minutes": f"{minutes:.1f}",
-            "quality A": str(sum(clip.quality == "A" for clip in clips)),
-            "quality B": str(sum(clip.quality == "B" for clip in clips)),
+            **{
+                f"quality {quality}": str(count) for quality, count in sorted(Counter(c.quality for c in clips).items())
+            },
             "offset corrected": str(sum(clip.offset_corrected for clip in clips)),
             **{f"flaw: {flaw}": str(count) for flaw, count in flaws.most_common()},
         }
@@ -139,8 +135,7 @@ class PrepareReport:
         for reason, count in sorted(self.reasons().items(), key=lambda pair: -pair[1]):
             example = examples[reason]
             cells = (f"{reason.value}: {EXPLANATIONS[reason]}", str(count), Path(example.source).name, example.detail)
-            # Text, not markup: names and errors may hold square brackets.
-            reasons.add_row(*map(Text, cells))
+            reasons.add_row(*cells)
         return [counts, reasons, self._throughput()]
 
     def _throughput(self) -> Table:
@@ -149,13 +144,12 @@ class PrepareReport:
     def tables(self) -> list[Table]:
         """For the terminal: every clip, every rejection with its reason, and where the time went."""
         from rich.table import Table
-        from rich.text import Text
 
         kept = Table(title=f"{len(self.clips)} clips in {self.folder}", title_justify="left")
         for column in ("clip", "seconds", "quality", "offset", "r", "confidence", "flaws"):
             kept.add_column(column, justify="left" if column in ("clip", "flaws") else "right")
         for clip in self.clips:
-            remark = " corrected" if clip.offset_corrected else " unsure" if clip.confidence < UNSURE_CONFIDENCE else ""
+            remark = " corrected" if clip.offset_corrected else " unknown" if "unknown_sync" in clip.flaws else ""
             offset = f"{clip.offset:+d}{remark}"
             length = f"{clip.end_seconds - clip.start_seconds:.2f}"
             figures = (f"{clip.correlation:.2f}", f"{clip.confidence:.1f}")
@@ -168,5 +162,5 @@ class PrepareReport:
             also = ", ".join(reason.value for reason in item.also)
             stretch = f"{item.start_seconds:.2f}-{end}"
             reason = f"{item.reason.value}: {EXPLANATIONS[item.reason]}"
-            rejected.add_row(*map(Text, (Path(item.source).name, stretch, reason, item.detail, also)))
+            rejected.add_row(Path(item.source).name, stretch, reason, item.detail, also)
         return [kept, rejected, self._throughput()]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fada.data.clip import Clip, write_clip
+from fada.data.clip import REJECTED, Clip, write_clip
 from fada.data.prepare import measure
 from fada.data.prepare.crop import choose_box, to_crop
 from fada.data.prepare.identities import Identity
@@ -26,12 +26,13 @@ from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
 from fada.data.prepare.models import FaceFinder
 from fada.data.prepare.pieces import HeadKeeper, Piece, cut_pieces
 from fada.data.prepare.reasons import Limits, Reason, Rejection
-from fada.data.prepare.report import UNSURE_CONFIDENCE, PreparedClip, SourceRecord
-from fada.data.prepare.sync import SyncMeasurement, shift_audio
+from fada.data.prepare.report import PreparedClip, SourceRecord
+from fada.data.prepare.sync import SyncMeasurement, shift_for
 from fada.data.prepare.track import Stretch, Track, follow
 from fada.data.stages import StageClock
 from fada.media.audio import read_audio
 from fada.media.error import MediaError
+from fada.media.frame_count import frames_begun, frames_in, sample_range
 from fada.media.part_store import PartStore
 from fada.media.pictures import Picture, iterate_pictures
 from fada.media.video import VideoInfo, probe
@@ -185,12 +186,11 @@ class _Source:
     def _take_stretch(self, stretch: Stretch, track: Track, audio: np.ndarray, info: VideoInfo) -> None:
         """Judge a stretch, and cut it into pieces of equal length that are judged one by one."""
         settings = self.settings
-        per_frame = _SAMPLE_RATE / settings.fps
-        end = min(stretch.end, int(np.ceil(len(audio) / per_frame)) + _SILENT_FRAMES_AT_END)
+        end = min(stretch.end, frames_begun(len(audio), _SAMPLE_RATE, settings.fps) + _SILENT_FRAMES_AT_END)
         if end < stretch.end:
             self._reject(Reason.NO_AUDIO, "the sound ends before the picture", max(end, stretch.start), stretch.end)
         length = end - stretch.start
-        if length < settings.min_seconds * settings.fps:
+        if length < frames_in(settings.min_seconds, settings.fps):
             if length > 0:
                 detail = f"{length / settings.fps:.2f} s, at least {settings.min_seconds:g} s wanted"
                 self._reject(Reason.TOO_SHORT, detail, stretch.start, end)
@@ -202,10 +202,17 @@ class _Source:
             # The other measurements are worth knowing too.
             others = judge_piece(points, stretch.other_heights[:length], sound, settings.limits)
             return self._reject_all({**others, **found}, stretch.start, end)
-        count = int(np.ceil(length / round(settings.max_seconds * settings.fps)))
-        bounds = np.linspace(0, length, count + 1).round().astype(int)
+        shift = shift_for(sync, settings.limits) if settings.correct_offset else 0
+        lowest, highest = _with_sound(
+            stretch.start, length, shift, frames_begun(len(audio), _SAMPLE_RATE, settings.fps)
+        )
+        if highest - lowest < settings.min_seconds * settings.fps:
+            detail = f"{highest - lowest} frames with sound after a shift by {shift:+d}, more wanted"
+            return self._reject(Reason.TOO_SHORT, detail, stretch.start, end)
+        count = int(np.ceil((highest - lowest) / round(settings.max_seconds * settings.fps)))
+        bounds = np.linspace(lowest, highest, count + 1).round().astype(int)
         for first, last in pairwise(bounds):
-            self._take_piece(stretch, int(first), int(last), points, blendshapes, sound, sync, track, info)
+            self._take_piece(stretch, int(first), int(last), points, blendshapes, audio, sync, shift, track, info)
 
     def _take_piece(
         self,
@@ -214,66 +221,66 @@ class _Source:
         last: int,
         points: np.ndarray,
         blendshapes: np.ndarray,
-        sound: np.ndarray,
+        audio: np.ndarray,
         sync: SyncMeasurement,
+        shift: int,
         track: Track,
         info: VideoInfo,
     ) -> None:
         settings = self.settings
-        per_frame = _SAMPLE_RATE / settings.fps
         own_points, own_shapes = points[first:last], blendshapes[first:last]
-        own_sound = sound[round(first * per_frame) : round(last * per_frame)]
         start, end = stretch.start + first, stretch.start + last
+        own_sound = self._sound(audio, start - shift, end - shift)
         found = judge_piece(own_points, stretch.other_heights[first:last], own_sound, settings.limits)
         if found:
             return self._reject_all(found, start, end)
         box = choose_box(own_points, track.frame_size, settings.margin, fps=settings.fps)
         key = clip_key(self.path.stem, self.sha256, len(self._pieces))
         piece = Piece(key, start, end, own_points, own_shapes, box, {})
-        piece.meta = self._meta(piece, own_sound, sync, info, stretch)
+        # Every piece has the offset of its stretch: more frames know it better.
+        known = {**sync.to_json(), "shift": shift, "stretch_frames": len(points)}
+        piece.meta = self._meta(piece, own_sound, known, info, stretch)
         self._pieces.append(piece)
 
     def _sound(self, audio: np.ndarray, start: int, end: int) -> np.ndarray:
         """The samples of frames [start, end), silence after the end of the file."""
-        per_frame = _SAMPLE_RATE / self.settings.fps
-        first, last = round(start * per_frame), round(end * per_frame)
-        part = audio[first:last]
-        return np.pad(part, (0, last - first - len(part)))
+        span = sample_range(start, end, _SAMPLE_RATE, self.settings.fps)
+        part = audio[span]
+        return np.pad(part, (0, span.stop - span.start - len(part)))
 
     def _meta(
-        self, piece: Piece, sound: np.ndarray, sync: SyncMeasurement, info: VideoInfo, stretch: Stretch
+        self, piece: Piece, sound: np.ndarray, sync: dict[str, Any], info: VideoInfo, stretch: Stretch
     ) -> dict[str, Any]:
         settings = self.settings
         opening = measure.lip_opening(piece.points)
-        is_clear = sync.confidence >= settings.limits.clear_sync_confidence
-        is_corrected = (
-            settings.correct_offset
-            and is_clear
-            and sync.offset != 0
-            and abs(sync.offset) <= settings.limits.max_corrected_offset
+        limits = settings.limits
+        is_known, is_clear = (
+            sync["confidence"] >= least for least in (limits.min_sync_confidence, limits.clear_sync_confidence)
         )
         motion = measure.head_motion(piece.points)
         others = np.asarray(stretch.other_heights[piece.start - stretch.start : piece.end - stretch.start])
         second_share = float(np.mean(others >= settings.limits.second_face_height))
         flaws = {
-            "audio_offset": is_clear and abs(sync.offset) > 1 and not is_corrected,
-            "weak_sync": sync.confidence < UNSURE_CONFIDENCE,
+            "unknown_sync": not is_known,
+            "audio_offset": is_known and abs(sync["offset"] - sync["shift"]) > 1,
+            "weak_sync": is_known and not is_clear,
             "head_motion": motion > 0.6 * settings.limits.max_head_motion,
             "upscaled": piece.box.side < 0.5 * settings.size,
             "padded": piece.box.padded_share > 0.1,
         }
         named = [name for name, holds in flaws.items() if holds]
+        is_useless = not is_known or abs(sync["offset"]) > limits.max_corrected_offset
         return {
             "identity": self.identity.name,
             "identity_from": self.identity.origin,
-            "quality": "B" if named else "A",
+            "quality": REJECTED if is_useless else "B" if named else "A",
             "flaws": named,
             "split": "test" if is_test_identity(self.identity.name, settings.test_share) else "train",
             "source": self.path.name,
             "sha256": self.sha256,
             "start_seconds": round(piece.start / settings.fps, 3),
             "end_seconds": round(piece.end / settings.fps, 3),
-            "sync": {**sync.to_json(), "is_clear": is_clear, "is_corrected": is_corrected},
+            "sync": {**sync, "is_clear": is_clear, "is_corrected": sync["shift"] != 0},
             "face": {
                 "height_pixels": round(float(np.median(measure.face_heights(piece.points))), 1),
                 "motion_per_frame": round(motion, 5),
@@ -302,9 +309,7 @@ class _Source:
 
     def _write_piece(self, piece: Piece, frames: np.ndarray, audio: np.ndarray) -> None:
         settings, sync = self.settings, piece.meta["sync"]
-        if sync["is_corrected"]:
-            audio = shift_audio(audio, sync["offset"], settings.fps, _SAMPLE_RATE)
-        sound = self._sound(audio, piece.start, piece.end)
+        sound = self._sound(audio, piece.start - sync["shift"], piece.end - sync["shift"])
         landmarks = to_crop(piece.points, piece.box)
         write_landmarks(self.out, piece.key, landmark_arrays(piece.points, piece.blendshapes, landmarks))
         write_clip(self.out, Clip(piece.key, frames, sound, settings.fps, _SAMPLE_RATE, piece.meta))
@@ -321,6 +326,19 @@ class _Source:
                 offset_corrected=sync["is_corrected"],
             )
         )
+
+
+def _with_sound(start: int, length: int, shift: int, sound_frames: int) -> tuple[int, int]:
+    """Frames [first, last) of a stretch that have sound once it is shifted: what lies outside the file is unknown.
+
+    Args:
+        start: the stretch's first frame in the file.
+        length: its frames.
+        shift: frames by which the sound is delayed.
+        sound_frames: of the file.
+    """
+    last = length if shift >= 0 else min(length, sound_frames + shift - start)
+    return max(0, shift - start), last
 
 
 def _bits_per_pixel(path: Path, info: VideoInfo) -> float | None:

@@ -1,23 +1,32 @@
-"""How many frames the lips are behind the sound, and how sure that is.
+"""How many frames the lips are behind the sound, how sure that is, and by how much the sound is shifted for it.
 
 Sign: offset = time of the lips minus time of the sound, in frames, as SyncNet counts. Positive: the sound is early, and
 delaying it by the offset repairs the clip.
 
-Method: cross-correlation, at lags within +-12 frames, of mouth opening with the level of the sound in the bands where
-open vowels are strong, averaged over three pairs of curves. On the trial footage this gives SyncNet's published +3 for
-its example, -2 and -9 for its shifted copies, and the known offset of every other clip with a measurable one.
+Two instruments score every lag within +-12 frames. One predicts the mouth from the sound (mouth_prediction.py); on
+footage it is the better one by far. The other correlates the mouth with the sound's level (level_sync.py); it needs no
+training, so it also knows voices that nobody trained on, such as synthetic ones. Unrelated sound scores higher by level,
+so its scores count for 0.75 less; a lag's score is the higher of the two.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
-_RADIUS = 12
-_WINDOW = 1024  # samples at 16 kHz: 64 ms around the start of each frame
+from fada.data.prepare.lag_curves import RADIUS
+from fada.data.prepare.level_sync import FEWEST_FRAMES, level_scores
+from fada.data.prepare.mouth_prediction import prediction_scores
+from fada.data.prepare.reasons import Limits
+
+_LEVEL_HANDICAP = 0.75
 _RIVAL_DISTANCE = 2
+_KNOWN_LAG_CREDIT = 0.4
+"""Unrelated sound scores at least so much less at a lag that is given than at the best of 25."""
+_CLEARLY_BETTER = 0.15
+"""Share of the best score by which a lag of 1 must beat 0 to be worth a shift."""
 
 
 @dataclass(frozen=True)
@@ -27,122 +36,84 @@ class SyncMeasurement:
     offset: int
     """Frames, lips minus sound; positive: the sound is early."""
     correlation: float
-    """Mean Pearson correlation there."""
+    """Mean Pearson correlation there, by the instrument that scored it higher."""
     confidence: float
-    """Correlation over its standard error under no relation. Mismatched pairs of clips: median 1.7, 99 % under 3."""
+    """That correlation over its standard error under no relation, comparable between instruments. Wrong voices: median
+    1.4, 10 % over 2.1, 2 % over 2.6."""
     margin: float
-    """Correlation there minus the best one more than 2 frames away."""
-    correlation_at_zero: float
+    """Confidence there minus the best one more than 2 frames away."""
+    method: Literal["prediction", "level", "none"] = "none"
+    """The instrument that scored it higher; none where nothing could be measured."""
+    scores: np.ndarray = field(default_factory=lambda: np.zeros(2 * RADIUS + 1), compare=False, repr=False)
+    """(25,) confidence at lags -12 .. 12."""
 
     def to_json(self) -> dict[str, Any]:
         """Rounded plain values."""
-        return {
-            "offset": self.offset,
-            **{
-                name: round(getattr(self, name), 4)
-                for name in ("correlation", "confidence", "margin", "correlation_at_zero")
-            },
-        }
+        numbers = {name: round(getattr(self, name), 4) for name in ("correlation", "confidence", "margin")}
+        return {"offset": self.offset, **numbers, "method": self.method}
+
+    def near(self, lag: int) -> tuple[int, float]:
+        """Offset within a frame of one that is known already, and the confidence in it.
+
+        A known lag is not searched for, and the search is what brings unrelated sound to high scores: it is credited,
+        so that the same limit means the same share of wrong voices. A lag out of range gets a confidence of 0.
+        """
+        if abs(lag) > RADIUS or not self.scores.any():
+            return lag, 0.0
+        low = max(0, lag - 1 + RADIUS)
+        best = low + int(self.scores[low : lag + 2 + RADIUS].argmax())
+        return best - RADIUS, float(self.scores[best]) + _KNOWN_LAG_CREDIT
 
 
 def measure_sync(
-    jaw_open: np.ndarray, lip_opening: np.ndarray, audio: np.ndarray, fps: float = 25.0, sample_rate: int = 16000
+    jaw_open: np.ndarray,
+    lip_opening: np.ndarray,
+    audio: np.ndarray,
+    fps: float = 25.0,
+    sample_rate: int = 16000,
+    lip_width: np.ndarray | None = None,
 ) -> SyncMeasurement:
     """Offset between lips and sound.
 
     Args:
         jaw_open: (F,) MediaPipe's jawOpen blendshape.
-        lip_opening: (F,) distance of the inner lips in any unit.
+        lip_opening: (F,) distance of the inner lips in any unit, free of the head's turning and size.
         audio: (N,) mono samples; frame ``f`` begins at sample ``f * sample_rate / fps``.
         fps: frames per second.
         sample_rate: samples per second.
+        lip_width: (F,) distance of the mouth's corners likewise; without it the offset is less sure.
 
     Returns:
         The best lag; all zero where mouth or sound never change, or with fewer than 30 frames.
     """
-    count = len(jaw_open)
-    if count < 30:
-        return SyncMeasurement(0, 0.0, 0.0, 0.0, 0.0)
-    spectra, frequencies = _spectra(audio, count, fps, sample_rate)
-    vowel = np.log10(_band_energy(spectra, frequencies, 500, 1500, floor=1e-3))
-    bright = _band_energy(spectra, frequencies, 1000, 4000) ** 0.25
-    correlations, scores = [], []
-    for mouth, sound, seconds in ((jaw_open, vowel, None), (jaw_open, vowel, 1.0), (lip_opening, bright, 0.6)):
-        width = None if seconds is None else round(seconds * fps) // 2 * 2 + 1
-        mouth_curve, sound_curve = _standardise(mouth, width), _standardise(sound, width)
-        curve = _lagged_correlation(mouth_curve, sound_curve)
-        correlations.append(curve)
-        scores.append(curve / _standard_error(mouth_curve, sound_curve))
-    correlation, score = np.mean(correlations, axis=0), np.mean(scores, axis=0)
-    best = int(score.argmax())
-    rivals = np.abs(np.arange(len(score)) - best) > _RIVAL_DISTANCE
-    margin = correlation[best] - correlation[rivals].max()
-    if score[best] == 0:
-        return SyncMeasurement(0, 0.0, 0.0, 0.0, 0.0)
+    if len(jaw_open) < FEWEST_FRAMES:
+        return SyncMeasurement(0, 0.0, 0.0, 0.0)
+    mouth = {"opening": lip_opening, "width": lip_width, "jaw": jaw_open}
+    predicted = prediction_scores(mouth, audio, fps, sample_rate)
+    level = level_scores(jaw_open, lip_opening, audio, fps, sample_rate)
+    scores = np.maximum(predicted[1], level[1] - _LEVEL_HANDICAP)
+    if not predicted[1].any() and not level[1].any():
+        return SyncMeasurement(0, 0.0, 0.0, 0.0)
+    best = int(scores.argmax())
+    rivals = np.abs(np.arange(len(scores)) - best) > _RIVAL_DISTANCE
+    is_predicted = bool(predicted[1][best] >= scores[best])
     return SyncMeasurement(
-        best - _RADIUS, float(correlation[best]), float(score[best]), float(margin), float(correlation[_RADIUS])
+        offset=best - RADIUS,
+        correlation=float((predicted if is_predicted else level)[0][best]),
+        confidence=max(0.0, float(scores[best])),
+        margin=float(scores[best] - scores[rivals].max()),
+        method="prediction" if is_predicted else "level",
+        scores=scores,
     )
 
 
-def _spectra(audio: np.ndarray, count: int, fps: float, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Power spectra (F, bins) of windows centred on the start of each frame, and the bins' frequencies in Hz."""
-    window = round(_WINDOW * sample_rate / 16000)
-    starts = np.round(np.arange(count) * sample_rate / fps).astype(int)
-    padded = np.pad(audio, (window // 2, max(0, starts[-1] + window - len(audio))))
-    pieces = np.lib.stride_tricks.sliding_window_view(padded, window)[starts]
-    spectra = np.abs(np.fft.rfft(pieces * np.hanning(window), axis=1)) ** 2
-    return spectra, np.fft.rfftfreq(window, 1 / sample_rate)
+def shift_for(sync: SyncMeasurement, limits: Limits) -> int:
+    """Frames by which the sound is to be delayed (moved ahead when negative).
 
-
-def _band_energy(
-    spectra: np.ndarray, frequencies: np.ndarray, low: float, high: float, floor: float = 0.0
-) -> np.ndarray:
-    energy = spectra[:, (frequencies >= low) & (frequencies < high)].sum(axis=1) + 1e-9
-    return np.maximum(energy, floor * np.percentile(energy, 98))
-
-
-def _standardise(curve: np.ndarray, width: int | None) -> np.ndarray:
-    """Zero mean, or zero running mean over ``width`` frames (takes out slow drifts), and unit variance."""
-    curve = np.asarray(curve, np.float64)
-    if width is None:
-        curve = curve - curve.mean()
-    else:
-        padded = np.pad(curve, width // 2, mode="edge")
-        curve = curve - np.convolve(padded, np.full(width, 1 / width), mode="valid")
-    deviation = curve.std()
-    return curve / deviation if deviation > 1e-6 else np.zeros_like(curve)
-
-
-def _lagged_correlation(mouth: np.ndarray, sound: np.ndarray) -> np.ndarray:
-    """Correlation of mouth[f + lag] with sound[f] for lags -12 .. 12."""
-    result = np.zeros(2 * _RADIUS + 1)
-    for position, lag in enumerate(range(-_RADIUS, _RADIUS + 1)):
-        first = mouth[max(0, lag) : len(mouth) + min(0, lag)]
-        second = sound[max(0, -lag) : len(sound) + min(0, -lag)]
-        first, second = first - first.mean(), second - second.mean()
-        scale = np.sqrt((first**2).sum() * (second**2).sum())
-        result[position] = (first * second).sum() / scale if scale > 1e-9 else 0.0
-    return result
-
-
-def _standard_error(first: np.ndarray, second: np.ndarray, lags: int = 15) -> float:
-    """Of the correlation of two unrelated curves that are each correlated in time (Bartlett's formula)."""
-    product = 0.0
-    for lag in range(1, lags):
-        product += float((first[:-lag] * first[lag:]).sum() * (second[:-lag] * second[lag:]).sum())
-    scale = float((first**2).sum() * (second**2).sum())
-    inflation = 1.0 + (2.0 * product / scale if scale > 0 else 0.0)
-    return float(np.sqrt(max(inflation, 0.3) / len(first)))
-
-
-def shift_audio(audio: np.ndarray, offset: int, fps: float = 25.0, sample_rate: int = 16000) -> np.ndarray:
-    """Sound delayed by ``offset`` frames (moved ahead when negative); same length, silence where nothing is known."""
-    samples = round(offset * sample_rate / fps)
-    shifted = np.zeros_like(audio)
-    if abs(samples) >= len(audio):
-        return shifted
-    if samples >= 0:
-        shifted[samples:] = audio[: len(audio) - samples]
-    else:
-        shifted[:samples] = audio[-samples:]
-    return shifted
+    None where the offset is unknown or too large to be believed, and none of a single frame that is hardly better than
+    none: so little may be the clip's own articulation.
+    """
+    if sync.confidence < limits.min_sync_confidence or abs(sync.offset) > limits.max_corrected_offset:
+        return 0
+    lead = sync.scores[RADIUS + sync.offset] - sync.scores[RADIUS]
+    return 0 if abs(sync.offset) == 1 and lead < _CLEARLY_BETTER * sync.confidence else sync.offset

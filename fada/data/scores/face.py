@@ -41,6 +41,8 @@ class FaceTrack:
     """(F,) degrees; None where only a flat picture of the face is known."""
     roll: np.ndarray | None
     """(F,) degrees."""
+    width: np.ndarray | None = None
+    """(F,) distance of the mouth's corners in any unit; None where it is not known."""
     landmark_boxes: np.ndarray | None = None
     """(F, 4): left, top, right, bottom of the landmarks; None where there are none."""
 
@@ -87,6 +89,7 @@ def _from_landmarks(stored: dict[str, np.ndarray]) -> FaceTrack:
         jaw=stored["blendshapes"][:, measure.JAW_OPEN],
         yaw=stored.get("yaw"),
         roll=measure.rolls(points),
+        width=stored.get("lip_width", measure.lip_width(points)),
         landmark_boxes=np.concatenate([points[:, :, :2].min(axis=1), points[:, :, :2].max(axis=1)], axis=1),
     )
 

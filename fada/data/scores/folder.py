@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from fada.data.clip import ClipError, list_clips, read_clip, write_text
+from fada.data.clip import ClipError, list_clips, read_clip, read_record
 from fada.data.crew import Lost
 from fada.data.pool import in_processes
 from fada.data.prepare.models import FaceFinder, check_model
@@ -21,6 +21,7 @@ from fada.data.scores.measure import VERSION, Scores, score_clip
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.syncnet import SyncNet, SyncNetError
 from fada.data.stages import StageClock, add_up
+from fada.files.whole import write_text
 
 Reasons = dict[str, str]
 """Why scores are missing, by score."""
@@ -142,8 +143,8 @@ def _state(folder: Path, key: str, model: Identity) -> str:
     """What a clip's scores depend on, without reading its pictures."""
     has_landmarks = (folder / f"{key}.landmarks.safetensors").is_file()
     sizes = [(folder / f"{key}{suffix}").stat().st_size for suffix in (".mp4", ".wav") if _exists(folder, key, suffix)]
-    record = json.loads((folder / f"{key}.json").read_text())
-    record.get("meta", {}).pop("filter", None)
+    record = read_record(folder / f"{key}.json")
+    record["meta"].pop("filter", None)
     face, *others = model
     # Landmarks that are there are used: then another face model changes nothing.
     facts = [VERSION, sizes, record, "landmarks" if has_landmarks else face, *others]
@@ -160,10 +161,10 @@ def _path(folder: Path, key: str) -> Path:
 
 def _kept(folder: Path, key: str, model: Identity) -> tuple[Scores, Reasons] | None:
     try:
-        record = json.loads(_path(folder, key).read_text())
+        record = json.loads(_path(folder, key).read_bytes())
         kept: tuple[Scores, Reasons] = record["scores"], record["unmeasured"]
         return kept if record["state"] == _state(folder, key, model) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -183,10 +184,8 @@ def _measure(folder: Path, key: str, tools: _Tools, model: Identity) -> Measured
         scores = score_clip(clip, face, tools.quality, tools.syncnet, clock, reasons)
     except (ClipError, ValueError) as error:
         return str(error)
-    path = _path(folder, key)
-    path.parent.mkdir(exist_ok=True)
     kept = {"state": _state(folder, key, model), "scores": scores, "unmeasured": reasons}
-    write_text(path, json.dumps(kept) + "\n")
+    write_text(_path(folder, key), json.dumps(kept) + "\n")
     return scores, reasons, clock.rounded()
 
 

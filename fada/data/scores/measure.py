@@ -9,7 +9,7 @@ import numpy as np
 
 from fada.data.clip import Clip
 from fada.data.prepare import measure as prepared
-from fada.data.prepare.sync import measure_sync
+from fada.data.prepare.sync import SyncMeasurement, measure_sync
 from fada.data.scores import picture
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.face import FaceTrack
@@ -107,13 +107,35 @@ def _source(clip: Clip) -> Scores:
 
 
 def _sync(clip: Clip, face: FaceTrack) -> Scores:
-    sync = measure_sync(face.jaw, face.lips, clip.audio, clip.fps, clip.sample_rate)
+    sync = measure_sync(face.jaw, face.lips, clip.audio, clip.fps, clip.sample_rate, lip_width=face.width)
+    offset, confidence = _with_stretch(sync, clip)
     return {
-        "offset": float(sync.offset),
-        "sync_confidence": sync.confidence,
+        "offset": None if sync.method == "none" else float(offset),
+        "sync_confidence": confidence,
         "sync_margin": sync.margin,
         "mouth_range": prepared.mouth_range(face.opening),
     }
+
+
+def _with_stretch(sync: SyncMeasurement, clip: Clip) -> tuple[int, float]:
+    """Offset and confidence of a clip: its own, or near the offset that its longer stretch of footage had, if surer.
+
+    What the record says of the stretch only tells where to look: how sure it is, the clip's own sound and lips decide.
+    """
+    lag = _offset_of_stretch(clip)
+    near = (0, 0.0) if lag is None else sync.near(lag)
+    return max((sync.offset, sync.confidence), near, key=lambda found: found[1])
+
+
+def _offset_of_stretch(clip: Clip) -> int | None:
+    """What is left of the offset of the longer stretch that a clip was cut from; None where nothing sure is known."""
+    known = clip.meta.get("sync")
+    if not isinstance(known, dict) or known.get("is_clear") is not True:
+        return None
+    offset, shift, frames = (known.get(name) for name in ("offset", "shift", "stretch_frames"))
+    if not (isinstance(offset, int) and isinstance(shift, int) and isinstance(frames, int)):
+        return None
+    return offset - shift if frames > len(clip.frames) + abs(shift) else None
 
 
 def _movement(clip: Clip, face: FaceTrack) -> Scores:

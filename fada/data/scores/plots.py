@@ -9,6 +9,7 @@ from pathlib import Path
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.measure import Scores
 from fada.data.scores.thresholds import Thresholds
+from fada.files.whole import whole_file
 
 _COLUMNS = 4
 
@@ -35,5 +36,5 @@ def plot_scores(path: Path, scores: Mapping[str, Scores], strict: Thresholds, le
         score = SCORES[name]
         axes.set_title(f"{score.axis}: {name}" + (f" ({score.unit})" if score.unit else ""), fontsize=9)
         axes.tick_params(labelsize=7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=110)

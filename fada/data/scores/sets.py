@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fada.data.clip import read_record, write_text
+from fada.data.clip import read_record, write_record
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.folder import ScoredFolder
 from fada.data.scores.measure import Scores
@@ -54,7 +53,7 @@ def filter_folder(folder: Path, scored: ScoredFolder, strict: Thresholds, lenien
         meta = record["meta"]
         if meta.get("filter") != decision.to_json():
             meta["filter"] = decision.to_json()
-            write_text(file, json.dumps(record) + "\n")
+            write_record(file, record)
         known = {name: str(meta.get(name, "")) for name in ("identity", "split", "source")}
         reasons = [f"{name}: {why}" for name, why in scored.unmeasured.get(key, {}).items()]
         rows.append({"key": key, **known, **decision.to_json(), "unmeasured": reasons, **scores})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import pickle
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +19,8 @@ from PIL import Image
 from fada.data.clip import Clip
 from fada.data.scores.face import FaceTrack
 from fada.media.audio import write_wav
+from fada.pretrained.errors import ModelFolderError
+from fada.pretrained.weights import read_pickle
 
 SIDE = 224
 FEWEST_FRAMES = 25
@@ -53,10 +54,10 @@ class SyncNet:
             ) from error
         network = S()
         try:
-            network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, AttributeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            network.load_state_dict(read_pickle(weights))
+        except (OSError, RuntimeError, AttributeError, TypeError, ModelFolderError) as error:
             # torch's own words would advise to trust the file.
-            kind = type(error).__name__
+            kind = type(error.__cause__ or error).__name__
             raise SyncNetError(
                 f"--syncnet {weights}: not the weights of SyncNet ({kind}); give syncnet_v2.model"
             ) from error

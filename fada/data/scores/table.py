@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from fada.data.scores.catalogue import SCORES
+from fada.files.whole import set_aside, whole_file
 
 TABLE_FILE = "scores.parquet"
 
@@ -16,7 +16,7 @@ class ScoresError(ValueError):
 
 
 def write_scores(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    """Write the table, whole or not at all.
+    """Write the table, whole or not at all; a file of that name that is no table of scores is set aside.
 
     Args:
         rows: key, identity, split, source, set ("A", "B" or None), failed_strict, failed_lenient (lists of names),
@@ -30,9 +30,10 @@ def write_scores(folder: Path, rows: list[dict[str, Any]]) -> Path:
     columns += [("failed_strict", names), ("failed_lenient", names), ("unmeasured", names)]
     columns += [(name, pa.float64()) for name in SCORES]
     path = folder / TABLE_FILE
-    partial = folder / f".{TABLE_FILE}.{os.getpid()}.partial"
-    parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), partial)
-    partial.replace(path)
+    if path.is_file() and not _is_ours(path):
+        set_aside(path)
+    with whole_file(path) as partial:
+        parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), partial)
     return path
 
 
@@ -53,3 +54,14 @@ def read_scores(folder: Path) -> list[dict[str, Any]]:
     except (pa.ArrowInvalid, OSError) as error:
         raise ScoresError(f"{path}: not a table of scores ({error}); make it again with fada data filter") from error
     return rows
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a table of scores: of any version, by the columns that all have."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return {"key", "set"} <= set(parquet.read_schema(path).names)
+    except (pa.ArrowInvalid, OSError):
+        return False

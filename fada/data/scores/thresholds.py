@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from fada.data.scores.catalogue import AXES, SCORES, Axis
 from fada.recipe.errors import KeyPath, RecipeError, did_you_mean, dotted
+from fada.recipe.loading import read_text
 from fada.recipe.reading import read_yaml
 from fada.recipe.shipped import THRESHOLDS
 
@@ -17,7 +18,7 @@ from fada.recipe.shipped import THRESHOLDS
 class Limit(BaseModel):
     """From where to where a score may lie."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     min: float | None = None
     max: float | None = None
@@ -61,7 +62,7 @@ def _known(axis: Axis) -> Any:
 class _File(BaseModel):
     """A section per axis."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     source: _known("source")  # type: ignore[valid-type]
     image: _known("image")  # type: ignore[valid-type]
@@ -97,10 +98,7 @@ def load_thresholds(path: str | Path) -> Thresholds:
         RecipeError: no such file, or something in it is wrong; every fault is named.
     """
     file = _find(path)
-    try:
-        data, places = read_yaml(file.read_text(encoding="utf-8"), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file}: cannot be read: {error}") from error
+    data, places = read_yaml(read_text(file), str(file))
     if not isinstance(data, dict):
         raise RecipeError(f"{file}: thresholds are a mapping of axes ({', '.join(AXES)}), got {type(data).__name__}")
     try:

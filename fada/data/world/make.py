@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fada.data.clip import list_clips, write_clip, write_text
+from fada.data.clip import ClipError, list_clips, read_record, write_clip
 from fada.data.crew import Lost
 from fada.data.pool import in_processes
 from fada.data.world.draw import VERSION, clip_key, make_clip
+from fada.files.outputs import output_folder
+from fada.files.whole import set_aside, write_json
+from fada.recipe.sections.data import is_flawed
 
 SETTINGS_FILE = "world.json"
+KIND = "world"
+"""What fada's mark says in such a folder."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ def make_world(
 
     Raises:
         ValueError: a number is out of range, or the folder holds a world of other settings.
+        FolderFault: the folder holds what is no drawn world.
+        FolderBusy: another command works in it.
     """
     if clips < 0 or test_clips < 0 or clips + test_clips == 0:
         raise ValueError(f"clips and test_clips must be at least 0 and not both 0, got {clips} and {test_clips}")
@@ -69,28 +76,51 @@ def make_world(
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {"seed": seed, "size": size, "frames": frames, "flawed_share": flawed_share, "version": VERSION}
-    _claim(folder, settings | ({"kinds": list(kinds)} if kinds else {}))
     jobs: list[_Job] = []
     flawed = 0
     for index in range(clips):
-        quality = _quality(index, flawed_share)
+        quality: Literal["A", "B"] = "B" if is_flawed(index, flawed_share) else "A"
         flaw = kinds[flawed % len(kinds)] if kinds and quality == "B" else None
         flawed += quality == "B"
         jobs.append(_Job(str(folder), seed, index, size, frames, quality, "train", flaw))
     jobs += [_Job(str(folder), seed, index, size, frames, "A", "test") for index in range(test_clips)]
-    there = set(list_clips(folder))
-    missing = [job for job in jobs if clip_key(job.seed, job.index, job.split) not in there]
-    kept = len(jobs) - len(missing)
+    with output_folder(folder, KIND, "drawing clips", was_ours=is_world):
+        _claim(folder, settings | ({"kinds": list(kinds)} if kinds else {}))
+        missing = [job for job in jobs if not _is_drawn(folder, clip_key(job.seed, job.index, job.split))]
+        kept = len(jobs) - len(missing)
 
-    def report(made: int) -> None:
-        if progress is not None:
-            progress(kept + made, len(jobs))
+        def report(made: int) -> None:
+            if progress is not None:
+                progress(kept + made, len(jobs))
 
-    report(0)
-    _draw_all(missing, workers, report)
+        report(0)
+        _draw_all(missing, workers, report)
     return World(folder, len(missing), kept)
+
+
+def is_world(folder: Path) -> bool:
+    """Whether a folder is a drawn world by its settings."""
+    found = _settings_in(folder)
+    return found is not None and {"seed", "size", "frames", "flawed_share", "version"} <= found.keys()
+
+
+def _settings_in(folder: Path) -> dict[str, Any] | None:
+    """What world.json says; None where there is none, or none that can be read."""
+    try:
+        found = json.loads((folder / SETTINGS_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _is_drawn(folder: Path, key: str) -> bool:
+    """Whether a clip is there; one whose record was damaged, or whose picture or sound is empty, is drawn again."""
+    try:
+        read_record(folder / f"{key}.json")
+        return all((folder / f"{key}{suffix}").stat().st_size > 0 for suffix in (".mp4", ".wav"))
+    except (ClipError, OSError):
+        return False
 
 
 def _draw_all(jobs: list[_Job], workers: int, report: Callable[[int], None]) -> None:
@@ -116,19 +146,32 @@ def _draw_one(job: _Job) -> None:
     write_clip(job.folder, clip, quality="lossless")
 
 
-def _quality(index: int, flawed_share: float) -> Literal["A", "B"]:
-    """Quality B at steady intervals, so that every beginning of the world has about the same share."""
-    return "B" if int((index + 1) * flawed_share + 1e-9) > int(index * flawed_share + 1e-9) else "A"
-
-
 def _claim(folder: Path, settings: dict[str, Any]) -> None:
     """Write the world's settings into a fresh folder, or check that they are the same."""
-    file = folder / SETTINGS_FILE
-    if not file.is_file():
-        write_text(file, json.dumps(settings, indent=2) + "\n")
+    found = _settings_in(folder)
+    if found == settings:
         return
-    found = json.loads(file.read_text())
-    if found != settings:
+    if found is not None:
         raise ValueError(
             f"{folder}: holds a drawn world of other settings ({found}), asked for {settings}; choose another folder"
         )
+    # Damaged or missing: the clips tell what they were drawn with, as far as it can be told.
+    for key in list_clips(folder):
+        drawn = _drawn_with(folder / f"{key}.json")
+        if drawn is not None and drawn != {name: settings[name] for name in drawn}:
+            raise ValueError(
+                f"{folder / SETTINGS_FILE}: cannot be read, and clips there are of another world ({key}: {drawn}), "
+                f"asked for {settings}; choose another folder"
+            )
+    set_aside(folder / SETTINGS_FILE)
+    write_json(folder / SETTINGS_FILE, settings, indent=2)
+
+
+def _drawn_with(file: Path) -> dict[str, Any] | None:
+    """Settings that a clip's record tells; None for one that is damaged, which is drawn again."""
+    try:
+        record = read_record(file)
+        world = record["meta"]["world"]
+        return {"frames": record["frames"], "seed": world["seed"], "version": world["version"]}
+    except (ClipError, KeyError, TypeError):
+        return None

@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from fada.recipe.sections.section import Section, Share
+from fada.recipe.sections.section import (
+    Count,
+    Few,
+    FilePath,
+    Frames,
+    FramesOrNone,
+    Pixels,
+    Section,
+    Seed,
+    Share,
+    check_path,
+)
+
+
+def _place(text: str) -> str:
+    check_path(Path(text))
+    return text
+
+
+Shards = Annotated[str, AfterValidator(_place)]
+"""A folder, or the URL of one in an object store."""
 
 
 class World(Section):
     """The drawn talking-face world, made on the spot."""
 
-    clips: PositiveInt = 320
+    clips: Count = 320
     """Training clips."""
-    test_clips: PositiveInt = 16
+    test_clips: Count = 16
     """Held-out clips: other identities and other speech."""
-    frames: PositiveInt = 50
+    frames: Frames = 50
     """Frames per drawn clip, at 25 per second."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of identities, speech and flaws."""
     flawed_share: Share = 0.4
     """Share of training clips of moderate quality (set B); the rest is clean (set A)."""
+
+    def count(self, quality: str) -> int:
+        """Training clips of quality A or B."""
+        flawed = sum(is_flawed(index, self.flawed_share) for index in range(self.clips))
+        return flawed if quality == "B" else self.clips - flawed
+
+
+def is_flawed(index: int, flawed_share: float) -> bool:
+    """Whether a drawn training clip is of quality B: at steady intervals, so that every beginning has the share."""
+    return int((index + 1) * flawed_share + 1e-9) > int(index * flawed_share + 1e-9)
 
 
 class Data(Section):
@@ -30,10 +60,10 @@ class Data(Section):
 
     world: World | None = None
     """Draw the data (the embedded default)."""
-    train_shards: str | None = None
+    train_shards: Shards | None = None
     """Shards with training clips: a folder, or the URL of one in an object store (s3://bucket/folder). Latents and
     audio states in them are used as they are if this recipe's VAE and audio encoder made them, refused otherwise."""
-    test_shards: str | None = None
+    test_shards: Shards | None = None
     """Shards with held-out clips: a folder or a URL. Frames and sound are needed."""
 
     @model_validator(mode="after")
@@ -48,19 +78,19 @@ class Data(Section):
 class ClipShape(Section):
     """One training sample."""
 
-    frames: PositiveInt = 12
+    frames: Frames = 12
     """Frames per clip that are denoised together."""
-    motion_frames: NonNegativeInt = 2
+    motion_frames: FramesOrNone = 2
     """Frames of the clip before that the networks see."""
-    size: int = 512
+    size: Pixels = 512
     """Side of the square crop, in pixels."""
-    fps: PositiveFloat = 25.0
+    fps: Annotated[float, Field(ge=1.0, le=1000.0)] = 25.0
     """Frames per second; audio is cut to match."""
 
     @field_validator("size")
     @classmethod
     def divisible(cls, size: int) -> int:
-        if size <= 0 or size % 16:
+        if size % 16:
             raise ValueError(f"size must be a positive multiple of 16, got {size}")
         return size
 
@@ -70,15 +100,15 @@ class Audio(Section):
 
     kind: Literal["log_mel", "wav2vec2"] = "log_mel"
     """`log_mel` needs no weights (embedded default); `wav2vec2` uses all hidden states of a transformers model."""
-    path: Path | None = None
+    path: FilePath | None = None
     """Folder of the wav2vec2 model; only for that kind."""
     rate: Literal["states", "features"] | None = None
     """What of wav2vec2 is brought to the video's rate; only for that kind. `states`: what its transformer gives.
     `features`: what goes into it, as Hallo does. Default: what the folder says (an imported Hallo's does), or `states`.
     """
-    bins: PositiveInt = 32
+    bins: Few = 32
     """Mel bins; only for `log_mel`."""
-    context: NonNegativeInt = 2
+    context: Annotated[int, Field(ge=0, le=100)] = 2
     """Video frames of audio to each side that a frame sees."""
 
     @model_validator(mode="after")

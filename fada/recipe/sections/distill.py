@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from fada.recipe.sections.section import Section, Share
+from fada.recipe.sections.section import (
+    Count,
+    Few,
+    Listed,
+    PlainName,
+    Rate,
+    Scale,
+    Section,
+    Share,
+    Steps,
+    Weight,
+)
+
+Ratio = Annotated[float, Field(gt=0.0, le=1e6)]
+"""Of the errors against teacher and ground truth."""
+RESERVED = frozenset(["teacher", "aside"])
+"""Names that mean something else where a student's is given."""
 
 
 class Guidance(Section):
@@ -14,7 +30,7 @@ class Guidance(Section):
 
     mode: Literal["none", "time_embed", "layer", "tokens"] = "tokens"
     """The paper's Table 4: `tokens` is FADA's."""
-    tokens: PositiveInt = 4
+    tokens: Few = 4
     """Learnable tokens per rung."""
 
 
@@ -23,8 +39,16 @@ class Solver(Section):
 
     kind: Literal["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"] = "ddim"
     """DDIM, or second-order DPM-Solver++ 2M at equal steps of time or of log-SNR."""
-    steps: PositiveInt = 8
+    steps: Few = 8
     """Steps per window."""
+    spacing: Literal["time", "log_snr", "noise_share"] = "time"
+    """Of which clock the solver's steps are equal parts; `dpmpp_2m_log_snr` has its own."""
+
+    @model_validator(mode="after")
+    def one_clock(self) -> Solver:
+        if self.kind == "dpmpp_2m_log_snr" and self.spacing != "time":
+            raise ValueError(f"spacing: {self.kind} steps by log-SNR itself; use kind: dpmpp_2m, got {self.spacing}")
+        return self
 
 
 class Loss(Section):
@@ -32,13 +56,13 @@ class Loss(Section):
 
     weighting: Literal["adaptive", "adaptive_unlimited", "fixed"] = "adaptive"
     """How ground truth is weighed against the teacher."""
-    slope: NonNegativeFloat = 0.25
+    slope: Weight = 0.25
     """s: W grows as R^s."""
-    base: NonNegativeFloat = 0.2
+    base: Weight = 0.2
     """W0: the weight at R = 1, or the fixed weight."""
-    peak: PositiveFloat = 30.0
+    peak: Ratio = 30.0
     """Rp: from here W falls."""
-    dead: PositiveFloat = 100.0
+    dead: Ratio = 100.0
     """Rd: from here W is 0."""
     loss_space: Literal["prediction", "endpoint"] = "prediction"
     """Measure the error of the prediction, or of the window's end (times eta^2)."""
@@ -55,9 +79,9 @@ class Loss(Section):
 class ScaleRange(Section):
     """Guidance scales drawn uniformly per sample."""
 
-    low: float = 1.0
+    low: Scale = 1.0
     """Smallest."""
-    high: float
+    high: Scale
     """Largest."""
 
     @model_validator(mode="after")
@@ -70,17 +94,17 @@ class ScaleRange(Section):
 class Phase(Section):
     """One student: what it learns from the teacher, and from which weights it starts."""
 
-    name: str
+    name: PlainName
     """Folder name of the student (students/NAME)."""
     guidance: Literal["sync", "distill"] = "distill"
     """`sync`: balanced, guidance stays outside (3 passes a step). `distill`: fast, guidance inside (1 pass)."""
-    init: str = "teacher"
+    init: PlainName = "teacher"
     """`teacher`, or the name of an earlier phase."""
-    steps: PositiveInt = 1000
+    steps: Steps = 1000
     """Optimiser steps."""
-    batch: PositiveInt = 4
+    batch: Count = 4
     """Clips per step and process."""
-    lr: PositiveFloat = 1e-5
+    lr: Rate = 1e-5
     """Peak learning rate."""
     audio_scale: ScaleRange = ScaleRange(low=1.0, high=9.0)
     """Audio scales the fast student learns."""
@@ -99,7 +123,7 @@ class Phase(Section):
     targets: Literal["online", "cached"] = "online"
     """`online`: the teacher solves every sample's window in its step. `cached`: it solves `cached_samples` windows
     first, and the student then trains on them again and again, without the teacher."""
-    cached_samples: PositiveInt = 2048
+    cached_samples: Steps = 2048
     """Windows in the cache; only for `targets: cached`."""
 
 
@@ -110,7 +134,7 @@ class Distill(Section):
     """What students learn of the teacher's way: `perflow` straightens it window by window (one window is RFlow);
     `tcd`, trajectory consistency, jumps anywhere on it. For `tcd` the one window's `solver.steps` cut the way into as
     many steps, of which the teacher takes one per sample, and `engine.ema` is the target network."""
-    windows: PositiveInt = 4
+    windows: Few = 4
     """K: PeRFlow windows."""
     gamma: Share = 0.3
     """Share of the remaining time that a `tcd` student jumps too far in every step, to be noised again; 0 is
@@ -118,22 +142,30 @@ class Distill(Section):
     sampling: Literal["guided", "conditional"] = "guided"
     """How students are called: `guided` as they were taught (scales inside, or three rungs), or plainly `conditional`,
     one pass a step without guidance."""
-    steps: PositiveInt | None = None
+    steps: Few | None = None
     """Steps of a student's clip; default: one and a half per window, as the paper's 6 over 4."""
     times: Literal["uniform", "starts"] = "uniform"
-    """Times at which a student learns: anywhere in its windows, or only at their starts. `starts` is for students that
-    always take one step per window (`steps` equal to `windows`): they are never asked anything else."""
+    """Times at which a student learns: anywhere in its windows, or only at their starts. `starts` is one round of
+    progressive distillation of `steps` DDIM steps, not PeRFlow: such students always take one step per window (`steps`
+    equal to `windows`) and are never asked anything else."""
+    matched: bool = False
+    """Show points inside windows to the network on its own noise path, at the time of equal signal-to-noise ratio,
+    instead of as they are (the paper's way)."""
+    spacing: Literal["time", "log_snr", "noise_share"] = "time"
+    """Where windows meet: at equal steps of time (the paper's), of log-SNR, or of the noise's share `c / (a + c)`."""
     extra_steps: Literal["first", "last"] = "first"
     """Which windows a student's sampler gives the steps that K does not divide: nearest to noise, or to data."""
     cfg: Guidance = Guidance()
     """CFG layers of fast students."""
-    phases: tuple[Phase, ...] = ()
+    phases: Listed[Phase] = ()
     """Students, in order."""
 
     @model_validator(mode="after")
     def phases_connect(self) -> Distill:
         known = ["teacher"]
         for phase in self.phases:
+            if phase.name in RESERVED:
+                raise ValueError(f"distill.phases: no phase can be named {phase.name!r}; give another name")
             if phase.name in known:
                 raise ValueError(f"distill.phases: two phases are named {phase.name!r}")
             if phase.init not in known:
@@ -148,6 +180,11 @@ class Distill(Section):
             raise ValueError(
                 f"times: starts needs steps equal to windows ({self.windows}), got steps {self.steps}: further steps "
                 "begin within a window, where such a student has learned nothing"
+            )
+        if self.matched and (self.times == "starts" or self.method == "tcd"):
+            raise ValueError(
+                "matched: concerns points inside windows; a student of "
+                f"{'method: tcd' if self.method == 'tcd' else 'times: starts'} sees none: leave it out"
             )
         return self
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from fada.recipe.sections.section import Section
+from fada.recipe.sections.section import (
+    Count,
+    CountOrNone,
+    Few,
+    FilePath,
+    Listed,
+    Scale,
+    Section,
+    Seed,
+    Steps,
+    StepsOrNone,
+    Weight,
+)
 
 
 class Engine(Section):
     """How training runs, the same for teacher and students."""
 
-    processes: PositiveInt | None = None
+    processes: Few | None = None
     """Processes on this machine, which `fada distill` starts itself; default: one per GPU, or one. Under torchrun,
     accelerate launch, deepspeed or SLURM their number is the launcher's."""
     strategy: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
@@ -26,40 +37,40 @@ class Engine(Section):
     shard_teacher: bool = False
     """Divide the frozen teacher's weights among the processes too (ZeRO-3): less memory, more traffic. Off, each has
     all of it."""
-    deepspeed: Path | None = None
+    deepspeed: FilePath | None = None
     """A DeepSpeed JSON file whose entries win over those made from this section; needs a zero strategy."""
     activation_checkpointing: bool = False
     """Compute the trained networks' activations again in the backward pass instead of keeping them: less memory,
     about a third more time."""
-    timeout_minutes: PositiveFloat = 30.0
+    timeout_minutes: Annotated[float, Field(gt=0.0, le=1e5)] = 30.0
     """How long a process waits for a sign of life of the others."""
-    skip_budget: NonNegativeInt = 0
+    skip_budget: CountOrNone = 0
     """Micro-batches without a finite loss that may be replaced by others before the run stops."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     """Precision of the forward and backward passes; weights and optimiser stay in fp32. fp16 needs CUDA."""
-    accumulate: PositiveInt = 1
+    accumulate: Count = 1
     """Gradient accumulation steps."""
-    clip_norm: PositiveFloat = 1.0
+    clip_norm: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
     """Largest gradient norm."""
-    warmup: NonNegativeInt = 100
+    warmup: StepsOrNone = 100
     """Steps of linear warm-up."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Learning rate after the warm-up."""
-    weight_decay: NonNegativeFloat = 1e-2
+    weight_decay: Weight = 1e-2
     """AdamW's."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     """Decay of the weights' moving average (which is what is saved as the result); 0 turns it off."""
-    checkpoint_every: PositiveInt = 500
+    checkpoint_every: Steps = 500
     """Steps between checkpoints."""
-    keep_last: PositiveInt = 2
+    keep_last: Count = 2
     """Newest checkpoints kept."""
-    keep_every: NonNegativeInt = 0
+    keep_every: StepsOrNone = 0
     """Checkpoints of steps that are a multiple of this are kept for good; 0 keeps none."""
-    preview_every: NonNegativeInt = 500
+    preview_every: StepsOrNone = 500
     """Steps between previews at fixed seeds; 0 turns them off."""
-    log_every: PositiveInt = 10
+    log_every: Steps = 10
     """Steps between log lines."""
-    threads: PositiveInt | None = None
+    threads: Few | None = None
     """CPU threads of torch; default: torch's own choice."""
 
     @model_validator(mode="after")
@@ -77,27 +88,27 @@ class Engine(Section):
 class Bench(Section):
     """The report at the end of a run."""
 
-    clips: PositiveInt = 12
+    clips: Count = 12
     """Held-out clips that are measured."""
-    seconds: PositiveFloat = 2.0
+    seconds: Annotated[float, Field(gt=0.0, le=3600.0)] = 2.0
     """Length of each, at most."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the initial noise, the same for every system."""
-    teacher_steps: PositiveInt = 25
+    teacher_steps: Few = 25
     """Steps of the guided teacher."""
-    audio_scale: float | None = 6.5
+    audio_scale: Scale | None = 6.5
     """Audio scale; null: where the teacher is best by its own sweep."""
-    reference_scale: float | None = 2.5
+    reference_scale: Scale | None = 2.5
     """Reference scale; null: where the teacher is best by its own sweep."""
-    sweep_audio: tuple[float, ...] = ()
+    sweep_audio: Listed[Scale] = ()
     """Audio scales of the teacher's sweep and of the plot."""
-    sweep_reference: tuple[float, ...] = ()
+    sweep_reference: Listed[Scale] = ()
     """Reference scales of the teacher's sweep and of the plot."""
-    sweep_clips: PositiveInt = 6
+    sweep_clips: Count = 6
     """Clips per point of a sweep (training identities are never used)."""
-    repeats: PositiveInt = 5
+    repeats: Count = 5
     """Measured repetitions of every latency."""
-    warmups: NonNegativeInt = 2
+    warmups: CountOrNone = 2
     """Repetitions before that are not counted."""
-    weights: tuple[Path, ...] = ()
+    weights: Listed[FilePath] = ()
     """Folders with weights of the metrics on real footage (`fada doctor` lists them); FADA_WEIGHTS names more."""

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from fada.recipe.sections.section import Section, Share
+from fada.recipe.sections.section import (
+    Count,
+    Few,
+    FilePath,
+    Frames,
+    Listed,
+    PlainName,
+    Rate,
+    Section,
+    Share,
+    Steps,
+    Width,
+)
 
+Levels = Annotated[tuple[Width, ...], Field(strict=False, min_length=1, max_length=8)]
+"""Width of each level."""
+Beta = Annotated[float, Field(gt=0.0, lt=1.0)]
 Trainable = Literal["reference", "spatial", "audio", "temporal"]
 
 
 class VAETraining(Section):
     """Training of a small AutoencoderKL, for worlds without a released one."""
 
-    steps: PositiveInt = 600
+    steps: Steps = 600
     """Optimiser steps."""
-    batch: PositiveInt = 8
+    batch: Count = 8
     """Images per step."""
-    lr: PositiveFloat = 1.5e-3
+    lr: Rate = 1.5e-3
     """Peak learning rate of AdamW (cosine decay)."""
 
 
 class VAE(Section):
     """The image autoencoder, diffusers' AutoencoderKL."""
 
-    path: Path | None = None
+    path: FilePath | None = None
     """A diffusers folder; without one a VAE of the shape below is trained."""
-    channels: tuple[PositiveInt, ...] = (16, 32, 64)
+    channels: Levels = (16, 32, 64)
     """Width of each level; a level more halves the resolution once more."""
-    latent_channels: PositiveInt = 4
+    latent_channels: Width = 4
     """Channels of a latent."""
     train: VAETraining = VAETraining()
     """How it is trained when there is no path."""
@@ -44,13 +58,13 @@ class VAE(Section):
 class Noise(Section):
     """The noise path, in the words of diffusers' schedulers (method.md, section 1)."""
 
-    num_train_timesteps: PositiveInt = 1000
+    num_train_timesteps: Frames = 1000
     """Length of the time grid."""
     beta_schedule: Literal["linear", "scaled_linear"] = "scaled_linear"
     """How betas grow."""
-    beta_start: PositiveFloat = 0.00085
+    beta_start: Beta = 0.00085
     """First beta."""
-    beta_end: PositiveFloat = 0.012
+    beta_end: Beta = 0.012
     """Last beta."""
     rescale_betas_zero_snr: bool = False
     """Rescale so that the last step is pure noise."""
@@ -58,8 +72,14 @@ class Noise(Section):
     """What the networks predict."""
     set_alpha_to_one: bool = False
     """Whether time 0 is free of noise (true) or has the first step's noise (false, as SD 1.5)."""
-    timestep_offset: int = -1
+    timestep_offset: Annotated[int, Field(ge=-1000, le=1000)] = -1
     """Networks see T t + offset; 0 for PeRFlow checkpoints."""
+
+    @model_validator(mode="after")
+    def betas_grow(self) -> Noise:
+        if self.beta_start > self.beta_end:
+            raise ValueError(f"beta_start must not be above beta_end, got {self.beta_start} and {self.beta_end}")
+        return self
 
     @model_validator(mode="after")
     def zero_snr_needs_v(self) -> Noise:
@@ -74,28 +94,28 @@ class Noise(Section):
 class Network(Section):
     """Shape of the dual UNet; the defaults are Stable Diffusion 1.5's."""
 
-    channels: tuple[PositiveInt, ...] = (320, 640, 1280, 1280)
+    channels: Levels = (320, 640, 1280, 1280)
     """Width of each level."""
-    layers_per_block: PositiveInt = 2
+    layers_per_block: Annotated[int, Field(ge=1, le=64)] = 2
     """Residual blocks per level on the way down (one more on the way up)."""
-    heads: PositiveInt = 8
+    heads: Few = 8
     """Attention heads."""
-    attention_levels: tuple[bool, ...] = (True, True, True, False)
+    attention_levels: Listed[bool] = (True, True, True, False)
     """Which levels have attention (spatial and audio)."""
-    temporal_levels: tuple[bool, ...] = (True, True, True, True)
+    temporal_levels: Listed[bool] = (True, True, True, True)
     """Which levels have temporal attention; the middle block always has."""
-    norm_groups: PositiveInt = 32
+    norm_groups: Width = 32
     """Groups of the group norms."""
     has_places: bool = False
     """Tell spatial attention where a token lies (fixed 2-D sinusoids). SD 1.5 has no such thing and must leave it off;
     small networks trained from nothing learn to read the reference much faster with it."""
-    audio_tokens: PositiveInt = 32
+    audio_tokens: Few = 32
     """Audio tokens per frame after projection."""
-    audio_dim: PositiveInt = 768
+    audio_dim: Width = 768
     """Width of an audio token."""
-    audio_hidden: PositiveInt = 512
+    audio_hidden: Width = 512
     """Width of the audio projection's hidden layers."""
-    max_frames: PositiveInt = 32
+    max_frames: Frames = 32
     """Longest clip, motion frames included, that temporal positions can number."""
 
     @model_validator(mode="after")
@@ -128,23 +148,23 @@ class Dropout(Section):
 class Stage(Section):
     """One stage of teacher training."""
 
-    name: str
+    name: PlainName
     """Shown in logs and folder names."""
-    trains: tuple[Trainable, ...] = ("reference", "spatial", "audio", "temporal")
+    trains: Listed[Trainable] = ("reference", "spatial", "audio", "temporal")
     """Parts that learn; the others are frozen."""
-    frames: PositiveInt | None = None
+    frames: Frames | None = None
     """Frames per sample; 1 trains on images. Default: clip.frames."""
-    batch: PositiveInt = 4
+    batch: Count = 4
     """Clips (or images) per step and process."""
-    steps: PositiveInt = 1000
+    steps: Steps = 1000
     """Optimiser steps."""
-    lr: PositiveFloat = 1e-5
+    lr: Rate = 1e-5
     """Peak learning rate."""
     drop: Dropout = Dropout()
     """Condition dropout."""
     quality: Literal["A", "B", "all"] = "A"
     """Which clips: the clean set, the moderate one, or both."""
-    min_snr_gamma: PositiveFloat | None = None
+    min_snr_gamma: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
     """Min-SNR loss weighting (Hang et al. 2023), off by default."""
 
 
@@ -153,14 +173,14 @@ class Teacher(Section):
 
     kind: Literal["dual_unet", "hallo"] = "dual_unet"
     """The family: FADA's dual UNet, which can be trained here, or Hallo, released (`fada teacher import hallo`)."""
-    path: Path | None = None
+    path: FilePath | None = None
     """A teacher folder; without one `fada distill` first trains the stages below."""
-    init: Path | None = None
+    init: FilePath | None = None
     """Weights that the first stage starts from: the folder that `fada teacher import sd15` writes, or a teacher's. Its
     nets have the shape of `network`. Without it they start at random."""
     network: Network = Network()
     """Shape, when it is trained here."""
-    stages: tuple[Stage, ...] = ()
+    stages: Listed[Stage] = ()
     """Training stages, in order."""
 
     @model_validator(mode="after")

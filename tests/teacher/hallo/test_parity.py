@@ -14,7 +14,8 @@ from torch import Tensor
 
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.diffusion.solvers import solve, time_points
+from fada.diffusion.solvers import solve
+from fada.diffusion.spacing import time_points
 from fada.teacher.dual_unet.layers import KeysValues
 from fada.teacher.guidance import BatchedRungs, at_rung, guided
 from fada.teacher.hallo import Hallo, HalloInputs

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fada.diffusion.paths import NoisePath
-from fada.diffusion.solvers import time_points
+from fada.diffusion.spacing import time_points
 from fada.teacher.guidance import BatchedRungs, at_rung
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.v_express import BranchWeights, VExpress, VExpressInputs, draw_keypoints

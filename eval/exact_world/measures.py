@@ -1,0 +1,77 @@
+"""What is measured in the exact world: samples of every seed at quiet and loud sounds, against truth and teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fada.eval.exact_world.students import BRANCHES, Asked
+from fada.eval.exact_world.world import DIMENSIONS, DIRECTIONS, PLACES, World, draw_test, mouth, sample_error
+
+LIMIT = 1.0
+"""The largest error of a picture that counts: beyond it, it is simply another face or mouth."""
+Measured = dict[str, list[float]]
+"""Measure → a value per seed."""
+Sample = Callable[[Asked, Tensor, Tensor], Tensor]
+"""``sample(asked, z, scales)``: latents (n, 3) from noise, at scales (n, 2)."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What every row is asked, and from which noise; (seeds * count, ...), quiet half first in each seed's part."""
+
+    seeds: int
+    asked: Asked
+    noise: Tensor
+
+    @classmethod
+    def draw(cls, world: World, seeds: tuple[int, ...], count: int) -> TestSet:
+        """``count`` quiet and as many loud questions for each seed; a seed's follow from it alone."""
+        people, sounds, noises = [], [], []
+        for seed in seeds:
+            generator = torch.Generator().manual_seed(10_000 * seed + 5_000)
+            for is_loud in (False, True):
+                person, heard = draw_test(world, count, is_loud, generator)
+                people.append(person)
+                sounds.append(heard)
+            noises.append(torch.randn(2 * count, DIMENSIONS, generator=generator))
+        person, heard = torch.cat(people), torch.cat(sounds)
+        return cls(len(seeds), Asked(person, heard, torch.full_like(person, BRANCHES - 1)), torch.cat(noises))
+
+
+@torch.no_grad()
+def measure(world: World, tests: TestSet, sample: Sample, scales: tuple[float, float], teacher: Tensor) -> Measured:
+    """All measures of a way to sample, per seed.
+
+    error, error_loud: mean squared distance to the nearest right picture, counted up to LIMIT, at sounds as in A and at
+    loud ones; error_open: of both; mouth, face, head: parts of it, root mean square, of both; distance: mean squared
+    distance to the guided teacher's samples from the same noise.
+    """
+    asked, rows = tests.asked, scales_like(scales, tests.noise)
+    found = sample(asked, tests.noise, rows)
+    error = sample_error(world, found, asked.person, asked.heard).clamp(max=LIMIT)
+    apart = found[:, :2] - PLACES[asked.person]
+    opening = (apart * DIRECTIONS[asked.person]).sum(1)
+    face = apart - opening[:, None] * DIRECTIONS[asked.person]
+    halves = error.view(tests.seeds, 2, -1).mean(-1)
+
+    def root(values: Tensor) -> list[float]:
+        return values.view(tests.seeds, -1).mean(1).sqrt().tolist()
+
+    return {
+        "error": halves[:, 0].tolist(),
+        "error_loud": halves[:, 1].tolist(),
+        "error_open": halves.mean(1).tolist(),
+        "mouth": root((opening - mouth(asked.heard)).clamp(-1.0, 1.0).square()),
+        "face": root(face.square().sum(1).clamp(max=1.0)),
+        "head": root((found[:, 2].abs() - 1.0).square()),
+        "distance": (found - teacher).square().sum(1).clamp(max=9.0).view(tests.seeds, -1).mean(1).tolist(),
+    }
+
+
+def scales_like(scales: tuple[float, float], rows: Tensor) -> Tensor:
+    """Scales (reference, audio) for every row, (n, 2)."""
+    return torch.tensor(scales, dtype=rows.dtype).expand(len(rows), 2)

@@ -1,0 +1,234 @@
+"""The page of the exact world: headroom, tables, orders with their verdicts, controls; all computed.
+
+What a reader makes of it is written by hand under the heading `## Reading`, which a new page keeps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fada.build.ablation_page import READING
+from fada.build.ablation_rows import TABLES, rows
+from fada.build.exact_rows import (
+    ADAPTIVES,
+    MODES,
+    PRIMARY,
+    SCALES,
+    SETTINGS,
+    TEACHERS,
+    control,
+    key_of,
+    keyed,
+)
+from fada.build.exact_verdicts import Order, compared, decided, headroom, verdicts_of
+from fada.eval.results import write_json
+from fada.eval.statistics import Interval, t_interval
+
+SHOWN = {"error": "error, quiet", "error_loud": "error, loud", "error_open": "error, both", "mouth": "mouth",
+         "face": "face", "head": "head", "distance": "distance to teacher"}  # fmt: skip
+TITLES = {2: "basic distillation methods, on A", 3: "mixed supervision", 4: "guidance inside the student"}
+BASELINES = {
+    2: ("best undistilled 18 guided",),
+    3: ("best undistilled 18 guided",),
+    4: ("best undistilled 6 guided", "best undistilled 6 conditional"),
+}
+LISTED = {
+    2: ("tcd", "rflow", "perflow", "progressive"),
+    3: ("perflow", *(row.name for row in TABLES[3][1] if row.name != "perflow")),
+    4: ("without-cfg", *MODES),
+}
+LABELS = {
+    "perflow": "PeRFlow with A, four windows", "rflow": "RFlow (one window)", "tcd": "TCD",
+    "progressive": "progressive distillation (`times: starts`, six windows)",
+}  # fmt: skip
+
+
+def write_exact_page(results: dict[str, Any], page: Path) -> Path:
+    """Write the page and all values beside it; the page's path. A hand-written reading stays."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_json(page.with_suffix(".json"), results)
+    before = page.read_text(encoding="utf-8") if page.is_file() else ""
+    reading = before[before.index(READING) :] if READING in before else f"{READING}\n\nNot written yet.\n"
+    parts = [_opening(results, page), _headroom(results), *(_table(results, number) for number in TITLES)]
+    parts += [_orders(results, setting) for setting in SETTINGS]
+    page.write_text("\n\n".join([*parts, _matched(results), _controls(results), _training(results), reading]), "utf-8")
+    return page
+
+
+def _opening(results: dict[str, Any], page: Path) -> str:
+    plan, seeds = results["plan"], results["seeds"]
+    minutes = results["cpu_seconds"] / 60
+    return f"""# The exact world: the paper's Tables 2, 3 and 4 where the teacher is a closed form
+
+```sh
+make exact     # fada ablate --world exact --page {page.name}; resumes
+```
+
+**Tier: exact world.** A clip is three numbers: a face at one of four people's places, moved by the mouth, and a head
+on one side or the other, which nothing decides. Three tenths of A's clips have another's sound, three tenths another's
+face (what sound and portrait leave open), so that guidance helps. B is as A by two fifths, loud clips whose mouth bends
+(valuable, outside A) by three tenths, and flawed by three tenths (another clip's sound, or a poor picture). All
+branches' noise predictions are exact, on Stable Diffusion's own schedule, so the guided teacher is exact; students are
+small networks with the toolkit's CFG layers, windows, forms, solver, mixed loss and sampler. They start from one copy
+of the teacher ({plan["copy_steps"]} steps of {plan["copy_batch"]}) and learn {plan["steps"]} steps of {plan["batch"]}
+clips, at the paper's scales (audio {SCALES[3][1]:g}; reference {SCALES[3][0]:g}, and {SCALES[4][0]:g} for guidance
+inside; learned from 1 to 9 and 1 to 4).
+
+**{len(seeds)} seeds** per row, side by side, all rows on the same draws; {2 * plan["questions"]} pictures per seed,
+half at quiet sounds, as in A, half at loud ones. {minutes:.0f} minutes of one core in all. Values are means over seeds
+± half the 95 % t-interval; every value per seed is in [{page.stem}.json]({page.stem}.json). Nothing here says anything
+about faces.
+
+- **error** (decides; chosen before any run): squared distance to the nearest right picture (the person's face, the
+  sound's mouth, the head on either side), at most 1 each; quiet in Table 2, both in Tables 3 and 4
+- mouth, face, head: root mean square of its parts; distance to teacher: mean square, from the same noise"""
+
+
+def _headroom(results: dict[str, Any]) -> str:
+    lines = [_line(["table", "untrained, at the student's cost", "evaluations", "worse than the teacher by", ""]),
+             _line(["---", "---", "---:", "---:", "---"])]  # fmt: skip
+    for table in TITLES:
+        once = "untrained once" if table == 4 else "untrained"
+        for name in [f"{once}, {setting}" for setting in SETTINGS] + list(BASELINES[table]):
+            found = headroom(results, table, name)
+            if found is None:
+                continue
+            passes = found.low is not None and found.low > 0
+            verdict = "headroom" if passes else "**no headroom: this comparison shows nothing**"
+            lines.append(
+                _line([str(table), _label(results, name, table), str(results["costs"][name]), _signed(found), verdict])
+            )
+    return (
+        "## Headroom\n\nWithout training, at the cost of the student, must be worse than the teacher.\n\n"
+        + "\n".join(lines)
+    )
+
+
+def _table(results: dict[str, Any], table: int) -> str:
+    paper = {row.name: row.paper for row in rows().values()}
+    head = [
+        "method",
+        "setting",
+        "NFE-D",
+        *(f"**{text}**" if key == PRIMARY[table] else text for key, text in SHOWN.items()),
+    ]
+    lines = [_line([*head, "paper: FVD-R"]), _line(["---", "---", *["---:"] * (len(head) - 1)])]
+    untrained = "untrained once" if table == 4 else "untrained"
+    names = [*TEACHERS, *BASELINES[table], "copied network, 25 steps"]
+    plain = [
+        (name, "", "18.27" if name == "teacher on A" else "19.64" if name == "teacher on B" else "") for name in names
+    ]
+    plain += [(f"{untrained}, {setting}", setting, "") for setting in SETTINGS]
+    for name, setting, figure in plain:
+        lines.append(_cells(results, table, name, f"*{_label(results, name, table)}*", setting, figure))
+    for name in LISTED[table]:
+        for setting in SETTINGS:
+            key = keyed(name, setting)
+            if str(table) in results["rows"].get(key, {}):
+                label = LABELS.get(name, rows()[name].label if name in rows() else name)
+                lines.append(
+                    _cells(results, table, key, label, setting, f"{paper[name][2]:g}" if name in paper else "")
+                )
+    return f"## Table {table}: {TITLES[table]}\n\n" + "\n".join(line for line in lines if line)
+
+
+def _cells(results: dict[str, Any], table: int, name: str, label: str, setting: str, figure: str) -> str:
+    measured = results["rows"].get(name, {}).get(str(table))
+    if measured is None:
+        return ""
+    values = [_interval(t_interval(measured[key])) for key in SHOWN]
+    return _line([label, setting, str(results["costs"][name]), *values, figure])
+
+
+def _orders(results: dict[str, Any], setting: str) -> str:
+    orders = verdicts_of(results, setting)
+    words = [each.word for each in orders]
+    title = "The paper's orders, in the paper's setting" if setting == "paper" else "The same, with matched points"
+    counts = ", ".join(f"**{word}: {words.count(word)}**" for word in ("holds", "does not hold", "undecided"))
+    lines = [_line(["table", "the paper's order", "in its words", "**here**", "advantage", "p (Holm)", "seeds needed"]),
+             _line(["---", "---", "---", "---", "---:", "---:", "---:"])]  # fmt: skip
+    lines += [_order_line(each) for each in orders]
+    return f"""## {title}
+
+{counts} of {len(orders)}; decided: {decided(words)}.
+
+{chr(10).join(lines)}
+
+Advantage: of the first row in its table's measure, paired over seeds, ± half its 95 % interval; positive where the
+paper is right. Decided where Holm's p over all {len(orders)} orders is below 0.05 / {results["looks"]} (there are as
+many looks as blocks of seeds). "seeds needed": for a power of 0.8 if the difference is the one seen."""
+
+
+def _order_line(order: Order) -> str:
+    claim, needed = order.claim, order.seeds_needed
+    p_value = "–" if order.p_value is None else f"{order.p_value:.1g}"
+    return _line([str(claim.table), f"{claim.better} before {claim.worse}", claim.words, f"**{order.word}**",
+                  _signed(order.advantage), p_value, "" if needed is None else str(needed)])  # fmt: skip
+
+
+def _matched(results: dict[str, Any]) -> str:
+    lines = [_line(["row", "table", "error less by matching"]), _line(["---", "---", "---:"])]
+    for table in TITLES:
+        for name in LISTED[table]:
+            found = t_interval(compared(results, table, keyed(name, "paper"), keyed(name, "matched")))
+            if found is not None:
+                lines.append(_line([name, str(table), _signed(found)]))
+    return (
+        "## Matched points against the paper's\n\nPaired over seeds; positive where matching is better.\n\n"
+        + "\n".join(lines)
+    )
+
+
+def _controls(results: dict[str, Any]) -> str:
+    lines = [_line(["adaptive row", "setting", "its mean W", "error less than with that weight fixed"]),
+             _line(["---", "---", "---:", "---:"])]  # fmt: skip
+    for name in ADAPTIVES:
+        for setting in SETTINGS:
+            found = t_interval(compared(results, 3, keyed(control(name), setting), keyed(name, setting)))
+            if found is not None:
+                weight = results["training"][keyed(name, setting)]["weight_mean"]
+                lines.append(_line([name, setting, f"{weight:.3f}", _signed(found)]))
+    note = "Is it the adapting, or the mean weight? Fixed at the mean W that the adaptive row had, on the same draws."
+    best = [_line(["student", "setting", "against", "error less"]), _line(["---", "---", "---", "---:"])]
+    rivals = [("perflow", 2), ("adaptive-0.25", 3), ("tokens", 4)]
+    for name, table in rivals:
+        for setting in SETTINGS:
+            key = key_of(name, setting)
+            others = [f"untrained{' once' if table == 4 else ''}, {setting}", *BASELINES[table]]
+            for other in others:
+                found = t_interval(compared(results, table, other, key))
+                if found is not None:
+                    best.append(_line([name, setting, _label(results, other, table), _signed(found)]))
+    between = "Against what can be had without training, at the same cost (solver and nodes searched on spare draws):"
+    return "\n\n".join(["## Controls", note, "\n".join(lines), between, "\n".join(best)])
+
+
+def _training(results: dict[str, Any]) -> str:
+    lines = [_line(["student", "mean W", "share with W = 0", "median R"]), _line(["---", "---:", "---:", "---:"])]
+    for name, means in results["training"].items():
+        figures = (means["weight_mean"], means["dead_share"], means["ratio_median"])
+        lines.append(_line([name, *(f"{value:.3g}" for value in figures)]))
+    return "## What training saw\n\nMeans over the second half of the steps and over seeds.\n\n" + "\n".join(lines)
+
+
+def _label(results: dict[str, Any], name: str, table: int) -> str:
+    """A row's name, with the solver and nodes that were chosen for it."""
+    chosen = results["rows"].get(name, {}).get(str(table), {}).get("chosen")
+    return f"{name} ({chosen[0]})" if chosen else name
+
+
+def _interval(found: Interval | None) -> str:
+    if found is None:
+        return "–"
+    half = "" if found.half_width is None else f" ± {found.half_width:.4f}"
+    return f"{found.mean:.4f}{half}"
+
+
+def _signed(found: Interval) -> str:
+    half = "" if found.half_width is None else f" ± {found.half_width:.4f}"
+    return f"{'+' if found.mean >= 0 else '−'}{abs(found.mean):.4f}{half}"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,138 @@
+"""Where a run's clips come from: the drawn world in its folder, or shards; as samples, and as a hash of all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+
+from fada.build.run_folder import put_aside
+from fada.data.clip import Clip, ClipError, list_clips, read_clip, read_record
+from fada.data.shards import Sample, read_index, read_shards
+from fada.data.world import make_world
+from fada.data.world.draw import VERSION
+from fada.data.world.make import SETTINGS_FILE
+from fada.eval.results import fingerprint as hash_of
+from fada.files.folders import inside
+from fada.media.processors import usable_processors
+from fada.recipe.schema import Recipe
+
+
+class Source(Protocol):
+    """Clips of one split."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Frames and sound of every clip, read anew at every pass."""
+        ...
+
+    def hash(self) -> str:
+        """Changes when the clips do."""
+        ...
+
+
+def sources_of(recipe: Recipe, folder: Path, console: Console) -> dict[str, Source]:
+    """Training and held-out clips (`train`, `test`) of a run; a drawn world is drawn where it is missing."""
+    if recipe.data.world is not None:
+        world = DrawnWorld(recipe, inside(folder, "data", "clips"), console)
+        world.draw()
+        return {split: _DrawnClips(world, split) for split in ("train", "test")}
+    assert recipe.data.train_shards is not None
+    assert recipe.data.test_shards is not None
+    return {"train": Shards(recipe.data.train_shards), "test": Shards(recipe.data.test_shards)}
+
+
+class DrawnWorld:
+    """The drawn clips in a run's folder; those that cannot be read are drawn again."""
+
+    def __init__(self, recipe: Recipe, folder: Path, console: Console) -> None:
+        assert recipe.data.world is not None
+        self.section, self.size, self.folder, self.console = recipe.data.world, recipe.clip.size, folder, console
+
+    def draw(self) -> None:
+        """Draw what is missing."""
+        _mend_settings(self.folder / SETTINGS_FILE, self.console)
+        world = self.section
+        total = world.clips + world.test_clips
+        with self.console.status(f"drawing {total} clips") as status:
+            make_world(
+                self.folder,
+                world.clips,
+                world.seed,
+                self.size,
+                world.frames,
+                world.flawed_share,
+                workers=min(4, usable_processors()),
+                test_clips=world.test_clips,
+                progress=lambda done, of: status.update(f"drawing clips: {done} of {of}"),
+            )
+
+    def clips(self, split: str) -> Iterator[Clip]:
+        """Every clip of a split."""
+        for key in list_clips(self.folder):
+            try:
+                if _split_of(self.folder, key) == split:
+                    yield read_clip(self.folder, key)
+            except (ClipError, OSError) as error:
+                self._draw_again(key, str(error))
+                if _split_of(self.folder, key) == split:
+                    yield read_clip(self.folder, key)
+
+    def _draw_again(self, key: str, fault: str) -> None:
+        for file in sorted(self.folder.glob(f"{key}.*")):
+            if ".aside-" not in file.name:
+                put_aside(file, f"cannot be used ({fault})", self.console)
+        self.draw()
+
+    def hash(self) -> str:
+        """Over all that the training clips follow from."""
+        return hash_of([self.section.model_dump(exclude={"test_clips"}), self.size, VERSION])
+
+
+class _DrawnClips:
+    def __init__(self, world: DrawnWorld, split: str) -> None:
+        self.world, self.split = world, split
+
+    def __iter__(self) -> Iterator[Sample]:
+        for clip in self.world.clips(self.split):
+            yield Sample(clip.key, clip.meta, clip.frames, clip.audio)
+
+    def hash(self) -> str:
+        return self.world.hash()
+
+
+class Shards:
+    """Frames and sound of shards, with what tells of faces."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __iter__(self) -> Iterator[Sample]:
+        yield from read_shards(self.folder, parts=("frames", "audio", *face_parts(self.folder)))
+
+    def hash(self) -> str:
+        """Over the hashes of all shards, in their order."""
+        return hash_of([asdict(shard) for shard in read_index(self.folder).shards])
+
+
+def face_parts(shards: str | Path) -> tuple[str, ...]:
+    """Parts that tell of faces; landmarks alone tell nothing and stay unread."""
+    return ("face", "landmarks") if read_index(shards).parts.get("face") else ()
+
+
+def _split_of(folder: Path, key: str) -> str:
+    """The split of a clip, from its record alone: nothing is decoded."""
+    return str(read_record(folder / f"{key}.json")["meta"].get("split", "train"))
+
+
+def _mend_settings(file: Path, console: Console) -> None:
+    """In a run's folder they follow from its recipe: what cannot be read is written again."""
+    try:
+        is_whole = not file.exists() or isinstance(json.loads(file.read_bytes()), dict)
+    except (ValueError, RecursionError):
+        is_whole = False
+    if not is_whole:
+        put_aside(file, "cannot be read as JSON", console)

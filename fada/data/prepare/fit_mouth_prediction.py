@@ -1,0 +1,140 @@
+"""Make the weights of mouth_prediction.py from talking videos whose offsets are known.
+
+    python -m fada.data.prepare.fit_mouth_prediction videos.tsv --face-landmarker face_landmarker.task --out new.safetensors
+
+The table has a line per video, tab-separated: path (relative to the table), offset in frames (lips minus sound), person,
+and kind of voice (a name of VOICES). Prints what weights fitted without a person say of that person's videos, and of that
+person with every other voice.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from fada.data.prepare import measure
+from fada.data.prepare.models import FaceFinder
+from fada.data.prepare.mouth_prediction import TARGETS, VOICES, Weights, prediction_scores, sound_features
+from fada.data.prepare.track import follow
+from fada.media.audio import read_audio
+from fada.media.container import write_bytes
+from fada.media.video import iterate_frames
+
+_RIDGE = 0.3
+"""Of the features' mean variance."""
+_NOISE_DECIBELS = 40.0
+"""Every sound is also learned with noise so far below it: silence is never digital in other rooms."""
+_RADIUS = 12
+
+
+@dataclass(frozen=True)
+class Example:
+    """One talking video."""
+
+    name: str
+    offset: int
+    person: str
+    voice: str
+    mouth: dict[str, np.ndarray]
+    audio: np.ndarray
+    features: tuple[np.ndarray, np.ndarray]
+    """Of the sound, and of the sound with noise."""
+
+
+def read_examples(table: Path, finder: FaceFinder) -> list[Example]:
+    """The longest steady stretch of every video of a table."""
+    examples = []
+    for line in table.read_text(encoding="utf-8").splitlines():
+        if not line.strip():
+            continue
+        name, offset, person, voice = line.split("\t")
+        path = table.parent / name
+        track = follow(iterate_frames(path, 25.0), finder, 10)
+        stretch = max(track.stretches, key=lambda stretch: stretch.end - stretch.start)
+        points, blendshapes = stretch.arrays()
+        audio = read_audio(path, 16000)[640 * stretch.start :][: 640 * len(points)]
+        mouth = measure.mouth_curves(points, blendshapes)
+        sound = np.pad(audio, (0, 640 * len(points) - len(audio)))
+        examples.append(Example(name, int(offset), person, voice, mouth, sound, _both_features(sound)))
+    return examples
+
+
+def fit(examples: Sequence[Example]) -> Weights:
+    """Weights of every voice."""
+    return {voice: _fit([example for example in examples if example.voice == voice]) for voice in VOICES}
+
+
+def _fit(chosen: Sequence[Example]) -> dict[str, np.ndarray]:
+    """Ridge regression of each target on the sound, every example brought in sync."""
+    weights = {}
+    for target in TARGETS:
+        inputs, outputs = [], []
+        for example in chosen:
+            curve = target.centred(example.mouth[target.name], 25.0)
+            first, last = max(0, -example.offset), min(len(curve), len(curve) - example.offset)
+            for each in example.features:
+                inputs.append(each[first:last])
+                outputs.append(curve[first + example.offset : last + example.offset])
+        stacked, wanted = np.concatenate(inputs), np.concatenate(outputs)
+        stacked = stacked - stacked.mean(axis=0)
+        penalty = _RIDGE * len(stacked) * stacked.var(axis=0).mean() * np.eye(stacked.shape[1])
+        weights[target.name] = np.linalg.solve(stacked.T @ stacked + penalty, stacked.T @ wanted).astype(np.float32)
+    return weights
+
+
+def _both_features(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    noise = np.random.default_rng(1).standard_normal(len(audio))
+    level = np.sqrt((audio.astype(np.float64) ** 2).mean()) * 10 ** (-_NOISE_DECIBELS / 20)
+    count = len(audio) // 640
+    return sound_features(audio, count), sound_features(audio + level * noise, count)
+
+
+def left_out(examples: Sequence[Example]) -> list[tuple[str, str, int, float]]:
+    """Of every video with every person's voice: (video, voice, offset found, score), by weights that know neither."""
+    found = []
+    people = [example for example in examples if example.voice == "people"]
+    others = fit(examples)
+    for seen in people:
+        for heard in people:
+            if seen.name != heard.name and seen.person == heard.person:
+                continue
+            count = min(len(seen.mouth["jaw"]), len(heard.audio) // 640)
+            mouth: dict[str, np.ndarray | None] = {name: curve[:count] for name, curve in seen.mouth.items()}
+            weights = {
+                **others,
+                "people": _fit([each for each in people if each.person not in (seen.person, heard.person)]),
+            }
+            scores = prediction_scores(mouth, heard.audio[: 640 * count], weights=weights)[1]
+            found.append((seen.name, heard.name, int(scores.argmax()) - _RADIUS, float(scores.max())))
+    return found
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--face-landmarker", type=Path, required=True)
+    parser.add_argument("--trained-on", default="", help="what stands in the weights' header")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    with FaceFinder(options.face_landmarker) as finder:
+        examples = read_examples(options.table, finder)
+    offsets = {example.name: example.offset for example in examples}
+    tried = left_out(examples)
+    for seen, heard, offset, score in tried:
+        if seen == heard:
+            print(f"{seen}: known {offsets[seen]:+d}, found {offset:+d}, score {score:.2f}")
+    wrong = [score for seen, heard, _, score in tried if seen != heard]
+    if wrong:
+        print(f"{len(wrong)} wrong voices: median {np.median(wrong):.2f}, 2 % over {np.quantile(wrong, 0.98):.2f}")
+    flat = {f"{voice}.{name}": values for voice, own in fit(examples).items() for name, values in own.items()}
+    write_bytes(options.out, save(flat, {"trained_on": options.trained_on}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Whether the parts of a pipeline's folder belong together: each may be right in itself, and its neighbour's too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fada.pretrained.errors import ModelFolderError
+
+_OF_BOTH_NETS = ("in_channels", "channels", "layers_per_block", "attention_levels")
+
+
+def check_parts(pipeline: Any, folder: Any) -> None:
+    """Raises ModelFolderError where a call would end in the middle: sizes of two parts that do not meet."""
+    for what, given, wanted in _meetings(pipeline):
+        given, wanted = (list(each) if isinstance(each, tuple) else each for each in (given, wanted))
+        if given != wanted:
+            raise ModelFolderError(f"{folder}: {what} is {given}, by the other parts {wanted}; copy or fetch it again")
+
+
+def _meetings(pipeline: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What two parts say of the same: its name, what one says, what the others say."""
+    call, net, reference = pipeline.config, pipeline.denoising_unet.config, pipeline.reference_unet.config
+    audio, encoder, vae = pipeline.audio_projection.config, pipeline.audio_encoder, pipeline.vae
+    yield from ((f"reference_unet's {name}", reference[name], net[name]) for name in _OF_BOTH_NETS)
+    yield "audio_projection's token_dim", audio.token_dim, net.audio_dim
+    yield "audio_projection's window", audio.window, 2 * call.context + 1
+    if encoder is not None:
+        yield "audio_projection's layers", audio.layers, encoder.layers
+        yield "audio_projection's states_dim", audio.states_dim, encoder.states_dim
+    halvings = len(net.channels) - 1
+    if vae is not None:
+        yield "vae's latent_channels", vae.config.latent_channels, net.in_channels
+        halvings += len(vae.config.block_out_channels) - 1
+    yield f"rest of size {call.size} after {halvings} halvings", call.size % 2**halvings, 0
+    needed = call.frames + call.motion_frames
+    yield f"denoising_unet's max_frames for {needed} frames", min(net.max_frames, needed), needed
+    if hasattr(pipeline, "face_projection"):
+        for name in ("face_projection", "reference_unet"):
+            yield f"{name}'s token_dim", getattr(pipeline, name).config.token_dim, net.token_dim
+        yield "face_locator's out_channels", pipeline.face_locator.config.out_channels, net.channels[0]

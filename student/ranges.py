@@ -1,0 +1,123 @@
+"""What numbers a pipeline takes: of its config, which may come from anyone, and of a call.
+
+A config of no frames, a thousand million steps or a scale that is not a number would divide by zero, run for ever or
+draw black pictures. Every limit is far beyond what is of use.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+GUIDANCES = ("auto", "ladder", "embedded", "none")
+"""Of denoising.py, named here so that the command line can check a call without loading torch."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included, finite; whole ones where `is_whole`."""
+
+    low: float
+    high: float
+    is_whole: bool = False
+
+    def check(self, name: str, value: Any) -> None:
+        """Know that a value is one of them.
+
+        Raises:
+            ValueError: it is no number, not finite, or outside.
+        """
+        is_number = isinstance(value, Integral if self.is_whole else Real) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or not self.low <= value <= self.high:
+            kind = "a whole number" if self.is_whole else "a number"
+            raise ValueError(f"{name}: must be {kind} from {self.low:g} to {self.high:g}, got {value!r}")
+
+
+STEPS = Range(1, 1000, is_whole=True)
+SCALE = Range(0, 100)
+SEED = Range(-(2**63), 2**64 - 1, is_whole=True)
+MAX_FRAMES = Range(1, 10**7, is_whole=True)
+SECONDS = Range(0, 6 * 3600)
+"""As much sound as is read at most."""
+
+_CONFIG = {
+    "frames": Range(1, 512, is_whole=True),
+    "motion_frames": Range(0, 512, is_whole=True),
+    "context": Range(0, 64, is_whole=True),
+    "fps": Range(1, 240),
+    "size": Range(8, 4096, is_whole=True),
+    "steps": STEPS,
+    "audio_scale": SCALE,
+    "reference_scale": SCALE,
+}
+
+
+class PipelineConfigError(ValueError):
+    """A pipeline's config that nothing can be generated with."""
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Know that clips can be generated with a pipeline's config.
+
+    Raises:
+        PipelineConfigError: a value is missing, of another type or out of its range.
+    """
+    try:
+        for name, allowed in _CONFIG.items():
+            allowed.check(name, config.get(name))
+        if config["motion_frames"] > config["frames"]:
+            raise ValueError(
+                f"motion_frames: at most the {config['frames']} frames of a clip can precede the next, "
+                f"got {config['motion_frames']}"
+            )
+        if config.get("gamma") is not None:
+            Range(0, 1).check("gamma", config["gamma"])
+        if not isinstance(config.get("is_student"), bool):
+            raise ValueError(f"is_student: must be true or false, got {config.get('is_student')!r}")
+        if config.get("guidance") not in GUIDANCES:
+            raise ValueError(f"guidance: got {config.get('guidance')!r}; choose from {', '.join(GUIDANCES)}")
+    except ValueError as error:
+        raise PipelineConfigError(f"the model's config: {error}") from None
+
+
+def check_portrait(image: Any) -> None:
+    """Know that an array is a picture.
+
+    Raises:
+        ValueError: another shape or type.
+    """
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    if shape is None or len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+        raise ValueError(f"image: must be pixels uint8 (H, W, 3), got {dtype} {shape}; read_image gives them")
+
+
+def check_call(
+    *,
+    steps: int | None,
+    audio_scale: float | None,
+    reference_scale: float | None,
+    seed: int,
+    max_frames: int | None,
+    look_ahead: float | None = None,
+) -> None:
+    """Know that a call's numbers can be meant; None is the model's own.
+
+    Raises:
+        ValueError: one is of another type, not finite or out of its range.
+    """
+    SEED.check("seed", seed)
+    given = {
+        "steps": (STEPS, steps),
+        "audio_scale": (SCALE, audio_scale),
+        "reference_scale": (SCALE, reference_scale),
+        "max_frames": (MAX_FRAMES, max_frames),
+        "look_ahead": (SECONDS, look_ahead),
+    }
+    for name, (allowed, value) in given.items():
+        if value is not None:
+            allowed.check(name, value)

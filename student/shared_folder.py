@@ -1,0 +1,68 @@
+"""What of a model's folder is copied into one to share: the files that a model is made of, past no link.
+
+A run may have been downloaded: what lies beside its models, and where its links lead, is nobody's to publish.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fada.files.errors import FolderFault
+from fada.files.folders import check_no_links
+from fada.files.shareable import shareable
+from fada.files.strict_json import read_table
+from fada.pretrained.networks import CONFIG, CONFIG_BYTES, PREPROCESSOR, SCHEDULER_CONFIG, read_config
+from fada.pretrained.pipelines import INDEX, component_folder
+from fada.student.pipeline import pipeline_class
+
+CONFIGS = (CONFIG, SCHEDULER_CONFIG, PREPROCESSOR)
+_TENSORS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,150}\.safetensors(\.index\.json)?")
+
+
+def copy_model(model: Path, out: Path) -> None:
+    """Copy a pipeline's folder into `out`: its index, and its components.
+
+    Raises:
+        FolderFault: something in it is a link.
+        ModelFolderError: it is no pipeline of this package.
+    """
+    check_no_links(model)
+    index = read_config(model, INDEX)
+    components = pipeline_class(index, model / INDEX).components_table
+    out.mkdir(parents=True, exist_ok=True)
+    _write_config(out / INDEX, index)
+    for name in components:
+        if (model / name).is_dir():
+            copy_component(component_folder(model, name), out / name)
+
+
+def copy_component(source: Path, out: Path) -> None:
+    """Copy the folder of one component: its configs and its weights; raises FolderFault at a link."""
+    check_no_links(source)
+    out.mkdir()
+    for file in sorted(source.iterdir()):
+        if file.name in CONFIGS:
+            copy_config(file, out / file.name)
+        elif _TENSORS.fullmatch(file.name) and file.is_file():
+            shutil.copyfile(file, out / file.name, follow_symlinks=False)
+
+
+def copy_config(source: Path, out: Path) -> None:
+    """Copy a config without what libraries note in it of this machine; raises FolderFault where it is a link."""
+    if source.is_symlink():
+        raise FolderFault(f"{source}: is a link, it may lead anywhere; replace it by the file itself, or remove it")
+    _write_config(out, read_table(source, CONFIG_BYTES))
+
+
+def shareable_config(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without the folder that it was read from, and without any other place on this machine."""
+    return dict(shareable({key: value for key, value in content.items() if key != "_name_or_path"}))
+
+
+def _write_config(out: Path, content: Mapping[str, Any]) -> None:
+    out.write_text(json.dumps(shareable_config(content), indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,171 @@
+"""`fada ablate --world exact`: all rows in both settings, kept, resumed, stopped when decided; its page, verdicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fada.build.ablation_rows import CLAIMS, TABLES
+from fada.build.exact_ablations import ExactPlan, exact_results, run_exact
+from fada.build.exact_page import write_exact_page
+from fada.build.exact_rows import ADAPTIVES, COURSES, ORDERS, SETTINGS, control, key_of, keyed, rows_of, students_of
+from fada.build.exact_verdicts import headroom, seeds_needed, verdicts_of
+from fada.cli.app import run
+from fada.eval.exact_world.training import Plan
+
+TINY = Plan((), steps=2, batch=4, copy_steps=2, copy_batch=8)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> ExactPlan:
+    """Four seeds in two blocks, finished."""
+    made = ExactPlan(4, tmp_path_factory.mktemp("exact"), TINY, questions=5, block=2)
+    run_exact(made, Console(quiet=True))
+    return made
+
+
+def weights() -> dict[str, float]:
+    return {keyed(name, setting): 0.3 for name in ADAPTIVES for setting in SETTINGS}
+
+
+def test_every_row_of_the_paper_is_trained_in_both_settings() -> None:
+    made = {row.name for course in COURSES for each in students_of(course, weights()) for row in rows_of(each.name)}
+    listed = {row.name for _, rows in TABLES.values() for row in rows} - {"perflow-4-windows"}
+    for setting in SETTINGS:
+        assert {key_of(name, setting) for name in listed} <= made
+        assert {keyed(control(name), setting) for name in ADAPTIVES} <= made
+    assert "progressive@paper" in made
+
+
+def test_the_orders_are_the_papers_and_the_teachers() -> None:
+    assert len(ORDERS) == 17
+    assert set(CLAIMS) < set(ORDERS)
+
+
+def test_courses_have_the_papers_windows_and_settings_differ_in_matching_alone() -> None:
+    plain, matched = ([each for each in students_of("windows-B", {}) if each.name.endswith(end)] for end in SETTINGS)
+    assert [each.name.split("@")[0] for each in plain] == [each.name.split("@")[0] for each in matched]
+    assert [each.loss for each in plain] == [each.loss for each in matched]
+    assert [each.is_matched for each in plain + matched] == [False] * 7 + [True] * 7
+    assert (COURSES["windows-B"].windows, COURSES["windows-B"].times) == (4, "uniform")
+
+
+def test_a_run_has_every_row_for_every_seed(plan: ExactPlan) -> None:
+    results = json.loads((plan.out / "exact.json").read_text())
+    assert results["seeds"] == [0, 1, 2, 3]
+    for tables in results["rows"].values():
+        assert all(len(values["error"]) == 4 for values in tables.values())
+    assert [len(verdicts_of(results, setting)) for setting in SETTINGS] == [17, 17]
+
+
+def test_controls_have_the_mean_weight_of_their_adaptive_row(plan: ExactPlan) -> None:
+    first = json.loads((plan.out / "blocks/000-001-windows-B.json").read_text())["training"]
+    controls = json.loads((plan.out / "blocks/000-001-controls-B.json").read_text())["training"]
+    for name in ADAPTIVES:
+        assert controls[keyed(control(name), "paper")]["weight_mean"] == pytest.approx(
+            first[keyed(name, "paper")]["weight_mean"], rel=1e-4
+        )
+
+
+def test_what_is_finished_is_not_made_again(plan: ExactPlan) -> None:
+    missing = plan.out / "blocks/002-003-rflow-A.json"
+    before = {file.name: file.stat().st_mtime_ns for file in (plan.out / "blocks").iterdir()}
+    content = json.loads(missing.read_text())
+    missing.unlink()
+    run_exact(plan, Console(quiet=True))
+    changed = [file.name for file in (plan.out / "blocks").iterdir() if file.stat().st_mtime_ns != before[file.name]]
+    assert changed == [missing.name]
+    assert json.loads(missing.read_text())["rows"] == content["rows"]
+
+
+def test_an_unfinished_block_is_left_out(plan: ExactPlan, tmp_path: Path) -> None:
+    (tmp_path / "blocks").mkdir()
+    for file in (plan.out / "blocks").iterdir():
+        if file.name != "002-003-guided-B.json":
+            (tmp_path / "blocks" / file.name).write_bytes(file.read_bytes())
+    assert exact_results(ExactPlan(4, tmp_path, TINY, 5, 2))["seeds"] == [0, 1]
+
+
+def test_the_page_says_its_tier_its_seeds_and_its_headroom_and_keeps_the_reading(
+    plan: ExactPlan, tmp_path: Path
+) -> None:
+    page = tmp_path / "exact.md"
+    results = exact_results(plan)
+    write_exact_page(results, page)
+    text = page.read_text()
+    assert "**Tier: exact world.**" in text
+    assert "**4 seeds** per row" in text
+    assert "| 4 | untrained once, paper | 6 |" in text
+    assert "**tokens**" not in text
+    page.write_text(text.replace("Not written yet.", "What I make of it."))
+    write_exact_page(results, page)
+    assert "What I make of it." in page.read_text()
+
+
+def made_up(better: list[float], worse: list[float]) -> dict[str, Any]:
+    """Results in which one order has these errors."""
+    rows = {"fixed-0.2@paper": {"3": {"error_open": better}}, "fixed-0@paper": {"3": {"error_open": worse}}}
+    return {"rows": rows, "looks": 1}
+
+
+def test_an_order_is_decided_by_paired_differences() -> None:
+    better, noise = np.linspace(0.1, 0.9, 12), np.tile([0.001, -0.001], 6)
+    (order,) = verdicts_of(made_up(list(better), list(better + 0.01 + noise)), "paper")
+    assert (order.word, order.claim.better) == ("holds", "fixed-0.2")
+    assert order.advantage.mean == pytest.approx(0.01)
+    (turned,) = verdicts_of(made_up(list(better + 0.01 + noise), list(better)), "paper")
+    assert turned.word == "does not hold"
+
+
+def test_an_undecided_order_says_how_many_seeds_it_needs() -> None:
+    (order,) = verdicts_of(made_up([0.0, 0.0, 0.0, 0.0], [0.3, -0.2, 0.2, -0.1]), "paper")
+    assert order.word == "undecided"
+    # mean 0.05, spread 0.238: ((1.960 + 0.842) 4.761)^2 = 177.9.
+    assert order.seeds_needed == 178
+
+
+def test_looking_three_times_asks_for_a_third_of_the_level() -> None:
+    # t = 2.51 with 11 degrees of freedom: p = 0.029, between 0.05 / 3 and 0.05.
+    worse = list(0.05 + 0.069 * np.array([1, -1] * 6) * 12**0.5 / 12**0.5)
+    results = made_up([0.0] * 12, worse)
+    words = [verdicts_of({**results, "looks": looks}, "paper")[0].word for looks in (1, 3)]
+    assert words == ["holds", "undecided"]
+
+
+def test_power_by_hand() -> None:
+    # Spread as large as the difference: (1.960 + 0.842)^2 = 7.85 seeds.
+    assert seeds_needed([0.0, 2**0.5 * 2], 0.05) == 16
+    assert seeds_needed([0.0, 0.0], 0.05) is None
+
+
+def test_headroom_is_the_untrained_students_distance_behind_the_teacher() -> None:
+    rows = {"teacher on A": {"2": {"error": [0.1, 0.2]}}, "untrained, paper": {"2": {"error": [0.4, 0.3]}}}
+    found = headroom({"rows": rows}, 2, "untrained, paper")
+    assert found is not None
+    assert found.mean == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["seed=3"], "has no recipe: leave out KEY=VALUE"),
+        (["--rows", "tcd", "--base", "runs/full"], "leave out --rows, --base"),
+        (["--seeds", "1"], "--seeds must be at least 2, got 1"),
+        (["--so-far"], "no block of seeds is finished yet"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run(["ablate", "--world", "exact", "--out", str(tmp_path / "out"), *arguments]) != 0
+    assert message in capsys.readouterr().err
