@@ -49,7 +49,7 @@ def test_data_prepare_passes_the_identities_on(cli, tmp_path: Path, monkeypatch:
     got: dict[str, Any] = {}
     monkeypatch.setattr(
         fada.data.prepare, "prepare_videos",
-        lambda videos, out, **options: got.update(options) or SimpleNamespace(summary=lambda: [], folder=tmp_path / "o"),
+        lambda videos, out, **options: got.update(options) or SimpleNamespace(tables=lambda: []),
     )  # fmt: skip
     (tmp_path / "identities.json").write_text('{"a.mp4": "Ann"}')
     outcome = cli(

@@ -81,6 +81,4 @@ def prepare(
             cluster=cluster,
             on_progress=lambda told: progress(told.done, told.total),
         )
-    SafeConsole().print(*(report.tables() if lists_all else report.summary()), sep="
-")
-    SafeConsole().print(f"every clip and every rejected stretch: {report.folder / 'report.json'}", soft_wrap=True)
+    SafeConsole().print(*(report.rows() if lists_all else report.tables()), sep="\n")

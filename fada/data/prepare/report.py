@@ -109,7 +109,7 @@ class PrepareReport:
         write_json(path, self.to_json())
         return path
 
-    def summary(self) -> list[Table]:
+    def tables(self) -> list[Table]:
         """For the terminal and logs, as long for a million clips as for one: sums, reasons, where the time went."""
         from rich.table import Table
 
@@ -136,12 +136,14 @@ class PrepareReport:
             example = examples[reason]
             cells = (f"{reason.value}: {EXPLANATIONS[reason]}", str(count), Path(example.source).name, example.detail)
             reasons.add_row(*cells)
+        reasons.caption = f"every clip and every stretch: {self.folder / 'report.json'}"
+        reasons.caption_justify = "left"
         return [counts, reasons, self._throughput()]
 
     def _throughput(self) -> Table:
         return throughput(add_up(record.stages for record in self.records), len(self.clips))
 
-    def tables(self) -> list[Table]:
+    def rows(self) -> list[Table]:
         """For the terminal: every clip, every rejection with its reason, and where the time went."""
         from rich.table import Table
 
