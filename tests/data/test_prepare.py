@@ -233,9 +233,21 @@ def test_report_is_written_and_round_trips(tmp_path) -> None:
     assert written["clips"] == 1
     assert written["models"]["model.task"].startswith("9372c470")
     assert SourceRecord.from_json(written["sources"][0]) == report.records[0]
-    kept, rejected, spent = report.tables()
+    kept, rejected, spent = report.rows()
     assert (kept.row_count, rejected.row_count) == (1, 0)
     assert {"decode", "faces and cuts", "cut", "write", "all"} <= set(spent.columns[0].cells)
+
+
+def test_the_summary_is_as_short_for_many_clips_as_for_one(tmp_path) -> None:
+    (tmp_path / "[bad].mp4").write_text("no video")
+    report = prepare(tmp_path, talk(tmp_path / "a.mp4", 5.0), tmp_path / "[bad].mp4", max_seconds=2.0)
+    counts, reasons, _ = report.tables()
+    rows = dict(zip(counts.columns[0].cells, counts.columns[1].cells, strict=True))
+    assert counts.title == f"3 clips in {tmp_path / 'clips'}"
+    assert (rows["videos"], rows["minutes"]) == ("2, of which 0 were done before", "0.1")
+    assert sum(int(count) for name, count in rows.items() if name.startswith("quality")) == 3
+    assert [str(cell) for cell in reasons.columns[1].cells] == ["1"]
+    assert [str(cell) for cell in reasons.columns[2].cells] == ["[bad].mp4"]
 
 
 def test_progress_is_told_after_each_source(tmp_path) -> None:
