@@ -97,7 +97,7 @@ class _Timeline:
 
 
 class _Run:
-    """Samples without a gap, brought to another rate: of n, exactly n times the ratio, rounded, come out."""
+    """Samples without a gap, brought to another rate: of n, exactly n times the ratio, rounded up, come out."""
 
     def __init__(self, source_rate: int, rate: int, layout: str) -> None:
         self.source_rate, self._rate, self._layout = source_rate, rate, layout
@@ -120,7 +120,7 @@ class _Run:
             return np.zeros((1, 0), np.float32)
         channels = len(av.AudioLayout(self._layout).channels)
         before, rest = self._given, self._joined(self._resampler.resample(None), channels)
-        wanted = max(0, (2 * self._taken * self._rate + self.source_rate) // (2 * self.source_rate) - before)
+        wanted = max(0, -(-self._taken * self._rate // self.source_rate) - before)
         return np.pad(rest[:, :wanted], ((0, 0), (0, max(0, wanted - rest.shape[1]))))
 
     def _joined(self, frames: list[av.AudioFrame], channels: int) -> np.ndarray:
