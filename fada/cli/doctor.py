@@ -83,12 +83,13 @@ def _table(*columns: str) -> Table:
 def _machine() -> Table:
     import psutil
 
+    from fada.media.processors import usable_processors
+
     table = _table("machine", "")
     memory = psutil.virtual_memory()
     table.add_row("python", f"{platform.python_version()} ({sys.executable})")
     table.add_row("system", f"{platform.system()} {platform.machine()}")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    table.add_row("cores", str(usable))
+    table.add_row("cores", f"{usable_processors()} of {os.cpu_count()}")
     table.add_row("memory", f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB free")
     for name, value in _devices():
         table.add_row(name, value)
