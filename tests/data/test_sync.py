@@ -28,7 +28,6 @@ from fada.data.scores.measure import score_clip
 from fada.data.world import make_clip
 from fada.data.world.measure import measure_aperture
 
-
 Talk = tuple[np.ndarray, np.ndarray]
 """Mouth opening (100,) as shares of the side, and the drawn voice (64000,) that goes with it."""
 

@@ -1,10 +1,10 @@
 """Make the weights of mouth_prediction.py from talking videos whose offsets are known.
 
-    python -m fada.data.prepare.fit_mouth_prediction videos.tsv --face-landmarker face_landmarker.task --out new.safetensors
+    python -m fada.data.prepare.fit_mouth_prediction videos.tsv --face-landmarker face_landmarker.task --out new.st
 
-The table has a line per video, tab-separated: path (relative to the table), offset in frames (lips minus sound), person,
-and kind of voice (a name of VOICES). Prints what weights fitted without a person say of that person's videos, and of that
-person with every other voice.
+The table has a line per video, tab-separated: path (relative to the table), offset in frames (lips minus sound),
+person, and kind of voice (a name of VOICES). Prints what weights fitted without a person say of that person's videos,
+and of that person with every other voice.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class _Source:
             others = judge_piece(points, stretch.other_heights[:length], sound, settings.limits)
             return self._reject_all({**others, **found}, stretch.start, end)
         shift = shift_for(sync, settings.limits) if settings.correct_offset else 0
-        lowest, highest = _with_sound(stretch.start, length, shift, int(np.ceil(len(audio) / per_frame)))
+        lowest, highest = _with_sound(stretch.start, length, shift, int(len(audio) // per_frame))
         if highest - lowest < settings.min_seconds * settings.fps:
             detail = f"{highest - lowest} frames with sound after a shift by {shift:+d}, more wanted"
             return self._reject(Reason.TOO_SHORT, detail, stretch.start, end)
@@ -328,7 +328,7 @@ def _with_sound(start: int, length: int, shift: int, sound_frames: int) -> tuple
         start: the stretch's first frame in the file.
         length: its frames.
         shift: frames by which the sound is delayed.
-        sound_frames: of the file.
+        sound_frames: frames of the file whose sound is whole.
     """
     last = length if shift >= 0 else min(length, sound_frames + shift - start)
     return max(0, shift - start), last

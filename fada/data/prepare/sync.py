@@ -5,8 +5,8 @@ delaying it by the offset repairs the clip.
 
 Two instruments score every lag within +-12 frames. One predicts the mouth from the sound (mouth_prediction.py); on
 footage it is the better one by far. The other correlates the mouth with the sound's level (level_sync.py); it needs no
-training, so it also knows voices that nobody trained on, such as synthetic ones. Unrelated sound scores higher by level,
-so its scores count for 0.75 less; a lag's score is the higher of the two.
+training, so it also knows sounds that nobody trained on. Unrelated sound scores higher by level, so its scores count
+for 0.75 less; a lag's score is the higher of the two.
 """
 
 from __future__ import annotations
