@@ -48,7 +48,7 @@ class Clip:
     fps: float = 25.0
     sample_rate: int = 16000
     meta: dict[str, Any] = field(default_factory=dict)
-    """JSON values: identity, quality ("A", "B" or "rejected"), flaws, split ("train" or "test"), and truth for drawn clips."""
+    """JSON values: identity, quality ("A", "B", "rejected"), flaws, split ("train", "test"), truth for drawn clips."""
     face: "FaceClues | None" = None
     """What is known of the face in the first frame, where it is the portrait of a system that is told."""
 
