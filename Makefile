@@ -64,7 +64,7 @@ test-extras: .venv-iqa/.installed .venv-syncnet/.installed  ## tests with pyiqa 
 .venv-%/.installed: pyproject.toml $(LOCKS) requirements.%.lock
 	$(call install,.venv-$*,$*)
 
-soak: $(STAMP)  ## kill a run of two processes 20 times at random; its end must equal the unbroken run's
+soak: $(STAMP)  ## kill runs 20 times, a first one in every phase and one of two processes; each end must equal the unbroken run's
 	$(BIN)/python tests/soak/soak.py --kills 20 --out runs/soak
 
 FUZZ_COUNT ?= 10000

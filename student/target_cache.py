@@ -52,6 +52,8 @@ class TargetCache:
         self.seed = seed
         self.made_with = json.loads(json.dumps({**made_with, "count": self.count, "windows": windows, "seed": seed}))
         self._known_whole: set[int] = set()
+        self._named: set[int] = set()
+        """Damaged files that a warning has named."""
         self._orders = EpochOrders(seed, self.count // windows, "cache")
         self._refuse_mismatch()
 
@@ -116,7 +118,9 @@ class TargetCache:
             try:
                 ends = load_tensors(self._path(file)).get("z_end")
             except DamagedFile as error:
-                logger.warning("%s; its targets are solved anew", error)
+                if file not in self._named:
+                    logger.warning("%s; its targets are solved anew", error)
+                self._named.add(file)
                 return False
             if ends is not None and len(ends) == len(self._numbers(file)):
                 self._known_whole.add(file)

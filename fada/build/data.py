@@ -22,7 +22,6 @@ from fada.data.clip import Clip
 from fada.data.dataset import LatentClip, hash_clips
 from fada.data.face import FaceClues, face_boxes
 from fada.data.shards import Sample, ShardError, read_index, read_shards, write_shards
-from fada.engine.parallel import is_main
 from fada.files.folders import inside
 from fada.files.manifest import hash_file
 from fada.files.whole import whole_folder
@@ -60,17 +59,20 @@ class RunData:
         return 2 * context + 1, self.encoder.layers, self.encoder.states_dim
 
 
-def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
+def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = True) -> RunData:
     """Make, or find again, everything between raw clips and training samples; for whoever holds the run's folder.
+
+    Args:
+        makes: what is missing, damaged or of other clips; else another process has done so, and nothing is written.
 
     Raises:
         RecipeError: shards hold features of other encoders than the recipe's, no clips that a part of it can use, or
             other clips than those that a part of the run was trained on.
     """
-    sources = sources_of(recipe, folder, console)
+    sources = sources_of(recipe, folder, console, makes)
     has_features = recipe.data.train_shards is not None and holds_features(recipe)
     encoder = audio_encoder(recipe.audio)
-    vae = prepare_vae(recipe, folder, sources["train"], console, is_main())
+    vae = prepare_vae(recipe, folder, sources["train"], console, makes)
     features = features_of(vae, encoder)
     if has_features and recipe.data.train_shards is not None:
         check_features(recipe, features)
@@ -78,7 +80,7 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
     else:
         encoded = inside(folder, "data", "train")
         made_of = {**features, **_face_embedder(recipe), "clips": sources["train"].hash(), "encoding": str(ENCODING)}
-        if is_main() and not _is_encoded(encoded, made_of, recipe, folder, console):
+        if makes and not _is_encoded(encoded, made_of, recipe, folder, console):
             samples = track(sources["train"], "encoding clips", console=console, total=None)
             with whole_folder(encoded, has_manifest=False) as partial:
                 write_shards(encode_samples(samples, vae, encoder), partial, SAMPLES_PER_SHARD, made_of)

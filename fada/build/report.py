@@ -104,7 +104,7 @@ def _asked(recipe: Recipe, console: Console) -> Iterator[_Asked]:
 
 
 def _measuring(recipe: Recipe, folder: Path, out: Path, console: Console) -> Iterator[_Asked]:
-    data = prepare_data(recipe, folder, console)
+    data = prepare_data(recipe, folder, console, makes=is_main())
     places = [find_teacher(recipe.teacher.path or folder)]
     places += [find_model(folder, phase.name) for phase in recipe.distill.phases]
     teacher = open_pipeline(places[0])

@@ -128,7 +128,7 @@ class Run:
         if self.shared is not None:
             return self.shared.data
         with main_first():
-            return prepare_data(self.recipe, self.folder, self.console)
+            return prepare_data(self.recipe, self.folder, self.console, makes=is_main())
 
     def is_finished(self) -> bool:
         """Whether all that the recipe asks for is trained, and whole."""
@@ -145,11 +145,12 @@ class Run:
         if is_model_there(final, self.console):
             self.console.print(f"teacher: {final} is there")
             return final
-        model = self.new_teacher()
-        for stage in recipe.teacher.stages:
-            if not self.load_stage(stage, model):
-                self._train_stage(stage, model)
-                main_only(partial(save_tensors, model.state_dict(), self._stage_file(stage)))
+        model, stages = self.new_teacher(), recipe.teacher.stages
+        # A stage's file holds all of the model: those before a finished one are not asked for.
+        done = next((number for number in range(len(stages), 0, -1) if self.load_stage(stages[number - 1], model)), 0)
+        for stage in stages[done:]:
+            self._train_stage(stage, model)
+            main_only(partial(save_tensors, model.state_dict(), self._stage_file(stage)))
         main_only(lambda: save_pipeline(self.pipeline(model), final))
         self.console.print(f"teacher: saved to {final}")
         return final

@@ -47,18 +47,20 @@ def open_vae(recipe: Recipe, folder: Path) -> AutoencoderKL | None:
     return load_vae(saved)
 
 
-def prepare_vae(recipe: Recipe, folder: Path, source: Source, console: Console, is_main: bool = True) -> AutoencoderKL:
+def prepare_vae(recipe: Recipe, folder: Path, source: Source, console: Console, makes: bool = True) -> AutoencoderKL:
     """The recipe's VAE: loaded, found again in the run, or trained on frames of the training clips.
 
     Args:
-        is_main: look whether what lies there is whole, and still the VAE of these clips.
+        makes: train it where it is missing, damaged, or not of these clips; else another process has done so.
 
     Raises:
         RecipeError: the clips have changed since the run's VAE was trained, and more was trained with it.
     """
-    if recipe.vae.path is None and is_main:
+    if recipe.vae.path is None and makes:
         _check_own(recipe, folder, source, console)
     found = open_vae(recipe, folder)
+    if found is None and not makes:
+        raise RecipeError(f"{folder / 'vae'}: the run's VAE is missing; repeat the command that trains the run")
     return _trained(recipe, folder, source, console) if found is None else found
 
 

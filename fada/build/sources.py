@@ -34,11 +34,16 @@ class Source(Protocol):
         ...
 
 
-def sources_of(recipe: Recipe, folder: Path, console: Console) -> dict[str, Source]:
-    """Training and held-out clips (`train`, `test`) of a run; a drawn world is drawn where it is missing."""
+def sources_of(recipe: Recipe, folder: Path, console: Console, makes: bool = True) -> dict[str, Source]:
+    """Training and held-out clips (`train`, `test`) of a run.
+
+    Args:
+        makes: draw what is missing of a drawn world; else another process has done so.
+    """
     if recipe.data.world is not None:
-        world = DrawnWorld(recipe, inside(folder, "data", "clips"), console)
-        world.draw()
+        world = DrawnWorld(recipe, inside(folder, "data", "clips"), console, makes)
+        if makes:
+            world.draw()
         return {split: _DrawnClips(world, split) for split in ("train", "test")}
     assert recipe.data.train_shards is not None
     assert recipe.data.test_shards is not None
@@ -48,9 +53,10 @@ def sources_of(recipe: Recipe, folder: Path, console: Console) -> dict[str, Sour
 class DrawnWorld:
     """The drawn clips in a run's folder; those that cannot be read are drawn again."""
 
-    def __init__(self, recipe: Recipe, folder: Path, console: Console) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, console: Console, makes: bool) -> None:
         assert recipe.data.world is not None
         self.section, self.size, self.folder, self.console = recipe.data.world, recipe.clip.size, folder, console
+        self.makes = makes
 
     def draw(self) -> None:
         """Draw what is missing."""
@@ -77,6 +83,8 @@ class DrawnWorld:
                 if _split_of(self.folder, key) == split:
                     yield read_clip(self.folder, key)
             except (ClipError, OSError) as error:
+                if not self.makes:
+                    raise
                 self._draw_again(key, str(error))
                 if _split_of(self.folder, key) == split:
                     yield read_clip(self.folder, key)

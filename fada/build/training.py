@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from rich.console import Console
 
+from fada.build.data import prepare_data
 from fada.build.models import audio_encoder, find_teacher, pipeline
 from fada.build.preview import put
 from fada.build.run import Run, Shared, StudentObjective
@@ -50,8 +52,8 @@ def shared_parts(recipe: Recipe, targets: Path, console: Console) -> Shared:
 
 def find_shared_parts(recipe: Recipe, targets: Path, console: Console) -> Shared:
     """The same, made by another process that still holds the folder or has let it go: nothing is written."""
-    run = Run(recipe, console)
-    return Shared(run.data, run.teacher(), targets)
+    data = prepare_data(recipe, recipe.output, console, makes=False)
+    return Shared(data, find_teacher(recipe.teacher.path or recipe.output), targets)
 
 
 def prepare(recipe: Recipe, console: Console) -> None:
@@ -72,19 +74,18 @@ def objective_of(recipe: Recipe, work: str, console: Console) -> PretrainObjecti
 
 
 def _objective_in(run: Run, recipe: Recipe, work: str) -> PretrainObjective | StudentObjective:
-    model, is_known = None, work in {f"teacher-{stage.name}" for stage in recipe.teacher.stages}
-    for stage in recipe.teacher.stages if is_known else ():
-        model = model or run.new_teacher()
-        if work == f"teacher-{stage.name}":
-            return run.stage_objective(stage, model, accelerator(recipe, stage.batch))
-        # What a stage does not train it has from those before.
-        run.load_stage(stage, model)
+    stages = {f"teacher-{stage.name}": stage for stage in recipe.teacher.stages}
+    if work in stages:
+        model = run.new_teacher()
+        for stage in itertools.takewhile(lambda stage: stage is not stages[work], stages.values()):
+            # What a stage does not train it has from those before.
+            run.load_stage(stage, model)
+        return run.stage_objective(stages[work], model, accelerator(recipe, stages[work].batch))
     for phase in recipe.distill.phases:
         if work == phase.name:
             prepared = accelerator(recipe, phase.batch)
             return run.phase_objective(phase, run.teacher(), prepared, run.new_student(phase, run.teacher()))
-    names = [f"teacher-{stage.name}" for stage in recipe.teacher.stages]
-    names += [phase.name for phase in recipe.distill.phases]
+    names = [*stages, *(phase.name for phase in recipe.distill.phases)]
     raise RecipeError(f"{recipe.name}: no stage or phase {work!r}; choose from {', '.join(names)}")
 
 

@@ -62,7 +62,7 @@ def test_options_that_do_not_go_together_are_refused(cli, exported, options: lis
     assert exported == []
 
 
-def test_the_report_s_figures_of_the_newest_student_go_into_the_card(cli, exported, tmp_path: Path) -> None:
+def test_the_report_s_figures_of_the_last_student_go_into_the_card(cli, exported, tmp_path: Path) -> None:
     from fada.eval.results import BenchResults
 
     (tmp_path / "students" / "fast").mkdir(parents=True)
@@ -75,5 +75,6 @@ def test_the_report_s_figures_of_the_newest_student_go_into_the_card(cli, export
     BenchResults(protocol, {}, systems, rows, []).save(tmp_path / "report" / "results.json")
     outcome = cli("export", str(tmp_path), "--out", "model")
     assert outcome.code == 0, outcome.err
+    assert outcome.out == "exported students/fast to model\n"
     assert "| evaluations per clip | 75 | 6 | 2 videos |" in exported[0]["figures"]
     assert "| PSNR, dB (more is better) | 20.50 ± 6.35 | 20.50 ± 6.35 | 2 videos |" in exported[0]["figures"]

@@ -226,6 +226,23 @@ def test_a_difference_is_opened_with_its_teacher(
     assert opened == [(tmp_path / "m", tmp_path / "run" / "teacher")]
 
 
+def test_generate_says_which_student_of_a_run_it_takes(
+    cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path
+) -> None:
+    for name in ("fast", "balanced"):
+        (tmp_path / "run" / "students" / name).mkdir(parents=True)
+        (tmp_path / "run" / "students" / name / "model_index.json").write_text('{"steps": 6}')
+    arguments = ("generate", "--model", str(tmp_path / "run"), *inputs, "--out", str(tmp_path / "v.mp4"))
+    outcome = cli(*arguments)
+    assert outcome.code == 2
+    assert "holds balanced, fast, and no recipe.yaml that says which is last; name one with --student" in outcome.err
+    (tmp_path / "run" / "recipe.yaml").write_text("distill: {phases: [{name: balanced}, {name: fast}]}")
+    outcome = cli(*arguments)
+    assert outcome.code == 0, outcome.err
+    assert "model: students/fast (6 steps)" in outcome.err
+    assert "model: students/balanced (6 steps)" in cli(*arguments, "--student", "balanced").err
+
+
 def test_a_whole_model_needs_no_teacher(cli, inputs, pipeline: dict) -> None:
     outcome = cli("generate", "--model", "m", *inputs, "--out", "v.mp4", "--teacher", "run")
     assert outcome.code == 2

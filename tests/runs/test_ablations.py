@@ -12,6 +12,7 @@ from fada.build.ablation_page import over_seeds, write_page
 from fada.build.ablation_rows import Claim
 from fada.build.ablation_verdicts import in_all, verdict, verdicts_of
 from fada.build.ablations import Plan, check_plan, results_so_far, run_ablations, training_means
+from fada.files.errors import FolderFault
 from fada.recipe.errors import RecipeError
 
 QUIET = Console(quiet=True)
@@ -133,6 +134,16 @@ def test_the_page_counts_verdicts_quotes_the_paper_apart_and_keeps_the_reading(t
     assert "**holds: 1** of 1." in page.read_text()
 
 
+@pytest.mark.parametrize("name", ["ablations.md", "ablations.json", "ablations.png", "ablations.svg"])
+def test_a_page_replaces_no_file_that_is_none(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(
+        FolderFault, match=rf"{name}: is there, and no page of ablations; give another name with --page"
+    ):
+        write_page(results(perflow=GOOD), tmp_path / "ablations.md")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(name, "{}")]
+
+
 def test_rows_whose_seeds_are_not_finished_say_so(tmp_path: Path) -> None:
     text = write_page(results(perflow={"0": GOOD["0"]}, rflow=WORSE), tmp_path / "ablations.md").read_text()
     assert "perflow.yaml) (1 of 3 seeds) | 18 |" in text
@@ -168,6 +179,15 @@ def test_a_base_of_other_data_is_refused(tmp_path: Path) -> None:
     save_recipe(Plan(("perflow",), (0,), tmp_path, ("clip.size=32",)).first(), tmp_path / "recipe.yaml")
     with pytest.raises(RecipeError, match=r"ablations/perflow: clip differ from those of .*or another base"):
         check_plan(Plan(("perflow",), (0,), tmp_path, base=tmp_path))
+
+
+def test_ablations_take_no_folder_of_others_(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    plan = Plan(("perflow",), (0,), tmp_path, SMALL)
+    for work in (lambda: run_ablations(plan, 1, QUIET), lambda: results_so_far(plan, QUIET)):
+        with pytest.raises(FolderFault, match=r"holds files that fada did not make \(thesis.tex\)"):
+            work()
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 @pytest.mark.slow

@@ -119,6 +119,16 @@ def test_encoded_clips_that_are_damaged_are_encoded_again(recipe, tmp_path: Path
     assert torch.equal(again, first)
 
 
+def test_what_another_process_makes_is_only_found(recipe, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"run/vae: the run's VAE is missing; repeat the command that trains the run"):
+        prepare_data(recipe(), tmp_path / "run", QUIET, makes=False)
+    made = prepare_data(recipe(), tmp_path / "run", QUIET)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    found = prepare_data(recipe(), tmp_path / "run", QUIET, makes=False)
+    assert found.train_hash == made.train_hash
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
 def test_the_hash_of_clips_changes_with_key_quality_content_and_order() -> None:
     clip = LatentClip(
         "a", "A", torch.zeros(2, 4, 2, 2, dtype=torch.float16), torch.zeros(2, 1, 3, dtype=torch.bfloat16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from rich.console import Console
 
 from fada import build
+from fada.build.data import prepare_data
 from fada.build.models import find_model, model_fault
+from fada.data.dataset import hash_clips
 from fada.files.folders import kind_of
 
 QUIET = Console(quiet=True)
@@ -72,6 +75,12 @@ def test_everything_damaged_is_put_aside_and_made_anew_bit_for_bit(tiny, same_as
     assert {"fast", "balanced", "fast.aside-1", "balanced.aside-1"} == {each.name for each in run.glob("students/*")}
     # What is aside is nobody's student.
     assert find_model(run) == run / "students" / "fast"
+
+
+def test_cached_targets_are_known_by_the_clips_that_they_are_of(tiny, run: Path) -> None:
+    data = prepare_data(tiny(run), run, QUIET)
+    told = json.loads((run / "work/balanced/targets/index.json").read_text())
+    assert told["clips"] == hash_clips(data.train) == data.train_hash
 
 
 def test_parts_without_manifests_as_earlier_versions_wrote_them_are_taken(tiny, run: Path) -> None:

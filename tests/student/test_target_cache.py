@@ -67,6 +67,32 @@ def test_a_cache_of_another_teacher_is_refused(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "index.json").read_text())["teacher"] == "abc"
 
 
+@pytest.mark.parametrize("damage", ["empty", "flip", "another size"])
+def test_a_damaged_file_is_named_once_and_solved_anew(tmp_path: Path, caplog, damage: str) -> None:
+    cache(tmp_path).fill(numbered, batch=64)
+    path = tmp_path / "ends-000001.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(b"" if damage == "empty" else content[:-1] + bytes([content[-1] ^ 1]))
+    if damage == "another size":
+        path.write_bytes((tmp_path / "ends-000002.safetensors").read_bytes())
+    again = cache(tmp_path)
+    assert again.missing() == again.missing() == [1]
+    assert caplog.text.count("ends-000001.safetensors: ") == (0 if damage == "another size" else 1)
+    again.fill(numbered, batch=64)
+    assert again.missing() == []
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"{"])
+def test_a_cache_whose_index_cannot_be_read_is_put_aside(tmp_path: Path, caplog, content: bytes) -> None:
+    folder = tmp_path / "targets"
+    cache(folder).fill(numbered, batch=64)
+    (folder / "index.json").write_bytes(content)
+    assert cache(folder).missing() == [0, 1, 2]
+    assert "index.json: cannot be read; its targets are solved anew, these now lie in " in caplog.text
+    assert (tmp_path / "targets.aside-1" / "ends-000000.safetensors").is_file()
+
+
 @pytest.fixture
 def made(teacher: DualUNet, tmp_path: Path) -> DistillObjective:
     """A distillation from a full cache of 16 windows."""
