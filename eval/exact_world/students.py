@@ -6,12 +6,12 @@ one set of weights per seed, stacked, and evaluates all seeds in one call.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -23,6 +23,8 @@ from fada.eval.exact_world.world import DIMENSIONS, PEOPLE
 from fada.student.guidance import GuidanceMode, ScalesInside
 
 WIDTH, BLOCKS, GUIDANCE_DIM, GUIDANCE_TOKENS, HEADS = 64, 2, 16, 4, 4
+SINUSOID = 64
+"""Width of the time's sinusoid."""
 SPREAD, EVIDENCE = 0.1, 8.0
 """How sharp pictures are, and how much evidence counts as certain."""
 BRANCHES = 3
@@ -76,7 +78,8 @@ class ExactStudent(ScalesInside, nn.Module):
     def __init__(self, path: NoisePath, mode: GuidanceMode) -> None:
         super().__init__()
         self.path, self.config = path, SimpleNamespace(guidance_mode=mode)
-        self.enter = nn.Linear(2 * DIMENSIONS + 2 + 8 + PEOPLE + 1 + 2, WIDTH)
+        self.enter = nn.Linear(2 * DIMENSIONS + 2 + PEOPLE + 1 + 2, WIDTH)
+        self.time = nn.Sequential(nn.Linear(SINUSOID, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
         self.blocks = nn.ModuleList([_Block() for _ in range(BLOCKS)])
         self.leave = nn.Linear(WIDTH, DIMENSIONS)
         self.add_scales(mode, BRANCHES, GUIDANCE_TOKENS, GUIDANCE_DIM, HEADS, WIDTH)
@@ -88,28 +91,30 @@ class ExactStudent(ScalesInside, nn.Module):
     def forward(self, z: Tensor, features: Tensor, scales: Tensor | None) -> Tensor:
         """Args: features as `features_of` makes them; scales (n, 2): reference, audio, or None."""
         told: _Conditions = self.told(_Conditions(), scales)
+        sinusoid, features = features[:, :SINUSOID], features[:, SINUSOID:]
         signal, noise = features[:, :1], features[:, 1:2]
         variance = (signal * SPREAD) ** 2 + noise**2
         # What a point says for one picture against another grows as noise falls; the network need not learn that.
         evidence = torch.tanh(signal * z / variance / EVIDENCE) * 2.0
+        # As in a UNet: a sinusoid of the timestep, and scales beside it where they are told so. Windows end between two
+        # timesteps; a clock that is too smooth cannot tell their starts from the ends before.
+        time = self.time(sinusoid) if told.time is None else self.time(sinusoid) + told.time
         hidden = self.enter(torch.cat([z, evidence, features], dim=1))
-        if told.time is not None:
-            hidden = hidden + told.time
         for index, block in enumerate(self.blocks):
-            hidden = block(hidden, None if told.guidance is None else told.guidance[index])
+            hidden = block(hidden + time, None if told.guidance is None else told.guidance[index])
         # The network says where the picture lies, and so what of the point is noise (as in EDM, arXiv 2206.00364).
         return noise * (z - signal * self.leave(nn.functional.silu(hidden))) / variance
 
 
 def features_of(path: NoisePath, t: Tensor, asked: Asked) -> Tensor:
-    """(n, 17): levels of signal and noise, a sinusoid of the time, and the conditions that the branch knows."""
+    """(n, SINUSOID + 9): the sinusoid of UNets, levels of signal and noise, and conditions that the branch knows."""
     signal, noise = path.signal_noise_between(t)
-    angles = t.double()[:, None] * math.pi * torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)
+    sinusoid = get_timestep_embedding(path.network_timestep(t), SINUSOID, flip_sin_to_cos=True, downscale_freq_shift=0)
     knows = torch.stack([asked.branch >= 1, asked.branch >= 2], dim=1).float()
     person = nn.functional.one_hot(asked.person, PEOPLE) * knows[:, :1]
     heard = asked.heard[:, None] * knows[:, 1:]
-    clock = torch.cat([signal[:, None], noise[:, None], angles.sin(), angles.cos()], dim=1).float()
-    return torch.cat([clock, person, heard, knows], dim=1)
+    levels = torch.stack([signal, noise], dim=1).float()
+    return torch.cat([sinusoid, levels, person, heard, knows], dim=1)
 
 
 class Students:

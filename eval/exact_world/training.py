@@ -68,7 +68,7 @@ class Plan:
     steps: int = 500
     batch: int = 32
     lr: float = 1e-3
-    copy_steps: int = 6000
+    copy_steps: int = 4000
     copy_batch: int = 512
     copy_lr: float = 5e-3
 

@@ -33,9 +33,9 @@ from fada.eval.exact_world.training import Plan, Weights, train, train_copy, win
 from fada.eval.exact_world.world import ExactTeacher, World
 from fada.eval.results import write_json
 
-BLOCK = 16
+BLOCK = 8
 """Seeds that are trained side by side, and after which orders are looked at."""
-QUESTIONS = 400
+QUESTIONS = 250
 """Quiet and as many loud ones, per seed."""
 SPARE = 90_000
 """First seed of the draws on which undistilled samplers are searched."""

@@ -43,7 +43,7 @@ def ablate(
     Data, VAE and teacher are made once, window ends of equal settings are solved once per seed. Finished rows are
     found again.
 
-    In the exact world all rows are trained in both settings, the paper's and matched points, 16 seeds at a time, until
+    In the exact world all rows are trained in both settings, the paper's and matched points, 8 seeds at a time, until
     every order is decided or the seeds are used up: 48 of them in under 45 minutes on one core.
 
     Examples:
