@@ -30,6 +30,8 @@ from fada.media.truncation import TruncationWatch
 _MOST_LEADING = 300
 """Pictures or packets that may be dropped before the first whole picture: more than a usual group of them."""
 _PREDICTED = (PictureType.P, PictureType.B, PictureType.S, PictureType.SP, PictureType.BI)
+# After one picture that they cannot decode these refuse all, key pictures too.
+_DECODERS_THAT_STAY_BROKEN = frozenset(["vp8", "vp9"])
 # These withhold pictures predicted from what was never there; others (MPEG-1, -2, -4, Theora ...) show rubbish.
 _DECODERS_THAT_WITHHOLD = frozenset(["h264", "hevc", "vvc", "vp8", "vp9", "av1", "libdav1d", "libaom-av1"])
 
@@ -90,20 +92,37 @@ class _Decoder:
         if self._is_video and codec.name not in _DECODERS_THAT_WITHHOLD:
             # Decoders that reorder show a grey picture of no type in place of the one they lack.
             self._not_first = (*_PREDICTED, PictureType.NONE) if codec.reorder else _PREDICTED
+        self._needs_key = codec.name in _DECODERS_THAT_STAY_BROKEN
+        self._awaits_key = self._needs_key
         self._has_begun = False
         self._dropped = 0
         self.good, self.damaged = 0, 0
+        self._damaged_before = 0  # the beginning, or the last join
 
     def decode(self, packet: Any) -> list[Any] | None:
         """Frames to be shown; None where the decoder has come to its end."""
+        if self._awaits_key and not self._may_decode(packet):
+            return []
         try:
             frames = packet.decode()
         except av.error.EOFError:
             return None
         except av.error.FFmpegError:
             self.damaged += 1
+            if self._needs_key:
+                self._stream.codec_context.flush_buffers()
+                self._awaits_key = True
             return []
         return [frame for frame in frames if self._is_shown(frame)]
+
+    def _may_decode(self, packet: Any) -> bool:
+        """Whether this is a key picture, or the end, or none has come for so long that its mark cannot be trusted."""
+        if packet.is_keyframe or not packet.size or self._dropped >= _MOST_LEADING:
+            self._awaits_key, self._dropped = False, 0
+        else:
+            self._dropped += 1
+            self.damaged += self._has_begun
+        return not self._awaits_key
 
     def begin_anew(self) -> list[Any]:
         """The frames still held, and then as at the beginning: what follows is predicted from nothing before."""
@@ -112,7 +131,8 @@ class _Decoder:
         end.stream, end.time_base = self._stream, self._stream.time_base
         frames = self.decode(end) or []
         self._stream.codec_context.flush_buffers()
-        self._has_begun, self._dropped = False, 0
+        self._has_begun, self._awaits_key, self._dropped = False, self._needs_key, 0
+        self._damaged_before = self.damaged
         return frames
 
     def _is_shown(self, frame: Any) -> bool:
@@ -124,7 +144,7 @@ class _Decoder:
             self._has_begun = True
             if self._is_video:
                 # A recording that begins inside a group of pictures is not damaged.
-                self.damaged = max(0, self.damaged - _MOST_LEADING)
+                self.damaged = max(self._damaged_before, self.damaged - _MOST_LEADING)
         self.good += 1
         return True
 

@@ -28,6 +28,7 @@ KINDS = [
     ("mkv", "matroska", "libx264", "aac"),
     ("mkv", "matroska", "mpeg4", "flac"),
     ("webm", "webm", "libvpx", "libopus"),
+    ("webm", "webm", "libvpx-vp9", "libopus"),
     ("mp4", "mp4", "libx264", "aac"),
     ("mov", "mov", "mpeg4", "pcm_s16le"),
     ("mpg", "mpeg", "mpeg2video", "mp2"),
@@ -51,7 +52,7 @@ def record(
         own = {"sc_threshold": "1000000000"}
         if codec == "libx264":
             own = {"sc_threshold": "0", "preset": "superfast"}
-        elif codec == "libvpx":
+        elif codec.startswith("libvpx"):
             own = {"deadline": "realtime", "cpu-used": "8"}
         video = file.add_stream(codec, rate=FPS, options={**own, **(options or {})})
         video.width, video.height, video.pix_fmt, video.gop_size = 64, 64, "yuv420p", gop
@@ -291,7 +292,7 @@ def _coded(stamp: int, mark: int) -> bytes:
 
 @pytest.mark.parametrize("b_frames", [0, 2])
 def test_edit_lists_that_begin_later_move_picture_and_sound_alike(tmp_path, b_frames) -> None:
-    path = record(tmp_path / "a.mp4", KINDS[5], b_frames=b_frames)
+    path = record(tmp_path / "a.mp4", KINDS[6], b_frames=b_frames)
     data = bytearray(path.read_bytes())
     # Both tracks' only edit begins 0.52 s later (inside a group of pictures) and is so much shorter.
     place = -1
@@ -325,3 +326,14 @@ def test_pictures_that_are_refreshed_bit_by_bit_are_shown_at_last(tmp_path, monk
     path = without_beginning(whole, tmp_path / "b.mkv", "matroska", 0.5)
     monkeypatch.setattr("fada.media.decoding._MOST_LEADING", 20)
     assert len(read_video(path)) == 100 - 13 - 20
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "vpx" in kind[2]], ids="-".join)
+def test_pictures_behind_a_damaged_one_are_shown_again_from_the_next_key_picture_on(tmp_path, kind) -> None:
+    path = record(tmp_path / "a.webm", kind, gop=10)
+    with av.open(str(path)) as file:
+        packet = [packet for packet in file.demux(video=0) if packet.size][22]
+        damaged, data = bytes(packet), path.read_bytes()
+    assert data.count(damaged) == 1
+    path.write_bytes(data.replace(damaged, bytes(len(damaged))))
+    assert check_together(path) == pytest.approx([3.0], abs=FRAME)
