@@ -13,6 +13,7 @@ from diffusers import AutoencoderKL
 from rich.console import Console
 from rich.progress import track
 
+from fada.build.checks import check_trained_clips
 from fada.build.models import AudioEncoder, audio_encoder
 from fada.build.run_folder import put_aside, trained_parts
 from fada.build.run_vae import prepare_vae
@@ -63,8 +64,8 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
     """Make, or find again, everything between raw clips and training samples; for whoever holds the run's folder.
 
     Raises:
-        RecipeError: shards hold features of other encoders than the recipe's, or other clips than those that a part of
-            the run was trained on.
+        RecipeError: shards hold features of other encoders than the recipe's, no clips that a part of it can use, or
+            other clips than those that a part of the run was trained on.
     """
     sources = sources_of(recipe, folder, console)
     has_features = recipe.data.train_shards is not None and holds_features(recipe)
@@ -83,6 +84,7 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console) -> RunData:
                 write_shards(encode_samples(samples, vae, encoder), partial, SAMPLES_PER_SHARD, made_of)
         train = load_latents(encoded)
     check_size(recipe, train, vae)
+    check_trained_clips(recipe, train)
     held = sum(clip.latents.nbytes + clip.states.nbytes for clip in train)
     console.print(f"data: {len(train)} training clips, {held / 2**20:.1f} MiB in the memory of each process")
     return RunData(train, [_clip(sample) for sample in sources["test"]], vae, encoder)

@@ -15,6 +15,7 @@ from rich.table import Table
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from fada.build.checks import check_shards
 from fada.build.models import find_teacher, new_dual_unet, open_teacher
 from fada.build.settings import default_scales, default_steps
 from fada.data.face import FaceClues
@@ -82,7 +83,12 @@ class DryRun:
 
 
 def dry_run(recipe: Recipe) -> DryRun:
-    """Build every network of the recipe on the meta device, run one step's shapes, and price it."""
+    """Build every network of the recipe on the meta device, run one step's shapes, and price it.
+
+    Raises:
+        RecipeError: a part of it would find no clips in shards that are on this machine.
+    """
+    check_shards(recipe)
     with torch.device("meta"):
         teacher = _meta_teacher(recipe)
         student = student_of(teacher, recipe.distill.cfg.mode, recipe.distill.cfg.tokens, recipe.distill.windows)

@@ -41,7 +41,7 @@ class Sharded:
     indices: dict[str, ShardIndex]
     """What was written, by split."""
     left_out: dict[str, int]
-    """Clips that the filter put into no set, by split."""
+    """Clips that prepare or the filter put into no set, by split."""
 
 
 def shard_clips(
@@ -58,7 +58,7 @@ def shard_clips(
 
     Args:
         out: a folder, or a URL in an object store.
-        takes_all: also clips that the filter put into no set; their quality is "rejected".
+        takes_all: also clips that prepare or the filter put into no set; their quality is "rejected".
         face_embedder: stores an embedding of each clip's face; the clips then need landmarks.
         overwrite: replace earlier sets of the splits that are written.
 
@@ -113,7 +113,9 @@ def _chosen(folder: Path, takes_all: bool) -> tuple[dict[str, list[str]], dict[s
         else:
             chosen.setdefault(split, []).append(key)
     if not chosen:
-        reason = "the filter put all clips into no set; take them with --all" if left_out else "no clips here"
+        reason = (
+            "prepare or the filter put all clips into no set; take them with --all" if left_out else "no clips here"
+        )
         raise ShardError(f"{folder}: {reason}")
     return chosen, left_out
 

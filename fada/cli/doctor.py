@@ -5,6 +5,7 @@ Versions come from package metadata; only torch is imported, to ask it for devic
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -13,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from fada.media.processors import usable_processors
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,11 +81,13 @@ def _table(*columns: str) -> Table:
 def _machine() -> Table:
     import psutil
 
+    from fada.media.processors import usable_processors
+
     table = _table("machine", "")
     memory = psutil.virtual_memory()
     table.add_row("python", f"{platform.python_version()} ({sys.executable})")
     table.add_row("system", f"{platform.system()} {platform.machine()}")
-    table.add_row("cores", str(usable_processors()))
+    table.add_row("cores", f"{usable_processors()} of {os.cpu_count()}")
     table.add_row("memory", f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB free")
     for name, value in _devices():
         table.add_row(name, value)

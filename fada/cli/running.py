@@ -12,10 +12,15 @@ def run_training(recipe: Any, console: Any, train: Callable[[], object], command
     Args:
         train: what one process does.
         command: the command line that does it, for the processes.
+
+    Raises:
+        RecipeError: a file or folder that the recipe names is not here.
     """
     from fada import build
     from fada.engine import launch, parallel
+    from fada.recipe.paths import check_paths
 
+    check_paths(recipe)
     count = launch.processes_to_start(recipe.engine.processes)
     if count > 1:
         build.prepare(recipe, console)

@@ -48,6 +48,9 @@ class LogMelEncoder(AudioEncoder):
 
     def __init__(self, bins: int = 32, frames_per_video_frame: int = 4, fps: float = FPS) -> None:
         super().__init__()
+        for name, value in (("bins", bins), ("frames_per_video_frame", frames_per_video_frame)):
+            if not isinstance(value, int) or not 1 <= value <= _N_FFT // 2:
+                raise ValueError(f"log_mel: {name} must be a whole number from 1 to {_N_FFT // 2}, got {value!r}")
         hop = SAMPLE_RATE / exact_rate(fps) / frames_per_video_frame
         if hop.denominator != 1:
             raise ValueError(

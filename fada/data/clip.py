@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 REJECTED = "rejected"
 """Quality of a clip that belongs to no set."""
+_DEEPEST = 32
+"""Lists and mappings within each other, in a record."""
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
@@ -46,7 +48,7 @@ class Clip:
     fps: float = 25.0
     sample_rate: int = 16000
     meta: dict[str, Any] = field(default_factory=dict)
-    """JSON values: identity, quality ("A", "B" or "rejected"), flaws, split ("train" or "test"), and truth for drawn clips."""
+    """JSON values: identity, quality ("A", "B", "rejected"), flaws, split ("train", "test"), truth for drawn clips."""
     face: "FaceClues | None" = None
     """What is known of the face in the first frame, where it is the portrait of a system that is told."""
 
@@ -125,7 +127,7 @@ def read_record(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ClipError(f"{file}: no such clip; list_clips names the complete clips of a folder")
     try:
-        record = json.loads(file.read_bytes(), parse_constant=lambda name: None, parse_float=_number)
+        record = _finite(json.loads(file.read_bytes()))
     except (ValueError, RecursionError) as error:
         raise ClipError(f"{file}: not readable as JSON ({error}); make the clip again") from error
     missing = {"key", "frames", "fps", "sample_rate", "meta"} - set(record if isinstance(record, dict) else ())
@@ -142,16 +144,18 @@ def write_record(file: Path, record: dict[str, Any]) -> None:
     write_json(file, _finite(record), indent=None)
 
 
-def _number(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
+def _finite(value: Any, levels: int = _DEEPEST) -> Any:
+    """JSON values with null for NaN and infinity.
 
-
-def _finite(value: Any) -> Any:
+    Raises:
+        ValueError: lists and mappings are nested more than `levels` deep.
+    """
+    if isinstance(value, dict | list | tuple) and not levels:
+        raise ValueError(f"nested more than {_DEEPEST} deep")
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: _finite(each, levels - 1) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_finite(each, levels - 1) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -53,7 +53,8 @@ class SampleReader:
         channels = frame.layout.nb_channels
         if kind in _SCALES and not (frame.format.is_planar and channels >= _PLANES):
             return _floats(frame, kind, channels)
-        return np.concatenate([_floats(each, "flt", channels) for each in self._packed(frame)], axis=1)
+        parts = [_floats(each, "flt", channels) for each in self._packed(frame)]
+        return np.concatenate([np.zeros((channels, 0), np.float32), *parts], axis=1)
 
     def _packed(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
         key = (frame.format.name, frame.layout.name, frame.sample_rate)

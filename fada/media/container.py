@@ -19,6 +19,7 @@ from av.container import InputContainer
 
 from fada.media.error import MediaError
 from fada.media.formats import READ_FORMATS, InputFile, open_input, refused_format
+from fada.media.movie_boxes import check_one_movie
 from fada.media.wav_header import check_wav_length
 
 Source = str | os.PathLike[str] | bytes
@@ -73,6 +74,7 @@ def open_container(source: Source) -> Iterator[InputContainer]:
     """
     with _open_file(source) as opened:
         file = InputFile(opened, source_name(source))
+        check_one_movie(file, source_name(source))
         is_open_ended = check_wav_length(file, source_name(source), MOST_SECONDS)
         options = {**DECODER_OPTIONS, "ignore_length": "1"} if is_open_ended else DECODER_OPTIONS
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -33,7 +34,8 @@ _MOST_FLOAT = 2.0
 def upright(picture: Image.Image) -> Image.Image:
     """The picture as its EXIF says it is held; as stored where that says nothing or is damaged."""
     try:
-        turn = _TURNS.get(picture.getexif().get(_ORIENTATION))
+        orientation: Any = picture.getexif().get(_ORIENTATION)
+        turn = _TURNS.get(orientation)
     except Exception:  # Pillow's EXIF reader fails in a dozen ways on damaged data, which is no part of the picture.
         turn = None
     return picture if turn is None else picture.transpose(turn)

@@ -90,7 +90,7 @@ class _Timeline:
 
 
 class _Run:
-    """Samples without a gap, brought to another rate: of n, exactly n times the ratio, rounded, come out."""
+    """Samples without a gap, brought to another rate: of n come n times the ratio, up or down to a whole one."""
 
     def __init__(self, source_rate: int, rate: int, layout: str) -> None:
         self.source_rate, self._rate, self._layout = source_rate, rate, layout
@@ -113,7 +113,9 @@ class _Run:
             return np.zeros((1, 0), np.float32)
         channels = len(av.AudioLayout(self._layout).channels)
         before, rest = self._given, self._joined(self._resampler.resample(None), channels)
-        wanted = max(0, (2 * self._taken * self._rate + self.source_rate) // (2 * self.source_rate) - before)
+        lowest = self._taken * self._rate // self.source_rate
+        highest = -(-self._taken * self._rate // self.source_rate)
+        wanted = max(0, min(max(self._given, lowest), highest) - before)
         return np.pad(rest[:, :wanted], ((0, 0), (0, max(0, wanted - rest.shape[1]))))
 
     def _joined(self, frames: list[av.AudioFrame], channels: int) -> np.ndarray:

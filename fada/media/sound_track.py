@@ -12,7 +12,8 @@ import av
 import numpy as np
 
 from fada.media.channels import Downmix, SampleReader, layout_of
-from fada.media.container import Source, audio_stream, decode_stream, open_container
+from fada.media.container import Source, audio_stream, open_container
+from fada.media.decoding import decode_stream
 from fada.media.sound_timeline import sound_blocks
 
 AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)

@@ -1,7 +1,8 @@
-"""Noticing that a file goes on in other streams than it began with.
+"""Noticing that a file goes on behind what is read of it, in other streams than it began with.
 
 Transport streams of different recorders that are joined number their streams differently. FFmpeg then tells of new
-streams, or, where they come late, of nothing at all; what was asked for would end where the first part ends.
+streams, or, where they come late, of nothing at all; what was asked for would end where the first part ends. So it does
+in Flash video behind a second header.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class TailWatch:
 
     def __init__(self, container: InputContainer, stream: av.VideoStream | av.AudioStream, source: Source) -> None:
         self._stream, self._source = stream, source
-        self._size = container.size if may_jump(container) else 0
+        self._size = container.size if may_jump(container) or container.format.name == "flv" else 0
         self._last = self._last_own = 0
         self._first_of_others: dict[int, int] = {}
 
@@ -44,11 +45,15 @@ class TailWatch:
         Raises:
             MediaError: it is, or most probably is.
         """
-        is_continued = any(first > self._last_own for first in self._first_of_others.values())
         tail = self._size - self._last
-        if is_continued or tail > max(_LEAST_TAIL_BYTES, _TAIL_SHARE * self._size):
+        if any(first > self._last_own for first in self._first_of_others.values()):
             kind = "picture" if self._stream.type == "video" else "sound"
-            raise MediaError(
-                f"{source_name(self._source)}: its {kind} goes on in other streams than it begins with; it is joined "
-                "from recordings of different kinds: cut it into these, or convert it to one time line first"
-            )
+            fault = f"its {kind} goes on in other streams than it begins with"
+        elif tail > max(_LEAST_TAIL_BYTES, _TAIL_SHARE * self._size):
+            fault = f"{tail} of its {self._size} bytes lie behind the last packet of the streams it begins with"
+        else:
+            return
+        raise MediaError(
+            f"{source_name(self._source)}: {fault}; it is joined from several recordings: cut it into these, or "
+            "convert it to one time line first"
+        )

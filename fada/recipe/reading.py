@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -36,6 +36,12 @@ _NOT_FINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
 _OTHER_BASE = re.compile(r"[-+]?0([xX][0-9a-fA-F_]+|[oO]?[0-7_]+|[bB][01_]+|[0-9_]+)")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt \t].*)?")
+
+
+class _Mark(Protocol):
+    """Where something stands."""
+
+    line: int
 
 
 def read_yaml(text: str, file: str) -> tuple[Any, dict[KeyPath, str]]:
@@ -162,13 +168,13 @@ class _Reader:
         where = f"{dotted(path)}: " if path else ""
         return RecipeError(f"{self._at(node.start_mark)}: {where}{fault}")
 
-    def _too_many(self, mark: yaml.Mark) -> RecipeError:
+    def _too_many(self, mark: _Mark | None) -> RecipeError:
         return RecipeError(
             f"{self._at(mark)}: more than {MOST_NODES} values, aliases counted with what they stand for; no recipe is "
             "that large"
         )
 
-    def _at(self, mark: yaml.Mark | None) -> str:
+    def _at(self, mark: _Mark | None) -> str:
         return f"{self._source}:{mark.line + 1}" if self._has_lines and mark is not None else self._source
 
     def _explained(self, error: yaml.MarkedYAMLError, text: str) -> str:

@@ -121,7 +121,7 @@ class Recipe(Section):
     def wanted_clips(self) -> list[tuple[str, str, int]]:
         """What is trained here: key path, quality of its clips, and frames that a clip must have."""
         stages = [] if self.teacher.path is not None else list(enumerate(self.teacher.stages))
-        wanted = [
+        wanted: list[tuple[str, str, int]] = [
             (f"teacher.stages.{index}", stage.quality, stage.frames or self.clip.frames) for index, stage in stages
         ]
         phases = enumerate(self.distill.phases)

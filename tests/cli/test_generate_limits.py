@@ -95,7 +95,7 @@ def test_a_folder_without_permission_is_found_before(generate: Any, folder: Path
 
 
 def test_permission_is_asked_of_the_folder(generate: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fada.cli.output_file.os.access", lambda path, how: False)
+    monkeypatch.setattr("fada.cli.output_file.os.access", lambda path, how: not how & os.W_OK)
     outcome = generate(folder / "new" / "v.mp4")
     assert outcome.code == 2
     assert "no permission to write into" in outcome.err

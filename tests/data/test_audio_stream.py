@@ -62,3 +62,18 @@ def test_an_encoder_of_a_rate_whose_spectra_are_whole_samples_is_made() -> None:
     assert LogMelEncoder(4, frames_per_video_frame=2, fps=12.5).hop == 640
     with pytest.raises(ValueError, match="do not divide 16000 Hz"):
         LogMelEncoder(4, frames_per_video_frame=2, fps=30000 / 1001)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("bins", 0), ("bins", 10**9), ("bins", 2.5), ("frames_per_video_frame", 0), ("frames_per_video_frame", "4")],
+)
+def test_a_hostile_log_mel_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"log_mel: {name} must be a whole number from 1 to 256, got"):
+        LogMelEncoder(**{"bins": 4, name: value})
+
+
+@pytest.mark.parametrize("fps", [0.0, math.nan, math.inf])
+def test_a_log_mel_of_no_rate_is_refused(fps: float) -> None:
+    with pytest.raises(ValueError, match="fps must be positive and finite"):
+        LogMelEncoder(4, fps=fps)

@@ -10,12 +10,15 @@ import pytest
 from drawn_talker import ColourFinder, draw_talker, make_speech, talk
 
 import fada.data.prepare.videos as videos
+from fada.build.shards import shard_clips
 from fada.data.clip import list_clips, read_clip
 from fada.data.prepare import Reason, draw_masks, prepare_videos, read_landmarks
 from fada.data.prepare.models import ModelError
 from fada.data.prepare.report import SourceRecord
 from fada.data.prepare.sync import measure_sync
+from fada.data.shards import ShardError
 from fada.media import MediaError
+from fada.media.audio import read_audio
 from fada.media.video import write_video
 
 
@@ -72,6 +75,38 @@ def test_a_clear_offset_is_measured_and_corrected(tmp_path, shift) -> None:
     assert abs(measure_sync(jaw_open, stored["lip_opening"], written.audio).offset) <= 1
 
 
+@pytest.mark.parametrize(("shift", "kept"), [(3, (3, 150)), (-4, (0, 146))])
+def test_a_shift_takes_the_sound_as_it_is_and_leaves_out_what_has_none(tmp_path, shift, kept) -> None:
+    path = talk(tmp_path / "a.mp4", 6.0, shift=shift)
+    (clip,) = prepare(tmp_path, path).clips
+    first, last = kept
+    assert (round(clip.start_seconds * 25), round(clip.end_seconds * 25)) == kept
+    written = read_clip(tmp_path / "clips", clip.key)
+    assert len(written.frames) == last - first
+    given = read_audio(path, 16000)
+    np.testing.assert_allclose(written.audio, given[640 * (first - shift) : 640 * (last - shift)], atol=1e-4)
+    sync = written.meta["sync"]
+    assert (sync["offset"], sync["shift"], sync["is_corrected"]) == (shift, shift, True)
+    assert sync["method"] in ("prediction", "level")
+
+
+def test_all_pieces_of_a_stretch_have_its_offset(tmp_path) -> None:
+    clips = prepare(tmp_path, talk(tmp_path / "a.mp4", 6.0, shift=3), max_seconds=2.0).clips
+    assert len(clips) == 3
+    metas = [read_clip(tmp_path / "clips", clip.key).meta["sync"] for clip in clips]
+    assert {(meta["offset"], meta["shift"], meta["stretch_frames"]) for meta in metas} == {(3, 3, 150)}
+
+
+def test_a_voice_from_elsewhere_belongs_to_no_set(tmp_path) -> None:
+    audio, _ = make_speech(4.0, seed=8)
+    write_video(tmp_path / "v.mp4", draw_talker(make_speech(4.0, seed=1)[1]), audio=audio)
+    (clip,) = prepare(tmp_path, tmp_path / "v.mp4").clips
+    assert clip.confidence < 2.1
+    assert (clip.quality, clip.flaws[0], clip.offset_corrected) == ("rejected", "unknown_sync", False)
+    with pytest.raises(ShardError):
+        shard_clips(tmp_path / "clips", tmp_path / "shards")
+
+
 def test_offset_correction_can_be_switched_off(tmp_path) -> None:
     (clip,) = prepare(tmp_path, talk(tmp_path / "a.mp4", 6.0, shift=3), correct_offset=False).clips
     assert clip.offset == 3
@@ -85,6 +120,7 @@ def test_large_offsets_are_left_alone_and_flagged(tmp_path) -> None:
     assert clip.offset == 9
     assert not clip.offset_corrected
     assert "audio_offset" in clip.flaws
+    assert clip.quality == "rejected"
 
 
 def test_long_videos_are_cut_into_equal_clips(tmp_path) -> None:
@@ -233,9 +269,21 @@ def test_report_is_written_and_round_trips(tmp_path) -> None:
     assert written["clips"] == 1
     assert written["models"]["model.task"].startswith("9372c470")
     assert SourceRecord.from_json(written["sources"][0]) == report.records[0]
-    kept, rejected, spent = report.tables()
+    kept, rejected, spent = report.rows()
     assert (kept.row_count, rejected.row_count) == (1, 0)
     assert {"decode", "faces and cuts", "cut", "write", "all"} <= set(spent.columns[0].cells)
+
+
+def test_the_summary_is_as_short_for_many_clips_as_for_one(tmp_path) -> None:
+    (tmp_path / "[bad].mp4").write_text("no video")
+    report = prepare(tmp_path, talk(tmp_path / "a.mp4", 5.0), tmp_path / "[bad].mp4", max_seconds=2.0)
+    counts, reasons, _ = report.tables()
+    rows = dict(zip(counts.columns[0].cells, counts.columns[1].cells, strict=True))
+    assert counts.title == f"3 clips in {tmp_path / 'clips'}"
+    assert (rows["videos"], rows["minutes"]) == ("2, of which 0 were done before", "0.1")
+    assert sum(int(count) for name, count in rows.items() if name.startswith("quality")) == 3
+    assert [str(cell) for cell in reasons.columns[1].cells] == ["1"]
+    assert [str(cell) for cell in reasons.columns[2].cells] == ["[bad].mp4"]
 
 
 def test_progress_is_told_after_each_source(tmp_path) -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fada.data.clip import list_clips, read_clip
 from fada.data.prepare import FaceFinder, ModelError, Reason, prepare_portrait, prepare_videos
 from fada.media import MediaError
+from fada.media.audio import read_audio
 from fada.media.image import read_image
+from fada.media.video import iterate_frames, write_video
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
 MODEL = SHARED / "weights" / "mediapipe" / "face_landmarker_v2_with_blendshapes.task"
@@ -38,7 +41,9 @@ def test_a_grid_clip_is_prepared(tmp_path) -> None:
     clip = read_clip(tmp_path, key)
     assert clip.frames.shape == (75, 64, 64, 3)
     assert len(clip.audio) == 48000
-    assert report.clips[0].offset == 1
+    # Others estimated +1; not shifting it is as good, and a shift would leave a frame without sound.
+    assert abs(report.clips[0].offset - 1) <= 1
+    assert not report.clips[0].offset_corrected
     assert clip.meta["face"]["share_found"] == 1.0
     assert len(json.loads((tmp_path / "report.json").read_text())["models"][MODEL.name]) == 64
 
@@ -71,6 +76,54 @@ def test_unsuitable_footage_is_rejected(tmp_path, name, reason) -> None:
 def test_published_offsets_are_found(tmp_path, name, offset) -> None:
     report = prepare_videos([MEDIA / "video" / name], tmp_path, face_landmarker_path=MODEL, size=64)
     assert {clip.offset for clip in report.clips} == {offset}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "offset"),
+    [
+        ("grid_A_bbaf2n.mpg", 0),
+        ("grid_B_brbk7n.mpg", 0),
+        ("grid_C_lbax4n.mpg", 0),
+        ("grid_D_lbbc2a.mpg", 0),
+        ("grid_E_sbia1a.mpg", 0),
+        ("vr_face2.mp4", -1),
+        ("vr_face3.mp4", -1),
+        ("ls_demo1.mp4", 0),
+        ("vfr_vr_face1.mp4", 0),
+    ],
+)
+def test_offsets_that_others_estimated_are_found_within_a_frame(tmp_path, name, offset) -> None:
+    report = prepare_videos([MEDIA / "video" / name], tmp_path, face_landmarker_path=MODEL, size=64)
+    assert [abs(clip.offset - offset) <= 1 for clip in report.clips] == [True]
+    assert report.clips[0].quality != "rejected"
+
+
+def turned(pixels: np.ndarray, degrees: float, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    picture = Image.fromarray(pixels)
+    return np.asarray(picture.rotate(degrees, resample=Image.Resampling.BILINEAR, translate=shift))
+
+
+def test_a_head_that_sways_keeps_its_offset(tmp_path) -> None:
+    source = MEDIA / "video" / "grid_B_brbk7n.mpg"
+    frames = np.stack([
+        turned(pixels, 12 * np.sin(index / 9), (18 * np.sin(index / 13), 12 * np.sin(index / 7)))
+        for index, pixels in enumerate(iterate_frames(source, 25.0))
+    ])  # fmt: skip
+    sound = read_audio(source, 16000)
+    write_video(tmp_path / "late.mp4", frames, audio=np.pad(sound, (4 * 640, 0))[: len(frames) * 640])
+    (clip,) = prepare_videos([tmp_path / "late.mp4"], tmp_path / "c", face_landmarker_path=MODEL, size=64).clips
+    assert abs(clip.offset + 4) <= 1
+    assert clip.offset_corrected
+
+
+def test_a_video_that_lies_on_its_side_makes_no_clip(tmp_path) -> None:
+    source = MEDIA / "video" / "grid_B_brbk7n.mpg"
+    frames = np.stack([np.rot90(pixels) for pixels in iterate_frames(source, 25.0)])
+    write_video(tmp_path / "side.mp4", frames, audio=read_audio(source, 16000))
+    report = prepare_videos([tmp_path / "side.mp4"], tmp_path / "c", face_landmarker_path=MODEL, size=64)
+    assert not report.clips
+    assert report.rejections[0].reason in (Reason.NO_FACE, Reason.TILTED_HEAD)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from fada.data.clip import Clip
 from fada.data.prepare import Limits, Reason, measure
-from fada.data.prepare.fit_mouth_prediction import Example, fit, left_out
+from fada.data.prepare.fit_mouth_prediction import Example, Trial, fit, left_out, summary
 from fada.data.prepare.judge import judge_piece
 from fada.data.prepare.mouth_prediction import (
     TARGETS,
@@ -153,10 +153,22 @@ def test_fitting_finds_what_the_mouths_follow_and_tries_it_on_others() -> None:
     fresh = examples(9)[8]
     scores = prediction_scores(dict(fresh.mouth), fresh.audio, weights=fit(made))[1]
     assert scores.argmax() - 12 == 2
-    tried = left_out(made)
-    own = [(offset, score) for seen, heard, offset, score in tried if seen == heard]
-    assert [offset for offset, _ in own] == [2] * 4
-    assert min(score for _, score in own) > max(score for seen, heard, _, score in tried if seen != heard)
+    trials = left_out(made, {"stranger": fresh.audio})
+    own = [trial for trial in trials if trial.expected is not None]
+    wrong = [trial for trial in trials if trial.expected is None]
+    assert (len(own), len(wrong)) == (4 * 21, 4 * 4)
+    assert all(abs(trial.found.offset - trial.expected) <= 1 for trial in own)
+    lines = summary(trials, Limits())
+    assert lines[0].startswith("0: known +2, found +2, confidence ")
+    assert lines[4:] == [
+        "shifted by -10 .. 10 frames: 84 of 84 within a frame",
+        f"16 wrong voices: {sum(_passes(trial, 2.1) for trial in wrong)} pass as known (2.1)",
+        f"16 wrong voices: {sum(_passes(trial, 2.5) for trial in wrong)} pass as clear (2.5)",
+    ]
+
+
+def _passes(trial: Trial, least: float) -> bool:
+    return trial.found.confidence >= least and abs(trial.found.offset) <= 6
 
 
 def measured(offset: int, confidence: float, at_zero: float = 0.0) -> SyncMeasurement:

@@ -16,7 +16,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from file_cases import BUILD, OUT, make_seeds, read_case
@@ -36,7 +36,7 @@ def fuzz(
     keep: Path | None = None,
     first: int = 0,
     reading: Reading = read_case,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Damage and read ``count`` times, the kinds in turn; case ``n`` depends on the seed and ``n`` alone."""
     reader = Reader(seconds, megabytes, reading)
     with tempfile.TemporaryDirectory() as place:
@@ -118,12 +118,17 @@ def main() -> None:
     options = parser.parse_args()
     outcomes = []
     keep = None if options.keep is None else options.keep.absolute()
-    for outcome in fuzz(
+    running = fuzz(
         options.count, options.seed, options.kinds.split(","), options.seconds, options.megabytes, keep, options.first
-    ):
-        outcomes.append(outcome)
-        if outcome.is_fault:
-            print(f"{outcome.result} of {outcome.mutation} {outcome.detail}", flush=True)
+    )
+    try:
+        for outcome in running:
+            outcomes.append(outcome)
+            if outcome.is_fault:
+                print(f"{outcome.result} of {outcome.mutation} {outcome.detail}", flush=True)
+    except KeyboardInterrupt:
+        # What is done counts.
+        running.close()
     print(table(outcomes, options.kinds.split(",")))
     sys.exit(any(outcome.is_fault for outcome in outcomes))
 

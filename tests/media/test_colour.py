@@ -88,14 +88,15 @@ def test_rgb_video_has_no_matrix(form, codec) -> None:
     np.testing.assert_allclose(shown(encode(frame, {}, codec)), COLOURS, atol=1)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "ffv1"])
 @pytest.mark.parametrize(("value_range", "expected"), [(1, [0, 128, 255]), (2, [16, 126, 235])])
-def test_grey_video_has_its_range(value_range: int, expected: list[int]) -> None:
+def test_grey_video_has_its_range(codec: str, value_range: int, expected: list[int]) -> None:
     frame = av.VideoFrame(48, 32, "gray")
     plane = np.zeros((32, frame.planes[0].line_size), np.uint8)
     plane[:, :48] = np.repeat([16, 126, 235], 16)
     frame.planes[0].update(plane.tobytes())
     frame.color_range = value_range
-    read = read_video(encode(frame, {"color_range": value_range}, "libx264"))[0, 16, [8, 24, 40]]
+    read = read_video(encode(frame, {"color_range": value_range}, codec))[0, 16, [8, 24, 40]]
     np.testing.assert_allclose(read, np.repeat(np.array(expected)[:, None], 3, axis=1), atol=1)
 
 

@@ -17,6 +17,7 @@ from fada.media import MediaError
 from fada.media.audio import read_audio
 from fada.media.cutting import PixelBox, cut_video
 from fada.media.decoding import origin_seconds
+from fada.media.fragments import open_fragmented
 from fada.media.video import probe, read_video
 
 FPS, RATE = 25, 48000
@@ -175,9 +176,42 @@ def test_parts_whose_streams_have_other_numbers_are_refused(tmp_path, table) -> 
     numbers = {"mpegts_start_pid": "0x200", "mpegts_pmt_start_pid": table}
     second = record(tmp_path / "1.ts", TRANSPORT[0], numbers=numbers)
     (tmp_path / "joined.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    # Streams that come late enough are not even told of.
+    late = r"\d+ of its \d+ bytes lie behind the last packet of the streams it begins with"
     for read, kind in ((read_video, "picture"), (read_audio, "sound")):
-        with pytest.raises(MediaError, match=rf"its {kind} goes on in other streams than it begins with"):
+        with pytest.raises(MediaError, match=rf"its {kind} goes on in other streams than it begins with|{late}"):
             read(tmp_path / "joined.ts")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind[0] in ("mkv", "webm", "avi", "nut")], ids="-".join)
+def test_joined_files_of_other_formats_are_read_part_after_part(tmp_path, kind) -> None:
+    parts = [record(tmp_path / f"{k}.{kind[0]}", kind, flash=flash).read_bytes() for k, flash in enumerate((3.0, 1.0))]
+    (tmp_path / f"joined.{kind[0]}").write_bytes(b"".join(parts))
+    np.testing.assert_allclose(check_together(tmp_path / f"joined.{kind[0]}", 2), [3.0, 5.0], atol=3 * FRAME)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind[0] in ("mp4", "mov", "flv")], ids="-".join)
+def test_joined_files_of_which_only_the_first_would_be_read_are_refused(tmp_path, kind) -> None:
+    data = record(tmp_path / f"a.{kind[0]}", kind, seconds=6.0).read_bytes()
+    (tmp_path / f"joined.{kind[0]}").write_bytes(data + data)
+    message = (
+        r"holds several movies, one behind the other|bytes lie behind the last packet of the streams it begins with"
+    )
+    for read in (read_video, read_audio):
+        with pytest.raises(MediaError, match=message):
+            read(tmp_path / f"joined.{kind[0]}")
+
+
+def test_fragments_that_bring_their_header_again_are_one_movie(tmp_path) -> None:
+    path = tmp_path / "a.mp4"
+    with open_fragmented(str(path)) as video:
+        for value in (50, 150):
+            video.add(np.full((6, 32, 32, 3), value, np.uint8), np.zeros(6 * 640, np.float32))
+    data = path.read_bytes()
+    header = data[: data.index(b"moof") - 4]
+    second = data.index(b"moof", data.index(b"moof") + 4) - 4
+    path.write_bytes(data[:second] + header + data[second:])
+    assert len(read_video(path)) == 12
 
 
 def remuxed(source: Path, target: Path, form: str, shift: dict[str, float], at: float) -> Path:

@@ -28,7 +28,8 @@ def prepare(
     identities: Annotated[
         Path | None,
         typer.Option(
-            metavar="JSON", help="Who is seen, by file name (fada data cut writes it); default: its own name."
+            metavar="JSON",
+            help="Who is seen, by path below VIDEO or by file name (fada data cut writes it); default: its own path.",
         ),
     ] = None,
     workers: Annotated[
@@ -46,10 +47,13 @@ def prepare(
             "Videos, models and --out must lie on a disk that all its machines see.",
         ),
     ] = None,
+    lists_all: Annotated[
+        bool, typer.Option("--table", help="Print a row for every clip and every rejected stretch, not only sums.")
+    ] = False,
 ) -> None:
     """Raw videos to face-cropped clips: 25 frames per second, 16 kHz mono, with landmarks.
 
-    Every rejected stretch is listed with its reason; finished videos are not done again.
+    Finished videos are not done again. DIR/report.json has every clip, and every rejected stretch with its reason.
     Needs the extra: pip install 'fada[data]', for a cluster 'fada[data,cluster]'.
 
     Examples:
@@ -77,4 +81,4 @@ def prepare(
             cluster=cluster,
             on_progress=lambda told: progress(told.done, told.total),
         )
-    SafeConsole().print(*report.tables(), sep="\n")
+    SafeConsole().print(*(report.rows() if lists_all else report.tables()), sep="\n")

@@ -1,16 +1,16 @@
 """Make the weights of mouth_prediction.py from talking videos whose offsets are known.
 
-    python -m fada.data.prepare.fit_mouth_prediction videos.tsv --face-landmarker face_landmarker.task --out new.safetensors
+    python -m fada.data.prepare.fit_mouth_prediction videos.tsv --face-landmarker face_landmarker.task --out new.st
 
-The table has a line per video, tab-separated: path (relative to the table), offset in frames (lips minus sound), person,
-and kind of voice (a name of VOICES). Prints what weights fitted without a person say of that person's videos, and of that
-person with every other voice.
+The table has a line per video, tab-separated: path (relative to the table), offset in frames (lips minus sound),
+person, and kind of voice (a name of VOICES). Prints what weights fitted without a person say of that person's videos,
+and of that person with every other voice.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,11 @@ import numpy as np
 from safetensors.numpy import save
 
 from fada.data.prepare import measure
+from fada.data.prepare.lag_curves import RADIUS
 from fada.data.prepare.models import FaceFinder
-from fada.data.prepare.mouth_prediction import TARGETS, VOICES, Weights, prediction_scores, sound_features
+from fada.data.prepare.mouth_prediction import TARGETS, VOICES, Weights, sound_features
+from fada.data.prepare.reasons import Limits
+from fada.data.prepare.sync import SyncMeasurement, measure_sync
 from fada.data.prepare.track import follow
 from fada.media.audio import read_audio
 from fada.media.container import write_bytes
@@ -29,7 +32,6 @@ _RIDGE = 0.3
 """Of the features' mean variance."""
 _NOISE_DECIBELS = 40.0
 """Every sound is also learned with noise so far below it: silence is never digital in other rooms."""
-_RADIUS = 12
 
 
 @dataclass(frozen=True)
@@ -94,24 +96,69 @@ def _both_features(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sound_features(audio, count), sound_features(audio + level * noise, count)
 
 
-def left_out(examples: Sequence[Example]) -> list[tuple[str, str, int, float]]:
-    """Of every video with every person's voice: (video, voice, offset found, score), by weights that know neither."""
-    found = []
+@dataclass(frozen=True)
+class Trial:
+    """What the whole estimator says of a video with a sound, by weights that know neither person."""
+
+    seen: str
+    heard: str
+    expected: int | None
+    """The offset; None of a voice that is not this person's."""
+    delay: int
+    """Frames by which the sound was delayed for the trial."""
+    found: SyncMeasurement
+
+
+def left_out(examples: Sequence[Example], voices: Mapping[str, np.ndarray] | None = None) -> list[Trial]:
+    """Every person's videos with their own sound, shifted by -10 .. 10 frames too, and with every other voice.
+
+    Args:
+        voices: further sounds (N,) at 16 kHz, of nobody in the examples.
+    """
     people = [example for example in examples if example.voice == "people"]
     others = fit(examples)
+    sounds = [(each.name, each.person, each.audio) for each in people]
+    sounds += [(name, name, audio) for name, audio in (voices or {}).items()]
+    trials = []
     for seen in people:
-        for heard in people:
-            if seen.name != heard.name and seen.person == heard.person:
+        for heard, person, audio in sounds:
+            if seen.name != heard and seen.person == person:
                 continue
-            count = min(len(seen.mouth["jaw"]), len(heard.audio) // 640)
-            mouth: dict[str, np.ndarray | None] = {name: curve[:count] for name, curve in seen.mouth.items()}
-            weights = {
-                **others,
-                "people": _fit([each for each in people if each.person not in (seen.person, heard.person)]),
-            }
-            scores = prediction_scores(mouth, heard.audio[: 640 * count], weights=weights)[1]
-            found.append((seen.name, heard.name, int(scores.argmax()) - _RADIUS, float(scores.max())))
-    return found
+            known = [each for each in people if each.person not in (seen.person, person)]
+            weights = {**others, "people": _fit(known)}
+            for delay in range(-10, 11) if seen.name == heard else (0,):
+                expected = seen.offset - delay if seen.name == heard else None
+                if expected is None or abs(expected) <= RADIUS:
+                    found = _measure(seen, _delayed(audio, delay), weights)
+                    trials.append(Trial(seen.name, heard, expected, delay, found))
+    return trials
+
+
+def _delayed(audio: np.ndarray, frames: int) -> np.ndarray:
+    samples = 640 * frames
+    return np.pad(audio, (samples, 0))[: len(audio)] if samples >= 0 else np.pad(audio[-samples:], (0, -samples))
+
+
+def _measure(seen: Example, audio: np.ndarray, weights: Weights) -> SyncMeasurement:
+    count = min(len(seen.mouth["jaw"]), len(audio) // 640)
+    opening, width, jaw = (seen.mouth[name][:count] for name in ("opening", "width", "jaw"))
+    return measure_sync(jaw, opening, audio[: 640 * count], lip_width=width, weights=weights)
+
+
+def summary(trials: Sequence[Trial], limits: Limits) -> list[str]:
+    """Lines for the terminal."""
+    lines = [
+        f"{each.seen}: known {each.expected:+d}, found {each.found.offset:+d}, confidence {each.found.confidence:.2f}"
+        for each in trials
+        if each.expected is not None and each.delay == 0
+    ]
+    close = [abs(each.found.offset - each.expected) <= 1 for each in trials if each.expected is not None]
+    lines.append(f"shifted by -10 .. 10 frames: {sum(close)} of {len(close)} within a frame")
+    wrong = [each.found for each in trials if each.expected is None]
+    for name, least in (("known", limits.min_sync_confidence), ("clear", limits.clear_sync_confidence)):
+        passed = sum(each.confidence >= least and abs(each.offset) <= limits.max_corrected_offset for each in wrong)
+        lines.append(f"{len(wrong)} wrong voices: {passed} pass as {name} ({least:g})")
+    return lines
 
 
 def main() -> None:
@@ -119,19 +166,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("table", type=Path)
     parser.add_argument("--face-landmarker", type=Path, required=True)
+    parser.add_argument("--voices", type=Path, nargs="*", default=[], help="sounds of nobody in the table")
     parser.add_argument("--trained-on", default="", help="what stands in the weights' header")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     with FaceFinder(options.face_landmarker) as finder:
         examples = read_examples(options.table, finder)
-    offsets = {example.name: example.offset for example in examples}
-    tried = left_out(examples)
-    for seen, heard, offset, score in tried:
-        if seen == heard:
-            print(f"{seen}: known {offsets[seen]:+d}, found {offset:+d}, score {score:.2f}")
-    wrong = [score for seen, heard, _, score in tried if seen != heard]
-    if wrong:
-        print(f"{len(wrong)} wrong voices: median {np.median(wrong):.2f}, 2 % over {np.quantile(wrong, 0.98):.2f}")
+    trials = left_out(examples, {path.name: read_audio(path, 16000) for path in options.voices})
+    print("\n".join(summary(trials, Limits())))
     flat = {f"{voice}.{name}": values for voice, own in fit(examples).items() for name, values in own.items()}
     write_bytes(options.out, save(flat, {"trained_on": options.trained_on}))
 

@@ -38,7 +38,7 @@ def lip_width(points: np.ndarray) -> np.ndarray:
 
 
 def mouth_curves(points: np.ndarray, blendshapes: np.ndarray) -> dict[str, np.ndarray]:
-    """What the mouth does (F,), by the names of `mouth_prediction.TARGETS`, free of the head's place, size and turning."""
+    """Curves of the mouth (F,) by the names of `mouth_prediction.TARGETS`, free of the head's place, size and turn."""
     return {
         "opening": lip_opening_in_depth(points),
         "width": lip_width(points),
@@ -76,7 +76,7 @@ def rolls(points: np.ndarray) -> np.ndarray:
 
 
 def leans(points: np.ndarray) -> np.ndarray:
-    """Angle of the line from forehead to chin (F,) in degrees, within +-180: 0 upright, positive to the picture's left."""
+    """Angle of the line from forehead to chin with the vertical (F,) in degrees, within +-180; 0 is upright."""
     down = points[:, _CHIN, :2] - points[:, _FOREHEAD, :2]
     return np.degrees(np.arctan2(-down[:, 0], down[:, 1]))
 

@@ -104,7 +104,8 @@ def prediction_scores(
         found.append((correlations, scores - VOICES[voice] - (0.0 if has_width else _WITHOUT_WIDTH)))
     better = np.argmax([scores for _, scores in found], axis=0)
     lags = np.arange(2 * RADIUS + 1)
-    return tuple(np.stack(each)[better, lags] for each in zip(*found, strict=True))  # type: ignore[return-value]
+    correlations, scores = (np.stack(each)[better, lags] for each in zip(*found, strict=True))
+    return correlations, scores
 
 
 def sound_features(audio: np.ndarray, count: int, fps: float = 25.0, sample_rate: int = 16000) -> np.ndarray:

@@ -110,7 +110,41 @@ class PrepareReport:
         return path
 
     def tables(self) -> list[Table]:
-        """For the terminal: the clips, the rejections with their reasons, and where the time went."""
+        """For the terminal and logs, as long for a million clips as for one: sums, reasons, where the time went."""
+        from rich.table import Table
+
+        clips = self.clips
+        counts = Table(title=f"{len(clips)} clips in {self.folder}", title_justify="left", show_header=False)
+        flaws = Counter(flaw for clip in clips for flaw in clip.flaws)
+        minutes = sum(clip.end_seconds - clip.start_seconds for clip in clips) / 60
+        rows = {
+            "videos": f"{len(self.records)}, of which {self.resumed} were done before",
+            "minutes": f"{minutes:.1f}",
+            **{
+                f"quality {quality}": str(count) for quality, count in sorted(Counter(c.quality for c in clips).items())
+            },
+            "offset corrected": str(sum(clip.offset_corrected for clip in clips)),
+            **{f"flaw: {flaw}": str(count) for flaw, count in flaws.most_common()},
+        }
+        for name, value in rows.items():
+            counts.add_row(name, value)
+        reasons = Table(title=f"{len(self.rejections)} stretches rejected", title_justify="left")
+        for column in ("reason", "stretches", "for example", "measured"):
+            reasons.add_column(column, justify="right" if column == "stretches" else "left", overflow="fold")
+        examples = {rejection.reason: rejection for rejection in reversed(self.rejections)}
+        for reason, count in sorted(self.reasons().items(), key=lambda pair: -pair[1]):
+            example = examples[reason]
+            cells = (f"{reason.value}: {EXPLANATIONS[reason]}", str(count), Path(example.source).name, example.detail)
+            reasons.add_row(*cells)
+        reasons.caption = f"every clip and every stretch: {self.folder / 'report.json'}"
+        reasons.caption_justify = "left"
+        return [counts, reasons, self._throughput()]
+
+    def _throughput(self) -> Table:
+        return throughput(add_up(record.stages for record in self.records), len(self.clips))
+
+    def rows(self) -> list[Table]:
+        """For the terminal: every clip, every rejection with its reason, and where the time went."""
         from rich.table import Table
 
         kept = Table(title=f"{len(self.clips)} clips in {self.folder}", title_justify="left")
@@ -131,4 +165,4 @@ class PrepareReport:
             stretch = f"{item.start_seconds:.2f}-{end}"
             reason = f"{item.reason.value}: {EXPLANATIONS[item.reason]}"
             rejected.add_row(Path(item.source).name, stretch, reason, item.detail, also)
-        return [kept, rejected, throughput(add_up(record.stages for record in self.records), len(self.clips))]
+        return [kept, rejected, self._throughput()]

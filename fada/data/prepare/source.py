@@ -32,7 +32,7 @@ from fada.data.prepare.track import Stretch, Track, follow
 from fada.data.stages import StageClock
 from fada.media.audio import read_audio
 from fada.media.error import MediaError
-from fada.media.frame_count import frames_begun, frames_in, sample_range
+from fada.media.frame_count import frame_count, frames_begun, frames_in, sample_range
 from fada.media.part_store import PartStore
 from fada.media.pictures import Picture, iterate_pictures
 from fada.media.video import VideoInfo, probe
@@ -203,9 +203,8 @@ class _Source:
             others = judge_piece(points, stretch.other_heights[:length], sound, settings.limits)
             return self._reject_all({**others, **found}, stretch.start, end)
         shift = shift_for(sync, settings.limits) if settings.correct_offset else 0
-        lowest, highest = _with_sound(
-            stretch.start, length, shift, frames_begun(len(audio), _SAMPLE_RATE, settings.fps)
-        )
+        whole = frame_count(len(audio), _SAMPLE_RATE, settings.fps)
+        lowest, highest = _with_sound(stretch.start, length, shift, whole)
         if highest - lowest < settings.min_seconds * settings.fps:
             detail = f"{highest - lowest} frames with sound after a shift by {shift:+d}, more wanted"
             return self._reject(Reason.TOO_SHORT, detail, stretch.start, end)
@@ -335,7 +334,7 @@ def _with_sound(start: int, length: int, shift: int, sound_frames: int) -> tuple
         start: the stretch's first frame in the file.
         length: its frames.
         shift: frames by which the sound is delayed.
-        sound_frames: of the file.
+        sound_frames: frames of the file whose sound is whole.
     """
     last = length if shift >= 0 else min(length, sound_frames + shift - start)
     return max(0, shift - start), last

@@ -5,8 +5,8 @@ delaying it by the offset repairs the clip.
 
 Two instruments score every lag within +-12 frames. One predicts the mouth from the sound (mouth_prediction.py); on
 footage it is the better one by far. The other correlates the mouth with the sound's level (level_sync.py); it needs no
-training, so it also knows voices that nobody trained on, such as synthetic ones. Unrelated sound scores higher by level,
-so its scores count for 0.75 less; a lag's score is the higher of the two.
+training, so it also knows sounds that nobody trained on. Unrelated sound scores higher by level, so its scores count
+for 0.75 less; a lag's score is the higher of the two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from fada.data.prepare.lag_curves import RADIUS
 from fada.data.prepare.level_sync import FEWEST_FRAMES, level_scores
-from fada.data.prepare.mouth_prediction import prediction_scores
+from fada.data.prepare.mouth_prediction import Weights, prediction_scores
 from fada.data.prepare.reasons import Limits
 
 _LEVEL_HANDICAP = 0.75
@@ -72,6 +72,7 @@ def measure_sync(
     fps: float = 25.0,
     sample_rate: int = 16000,
     lip_width: np.ndarray | None = None,
+    weights: Weights | None = None,
 ) -> SyncMeasurement:
     """Offset between lips and sound.
 
@@ -82,6 +83,7 @@ def measure_sync(
         fps: frames per second.
         sample_rate: samples per second.
         lip_width: (F,) distance of the mouth's corners likewise; without it the offset is less sure.
+        weights: of the prediction; None takes the shipped ones.
 
     Returns:
         The best lag; all zero where mouth or sound never change, or with fewer than 30 frames.
@@ -89,7 +91,7 @@ def measure_sync(
     if len(jaw_open) < FEWEST_FRAMES:
         return SyncMeasurement(0, 0.0, 0.0, 0.0)
     mouth = {"opening": lip_opening, "width": lip_width, "jaw": jaw_open}
-    predicted = prediction_scores(mouth, audio, fps, sample_rate)
+    predicted = prediction_scores(mouth, audio, fps, sample_rate, weights)
     level = level_scores(jaw_open, lip_opening, audio, fps, sample_rate)
     scores = np.maximum(predicted[1], level[1] - _LEVEL_HANDICAP)
     if not predicted[1].any() and not level[1].any():

@@ -59,6 +59,38 @@ def test_the_shipped_thresholds_are_nested_and_speak_of_every_axis() -> None:
     assert {SCORES[name].axis for name in strict.by_score} == {"source", "image", "sync", "background", "movement"}
 
 
+CLEAN = {
+    "seconds": 5.0, "blur": 0.5, "noise": 1.0, "offset": 0.0, "sync_confidence": 3.0, "mouth_range": 0.06,
+    "speech_share": 0.7, "background_change": 1.0, "background_drift": 2.0, "head_motion": 0.01, "yaw": 10.0,
+    "roll": 8.0, "occlusion": 0.05, "wobble": 1.0, "second_face": 0.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("score", "moderate", "useless"),
+    [
+        ("offset", -2.0, -4.0),
+        ("offset", 2.0, None),
+        ("sync_confidence", 2.2, 2.05),  # below 2.1 the offset is unknown
+        ("sync_confidence", 2.1, None),
+        ("speech_share", 0.2, 0.0),
+        ("roll", 30.0, 90.0),  # a video that lies on its side
+        ("yaw", 45.0, 70.0),
+        ("occlusion", 0.3, 0.6),
+        ("background_change", 15.0, 40.0),
+        ("background_drift", 25.0, 60.0),
+        ("second_face", 0.1, 0.5),
+    ],
+)
+def test_the_shipped_thresholds_take_moderate_flaws_for_b_and_useless_clips_for_none(score, moderate, useless) -> None:
+    sets = load_thresholds("strict"), load_thresholds("lenient")
+    assert decide(CLEAN, *sets).set == "A"
+    assert decide({**CLEAN, score: moderate}, *sets).set == "B"
+    assert decide({**CLEAN, score: useless}, *sets).to_json() == {
+        "set": None, "failed_strict": [score], "failed_lenient": [score],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("inner", ["image: {noise: {max: 1}}", "image: {blur: {max: 0.7}}"])
 def test_lenient_thresholds_that_refuse_what_strict_ones_take_are_an_error(thresholds, inner: str) -> None:
     strict = thresholds(inner, "strict_one")
