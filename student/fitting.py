@@ -19,15 +19,15 @@ def check_parts(pipeline: Any, folder: Any) -> None:
 
 
 def _meetings(pipeline: Any) -> Iterator[tuple[str, Any, Any]]:
-    """What two parts say of the same: its name, what one says, what the others say."""
+    """What two parts say of the same: its name, what one says, what the others say.
+
+    Of the audio encoder the projection itself says so, in words of its own.
+    """
     call, net, reference = pipeline.config, pipeline.denoising_unet.config, pipeline.reference_unet.config
-    audio, encoder, vae = pipeline.audio_projection.config, pipeline.audio_encoder, pipeline.vae
+    audio, vae = pipeline.audio_projection.config, pipeline.vae
     yield from ((f"reference_unet's {name}", reference[name], net[name]) for name in _OF_BOTH_NETS)
     yield "audio_projection's token_dim", audio.token_dim, net.audio_dim
     yield "audio_projection's window", audio.window, 2 * call.context + 1
-    if encoder is not None:
-        yield "audio_projection's layers", audio.layers, encoder.layers
-        yield "audio_projection's states_dim", audio.states_dim, encoder.states_dim
     halvings = len(net.channels) - 1
     if vae is not None:
         yield "vae's latent_channels", vae.config.latent_channels, net.in_channels

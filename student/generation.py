@@ -35,7 +35,7 @@ from fada.student.denoising import Guidance, Settings, which_guidance
 from fada.student.fitting import check_parts
 from fada.student.network import AnyTeacher
 from fada.student.overlap import ClipDecoder, one_ahead, wait_for
-from fada.student.ranges import PipelineConfigError, check_call, check_config, check_portrait
+from fada.student.ranges import check_call, check_config, check_portrait
 
 SAMPLE_RATE = 16000
 OnStep = Callable[[int, int], None]
@@ -99,12 +99,8 @@ class AvatarPipeline(DiffusionPipeline):
 
         Raises:
             ModelFolderError: the folder holds another pipeline or is damaged, or names what is not permitted.
-            PipelineConfigError: a setting is out of its range.
         """
-        try:
-            pipeline = open_pipeline(cls, pretrained_model_name_or_path, cls.components_table, **options)
-        except PipelineConfigError as error:
-            raise PipelineConfigError(f"{Path(pretrained_model_name_or_path) / 'model_index.json'}: {error}") from None
+        pipeline = open_pipeline(cls, pretrained_model_name_or_path, cls.components_table, **options)
         check_parts(pipeline, pretrained_model_name_or_path)
         return cast(Self, pipeline)
 

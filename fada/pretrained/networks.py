@@ -92,7 +92,7 @@ def load_network(folder: str | Path, *kinds: type, variant: str | None = None, d
 
     Args:
         kinds: classes that it may be of, diffusers' models all of them.
-        dtype: of its weights; None keeps the file's.
+        dtype: of its weights; None: float32, whatever the file holds.
 
     Raises:
         FileNotFoundError: no config, or no weights in safetensors.

@@ -23,8 +23,8 @@ _UNUSED = {"masked_spec_embed"}
 _OF_ALL_MODELS = (
     "add_cross_attention", "architectures", "bad_words_ids", "chunk_size_feed_forward", "cross_attention_hidden_size",
     "decoder_start_token_id", "do_sample", "early_stopping", "finetuning_task", "gradient_checkpointing",
-    "hidden_dropout_prob", "id2label",
-    "is_decoder", "is_encoder_decoder", "label2id", "length_penalty", "mask_channel_length", "mask_channel_min_space",
+    "hidden_dropout_prob", "id2label", "is_decoder", "is_encoder_decoder", "label2id", "length_penalty",
+    "mask_channel_length", "mask_channel_min_space",
     "mask_channel_other", "mask_channel_prob", "mask_channel_selection", "mask_time_min_space", "mask_time_other",
     "mask_time_selection", "max_length", "min_length", "no_repeat_ngram_size", "num_beams", "num_feat_extract_layers",
     "num_return_sequences", "output_attentions", "output_hidden_states", "output_scores", "prefix", "problem_type",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fada.pretrained.errors import ModelFolderError
 from fada.student.pipeline import open_pipeline
 from fada.student.ranges import PipelineConfigError, check_call, check_config, check_portrait
 
@@ -62,9 +63,9 @@ def test_a_hostile_config_is_refused(name: str, value: Any, message: str) -> Non
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("frames", 0, r"model_index\.json: the model's config: frames: must be a whole number from 1 to 512, got 0"),
-        ("steps", 10**9, r"model_index\.json: the model's config: steps: must be a whole number"),
-        ("fps", math.nan, r"model_index\.json: the model's config: fps: must be a number from 1 to 240, got nan"),
+        ("frames", 0, r"model_index\.json: frames: .* greater than or equal to 1, got 0"),
+        ("steps", 10**9, r"model_index\.json: steps: .* less than or equal to 1000, got 1000000000"),
+        ("fps", math.nan, r"model_index\.json: holds NaN, numbers must be finite"),
     ],
 )
 def test_a_folder_with_a_hostile_config_is_refused_when_it_is_opened(
@@ -73,7 +74,7 @@ def test_a_folder_with_a_hostile_config_is_refused_when_it_is_opened(
     shutil.copytree(student_run / "students" / "fast", tmp_path / "m")
     index = tmp_path / "m" / "model_index.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {name: value}))
-    with pytest.raises(PipelineConfigError, match=message):
+    with pytest.raises(ModelFolderError, match=message):
         open_pipeline(tmp_path / "m")
 
 
