@@ -138,7 +138,13 @@ def generate(
     pipeline = _open(model, student, teacher).to(place, precision)
     pipeline.optimize(compile=compile)
     face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
-    call = {"face": face, "steps": steps, "audio_scale": audio_scale, "reference_scale": reference_scale, "seed": seed}
+    call: dict[str, Any] = {
+        "face": face,
+        "steps": steps,
+        "audio_scale": audio_scale,
+        "reference_scale": reference_scale,
+        "seed": seed,
+    }
     with SoundTrack(audio) as sound:
         if stream:
             clips = pipeline.stream(portrait, _chunks(speech), look_ahead=look_ahead, **call)
