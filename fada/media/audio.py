@@ -12,8 +12,9 @@ import wave
 
 import numpy as np
 
+from fada.files.whole import write_bytes
 from fada.media.channels import Downmix
-from fada.media.container import Source, write_bytes
+from fada.media.container import Source
 from fada.media.error import MediaError
 from fada.media.sound_timeline import sound_blocks
 

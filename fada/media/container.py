@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -218,28 +217,3 @@ def check_time(seconds: float, gap: float, source: Source) -> None:
             f"{source_name(source)}: longer than {MOST_SECONDS / 3600:g} hours, which is more than is held in memory; "
             "cut it into parts"
         )
-
-
-@contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside ``path`` that replaces it only when the block ends without an error."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix + ".partial", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp makes files that only their owner may read; give them the ordinary rights.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a whole file atomically: readers see the old file or the new one, never a part."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)

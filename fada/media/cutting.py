@@ -16,8 +16,9 @@ from typing import Any
 
 import av
 
+from fada.files.whole import whole_file
 from fada.media.colour import Colour, colour_of, planar_yuv
-from fada.media.container import atomic_path, frame_rate, open_container, video_stream
+from fada.media.container import frame_rate, open_container, video_stream
 from fada.media.cut_sound import CutSound
 from fada.media.decoding import is_joined, origin_seconds
 from fada.media.error import MediaError
@@ -54,7 +55,7 @@ def cut_video(
     Raises:
         MediaError: the source is damaged, has no sound, ends before ``end``, or the box leaves the picture.
     """
-    with atomic_path(target) as temporary, av.open(f"file:{temporary}", mode="w", format="mp4") as writing:
+    with whole_file(target) as temporary, av.open(f"file:{temporary}", mode="w", format="mp4") as writing:
         writing.metadata["comment"] = label
         _Cut(Path(source), writing, start, end, box).run()
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from fada.media.container import check_file, write_bytes
+from fada.files.whole import write_bytes
+from fada.media.container import check_file
 from fada.media.error import MediaError
 from fada.media.rgb import to_rgb, upright
 

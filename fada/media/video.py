@@ -17,11 +17,11 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
+from fada.files.whole import whole_file
 from fada.media.audio import check_audio
 from fada.media.colour import EXACT_COLOURS
 from fada.media.container import (
     Source,
-    atomic_path,
     check_time,
     frame_rate,
     open_container,
@@ -211,8 +211,8 @@ def write_video(
         MediaError: frames or audio of another shape or type.
     """
     _check_frames(frames)
-    with atomic_path(path) as temporary:
-        _encode(str(temporary), frames, fps, audio, sample_rate, quality)
+    with whole_file(path) as temporary:
+        _encode(f"file:{temporary}", frames, fps, audio, sample_rate, quality)
 
 
 def encode_video(

@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
-from fada.media.container import atomic_path
+from fada.files.whole import whole_file
 from fada.media.error import MediaError
 from fada.media.sound_encoder import SoundEncoder
 from fada.media.video import add_video_stream, to_frame
@@ -70,7 +70,7 @@ def open_whole(
         sample_rate: of the sound, one that AAC knows; None for a silent video.
         layout: FFmpeg's name of its channels.
     """
-    with atomic_path(path) as temporary, av.open(str(temporary), mode="w", format="mp4") as container:
+    with whole_file(path) as temporary, av.open(f"file:{temporary}", mode="w", format="mp4") as container:
         video = WholeVideo(container, fps, sample_rate, layout)
         yield video
         video.finish()

@@ -24,8 +24,8 @@ from fada.data.prepare.mouth_prediction import TARGETS, VOICES, Weights, sound_f
 from fada.data.prepare.reasons import Limits
 from fada.data.prepare.sync import SyncMeasurement, measure_sync
 from fada.data.prepare.track import follow
+from fada.files.whole import write_bytes
 from fada.media.audio import read_audio
-from fada.media.container import write_bytes
 from fada.media.video import iterate_frames
 
 _RIDGE = 0.3
