@@ -60,6 +60,7 @@ def filter_clips(
     from fada.data.stages import throughput
     from fada.files.locks import locked
     from fada.files.outputs import check_report
+    from fada.files.whole import clear_leftovers
     from fada.terminal import SafeConsole
 
     # A folder that is not there is not made by its lock.
@@ -69,6 +70,8 @@ def filter_clips(
     models = Models(face_landmarker, iqa, iqa_weights, syncnet)
     thresholds = load_thresholds(strict), load_thresholds(lenient)
     with locked(folder, "filtering clips"):
+        for place in (folder, folder / ".scores"):
+            clear_leftovers(place)
         with progress_bar("scoring") as progress:
             scored = score_folder(folder, models, workers=workers, on_progress=progress)
         decisions = filter_folder(folder, scored, *thresholds)
