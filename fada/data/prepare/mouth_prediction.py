@@ -56,7 +56,7 @@ TARGETS = (Target("opening", None, 0.9), Target("width", 1.0, 0.0), Target("jaw"
 
 VOICES = {"people": 0.0, "drawn": 0.5}
 """Kinds of voices with weights of their own, and by how much their scores count less: most footage is of people."""
-_WITHOUT_WIDTH = 0.4
+_WITHOUT_WIDTH = 0.25
 """By how much scores count less where only opening and jaw are known: they say nearly the same twice."""
 
 Weights = dict[str, dict[str, np.ndarray]]
