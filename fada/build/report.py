@@ -12,11 +12,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fada.build.data import prepare_data
 from fada.build.models import find_model, find_teacher
-from fada.build.run_folder import check_run, working_in
+from fada.build.run_folder import working_in
 from fada.build.sweeps import sweep_scales
 from fada.build.systems import bench_clip, opened, systems
 from fada.data.clip import Clip
-from fada.engine.parallel import is_main
+from fada.engine.parallel import from_main, is_main, main_only
 from fada.eval.bench import measure_clips, run_bench
 from fada.eval.measure import Instruments
 from fada.eval.report import Sweep, write_report
@@ -92,18 +92,15 @@ def bench_share(recipe: Recipe, console: Console, rank: int, processes: int) -> 
 
 @contextmanager
 def _asked(recipe: Recipe, console: Console) -> Iterator[_Asked]:
-    """The run is held while it is measured; of several processes, by the main one."""
+    """The run is held while it is measured; of several processes, by the main one, before the others look at it."""
     with ExitStack() as held:
-        if is_main():
-            folder = held.enter_context(working_in(recipe, "measuring"))
-            out = _take_report(folder)
-        else:
-            folder, out = recipe.output, recipe.output / "report"
-            check_run(recipe)
-        yield from _measuring(recipe, folder, out, console)
+        main_only(lambda: held.enter_context(working_in(recipe, "measuring")))
+        out = from_main(lambda: _take_report(recipe.output))
+        yield from _measuring(recipe, out, console)
 
 
-def _measuring(recipe: Recipe, folder: Path, out: Path, console: Console) -> Iterator[_Asked]:
+def _measuring(recipe: Recipe, out: Path, console: Console) -> Iterator[_Asked]:
+    folder = recipe.output
     data = prepare_data(recipe, folder, console, makes=is_main())
     places = [find_teacher(recipe.teacher.path or folder)]
     places += [find_model(folder, phase.name) for phase in recipe.distill.phases]
