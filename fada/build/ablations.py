@@ -27,6 +27,7 @@ from fada.build.run import Shared
 from fada.build.settings import default_scales, default_steps
 from fada.build.systems import Setting, bench_clip, generator, instruments
 from fada.build.training import distill_shared, find_shared_parts, shared_parts
+from fada.diffusion.windows import Windows
 from fada.engine.tensor_files import load_tensors, save_tensors
 from fada.eval.measure import measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
@@ -271,7 +272,7 @@ def _baselines(plan: Plan, parts: _Parts, console: Console) -> dict[str, Any]:
     kept = kept_json(file)
     found = {}
     for name, (built, setting) in systems.items():
-        windows = built.scheduler.windows.count if built is untrained else None
+        windows = _name_of(built.scheduler.windows) if built is untrained else None
         mark = hash_of([parts.mark, str(setting), windows, parts.clip_marks(), METRICS_VERSION])
         if kept.get(name, {}).get("mark") != mark:
             console.print(f"measuring: {name}")
@@ -279,6 +280,11 @@ def _baselines(plan: Plan, parts: _Parts, console: Console) -> dict[str, Any]:
             write_json(file, kept)
         found[name] = {key: value for key, value in kept[name].items() if key != "mark"}
     return found
+
+
+def _name_of(windows: Windows) -> int | str:
+    """What untrained students with these windows are kept under: the count of ordinary ones says all."""
+    return windows.count if windows == Windows(windows.count) else str(windows)
 
 
 def _measured(

@@ -57,6 +57,12 @@ class Windows:
                 f"windows: {self.count} windows need {self.count + 1} edges rising from 0 to 1, got {edges}"
             )
 
+    def __repr__(self) -> str:
+        # Results are kept under this name: what is left at its default must not make old ones look like others.
+        edges = "" if self.edges is None else f", edges={self.edges}"
+        matched = ", is_matched=True" if self.is_matched else ""
+        return f"Windows(count={self.count}, extra_steps={self.extra_steps!r}{edges}{matched})"
+
     @property
     def bounds(self) -> tuple[float, ...]:
         """The K + 1 times where windows meet, from 0 to 1."""

@@ -131,3 +131,9 @@ def test_windows_that_the_grid_has_no_room_for_are_refused(eps_path: NoisePath) 
 def test_edges_that_do_not_rise_from_zero_to_one_are_refused(edges: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="3 windows need 4 edges rising from 0 to 1"):
         Windows(3, edges=edges)
+
+
+def test_windows_are_named_by_what_is_not_their_default(eps_path: NoisePath) -> None:
+    assert str(Windows(4, "last")) == "Windows(count=4, extra_steps='last')"
+    matched = spaced_windows(eps_path, 2, "noise_share", is_matched=True)
+    assert str(matched) == f"Windows(count=2, extra_steps='first', edges={matched.edges}, is_matched=True)"
