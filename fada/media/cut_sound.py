@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
+from fada.media.channels import Downmix, SampleReader
 from fada.media.container import audio_stream
 from fada.media.seeking import decode_from
 
@@ -19,6 +20,8 @@ _GAP_SECONDS = 0.05
 _LEAD_SECONDS = 0.5
 """Decoders need some sound before the cut to settle."""
 _BLOCK = 4096
+_KEPT_LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.0(side)", "5.1", "5.1(side)", "6.1", "7.1")
+"""What FLAC holds; sound of other channels becomes their mix (channels.py)."""
 
 
 class CutSound:
@@ -44,26 +47,33 @@ class CutSound:
     def _open(self, container: Any) -> Any:
         stream = audio_stream(container, self._source)
         self._rate = stream.codec_context.sample_rate
-        self._layout = "mono" if stream.codec_context.layout.nb_channels == 1 else "stereo"
+        name = stream.codec_context.layout.name
+        self._layout = name if name in _KEPT_LAYOUTS else "mono"
         return stream
 
     def _collect(self, frames: Iterable[Any], begin: float, seconds: float) -> np.ndarray:
         """int16 (channels, N), sample 0 at ``begin``; silence where the stream has nothing."""
         count = round(seconds * self._rate)
-        samples = np.zeros((1 if self._layout == "mono" else 2, count), np.int16)
-        resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
+        samples = np.zeros((av.AudioLayout(self._layout).nb_channels, count), np.int16)
+        read, mix = SampleReader(), Downmix()
         position: int | None = None
         for frame in frames:
             stamp = position if frame.time is None else round((frame.time - begin) * self._rate)
             if stamp is not None and (position is None or abs(stamp - position) > _GAP_SECONDS * self._rate):
                 position = stamp
-            frame.pts = None
-            for piece in resampler.resample(frame):
-                values = piece.to_ndarray()
-                position = _place(values, samples, position or 0)
+            for piece in self._at_rate(frame):
+                is_kept = piece.layout.nb_channels == len(samples)
+                position = _place(read(piece) if is_kept else mix(piece), samples, position or 0)
             if position is not None and position >= count:
                 break
         return samples
+
+    def _at_rate(self, frame: Any) -> list[Any]:
+        """The frame, resampled where a joined recording has gone over to another rate."""
+        frame.pts = None
+        if frame.sample_rate == self._rate:
+            return [frame]
+        return list(av.AudioResampler(format="flt", layout=frame.layout, rate=self._rate).resample(frame))
 
     def write_until(self, seconds: float) -> None:
         """Write what belongs to the picture up to there."""
@@ -82,7 +92,7 @@ class CutSound:
 
 
 def _place(values: np.ndarray, samples: np.ndarray, position: int) -> int:
-    """Puts float samples at a position that may lie outside; returns the position after them."""
+    """Puts float samples (channels or 1, N) at a position that may lie outside; returns the position after them."""
     first, last = max(0, -position), min(values.shape[1], samples.shape[1] - position)
     if first < last:
         scaled = np.round(values[:, first:last] * 32768.0)

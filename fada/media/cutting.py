@@ -41,7 +41,7 @@ def cut_video(
 ) -> None:
     """Write the frames nearest to [start, end) and their sound as an mp4, atomically.
 
-    Frame rate, time stamps (also uneven ones), sample rate and up to two channels are kept.
+    Frame rate, time stamps (also uneven ones), sample rate and channels are kept.
 
     Args:
         source: a local video with sound.

@@ -128,3 +128,35 @@ def test_a_little_beyond_the_end_is_forgiven(source: Path, tmp_path: Path) -> No
 def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="has no audio stream"):
         cut_video(counted(tmp_path / "a.mp4", sound=False), tmp_path / "cut.mp4", 0.0, 1.0, WHOLE)
+
+
+def with_channels(path: Path, layout: str, levels: list[float]) -> Path:
+    """Three seconds of grey with a constant level in each channel, as PCM in a mov."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=RATE, layout=layout)
+        for index in range(75):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        block = np.tile(np.array(levels) * 32768, 3 * RATE).astype(np.int16)[None]
+        samples = av.AudioFrame.from_ndarray(block, format="s16", layout=layout)
+        samples.sample_rate = RATE
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(("layout", "count"), [("5.1", 6), ("7.1", 8)])
+def test_every_channel_of_the_sound_is_kept(tmp_path: Path, layout: str, count: int) -> None:
+    levels = [0.05 * (channel + 1) for channel in range(count)]
+    cut_video(with_channels(tmp_path / "a.mov", layout, levels), tmp_path / "cut.mp4", 1.0, 2.0, WHOLE)
+    with av.open(str(tmp_path / "cut.mp4")) as container:
+        assert container.streams.audio[0].layout.nb_channels == count
+        packed = av.AudioResampler(format="flt", layout=layout, rate=RATE)
+        blocks = [each for frame in container.decode(audio=0) for each in packed.resample(frame)]
+    heard = np.concatenate([block.to_ndarray().reshape(-1, count) for block in blocks])
+    assert len(heard) == RATE
+    np.testing.assert_allclose(heard[100:-100].mean(axis=0), levels, atol=1e-3)
