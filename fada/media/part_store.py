@@ -69,7 +69,7 @@ class PartStore:
         try:
             self._file.seek(self._end)
             for plane in part.planes:
-                self._file.write(np.ascontiguousarray(plane))
+                self._file.write(np.ascontiguousarray(plane).data)
         except OSError:
             # The disk is full: nothing more is kept.
             self._most = 0

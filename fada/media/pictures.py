@@ -77,7 +77,7 @@ class PlanePart:
             return planes_to_rgb(scaled, self.meaning[0], self.meaning[1] == ColorRange.JPEG)
         frame = av.VideoFrame(size, size, self.form)
         for plane, target in zip(scaled, frame.planes, strict=True):
-            rows = np.frombuffer(target, plane.dtype).reshape(size, -1)
+            rows = np.frombuffer(target, plane.dtype).reshape(size, -1)  # type: ignore[call-overload]
             rows[:, :size] = plane
         frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries = self.meaning
         return colours.rgb(frame)

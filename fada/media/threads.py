@@ -20,7 +20,7 @@ def thread_variables(count: int) -> dict[str, str]:
 
     What the user has set holds.
     """
-    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
     wanted = {**dict.fromkeys(pools, str(count)), "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-PREFIXES = ("OMP_", "OPENBLAS_", "MKL_", "KMP_")
+PREFIXES = ("OMP_", "OPENBLAS_", "MKL_", "KMP_", "OPENCV_")
 
 
 def work(item: str) -> str:
@@ -28,10 +28,14 @@ def nothing(item: str) -> None:
 
 def threads(item: str) -> dict[str, str]:
     """The environment's words about threads, and how many a decoder may start."""
+    import cv2
+    import torch
+
     from fada.media.threads import thread_limit
 
     found = {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
-    return {**found, "limit": str(thread_limit())}
+    pools = {"torch": torch.get_num_threads(), "OpenCV": cv2.getNumThreads(), "decoders": thread_limit()}
+    return {**found, **{name: str(count) for name, count in pools.items()}}
 
 
 def wait_for_ever(item: str) -> None:

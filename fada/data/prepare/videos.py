@@ -300,5 +300,5 @@ def _run(
         yield from run_here(tasks, load_finder)
     else:
         size = workers or 1
-        crew = ProcessCrew(size, partial(load_attempt, load_finder), max(1, usable_processors() // size))
-        yield from run_with(tasks, crew, timeout_seconds)
+        processes = ProcessCrew(size, partial(load_attempt, load_finder), max(1, usable_processors() // size))
+        yield from run_with(tasks, processes, timeout_seconds)
