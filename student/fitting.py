@@ -18,6 +18,16 @@ def check_parts(pipeline: Any, folder: Any) -> None:
             raise ModelFolderError(f"{folder}: {what} is {given}, by the other parts {wanted}; copy or fetch it again")
 
 
+def check_length(pipeline: Any) -> None:
+    """Raises ModelFolderError where the denoising net knows fewer places in time than a clip has."""
+    needed, known = pipeline.config.frames + pipeline.config.motion_frames, pipeline.denoising_unet.config.max_frames
+    if needed > known:
+        raise ModelFolderError(
+            f"this {type(pipeline).__name__} has clips of {needed} frames (motion frames counted), its denoising_unet "
+            f"knows {known} (max_frames); copy or fetch its folder again"
+        )
+
+
 def _meetings(pipeline: Any) -> Iterator[tuple[str, Any, Any]]:
     """What two parts say of the same: its name, what one says, what the others say.
 
@@ -33,8 +43,6 @@ def _meetings(pipeline: Any) -> Iterator[tuple[str, Any, Any]]:
         yield "vae's latent_channels", vae.config.latent_channels, net.in_channels
         halvings += len(vae.config.block_out_channels) - 1
     yield f"rest of size {call.size} after {halvings} halvings", call.size % 2**halvings, 0
-    needed = call.frames + call.motion_frames
-    yield f"denoising_unet's max_frames for {needed} frames", min(net.max_frames, needed), needed
     if hasattr(pipeline, "face_projection"):
         for name in ("face_projection", "reference_unet"):
             yield f"{name}'s token_dim", getattr(pipeline, name).config.token_dim, net.token_dim

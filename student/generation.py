@@ -32,7 +32,7 @@ from fada.student.acceleration import compile_in_place, convolve_channels_last
 from fada.student.chunks import VideoInChunks
 from fada.student.clip_loop import Clip, denoised_clips
 from fada.student.denoising import Guidance, Settings, which_guidance
-from fada.student.fitting import check_parts
+from fada.student.fitting import check_length, check_parts
 from fada.student.network import AnyTeacher
 from fada.student.overlap import ClipDecoder, one_ahead, wait_for
 from fada.student.ranges import check_call, check_config, check_portrait
@@ -313,6 +313,7 @@ class AvatarPipeline(DiffusionPipeline):
         seed: int,
     ) -> Settings:
         config = self.config
+        check_length(self)
         for name in ("vae", "audio_encoder"):
             if getattr(self, name) is None:
                 raise ValueError(f"this {type(self).__name__} has no {name}: import the weights again with one")

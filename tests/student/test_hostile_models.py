@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -131,7 +132,6 @@ def test_settings_beyond_the_weights_are_refused_before_memory_is_taken(
     [
         ("context", 1, "audio_projection's window is 5, by the other parts 3"),
         ("size", 18, "rest of size 18 after 2 halvings is 2, by the other parts 0"),
-        ("frames", 15, "denoising_unet's max_frames for 17 frames is 16, by the other parts 17"),
     ],
 )
 def test_parts_that_do_not_meet_are_told_before_a_call(model: Path, setting: str, value: int, said: str) -> None:
@@ -244,6 +244,12 @@ def test_options_that_would_bring_code_or_pickles_are_refused(model: Path, optio
 def test_a_model_s_address_is_no_folder() -> None:
     with pytest.raises(ModelFolderError, match="someone/model: no such folder; models are opened from this machine"):
         FadaPipeline.from_pretrained("someone/model")
+
+
+def test_a_clip_longer_than_a_net_knows_is_told_before_a_call(model: Path) -> None:
+    change(model / "model_index.json", "frames", to=15)
+    with pytest.raises(ModelFolderError, match=r"clips of 17 frames .*, its denoising_unet knows 16 \(max_frames\)"):
+        open_pipeline(model)(np.zeros((9, 9, 3), np.uint8), np.zeros(3200, np.float32))
 
 
 def test_a_saved_model_does_not_say_where_it_was_read_from(model: Path, tmp_path: Path) -> None:
