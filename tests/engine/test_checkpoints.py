@@ -3,12 +3,13 @@
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate import Accelerator
 
-from fada.engine import checkpoint_state
+from fada.engine import checkpoint_state, checkpoints
 from fada.engine.checkpoint_state import CheckpointMismatch, load_state, read_checkpoint
 from fada.engine.checkpoints import CheckpointError, Checkpoints, checkpoint_fault
 from fada.engine.optimizer import AveragingAdamW
@@ -194,3 +195,19 @@ def test_the_manifest_lists_every_file(tmp_path, trained) -> None:
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert set(manifest["files"]) == found - {MANIFEST}
     assert manifest["step"] == 4
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_every_process(tmp_path, trained, monkeypatch) -> None:
+    (tmp_path / "checkpoints").write_text("a file")
+    with pytest.raises(
+        CheckpointError, match=r"step-00000001: the checkpoint could not be written \(.*start of this ph"
+    ):
+        Checkpoints(tmp_path / "checkpoints", 2).save(trained[0], 1, trained[1])
+    # What another process is told then: nothing.
+    monkeypatch.setattr(checkpoints, "broadcast_object_list", lambda told: None)
+    another = SimpleNamespace(is_main_process=False)
+    with (
+        pytest.raises(OSError, match="the main process cannot write there"),
+        checkpoints._partial(another, tmp_path / "step-00000001"),
+    ):
+        pass

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from fada import build
 from fada.build.data import prepare_data
 from fada.build.models import find_model, model_fault
+from fada.build.run_parts import load_stage
 from fada.data.dataset import hash_clips
+from fada.engine.tensor_files import save_tensors
 from fada.files.folders import kind_of
 
 QUIET = Console(quiet=True)
@@ -54,7 +57,8 @@ def test_everything_damaged_is_put_aside_and_made_anew_bit_for_bit(tiny, same_as
     flip(next(run.glob("data/train/*.tar")))
     (run / "data/clips/world.json").write_text('{"seed": 0')
     (run / "data/clips/train-s0-000000.json").write_text("")
-    cut(run / "data/clips/train-s0-000001.mp4")
+    video = run / "data/clips/train-s0-000001.mp4"
+    video.write_bytes(video.read_bytes()[:200])
     flip(run / "work/balanced/targets/ends-000000.safetensors")
     flip(next(run.glob("work/fast/checkpoints/step-00000003/*.safetensors")))
     # Else the finished checkpoint of balanced asks for no targets.
@@ -69,6 +73,8 @@ def test_everything_damaged_is_put_aside_and_made_anew_bit_for_bit(tiny, same_as
         "stages/2-clips.safetensors: is damaged (the SHA-256 of its tensors differs",
         "vae: diffusion_pytorch_model.safetensors has ",
         "data/train: shard-",
+        "data/clips/world.json: cannot be read as JSON; it is made anew, it now lies in world.json.aside-1",
+        "data/clips/train-s0-000001.mp4: cannot be used (",
         "it is made anew, it now lies in fast.aside-1",
     ]
     assert [each for each in wanted if each not in said] == []
@@ -112,6 +118,21 @@ def test_a_damaged_model_is_not_opened_and_the_error_says_what_to_do(run: Path, 
         ValueError, match=r"cannot be read as safetensors \(.*\); it is damaged: fetch it again, or rep"
     ):
         find_model(run, student)
+
+
+def test_a_stage_of_another_network_is_put_aside(tmp_path: Path) -> None:
+    file = tmp_path / "1-images.safetensors"
+    save_tensors({"weight": torch.zeros(2)}, file)
+    said = said_while(lambda console: load_stage(file, torch.nn.Linear(1, 1), console))
+    assert said.strip() == (
+        f"{file}: holds other weights than those of the recipe's teacher; it is made anew, "
+        "it now lies in 1-images.safetensors.aside-1"
+    )
+    model = torch.nn.Linear(1, 1)
+    assert not load_stage(file, model, QUIET)
+    save_tensors({"weight": torch.full((1, 1), 2.0), "bias": torch.full((1,), 3.0)}, file)
+    assert load_stage(file, model, QUIET)
+    assert model.weight.item() == 2.0
 
 
 def test_a_damaged_vae_that_the_recipe_names_is_an_error_and_stays(tiny, run: Path, tmp_path: Path) -> None:
