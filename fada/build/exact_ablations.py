@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from fada.build.exact_rows import COURSES, PRIMARY, SCALES, SETTINGS, rows_of, students_of
+from fada.build.exact_rows import CONTROLS, COURSES, PRIMARY, SCALES, SETTINGS, rows_of, students_of
 from fada.build.exact_verdicts import decided, verdicts_of
 from fada.diffusion.solvers import solve
 from fada.eval.exact_world.measures import Measured, Sample, TestSet, measure
@@ -71,16 +71,22 @@ def run_exact(plan: ExactPlan, console: Console) -> dict[str, Any]:
 
 
 def exact_results(plan: ExactPlan) -> dict[str, Any]:
-    """What is finished: values of every row per seed, in the order of the seeds; unfinished blocks are left out."""
+    """What is finished: values of every row per seed, in the order of the seeds.
+
+    Blocks that lack a row of an order are left out; so are controls that not all of the others have.
+    """
     blocks = []
     for seeds in plan.blocks():
-        files = [_file(plan, course, seeds) for course in ("baselines", *COURSES)]
-        if all(file.is_file() for file in files):
-            blocks.append((seeds, [json.loads(file.read_text()) for file in files]))
+        files = {course: _file(plan, course, seeds) for course in ("baselines", *COURSES)}
+        found = {course: json.loads(file.read_text()) for course, file in files.items() if file.is_file()}
+        if found.keys() >= files.keys() - {CONTROLS}:
+            blocks.append((seeds, found))
+    if not all(CONTROLS in found for _, found in blocks):
+        blocks = [(seeds, {name: part for name, part in found.items() if name != CONTROLS}) for seeds, found in blocks]
     rows: dict[str, dict[str, dict[str, list[float]]]] = {}
     training: dict[str, list[dict[str, float]]] = {}
     for _, parts in blocks:
-        for part in parts:
+        for part in parts.values():
             for name, tables in part["rows"].items():
                 for table, values in tables.items():
                     kept = rows.setdefault(name, {}).setdefault(table, {})
@@ -93,9 +99,9 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
         "seeds": [seed for seeds, _ in blocks for seed in seeds],
         "looks": len(plan.blocks()),
         "plan": {**asdict(replace(plan.training, seeds=())), "questions": plan.questions, "block": plan.block},
-        "cpu_seconds": sum(part["cpu_seconds"] for _, parts in blocks for part in parts),
+        "cpu_seconds": sum(part["cpu_seconds"] for _, parts in blocks for part in parts.values()),
         "rows": rows,
-        "costs": {name: cost for _, parts in blocks for part in parts for name, cost in part["costs"].items()},
+        "costs": {name: cost for _, parts in blocks for part in parts.values() for name, cost in part["costs"].items()},
         "training": {
             name: {key: sum(each[key] for each in found) / len(found) for key in found[0]}
             for name, found in training.items()
@@ -190,7 +196,7 @@ def _course(
 ) -> dict[str, Any]:
     """Train the students of a course and measure every row that they are."""
     weights = {}
-    if name == "controls-B":
+    if name == CONTROLS:
         before = json.loads(_file(plan, "windows-B", seeds).read_text())["training"]
         weights = {student: means["weight_mean"] for student, means in before.items()}
     students = students_of(name, weights)

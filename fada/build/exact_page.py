@@ -189,6 +189,8 @@ def _controls(results: dict[str, Any]) -> str:
             if found is not None:
                 weight = results["training"][keyed(name, setting)]["weight_mean"]
                 lines.append(_line([name, setting, f"{weight:.3f}", _signed(found)]))
+    if len(lines) == 2:
+        lines = ["**Not finished.** The command goes on there."]
     note = "Is it the adapting, or the mean weight? Fixed at the mean W that the adaptive row had, on the same draws."
     best = [_line(["student", "setting", "against", "error less"]), _line(["---", "---", "---", "---:"])]
     rivals = [("perflow", 2), ("adaptive-0.25", 3), ("tokens", 4)]

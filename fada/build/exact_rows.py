@@ -39,6 +39,8 @@ LOSSES: dict[str, MixedLossConfig] = {
     "adaptive-0.5": MixedLossConfig(slope=0.5),
     "adaptive-0.25": ADAPTIVE,
 }
+CONTROLS = "controls-B"
+"""The course whose fixed weights are the mean weights that others had; no order asks for it."""
 ADAPTIVES = tuple(name for name in LOSSES if not name.startswith("fixed"))
 MODES: dict[str, GuidanceMode] = {"time-embed": "time_embed", "layer": "layer", "tokens": "tokens"}
 COURSES = {
@@ -47,7 +49,7 @@ COURSES = {
     "rflow-A": Course("A", windows=1, solver_steps=32),
     "progressive-A": Course("A", windows=6, times="starts"),
     "windows-B": Course("B"),
-    "controls-B": Course("B"),
+    CONTROLS: Course("B"),
     "guided-B": Course("B", guidance="distill"),
 }
 """Name → what its rows have in common; rows of a course are trained together, on the same draws."""
@@ -79,7 +81,7 @@ def _students(course: str, setting: str, mean_weights: dict[str, float]) -> list
         losses = {"rflow": FIXED_NONE}
     elif course == "windows-B":
         losses = LOSSES
-    elif course == "controls-B":
+    elif course == CONTROLS:
         known = {name: mean_weights[keyed(name, setting)] for name in ADAPTIVES}
         losses = {control(name): MixedLossConfig(weighting="fixed", base=base) for name, base in known.items()}
     else:

@@ -91,6 +91,18 @@ def test_an_unfinished_block_is_left_out(plan: ExactPlan, tmp_path: Path) -> Non
     assert exact_results(ExactPlan(4, tmp_path, TINY, 5, 2))["seeds"] == [0, 1]
 
 
+def test_controls_that_a_block_lacks_are_left_out_alone(plan: ExactPlan, tmp_path: Path) -> None:
+    (tmp_path / "blocks").mkdir()
+    for file in (plan.out / "blocks").iterdir():
+        if file.name != "002-003-controls-B.json":
+            (tmp_path / "blocks" / file.name).write_bytes(file.read_bytes())
+    results = exact_results(ExactPlan(4, tmp_path, TINY, 5, 2))
+    assert results["seeds"] == [0, 1, 2, 3]
+    assert keyed(control("adaptive-0.5"), "paper") not in results["rows"]
+    page = write_exact_page(results, tmp_path / "exact.md")
+    assert "**Not finished.** The command goes on there." in page.read_text()
+
+
 def test_the_page_says_its_tier_its_seeds_and_its_headroom_and_keeps_the_reading(
     plan: ExactPlan, tmp_path: Path
 ) -> None:
