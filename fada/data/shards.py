@@ -258,13 +258,16 @@ def _shards_in_index(location: Location) -> dict[str, ShardInfo]:
 def _is_ours(location: Location, name: str, shard: ShardInfo | None) -> bool:
     """Whether fada wrote a file: it holds what the earlier index says, or what the hash in its own name says.
 
-    The latter is what a killed call left. In a store, where nothing is read for this, the earlier index must name it.
+    The latter is what a killed call left. Of a store only such leftovers are read for this; what the earlier index names
+    is known by its name.
     """
     written = name[13:25] if shard is None else shard.sha256
-    if location.folder is None:
-        return shard is not None and name[13:25] == written[:12]
-    file = location.folder / name
-    return len(written) >= 12 and not file.is_symlink() and hash_file(file).startswith(written)
+    if location.folder is None and shard is not None:
+        return name[13:25] == written[:12]
+    if len(written) < 12 or (location.folder is not None and (location.folder / name).is_symlink()):
+        return False
+    with location.fetched(name) as file:
+        return hash_file(file).startswith(written)
 
 
 def _write_shard(scratch: Path, number: int, samples: Iterator[Sample], tally: _Tally) -> tuple[Path, ShardInfo]:

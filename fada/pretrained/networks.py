@@ -106,9 +106,19 @@ def load_network(folder: str | Path, *kinds: type, variant: str | None = None, d
     found = variant if variant and all(f".{variant}" in file.name for file in files) else None
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "variant": found}
     try:
-        network = kind.from_pretrained(str(folder.resolve()), torch_dtype=dtype, **options)  # type: ignore[attr-defined]
+        network, told = kind.from_pretrained(  # type: ignore[attr-defined]
+            str(folder.resolve()), torch_dtype=dtype, output_loading_info=True, **options
+        )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{folder}: cannot be read as {kind.__name__} ({error})") from error
+    # diffusers draws what is missing at random, or leaves it without memory, and only warns.
+    _refuse(
+        folder,
+        [
+            *(f"{name} is missing" for name in told["missing_keys"]),
+            *(f"{shortly(name)} has no place" for name in told["unexpected_keys"]),
+        ],
+    )
     return forget_place(network)
 
 
@@ -138,6 +148,10 @@ def check_fit(folder: Path, kind: type, settings: Mapping[str, Any], shapes: Map
         for name, shape in wanted.items()
         if name in shapes and shapes[name] != shape
     ]
+    _refuse(folder, faults)
+
+
+def _refuse(folder: Path, faults: Sequence[str]) -> None:
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ModelFolderError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from fada import build
+from fada.build import sources
 from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
 
@@ -47,7 +47,7 @@ TINY = ("data.world.clips=2", "data.world.test_clips=1", "data.world.frames=6", 
 def tiny(smoke: Smoke) -> Iterator[Smoke]:
     """``tiny(folder, "key=value", …)``: a recipe of seconds, drawn without other processes."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(os, "cpu_count", lambda: 1)
+        patched.setattr(sources, "usable_processors", lambda: 1)
         yield lambda folder, *overrides: smoke(folder, *TINY, *overrides)
 
 

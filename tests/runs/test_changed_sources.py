@@ -26,7 +26,9 @@ def put_shards(folder: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for split in ("train", "test"):
         frames = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-        write_shards([Sample("c", {"quality": "A"}, frames, np.zeros(3200, np.float32))], folder / split, 10)
+        write_shards(
+            [Sample("c", {"quality": "A"}, frames, np.zeros(3200, np.float32))], folder / split, 10, overwrite=True
+        )
 
 
 @pytest.fixture

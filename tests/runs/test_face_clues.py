@@ -147,7 +147,7 @@ def test_a_run_encodes_again_when_its_shards_have_faces_of_another_embedder(
     recipe: Callable[[Path], Recipe], tmp_path: Path, made: Path
 ) -> None:
     for embedder in (None, CornerEmbedder(fingerprint="other")):
-        shard_clips(made / "clips", tmp_path / "shards", face_embedder=embedder)
+        shard_clips(made / "clips", tmp_path / "shards", face_embedder=embedder, overwrite=True)
         clips = prepare_data(recipe(tmp_path / "shards"), tmp_path / "run", QUIET).train
         assert [clip.face is None for clip in clips] == [embedder is None] * 2
     assert read_index(tmp_path / "run/data/train").features["face_embedder"] == "other"

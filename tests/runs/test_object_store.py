@@ -71,7 +71,7 @@ def test_samples_come_back_and_another_writing_replaces_them(bucket: str) -> Non
     assert keys(f"{bucket}/shards") == [f"clip-{number}" for number in range(5)]
     (one,) = (each for each in read_shards(f"{bucket}/shards", shuffle_seed=1) if each.key == "clip-3")
     assert torch.equal(one.latents, torch.full((2, 1, 2, 2), 3.0))  # type: ignore[arg-type]
-    write_shards([sample(7)], f"{bucket}/shards", 2)
+    write_shards([sample(7)], f"{bucket}/shards", 2, overwrite=True)
     assert keys(f"{bucket}/shards") == ["clip-7"]
     assert len(Location(f"{bucket}/shards").files()) == 2
 
@@ -87,7 +87,7 @@ def test_an_interrupted_writing_leaves_the_earlier_shards(bucket: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_shards(interrupted(), bucket, 1)
+        write_shards(interrupted(), bucket, 1, overwrite=True)
     assert Location(bucket).files() == before
     assert keys(bucket) == ["clip-0", "clip-1"]
 
@@ -99,10 +99,10 @@ def test_a_killed_writing_leaves_the_earlier_index_valid_and_the_next_one_clears
     with monkeypatch.context() as killed:
         killed.setattr(Location, "remove", lambda *_: None)
         with pytest.raises(ZeroDivisionError):
-            write_shards((sample(1 // (1 - number)) for number in range(2)), bucket, 1)
+            write_shards((sample(1 // (1 - number)) for number in range(2)), bucket, 1, overwrite=True)
     assert len(Location(bucket).files()) == 3
     assert keys(bucket) == ["clip-0"]
-    write_shards([sample(4)], bucket, 1)
+    write_shards([sample(4)], bucket, 1, overwrite=True)
     assert keys(bucket) == ["clip-4"]
     assert len(Location(bucket).files()) == 2
 

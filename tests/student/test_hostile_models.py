@@ -232,6 +232,16 @@ def test_weights_of_another_network_are_told(model: Path) -> None:
         open_pipeline(model)
 
 
+def test_a_vae_whose_weights_have_other_names_is_refused_not_drawn_at_random(model: Path) -> None:
+    file = model / "vae" / WEIGHTS
+    weights = load_file(file)
+    weights["decoder.Conv_in.bias"] = weights.pop("decoder.conv_in.bias")
+    save_file(weights, file)
+    told = r"vae.* do not belong together: decoder.conv_in.bias is missing; 'decoder.Conv_in.bias' has no place"
+    with pytest.raises(ModelFolderError, match=told):
+        open_pipeline(model)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"custom_pipeline": "evil"}, {"trust_remote_code": True}, {"use_safetensors": False}, {"local_files_only": False}],
