@@ -258,8 +258,8 @@ def _shards_in_index(location: Location) -> dict[str, ShardInfo]:
 def _is_ours(location: Location, name: str, shard: ShardInfo | None) -> bool:
     """Whether fada wrote a file: it holds what the earlier index says, or what the hash in its own name says.
 
-    The latter is what a killed call left. Of a store only such leftovers are read for this; what the earlier index names
-    is known by its name.
+    The latter is what a killed call left. Of a store only such leftovers are read for this; what the earlier index
+    names is known by its name.
     """
     written = name[13:25] if shard is None else shard.sha256
     if location.folder is None and shard is not None:
