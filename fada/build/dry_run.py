@@ -17,10 +17,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fada.build.checks import check_shards
 from fada.build.models import find_teacher, new_dual_unet, open_teacher
+from fada.build.run_folder import check_place, check_run
 from fada.build.settings import default_scales, default_steps
 from fada.data.face import FaceClues
 from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
+from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Phase
 from fada.recipe.sections.running import Engine
@@ -87,7 +89,9 @@ def dry_run(recipe: Recipe) -> DryRun:
 
     Raises:
         RecipeError: a part of it would find no clips in shards that are on this machine.
+        FolderFault: the run's folder holds what fada did not make.
     """
+    check_place(recipe.output)
     check_shards(recipe)
     with torch.device("meta"):
         teacher = _meta_teacher(recipe)
@@ -109,9 +113,19 @@ def dry_run(recipe: Recipe) -> DryRun:
         f"matmul rate measured here: {rate / 1e9:.0f} GFLOP/s ({recipe.engine.precision}); hours assume half of it",
         _division(recipe),
         *_missing(recipe),
+        *_other_run(recipe),
         f"total: about {sum(cost.hours for cost in costs):.2g} hours; {_on_gpus(recipe, costs)}",
     ]
     return DryRun(costs, lines)
+
+
+def _other_run(recipe: Recipe) -> list[str]:
+    """A line where the folder holds a run that these settings do not continue."""
+    try:
+        check_run(recipe)
+    except RecipeError as error:
+        return [f"note: {error}"]
+    return []
 
 
 def processes_of(recipe: Recipe) -> int:

@@ -67,10 +67,15 @@ def working_in(recipe: Recipe, doing: str, processes: int | None = None) -> Iter
         RecipeError: it holds a run of another recipe.
     """
     # Before the lock, which is a file in it.
-    if not _is_earlier_run(recipe.output):
-        check_folder(recipe.output, RUN)
+    check_place(recipe.output)
     with locked(recipe.output, doing):
         yield open_run(recipe, processes)
+
+
+def check_place(folder: Path) -> None:
+    """Raises FolderFault where no run may be: the folder holds what fada did not make."""
+    if not _is_earlier_run(folder):
+        check_folder(folder, RUN)
 
 
 def open_run(recipe: Recipe, processes: int | None = None) -> Path:

@@ -127,6 +127,8 @@ def _message(item: Mapping[str, Any], path: KeyPath) -> str:
     if kind == "literal_error":
         allowed = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         return f"got {shown(got)}; choose from {', '.join(allowed)}{did_you_mean(got, allowed)}"
+    if kind == "path_type":
+        return f"is no path, got {shown(got)}; write one, as in runs/NAME"
     message = str(item["msg"]).removeprefix("Value error, ")
     if kind == "value_error" or isinstance(got, dict | list):
         return message

@@ -150,6 +150,7 @@ def test_a_run_does_not_take_the_current_folder_or_one_above_it(
 @pytest.mark.parametrize(
     ("output", "message"),
     [
+        ("null", "is no path, got None; write one, as in runs/NAME"),
         ('"a\\0b"', r"'a\\x00b' holds characters that cannot be seen"),
         ("x" * 256, "a path has at most 4000 bytes, its parts 255"),
         ("/".join(["x" * 200] * 21), "a path has at most 4000 bytes"),

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,12 @@ from fada.cli.app import run as fada
 from fada.files.errors import FolderBusy, FolderFault
 from fada.files.folders import kind_of
 from fada.recipe.errors import RecipeError
+from fada.recipe.schema import Recipe
 
 QUIET = Console(quiet=True)
 HOLDER = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from fada.files.folders import take_folder
 from fada.files.locks import locked
@@ -142,3 +145,15 @@ def test_a_report_removes_only_its_own_scalars_and_takes_no_folder_of_others(smo
     (run / "report" / "thesis.tex").write_text("mine")
     with pytest.raises(FolderFault, match=r"report: holds files that fada did not make \(thesis.tex\)"):
         build.bench(smoke(run), QUIET)
+
+
+def test_a_dry_run_says_where_the_run_could_not_be(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "thesis.py").write_text("mine")
+    with pytest.raises(FolderFault, match=r"teacher: holds files that fada did not make \(thesis.py\)"):
+        build.dry_run(tiny(tmp_path / "teacher"))
+    with working_in(tiny(tmp_path / "run"), "training"):
+        pass
+    lines = build.dry_run(tiny(tmp_path / "run", "seed=9")).lines
+    assert any(line.startswith(f"note: {tmp_path / 'run'}: holds a run of another recipe (seed was") for line in lines)
+    assert not any(line.startswith("note:") for line in build.dry_run(tiny(tmp_path / "run")).lines)
