@@ -20,7 +20,7 @@ Sample = Callable[[Asked, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class TestSet:
+class Questions:
     """What every row is asked, and from which noise; (seeds * count, ...), quiet half first in each seed's part."""
 
     seeds: int
@@ -28,7 +28,7 @@ class TestSet:
     noise: Tensor
 
     @classmethod
-    def draw(cls, world: World, seeds: tuple[int, ...], count: int) -> TestSet:
+    def draw(cls, world: World, seeds: tuple[int, ...], count: int) -> Questions:
         """``count`` quiet and as many loud questions for each seed; a seed's follow from it alone."""
         people, sounds, noises = [], [], []
         for seed in seeds:
@@ -43,7 +43,7 @@ class TestSet:
 
 
 @torch.no_grad()
-def measure(world: World, tests: TestSet, sample: Sample, scales: tuple[float, float], teacher: Tensor) -> Measured:
+def measure(world: World, tests: Questions, sample: Sample, scales: tuple[float, float], teacher: Tensor) -> Measured:
     """All measures of a way to sample, per seed.
 
     error, error_loud: mean squared distance to the nearest right picture, counted up to LIMIT, at sounds as in A and at

@@ -15,16 +15,14 @@ from fada.diffusion.solvers import Predict, Solver, solve
 from fada.diffusion.spacing import Spacing
 from fada.diffusion.trajectory import sample_trajectory
 from fada.diffusion.windows import Windows
-from fada.eval.exact_world.measures import Sample, TestSet, measure
+from fada.eval.exact_world.measures import Questions, Sample, measure
 from fada.eval.exact_world.students import Asked, Students
 from fada.eval.exact_world.world import ExactTeacher, World
 
 Call = Literal["guided", "conditional", "inside"]
 """How a network is called: three branches combined, all conditions once, or once with the scales inside."""
 STEPS, TEACHER_STEPS = 6, 25
-SOLVERS: tuple[tuple[Solver, Spacing], ...] = tuple(
-    product(("ddim", "dpmpp_2m"), ("time", "log_snr", "noise_share"))  # type: ignore[arg-type]
-)
+SOLVERS: tuple[tuple[Solver, Spacing], ...] = tuple(product(("ddim", "dpmpp_2m"), ("time", "log_snr", "noise_share")))
 """Undistilled samplers that are searched."""
 GAMMA = 0.3
 
@@ -88,7 +86,7 @@ def by_jumps(world: World, make: Callable[[Asked, Tensor], Predict]) -> Sample:
 
 
 def best_undistilled(
-    world: World, steps: int, call: Call, scales: tuple[float, float], measure_name: str, spare: TestSet
+    world: World, steps: int, call: Call, scales: tuple[float, float], measure_name: str, spare: Questions
 ) -> Undistilled:
     """The solver and nodes with the smallest error on spare draws, among SOLVERS."""
     teacher, none = ExactTeacher(world), torch.zeros_like(spare.noise)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from fada.build.exact_rows import CONTROLS, COURSES, PRIMARY, SCALES, SETTINGS, rows_of, students_of
 from fada.build.exact_verdicts import decided, verdicts_of
 from fada.diffusion.solvers import solve
-from fada.eval.exact_world.measures import Measured, Sample, TestSet, measure
+from fada.eval.exact_world.measures import Measured, Questions, Sample, measure
 from fada.eval.exact_world.samplers import (
     STEPS,
     TEACHER_STEPS,
@@ -117,7 +117,7 @@ def _run_block(plan: ExactPlan, world: World, seeds: tuple[int, ...], console: C
     if not missing:
         return
     copy = _copy(plan, world, console)
-    tests = TestSet.draw(world, seeds, plan.questions)
+    tests = Questions.draw(world, seeds, plan.questions)
     teacher = ExactTeacher(world)
     reference = {
         table: Undistilled(TEACHER_STEPS).sample(world, teacher)(
@@ -141,7 +141,7 @@ class _Measurer:
     """Measures ways to sample at the scales of their tables; reference: the guided teacher's samples, by table."""
 
     world: World
-    tests: TestSet
+    tests: Questions
     reference: dict[int, torch.Tensor]
 
     def __call__(self, sample: Sample, tables: tuple[int, ...]) -> dict[str, Measured]:
@@ -172,7 +172,7 @@ def _baselines(plan: ExactPlan, world: World, copy: Weights, measurer: _Measurer
         add(f"untrained once, {setting}", STEPS, by_windows(world, windows, of_teacher(exact, "conditional")), (4,))
     copied = Students(world.path, "none", [0] * measurer.tests.seeds).start_from(copy)
     add("copied network, 25 steps", full.cost, lambda asked, z, scales: _walk(world, copied, asked, z, scales))
-    spare = TestSet.draw(world, tuple(range(SPARE, SPARE + 4)), plan.questions)
+    spare = Questions.draw(world, tuple(range(SPARE, SPARE + 4)), plan.questions)
     searched: tuple[tuple[int, Call], ...] = ((6, "guided"), (2, "guided"), (6, "conditional"))
     for steps, call in searched:
         for table in (2, 3, 4):

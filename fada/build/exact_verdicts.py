@@ -74,7 +74,7 @@ def compared(results: Mapping[str, Any], table: int, name: str, other: str) -> l
     columns = [results["rows"].get(each, {}).get(str(table)) for each in (name, other)]
     if any(column is None for column in columns):
         return []
-    mine, theirs = (column[PRIMARY[table]] for column in columns)  # type: ignore[index]
+    mine, theirs = (column[PRIMARY[table]] for column in columns)
     return [a - b for a, b in zip(mine, theirs, strict=True)]
 
 
