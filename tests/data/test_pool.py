@@ -18,7 +18,10 @@ from fada.data.pool import in_processes
 from fada.media.processors import usable_processors
 
 SCRIPT = """
+import signal
 import sys
+# A shell's background jobs are born deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from fada.data.pool import in_processes
 import mortal_work
 if __name__ == "__main__":
