@@ -115,7 +115,7 @@ def _table(results: dict[str, Any], table: int) -> str:
     ]
     lines = [_line([*head, "paper: FVD-R"]), _line(["---", "---", *["---:"] * (len(head) - 1)])]
     untrained = "untrained once" if table == 4 else "untrained"
-    names = [*TEACHERS, *BASELINES[table], "copied network, 25 steps"]
+    names = [*TEACHERS, *BASELINES[table], "copied network, 25 steps", "perfect balanced student"]
     plain = [
         (name, "", "18.27" if name == "teacher on A" else "19.64" if name == "teacher on B" else "") for name in names
     ]
