@@ -10,13 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fada.diffusion.ladder import combine
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.solvers import Predict, Solver, solve
 from fada.diffusion.spacing import Spacing
 from fada.diffusion.trajectory import sample_trajectory
 from fada.diffusion.windows import Windows
 from fada.eval.exact_world.measures import Questions, Sample, measure
-from fada.eval.exact_world.students import Asked, Students
+from fada.eval.exact_world.students import BRANCHES, Asked, Students
 from fada.eval.exact_world.world import ExactTeacher, World
 
 Call = Literal["guided", "conditional", "inside"]
@@ -73,6 +74,19 @@ def of_students(students: Students, call: Call) -> Callable[[Asked, Tensor], Pre
 def by_windows(world: World, windows: Windows, make: Callable[[Asked, Tensor], Predict]) -> Sample:
     """A student's sampler of six steps, for students or for the untrained teacher."""
     return lambda asked, z, scales: sample_student(make(asked, scales), world.path, windows, z, STEPS)
+
+
+def by_perfect_windows(world: World, windows: Windows, teacher: ExactTeacher, fine_steps: int = 16) -> Sample:
+    """What a balanced student without any error does, a step per window: each branch's true window end, combined."""
+
+    def sample(asked: Asked, z: Tensor, scales: Tensor) -> Tensor:
+        for place in range(windows.count, 0, -1):
+            end, start = (torch.full((len(z),), bound).double() for bound in windows.bounds[place - 1 : place + 1])
+            branches = [teacher.at_branch(asked.person, asked.heard, asked.at(each).branch) for each in range(BRANCHES)]
+            z = combine([solve(each, world.path, z, start, end, fine_steps) for each in branches], scales)
+        return z
+
+    return sample
 
 
 def by_jumps(world: World, make: Callable[[Asked, Tensor], Predict]) -> Sample:

@@ -24,6 +24,7 @@ from fada.eval.exact_world.samplers import (
     Undistilled,
     best_undistilled,
     by_jumps,
+    by_perfect_windows,
     by_windows,
     of_students,
     of_teacher,
@@ -170,6 +171,8 @@ def _baselines(plan: ExactPlan, world: World, copy: Weights, measurer: _Measurer
         windows = windows_of(world, COURSES["windows-A"], setting == "matched")
         add(f"untrained, {setting}", 3 * STEPS, by_windows(world, windows, of_teacher(exact, "guided")))
         add(f"untrained once, {setting}", STEPS, by_windows(world, windows, of_teacher(exact, "conditional")), (4,))
+    four = windows_of(world, COURSES["windows-A"], is_matched=False)
+    add("perfect balanced student", 3 * four.count, by_perfect_windows(world, four, exact), (2, 3))
     copied = Students(world.path, "none", [0] * measurer.tests.seeds).start_from(copy)
     add("copied network, 25 steps", full.cost, lambda asked, z, scales: _walk(world, copied, asked, z, scales))
     spare = Questions.draw(world, tuple(range(SPARE, SPARE + 4)), plan.questions)

@@ -62,7 +62,7 @@ def _opening(results: dict[str, Any], page: Path) -> str:
     return f"""# The exact world: the paper's Tables 2, 3 and 4 where the teacher is a closed form
 
 ```sh
-make exact     # fada ablate --world exact --page {page.name}; resumes
+make exact     # fada ablate --world exact, with 48 seeds; resumes
 ```
 
 **Tier: exact world.** A clip is three numbers: a face at one of four people's places, moved by the mouth, and a head
@@ -80,7 +80,7 @@ half at quiet sounds, as in A, half at loud ones. {minutes:.0f} minutes of one c
 ± half the 95 % t-interval; every value per seed is in [{page.stem}.json]({page.stem}.json). Nothing here says anything
 about faces.
 
-- **error** (decides; chosen before any run): squared distance to the nearest right picture (the person's face, the
+- **error** (decides; chosen before these seeds): squared distance to the nearest right picture (the person's face, the
   sound's mouth, the head on either side), at most 1 each; quiet in Table 2, both in Tables 3 and 4
 - mouth, face, head: root mean square of its parts; distance to teacher: mean square, from the same noise"""
 
@@ -115,7 +115,7 @@ def _table(results: dict[str, Any], table: int) -> str:
     ]
     lines = [_line([*head, "paper: FVD-R"]), _line(["---", "---", *["---:"] * (len(head) - 1)])]
     untrained = "untrained once" if table == 4 else "untrained"
-    names = [*TEACHERS, *BASELINES[table], "copied network, 25 steps"]
+    names = [*TEACHERS, *BASELINES[table], "copied network, 25 steps", "perfect balanced student"]
     plain = [
         (name, "", "18.27" if name == "teacher on A" else "19.64" if name == "teacher on B" else "") for name in names
     ]

@@ -11,7 +11,14 @@ from fada.diffusion.sampling import sample_student
 from fada.diffusion.solvers import solve
 from fada.diffusion.windows import Windows
 from fada.eval.exact_world.measures import Questions, measure, scales_like
-from fada.eval.exact_world.samplers import Undistilled, best_undistilled, by_windows, of_students, of_teacher
+from fada.eval.exact_world.samplers import (
+    Undistilled,
+    best_undistilled,
+    by_perfect_windows,
+    by_windows,
+    of_students,
+    of_teacher,
+)
 from fada.eval.exact_world.students import Asked, Students
 from fada.eval.exact_world.training import Course, Plan, Student, train, train_copy, windows_of
 from fada.eval.exact_world.world import DIRECTIONS, PLACES, ExactTeacher, World, mouth
@@ -135,3 +142,11 @@ def test_the_untrained_teacher_in_windows_is_ddim_where_windows_are_steps() -> N
     solved = solve(predict, WORLD.path, tests.noise, ones, 0 * ones, 4)
     torch.testing.assert_close(stepped, solved, rtol=0, atol=1e-3)
     assert math.isfinite(float(stepped.abs().max()))
+
+
+def test_a_perfect_student_without_guidance_goes_where_the_teacher_does() -> None:
+    tests, teacher = Questions.draw(WORLD, (2,), 30), ExactTeacher(WORLD)
+    ones, scales = torch.ones(60, dtype=torch.float64), scales_like((1.0, 1.0), tests.noise)
+    found = by_perfect_windows(WORLD, Windows(4), teacher)(tests.asked, tests.noise, scales)
+    predict = of_teacher(teacher, "conditional")(tests.asked, scales)
+    torch.testing.assert_close(found, solve(predict, WORLD.path, tests.noise, ones, 0 * ones, 64), rtol=0, atol=1e-3)
