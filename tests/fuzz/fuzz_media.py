@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from reading_process import Outcome, Reader, Reading, table
 
+from fada.data.prepare.identities import Identity
 from fada.data.prepare.models import Face, FaceFinder
 from fada.data.prepare.source import PrepareSettings, prepare_source
 from fada.media.audio import read_audio
@@ -142,7 +143,9 @@ def read_all(file: Path, is_prepared: bool) -> tuple[str, str]:
     if is_prepared:
         with tempfile.TemporaryDirectory() as out:
             settings = PrepareSettings(size=64)
-            record = prepare_source(file, "0" * 64, Path(out), settings, "", CentreFinder(), "someone")
+            record = prepare_source(
+                file, "0" * 64, Path(out), settings, "", CentreFinder(), Identity("someone", "path")
+            )
         reasons += [rejection.detail for rejection in record.rejections]
         return ("rejected" if record.rejections else "read"), "; ".join(reasons[:1])
     return ("refused" if reasons else "read"), "; ".join(reasons[:1])
