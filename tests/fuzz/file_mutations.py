@@ -116,7 +116,8 @@ def damage_tree(tree: Tree, choose: random.Random, canary: str) -> str:
     for _ in range(choose.choice((1, 1, 2, 3))):
         if not spots(tree):
             break
-        mutate = choose.choice(TREE)
+        # Swollen twice, a tree would fill the memory before anybody reads it.
+        mutate = choose.choice([each for each in TREE if each is not swell or swell.__name__ not in done])
         try:
             mutate(tree, choose, canary)
         except RecursionError:
