@@ -40,7 +40,7 @@ REAL = RealInstruments(
 
 
 TOOLS = Instruments(real=REAL)
-TEACHER: Any = SimpleNamespace(model=None)
+TEACHER: Any = SimpleNamespace(model=None, vae=None, audio_encoder=None)
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
     monkeypatch.setattr(sweeps, "generator", generator)
     monkeypatch.setattr(sweeps, "fingerprint", lambda model: "teacher")
+    monkeypatch.setattr(sweeps, "features_of", lambda vae, encoder: {"vae": "vae", "audio_encoder": "encoder"})
     return seen
 
 

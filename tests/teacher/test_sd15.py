@@ -157,7 +157,8 @@ def test_the_reference_net_sees_what_the_image_network_sees(network: UNet2DCondi
         found = net(image, None).spatial
     assert len(found) == len(seen) == 4
     for ours, theirs in zip(found, seen, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=1e-5)
+        # Equal but for the order of sums, which differs by processor.
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_every_tensor_is_accounted_for(network: UNet2DConditionModel) -> None:

@@ -30,14 +30,18 @@ def hallo(small_file: Path) -> Hallo:
 
 @pytest.mark.parametrize("mode", MODES)
 @torch.no_grad()
-def test_an_untouched_student_is_its_teachers_conditional_prediction_bit_for_bit(
+def test_an_untouched_student_is_its_teachers_conditional_prediction(
     hallo: Hallo, inputs: HalloInputs, noise: Tensor, mode: str
 ) -> None:
     student = student_of(hallo, mode, 2, 4)  # type: ignore[arg-type]
     assert isinstance(student, HalloStudent)
     assert (student.bank_tiling, student.motion_frames) == ("fixed", hallo.motion_frames)
     expected = at_rung(hallo, hallo.prepare(inputs), torch.tensor([2]))(noise, T)
-    assert torch.equal(student(inputs, noise, T, scales=torch.tensor([[2.0, 5.0]])), expected)
+    found, other = (student(inputs, noise, T, scales=torch.tensor([scales])) for scales in ([2.0, 5.0], [1.0, 1.0]))
+    # What the scales add is nothing at all. The teacher's pass holds all rungs' conditions, and some processors sum the
+    # rows of a larger product in another order.
+    assert torch.equal(found, other)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("mode", MODES[1:])
