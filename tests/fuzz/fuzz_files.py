@@ -11,7 +11,6 @@ cases. The same seed and number damage in the same way.
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import random
 import shutil
@@ -54,8 +53,6 @@ def fuzz(
             os.environ["HOME"] = str(base / "home")
             for number in range(first, first + count):
                 yield _try(base, number, seed, kinds[number % len(kinds)], reader, keep)
-                # A dump that nests too deeply leaves megabytes in a circle.
-                gc.collect()
         finally:
             os.chdir(here)
             os.environ.pop("HOME") if home is None else os.environ.__setitem__("HOME", home)
