@@ -32,6 +32,8 @@ HEADS = {
 READING = "## Reading"
 TITLE = "# Ablations"
 """How the page begins: only such a file is replaced."""
+VALUES = frozenset(["rows", "baselines"])
+"""Some of what the values beside it have."""
 
 
 def write_page(results: dict[str, Any], page: Path) -> Path:
@@ -51,24 +53,28 @@ def write_page(results: dict[str, Any], page: Path) -> Path:
     return page
 
 
-def check_page(page: Path) -> None:
+def check_page(page: Path, title: str = TITLE, values: frozenset[str] = VALUES) -> None:
     """Nothing, where a page may be written: none of its files is there, or an earlier page of ablations is.
+
+    Args:
+        title: how such a page begins.
+        values: keys of the values beside it.
 
     Raises:
         FolderFault: naming the file that would be overwritten.
     """
     before = page.read_bytes() if page.is_file() else None
-    if before is not None and before.startswith(TITLE.encode()):
+    if before is not None and before.startswith(title.encode()):
         return
     named = [page, *(page.with_suffix(ending) for ending in (".png", ".svg", ".json"))]
-    there = [file for file in named if os.path.lexists(file) and not _is_ours(file)]
+    there = [file for file in named if os.path.lexists(file) and not _is_ours(file, values)]
     if there:
         raise FolderFault(f"{there[0]}: is there, and no page of ablations; give another name with --page")
 
 
-def _is_ours(file: Path) -> bool:
+def _is_ours(file: Path, values: frozenset[str]) -> bool:
     """Whether values of ablations lie here: beside the runs they do so before there is a page."""
-    return file.suffix == ".json" and {"rows", "baselines"} <= kept_json(file).keys()
+    return file.suffix == ".json" and values <= kept_json(file).keys()
 
 
 def over_seeds(measured: Mapping[str, Any], measure: str) -> Interval | None:

@@ -32,7 +32,8 @@ from fada.eval.exact_world.samplers import (
 from fada.eval.exact_world.students import Students
 from fada.eval.exact_world.training import Plan, Weights, train, train_copy, windows_of
 from fada.eval.exact_world.world import ExactTeacher, World
-from fada.eval.results import write_json
+from fada.eval.results import kept_json
+from fada.files.whole import write_json
 
 BLOCK = 8
 """Seeds that are trained side by side, and after which orders are looked at."""
@@ -79,7 +80,7 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
     blocks = []
     for seeds in plan.blocks():
         files = {course: _file(plan, course, seeds) for course in ("baselines", *COURSES)}
-        found = {course: json.loads(file.read_text()) for course, file in files.items() if file.is_file()}
+        found = {course: content for course, file in files.items() if (content := kept_json(file))}
         if found.keys() >= files.keys() - {CONTROLS}:
             blocks.append((seeds, found))
     if not all(CONTROLS in found for _, found in blocks):
@@ -114,7 +115,7 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
 
 def _run_block(plan: ExactPlan, world: World, seeds: tuple[int, ...], console: Console) -> None:
     """Baselines, then course by course; what is there stays."""
-    missing = [name for name in ("baselines", *COURSES) if not _file(plan, name, seeds).is_file()]
+    missing = [name for name in ("baselines", *COURSES) if not kept_json(_file(plan, name, seeds))]
     if not missing:
         return
     copy = _copy(plan, world, console)

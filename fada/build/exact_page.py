@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fada.build.ablation_page import READING
+from fada.build.ablation_page import READING, check_page
 from fada.build.ablation_rows import TABLES, rows
 from fada.build.exact_rows import (
     ADAPTIVES,
@@ -22,11 +22,13 @@ from fada.build.exact_rows import (
     keyed,
 )
 from fada.build.exact_verdicts import Order, compared, decided, headroom, verdicts_of
-from fada.eval.results import write_json
 from fada.eval.statistics import Interval, t_interval
+from fada.files.whole import write_json, write_text
 
 SHOWN = {"error": "error, quiet", "error_loud": "error, loud", "error_open": "error, both", "mouth": "mouth",
          "face": "face", "head": "head", "distance": "distance to teacher"}  # fmt: skip
+TITLE = "# The exact world"
+"""How the page begins: only such a file is replaced."""
 TITLES = {2: "basic distillation methods, on A", 3: "mixed supervision", 4: "guidance inside the student"}
 BASELINES = {
     2: ("best undistilled 18 guided",),
@@ -45,21 +47,30 @@ LABELS = {
 
 
 def write_exact_page(results: dict[str, Any], page: Path) -> Path:
-    """Write the page and all values beside it; the page's path. A hand-written reading stays."""
-    page.parent.mkdir(parents=True, exist_ok=True)
+    """Write the page and all values beside it; the page's path. A hand-written reading stays.
+
+    Raises:
+        FolderFault: one of these files is there, and no page of the exact world.
+    """
+    check_exact_page(page)
     write_json(page.with_suffix(".json"), results)
     before = page.read_text(encoding="utf-8") if page.is_file() else ""
     reading = before[before.index(READING) :] if READING in before else f"{READING}\n\nNot written yet.\n"
     parts = [_opening(results, page), _headroom(results), *(_table(results, number) for number in TITLES)]
     parts += [_orders(results, setting) for setting in SETTINGS]
-    page.write_text("\n\n".join([*parts, _matched(results), _controls(results), _training(results), reading]), "utf-8")
+    write_text(page, "\n\n".join([*parts, _matched(results), _controls(results), _training(results), reading]))
     return page
+
+
+def check_exact_page(page: Path) -> None:
+    """Raises FolderFault as `write_exact_page`, and writes nothing."""
+    check_page(page, TITLE, frozenset(["rows", "looks"]))
 
 
 def _opening(results: dict[str, Any], page: Path) -> str:
     plan, seeds = results["plan"], results["seeds"]
     minutes = results["cpu_seconds"] / 60
-    return f"""# The exact world: the paper's Tables 2, 3 and 4 where the teacher is a closed form
+    return f"""{TITLE}: the paper's Tables 2, 3 and 4 where the teacher is a closed form
 
 ```sh
 make exact     # fada ablate --world exact, with 48 seeds; resumes

@@ -78,7 +78,8 @@ def _exact(
     import torch
 
     from fada.build.exact_ablations import ExactPlan, exact_results, run_exact
-    from fada.build.exact_page import write_exact_page
+    from fada.build.exact_page import check_exact_page, write_exact_page
+    from fada.files.outputs import output_folder
     from fada.recipe.errors import RecipeError
     from fada.terminal import SafeConsole
 
@@ -88,8 +89,10 @@ def _exact(
     if seeds < 2:
         raise RecipeError(f"--world exact compares over seeds: --seeds must be at least 2, got {seeds}")
     torch.set_num_threads(1)
-    console, plan = SafeConsole(), ExactPlan(seeds, out)
-    results = exact_results(plan) if so_far else run_exact(plan, console)
+    console, plan, page = SafeConsole(), ExactPlan(seeds, out), page or out / "exact.md"
+    check_exact_page(page)
+    with output_folder(out, "exact", "running ablations"):
+        results = exact_results(plan) if so_far else run_exact(plan, console)
     if not results["seeds"]:
         raise RecipeError(f"{out}: no block of seeds is finished yet; leave out --so-far")
-    console.print(f"page: {write_exact_page(results, page or out / 'exact.md')}")
+    console.print(f"page: {write_exact_page(results, page)}")

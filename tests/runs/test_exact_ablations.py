@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from fada.build.exact_rows import ADAPTIVES, COURSES, ORDERS, SETTINGS, control,
 from fada.build.exact_verdicts import headroom, seeds_needed, verdicts_of
 from fada.cli.app import run
 from fada.eval.exact_world.training import Plan
+from fada.files.errors import FolderFault
 
 TINY = Plan((), steps=2, batch=4, copy_steps=2, copy_batch=8)
 
@@ -181,3 +184,23 @@ def test_options_without_a_meaning_are_refused(
     monkeypatch.setenv("COLUMNS", "300")
     assert run(["ablate", "--world", "exact", "--out", str(tmp_path / "out"), *arguments]) != 0
     assert message in capsys.readouterr().err
+
+
+def test_a_page_of_somebody_elses_is_not_replaced(plan: ExactPlan, tmp_path: Path) -> None:
+    page = tmp_path / "exact.md"
+    page.write_text("# My thesis\n")
+    with pytest.raises(FolderFault, match=r"exact.md: is there, and no page of ablations"):
+        write_exact_page(exact_results(plan), page)
+    assert run(["ablate", "--world", "exact", "--out", str(tmp_path / "out"), "--page", str(page)]) == 2
+    assert page.read_text() == "# My thesis\n"
+    assert not (tmp_path / "out").exists()
+    assert run(["ablate", "--world", "exact", "--out", str(tmp_path), "--so-far"]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["exact.md"]
+
+
+def test_a_damaged_block_is_made_again(plan: ExactPlan, tmp_path: Path) -> None:
+    copied = replace(plan, out=tmp_path / "exact")
+    shutil.copytree(plan.out, copied.out)
+    blocks = sorted(copied.out.rglob("*baselines*.json"))
+    blocks[-1].write_text("[")
+    assert len(exact_results(copied)["seeds"]) == 2
