@@ -95,6 +95,9 @@ class Run:
 
     def __init__(self, recipe: Recipe, console: Console, shared: Shared | None = None) -> None:
         join(recipe.engine.timeout_minutes)
+        if recipe.engine.threads is not None:
+            # Before the data: sums over other numbers of threads differ in the last bits, and so would a VAE.
+            torch.set_num_threads(recipe.engine.threads)
         self.recipe = recipe
         self.console = console if is_main() else Console(quiet=True)
         self.folder = recipe.output

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 
 from fada.data.dataset import BatchShape
@@ -26,8 +25,6 @@ def default_steps(recipe: Recipe) -> int:
 def accelerator(recipe: Recipe, batch: int) -> Accelerator:
     """A fresh Accelerator for one phase, of so many samples per process and micro-batch."""
     engine = recipe.engine
-    if engine.threads is not None:
-        torch.set_num_threads(engine.threads)
     settings = ParallelSettings(
         strategy=engine.strategy,
         precision=engine.precision,
