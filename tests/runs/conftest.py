@@ -24,8 +24,12 @@ Smoke = Callable[..., Recipe]
 
 @pytest.fixture(scope="session")
 def smoke() -> Smoke:
-    """``smoke(folder, "key=value", …)``: the smoke recipe with another output, and overrides."""
-    return lambda folder, *overrides: load_recipe("tiny/smoke", [f"output={folder}", *overrides])
+    """``smoke(folder, "key=value", …)``: the smoke recipe with another output, and overrides.
+
+    With one thread from the first sum on, whatever ran in this process before.
+    """
+    own = "engine.threads=1"
+    return lambda folder, *overrides: load_recipe("tiny/smoke", [f"output={folder}", own, *overrides])
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,7 @@ def test_a_first_run_that_is_killed_while_its_teacher_is_trained_equals_the_unbr
 ) -> None:
     killed = tmp_path / "killed"
     process = subprocess.Popen(
-        [sys.executable, "-m", "fada", "distill", "tiny/smoke", f"output={killed}"],
+        [sys.executable, "-m", "fada", "distill", "tiny/smoke", f"output={killed}", "engine.threads=1"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
