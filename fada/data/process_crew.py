@@ -7,12 +7,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from fada.data.crew import READY, WorkerDied
-from fada.media.threads import limit_threads, thread_variables
+from fada.media.threads import inherited, limit_threads, thread_variables
 
 Start = Callable[[], Callable[[Any], Any]]
 """Called once in each worker: loads what it needs and returns the work on one task. Pickled, as all of this is."""
@@ -51,7 +51,7 @@ class ProcessWorker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, start, threads), daemon=True)
-        with _environment(thread_variables(threads)):
+        with inherited(thread_variables(threads)):
             self._process.start()
         theirs.close()
 
@@ -74,21 +74,6 @@ class ProcessWorker:
         self._process.kill()
         self._process.join()
         self.connection.close()
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Variables that a process started in this block inherits: libraries read them while they are imported."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _serve(connection: Connection, start: Start, threads: int) -> None:

@@ -18,6 +18,7 @@ from fada.engine.failures import TrainingFailed
 from fada.engine.loop import Interrupted
 from fada.engine.signals import on_stop
 from fada.media.processors import usable_processors
+from fada.media.threads import inherited
 
 STARTED_HERE = "FADA_STARTED_HERE"
 """In the environment of processes that `start_processes` started: the report is left to whoever started them."""
@@ -80,7 +81,7 @@ def start_processes(count: int, arguments: Sequence[str]) -> None:
     )
     threads = str(max(1, usable_processors() // count))
     ours = {STARTED_HERE: "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-    with _environment(ours), _passing_signals_on() as asked:
+    with inherited(ours), _passing_signals_on() as asked:
         try:
             elastic_launch(config, sys.executable)("-m", "fada", *arguments)
         except ChildFailedError as error:
@@ -122,20 +123,6 @@ def _passing_signals_on() -> Iterator[list[int]]:
 
     with on_stop(pass_on):
         yield came
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _first_node(nodes: str) -> str:

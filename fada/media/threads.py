@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fada.media.processors import usable_processors
 
@@ -39,3 +41,18 @@ def limit_threads(count: int) -> None:
 def thread_limit() -> int:
     """Threads that one library of this process may start: what was set, or one for each usable processor."""
     return usable_processors() if _limit is None else _limit
+
+
+@contextmanager
+def inherited(variables: dict[str, str]) -> Iterator[None]:
+    """Variables that a process started in this block inherits: libraries read them while they are imported."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
