@@ -14,7 +14,6 @@ from fada.build.run_folder import put_aside
 from fada.data.clip import Clip, ClipError, list_clips, read_clip, read_record
 from fada.data.shards import Sample, read_index, read_shards
 from fada.data.world import make_world
-from fada.data.world.draw import VERSION
 from fada.data.world.make import SETTINGS_FILE
 from fada.eval.results import fingerprint as hash_of
 from fada.files.folders import inside
@@ -73,6 +72,8 @@ class DrawnWorld:
                 world.flawed_share,
                 workers=min(4, usable_processors()),
                 test_clips=world.test_clips,
+                version=world.version,
+                beyond_share=world.beyond_share,
                 progress=lambda done, of: status.update(f"drawing clips: {done} of {of}"),
             )
 
@@ -97,7 +98,10 @@ class DrawnWorld:
 
     def hash(self) -> str:
         """Over all that the training clips follow from."""
-        return hash_of([self.section.model_dump(exclude={"test_clips"}), self.size, VERSION])
+        told = self.section.model_dump(exclude={"test_clips", "version", "beyond_share"})
+        # What version 1 lacks is left out where it is not used: its clips, and runs on them, are what they were.
+        beyond = [self.section.beyond_share] if self.section.beyond_share else []
+        return hash_of([told, self.size, self.section.version, *beyond])
 
 
 class _DrawnClips:

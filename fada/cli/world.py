@@ -34,6 +34,18 @@ def make(
     test_clips: Annotated[
         int, typer.Option(min=0, help="Clips of held-out identities and speech beside them, all clean.")
     ] = 0,
+    version: Annotated[
+        int,
+        typer.Option(
+            min=1, max=2, help="2: head, gaze, blinks, brows and expression are undecided by the sound, as in footage."
+        ),
+    ] = 1,
+    beyond: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Share of clips with what set A then leaves out: loud speech, far postures, some looks."
+        ),
+    ] = 0.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Draw talking faces as mp4 + wav + truth (json).
@@ -45,6 +57,8 @@ def make(
 
       fada world make data/world --clips 64 --test-clips 8 --seed 7
       fada world make data/flawed --clips 64 --flawed 1.0 --size 128
+      fada world make data/open --clips 64 --version 2
+      fada world make data/left-out --clips 90 --version 2 --flawed 0.33 --beyond 0.33
       fada world make data/known --clips 200 --flawed 0.5 --flaw all --size 192 --frames 75
     """
     from fada.cli.progress import progress_bar
@@ -54,6 +68,11 @@ def make(
     unknown = sorted(set(kinds) - set(FLAW_KINDS))
     if unknown:
         raise typer.BadParameter(f"--flaw: no flaw {', '.join(unknown)}; choose from {', '.join(FLAW_KINDS)}, all")
+    if beyond and (version == 1 or beyond + flawed > 1.0):
+        raise typer.BadParameter(
+            f"--beyond: needs --version 2, and at most 1 together with --flawed; got {beyond:g}, version {version}, "
+            f"--flawed {flawed:g}"
+        )
     with progress_bar("drawing") as progress:
         world = make_world(
             out,
@@ -65,6 +84,8 @@ def make(
             workers=workers,
             test_clips=test_clips,
             kinds=kinds,
+            version=version,
+            beyond_share=beyond,
             progress=progress,
         )
     say(f"{out}: {world.made} clips drawn, {world.kept} were there")

@@ -211,10 +211,10 @@ def test_a_part_without_clips_is_found_in_the_recipe(tmp_path: Path, share: str,
 
 
 def test_the_worlds_counts_are_those_that_are_drawn() -> None:
-    from fada.recipe.sections.data import World, is_flawed
+    from fada.recipe.sections.data import World, is_at
 
     world = World(clips=7, flawed_share=0.4)
-    assert [is_flawed(index, 0.4) for index in range(7)] == [False, False, True, False, True, False, False]
+    assert [is_at(index, 0.4) for index in range(7)] == [False, False, True, False, True, False, False]
     assert (world.count("A"), world.count("B")) == (5, 2)
 
 

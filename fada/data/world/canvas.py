@@ -33,7 +33,7 @@ class Patch:
         share = np.clip(0.5 - distance / softness, 0.0, 1.0)
         return share * share * (3.0 - 2.0 * share)
 
-    def ellipse(self, cx: float, cy: float, rx: float, ry: float | np.ndarray) -> np.ndarray:
+    def ellipse(self, cx: float | np.ndarray, cy: float | np.ndarray, rx: float, ry: float | np.ndarray) -> np.ndarray:
         """Approximate signed distance to an ellipse: f * (f - 1) / |gradient|, exact at the edge to first order."""
         x, y = (self.x - cx) / rx, (self.y - cy) / ry
         square_x, square_y = x * x, y * y

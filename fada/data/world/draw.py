@@ -13,15 +13,19 @@ from fada.data.world.identity import Identity, draw_identity
 from fada.data.world.motion import FPS, Motion, move
 from fada.data.world.mouth import INSIDE, MAX_OPENING, TEETH, TONGUE, WIDEST, half_width, look_of, opening
 from fada.data.world.speech import SAMPLE_RATE, Speech, plan_speech, synthesise
+from fada.data.world.undecided import BEYOND, FULL, NARROW, draw_effort, move_freely, plain_look, rare_look
 
 SPLITS = ("train", "test")
 QUALITIES = ("A", "B")
-VERSION = 1
-"""Raised when equal arguments give other clips than before."""
+VERSIONS = (1, 2)
+"""Worlds that can be drawn: in the second, much is undecided by the sound. Equal arguments always give equal clips."""
+REACHES = {"full": FULL, "narrow": NARROW, "beyond": BEYOND}
 MARGIN = 10
 """Frames of speech planned before and after the clip, so that shifted sound is real sound and not padding."""
 
-_IDENTITY, _SPEECH, _MOTION, _SOUND, _FLAWS = range(5)
+_IDENTITY, _SPEECH, _MOTION, _SOUND, _FLAWS, _FREE = range(6)
+_USUAL_EFFORT = 0.75
+"""Loudness at which version 2 sounds as loud as version 1."""
 
 
 def make_clip(
@@ -33,6 +37,8 @@ def make_clip(
     quality: Literal["A", "B"] = "A",
     split: Literal["train", "test"] = "train",
     flaw: str | None = None,
+    version: int = 1,
+    reach: str = "full",
 ) -> Clip:
     """The clip number `index` of a split; equal arguments give equal bytes.
 
@@ -47,15 +53,21 @@ def make_clip(
         quality: "A" clean, "B" with one or two flaws (meta["flaws"], meta["flaw_details"]).
         split: "train" or "test".
         flaw: the kind of the only flaw of a clip of quality B; None draws one or two of the usual kinds.
+        version: 1, or 2: several ways of moving are right, mouths open as the sound is loud.
+        reach: of version 2: "full"; "narrow" leaves out loud speech, far postures and some looks; "beyond" shows these,
+            without flaws also in quality B.
 
     Raises:
         ValueError: an argument is out of its range.
     """
-    _check(seed, index, size, frames, quality, split)
-    identity, speech, motion = plan_clip(seed, index, frames, split)
+    _check(seed, index, size, frames, quality, split, version, reach)
+    identity, speech, motion, effort = plan_clip(seed, index, frames, split, version, reach)
     sound = synthesise(speech, identity.voice, _stream(seed, split, index, _SOUND))
+    if version > 1:
+        sound = np.clip(sound * (effort / _USUAL_EFFORT), -1.0, 1.0).astype(np.float32)
     rng = _stream(seed, split, index, _FLAWS)
-    flaws = [] if quality == "A" else draw_flaws(rng, frames) if flaw is None else [draw_flaw(flaw, rng)]
+    is_clean = quality == "A" or reach == "beyond"
+    flaws = [] if is_clean else draw_flaws(rng, frames) if flaw is None else [draw_flaw(flaw, rng)]
     frames = next((round(each.magnitude * FPS) for each in flaws if each.kind == "short"), frames)
     shown = flaw_motion(motion.cut(MARGIN, frames), flaws)
     backdrops = flaw_backdrop(paint_backdrop(identity, size), frames, flaws, rng)
@@ -70,7 +82,7 @@ def make_clip(
         "split": split,
         "flaws": [flaw.kind for flaw in flaws],
         "flaw_details": [flaw.to_meta() for flaw in flaws],
-        "world": {"seed": seed, "index": index, "version": VERSION},
+        "world": {"seed": seed, "index": index, "version": version} | ({} if reach == "full" else {"reach": reach}),
         "truth": _truth(identity, shown, heard, camera, size),
     }
     for each in flaws:
@@ -84,12 +96,21 @@ def clip_key(seed: int, index: int, split: str) -> str:
     return f"{split}-s{seed}-{index:06d}"
 
 
-def plan_clip(seed: int, index: int, frames: int, split: str) -> tuple[Identity, Speech, Motion]:
-    """Identity, speech and motion of a clip, MARGIN frames longer at both ends, before anything is drawn."""
+def plan_clip(
+    seed: int, index: int, frames: int, split: str, version: int = 1, reach: str = "full"
+) -> tuple[Identity, Speech, Motion, float]:
+    """Identity, speech, motion and loudness of a clip, MARGIN frames longer at both ends, before anything is drawn."""
     long = frames + 2 * MARGIN
     identity = draw_identity(clip_key(seed, index, split), _stream(seed, split, index, _IDENTITY))
     speech = plan_speech(_stream(seed, split, index, _SPEECH), long / FPS)
-    return identity, speech, move(speech, long, _stream(seed, split, index, _MOTION))
+    motion_stream = _stream(seed, split, index, _MOTION)
+    if version == 1:
+        return identity, speech, move(speech, long, motion_stream), 1.0
+    free, limits = _stream(seed, split, index, _FREE), REACHES[reach]
+    if reach != "full":
+        identity = (plain_look if reach == "narrow" else rare_look)(identity, free)
+    effort = draw_effort(limits, free)
+    return identity, speech, move_freely(speech, long, effort, limits, motion_stream), effort
 
 
 def _stream(seed: int, split: str, index: int, purpose: int) -> np.random.Generator:
@@ -97,7 +118,13 @@ def _stream(seed: int, split: str, index: int, purpose: int) -> np.random.Genera
     return np.random.default_rng([seed, SPLITS.index(split), index, purpose])
 
 
-def _check(seed: int, index: int, size: int, frames: int, quality: str, split: str) -> None:
+def _check(seed: int, index: int, size: int, frames: int, quality: str, split: str, version: int, reach: str) -> None:
+    if version not in VERSIONS:
+        raise ValueError(f"version must be one of {', '.join(map(str, VERSIONS))}, got {version!r}")
+    if reach not in REACHES:
+        raise ValueError(f"reach must be one of {', '.join(REACHES)}, got {reach!r}")
+    if version == 1 and reach != "full":
+        raise ValueError(f"reach: version 1 of the world knows only 'full', got {reach!r}")
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if quality not in QUALITIES:
@@ -124,11 +151,13 @@ def _truth(identity: Identity, shown: Motion, heard: Motion, camera: np.ndarray,
         "width_px": _numbers(2.0 * half_width(look_of(identity), shown.width) * size),
         "blink": _numbers(shown.blink),
         "brow": _numbers(shown.brow),
+        "gaze": _numbers(shown.gaze),
+        "expression": _numbers(shown.expression),
         "head": _numbers((head_points(identity, shown) - np.array(identity.centre)) * size + camera),
         "head_centre": _numbers(head_points(identity, shown) * size + camera),
         "mouth_centre": _numbers(mouth),
         "mouth_box": _numbers(np.concatenate([mouth, mouth], axis=1) + box),
-        "heard_aperture": _numbers(heard.aperture),
+        "heard_aperture": _numbers(heard.voiced),
         "colours": {
             "skin": identity.skin,
             "lip": identity.lip_colour,

@@ -45,10 +45,10 @@ def _paint_chunk(identity: Identity, motion: Motion, backdrops: np.ndarray) -> n
     _paint_nose(canvas, head, identity)
     for side in (-1.0, 1.0):
         _paint_eye(canvas, head, identity, side, motion)
-    paint_mouth(canvas, mouth_points(identity, motion), look_of(identity), motion.aperture, motion.width)
+    paint_mouth(canvas, mouth_points(identity, motion), look_of(identity), motion.aperture, motion.width, motion.corners)
     paint_front_hair(canvas, head, identity)
     for side in (-1.0, 1.0):
-        _paint_brow(canvas, head, identity, side, motion.brow)
+        _paint_brow(canvas, head, identity, side, motion)
     if identity.has_glasses:
         _paint_glasses(canvas, head, identity)
     return canvas.to_bytes()
@@ -127,7 +127,9 @@ def _paint_eye(canvas: Canvas, head: np.ndarray, identity: Identity, side: float
     skin = np.array(identity.skin)
     point = head + np.array([side * identity.eye_gap, -0.045])
     patch = canvas.patch(point, (-half - 0.03, -high - 0.04, half + 0.03, high + 0.04))
-    is_open = (1.0 - motion.blink.astype(np.float32))[:, None, None]
+    # A smile narrows the eyes.
+    narrowed = 1.0 - 0.25 * np.clip(motion.expression, 0.0, 1.0)
+    is_open = ((1.0 - motion.blink) * narrowed).astype(np.float32)[:, None, None]
     arch = np.clip(1.0 - np.square(patch.x / half), 0.0, 1.0)
     bottom = 0.62 * high * arch**0.7
     # A closing lid comes down from above to the lower lid.
@@ -137,23 +139,27 @@ def _paint_eye(canvas: Canvas, head: np.ndarray, identity: Identity, side: float
     )
     eye = patch.band(top, bottom)
     canvas.paint(patch, eye, _WHITE)
-    centre_y = -0.12 * high
+    look = motion.gaze.astype(np.float32)[:, :, None, None] * np.array([0.42 * half, 0.40 * high], np.float32)[:, None, None]
+    centre_x, centre_y = look[:, 0], look[:, 1] - np.float32(0.12 * high)
     iris_radius = 0.92 * high
     for radius, colour in ((iris_radius, np.array(identity.iris)), (0.50 * iris_radius, np.array(_DARK))):
-        canvas.paint(patch, patch.cover(patch.ellipse(0.0, centre_y, radius, radius)) * eye, colour)
-    glint = patch.ellipse(0.35 * iris_radius * identity.light, centre_y - 0.35 * iris_radius, 0.0075, 0.0075)
+        canvas.paint(patch, patch.cover(patch.ellipse(centre_x, centre_y, radius, radius)) * eye, colour)
+    glint = patch.ellipse(centre_x + np.float32(0.35 * iris_radius * identity.light), centre_y - 0.35 * iris_radius, 0.0075, 0.0075)
     canvas.paint(patch, patch.cover(glint) * eye, (1.0, 1.0, 1.0), opacity=0.9)
     lash = 0.011 * np.clip(1.0 - np.square(patch.x / (half + 0.006)), 0.0, 1.0) ** 0.4
     canvas.paint(patch, patch.band(top - lash, top), _DARK, opacity=0.9)
 
 
-def _paint_brow(canvas: Canvas, head: np.ndarray, identity: Identity, side: float, lift: np.ndarray) -> None:
+def _paint_brow(canvas: Canvas, head: np.ndarray, identity: Identity, side: float, motion: Motion) -> None:
+    lift = motion.brow
     point = head + np.stack([np.full(len(lift), side * identity.eye_gap), -0.112 - 0.022 * lift], axis=1)
     reach = identity.eye[0] + 0.016
     patch = canvas.patch(point, (-reach, -0.05, reach, 0.05))
     outward = side * patch.x / reach
     arch = np.clip(1.0 - outward * outward, 0.0, 1.0)
-    middle = -identity.brow_tilt * 0.10 * outward - 0.018 * arch + 0.008
+    # A sad brow rises toward the nose.
+    sad = 0.016 * np.clip(-motion.expression, 0.0, 1.0).astype(np.float32)[:, None, None]
+    middle = (sad - identity.brow_tilt * 0.10) * outward - 0.018 * arch + 0.008
     thickness = identity.brow_thickness * (1.0 - 0.35 * outward) * arch**0.35
     canvas.paint(
         patch, patch.band(middle - 0.5 * thickness, middle + 0.5 * thickness), identity.brow_colour, opacity=0.92

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from fada.data.clip import ClipError, list_clips, read_record, write_clip
 from fada.data.crew import Lost
 from fada.data.pool import in_processes
-from fada.data.world.draw import VERSION, clip_key, make_clip
+from fada.data.world.draw import VERSIONS, clip_key, make_clip
 from fada.files.outputs import output_folder
 from fada.files.whole import set_aside, write_json
-from fada.recipe.sections.data import is_flawed
+from fada.recipe.sections.data import is_at, part_at
 
 SETTINGS_FILE = "world.json"
 KIND = "world"
@@ -39,6 +39,8 @@ class _Job:
     quality: Literal["A", "B"]
     split: Literal["train", "test"]
     flaw: str | None = None
+    version: int = 1
+    reach: str = "full"
 
 
 def make_world(
@@ -52,6 +54,8 @@ def make_world(
     *,
     test_clips: int = 0,
     kinds: Sequence[str] = (),
+    version: int = 1,
+    beyond_share: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> World:
     """Draw clips into a folder, without loss; clips that are there already are kept.
@@ -62,6 +66,9 @@ def make_world(
         workers: processes; 1 draws in this one.
         test_clips: number of clips of the test split, all of quality A, beside the training clips.
         kinds: flawed clips have one flaw each, of these kinds in turn; by default one or two of the usual kinds.
+        version: 1, or 2, in which much is undecided by the sound.
+        beyond_share: share of the training clips that show what set A then leaves out (draw.make_clip, `reach`), as
+            every second clip of the test split does; they are of quality B and have no flaws.
         progress: called with (clips done, clips in all) after each clip.
 
     Raises:
@@ -73,20 +80,24 @@ def make_world(
         raise ValueError(f"clips and test_clips must be at least 0 and not both 0, got {clips} and {test_clips}")
     if not 0.0 <= flawed_share <= 1.0:
         raise ValueError(f"flawed_share must be between 0 and 1, got {flawed_share}")
+    if not 0.0 <= beyond_share <= 1.0 - flawed_share or (beyond_share and version == 1):
+        raise ValueError(
+            f"beyond_share must be between 0 and 1 - flawed_share, and 0 in version 1, got {beyond_share} with "
+            f"flawed_share {flawed_share} in version {version}"
+        )
+    if version not in VERSIONS:
+        raise ValueError(f"version must be one of {', '.join(map(str, VERSIONS))}, got {version}")
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     folder = Path(folder)
-    settings = {"seed": seed, "size": size, "frames": frames, "flawed_share": flawed_share, "version": VERSION}
-    jobs: list[_Job] = []
-    flawed = 0
-    for index in range(clips):
-        quality: Literal["A", "B"] = "B" if is_flawed(index, flawed_share) else "A"
-        flaw = kinds[flawed % len(kinds)] if kinds and quality == "B" else None
-        flawed += quality == "B"
-        jobs.append(_Job(str(folder), seed, index, size, frames, quality, "train", flaw))
-    jobs += [_Job(str(folder), seed, index, size, frames, "A", "test") for index in range(test_clips)]
+    settings = {"seed": seed, "size": size, "frames": frames, "flawed_share": flawed_share, "version": version}
+    jobs = _train_jobs(str(folder), clips, seed, size, frames, (flawed_share, beyond_share), kinds, version)
+    for index in range(test_clips):
+        reach = "full" if not beyond_share else "beyond" if is_at(index, 0.5) else "narrow"
+        jobs.append(_Job(str(folder), seed, index, size, frames, "A", "test", None, version, reach))
     with output_folder(folder, KIND, "drawing clips", was_ours=is_world):
-        _claim(folder, settings | ({"kinds": list(kinds)} if kinds else {}))
+        told = ({"kinds": list(kinds)} if kinds else {}) | ({"beyond_share": beyond_share} if beyond_share else {})
+        _claim(folder, settings | told)
         missing = [job for job in jobs if not _is_drawn(folder, clip_key(job.seed, job.index, job.split))]
         kept = len(jobs) - len(missing)
 
@@ -97,6 +108,28 @@ def make_world(
         report(0)
         _draw_all(missing, workers, report)
     return World(folder, len(missing), kept)
+
+
+def _train_jobs(
+    folder: str,
+    clips: int,
+    seed: int,
+    size: int,
+    frames: int,
+    shares: tuple[float, float],
+    kinds: Sequence[str],
+    version: int,
+) -> list[_Job]:
+    jobs: list[_Job] = []
+    flawed = 0
+    for index in range(clips):
+        part = part_at(index, *shares)
+        flaw = kinds[flawed % len(kinds)] if kinds and part == "flawed" else None
+        flawed += part == "flawed"
+        reach = "full" if not shares[1] else "beyond" if part == "beyond" else "narrow"
+        quality: Literal["A", "B"] = "A" if part == "clean" else "B"
+        jobs.append(_Job(folder, seed, index, size, frames, quality, "train", flaw, version, reach))
+    return jobs
 
 
 def is_world(folder: Path) -> bool:
@@ -141,7 +174,15 @@ def _draw_all(jobs: list[_Job], workers: int, report: Callable[[int], None]) -> 
 
 def _draw_one(job: _Job) -> None:
     clip = make_clip(
-        job.seed, job.index, size=job.size, frames=job.frames, quality=job.quality, split=job.split, flaw=job.flaw
+        job.seed,
+        job.index,
+        size=job.size,
+        frames=job.frames,
+        quality=job.quality,
+        split=job.split,
+        flaw=job.flaw,
+        version=job.version,
+        reach=job.reach,
     )
     write_clip(job.folder, clip, quality="lossless")
 

@@ -1,6 +1,7 @@
 """From a speech plan to what the face does, frame by frame.
 
-The mouth, the brows and most of the head sway are functions of the sound; blinks and a slow drift are not.
+In version 1 of the world the mouth, the brows and most of the head sway are functions of the sound; blinks and a slow
+drift are not. Version 2 leaves far more open: undecided.py.
 """
 
 from dataclasses import dataclass, fields
@@ -29,6 +30,14 @@ class Motion:
     """(F,) 0 eyes open, 1 closed."""
     head: np.ndarray
     """(F, 2) head offset as a share of the picture's side, x right and y down."""
+    voiced: np.ndarray
+    """(F,) mouth opening that the sound says; the shown one may differ from it."""
+    gaze: np.ndarray
+    """(F, 2) where the eyes look, in [-1, 1], x right and y down."""
+    expression: np.ndarray
+    """(F,) -1 sad, 0 neutral, 1 happy."""
+    corners: np.ndarray
+    """(F, 2) lift of the left and the right corner of the mouth; 1 is a smile's."""
 
     def cut(self, first: int, count: int) -> "Motion":
         """Frames first .. first + count - 1."""
@@ -37,6 +46,28 @@ class Motion:
 
 def move(speech: Speech, frames: int, rng: np.random.Generator) -> Motion:
     """The motion that goes with `speech`; frame f shows the moment (f + 0.5) / 25 s."""
+    aperture, width = mouth_shape(speech, frames)
+    loudness = speech.loudness
+    nod = at_frames(loudness, frames, 0.16) - 0.35
+    turn = at_frames(speech.pitch - 1.0, frames, 0.12)
+    drift = _slow_noise(frames, rng)
+    head_x = np.clip(0.10 * turn + 0.005 * drift[0], -0.02, 0.02)
+    head_y = np.clip(0.034 * nod + 0.003 * drift[1], -0.02, 0.02)
+    return Motion(
+        aperture=aperture,
+        width=width,
+        brow=np.clip(1.3 * at_frames(loudness, frames, 0.10) - 0.2, 0.0, 1.0),
+        blink=blinks(frames, rng),
+        head=np.stack([head_x, head_y], axis=1),
+        voiced=aperture,
+        gaze=np.zeros((frames, 2)),
+        expression=np.zeros(frames),
+        corners=np.zeros((frames, 2)),
+    )
+
+
+def mouth_shape(speech: Speech, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Opening and width (F,) in [0, 1] of a mouth that says it clearly."""
     levels = np.clip(speech.vowels, 0.0, 1.0) ** 0.75
     presence = np.clip(levels.sum(0), 0.0, 1.0)
     fricative = np.clip(speech.fricative, 0.0, 1.0)
@@ -44,22 +75,11 @@ def move(speech: Speech, frames: int, rng: np.random.Generator) -> Motion:
     widths = np.array([vowel.width for vowel in VOWELS])
     aperture = np.clip(apertures @ levels + 0.10 * fricative * (1.0 - presence), 0.0, 1.0)
     width = REST_WIDTH + (widths - REST_WIDTH) @ levels + 0.2 * fricative * (1.0 - presence)
-    loudness = speech.loudness
-    nod = _at_frames(loudness, frames, 0.16) - 0.35
-    turn = _at_frames(speech.pitch - 1.0, frames, 0.12)
-    drift = _slow_noise(frames, rng)
-    head_x = np.clip(0.10 * turn + 0.005 * drift[0], -0.02, 0.02)
-    head_y = np.clip(0.034 * nod + 0.003 * drift[1], -0.02, 0.02)
-    return Motion(
-        aperture=np.clip(_at_frames(aperture, frames, 0.018), 0.0, 1.0),
-        width=np.clip(_at_frames(width, frames, 0.025), 0.0, 1.0),
-        brow=np.clip(1.3 * _at_frames(loudness, frames, 0.10) - 0.2, 0.0, 1.0),
-        blink=_blinks(frames, rng),
-        head=np.stack([head_x, head_y], axis=1),
-    )
+    opening = np.clip(at_frames(aperture, frames, 0.018), 0.0, 1.0)
+    return opening, np.clip(at_frames(width, frames, 0.025), 0.0, 1.0)
 
 
-def _at_frames(curve: np.ndarray, frames: int, smoothing: float) -> np.ndarray:
+def at_frames(curve: np.ndarray, frames: int, smoothing: float) -> np.ndarray:
     """A control curve smoothed by a Gaussian (standard deviation in seconds) and read at the middle of each frame."""
     smooth = gaussian_filter1d(curve, smoothing * CONTROL_RATE, mode="nearest", truncate=3.0)
     middles = (np.arange(frames) + 0.5) / FPS * CONTROL_RATE - 0.5
@@ -74,7 +94,7 @@ def _slow_noise(frames: int, rng: np.random.Generator) -> np.ndarray:
     return 0.5 * np.sin(2.0 * np.pi * frequencies * moments + phases).sum(1)
 
 
-def _blinks(frames: int, rng: np.random.Generator) -> np.ndarray:
+def blinks(frames: int, rng: np.random.Generator) -> np.ndarray:
     """Closures of about 0.2 s every 2 to 4 s; the first falls anywhere."""
     middles = (np.arange(frames) + 0.5) / FPS
     blink = np.zeros(frames)

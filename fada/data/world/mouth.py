@@ -21,6 +21,8 @@ UPWARD_SHARE = 0.28
 INSIDE = (0.16, 0.035, 0.05)
 TEETH = (0.93, 0.91, 0.86)
 TONGUE = (0.56, 0.17, 0.22)
+CORNER_LIFT = 0.020
+"""How far a smile lifts the corners, as a share of the side."""
 JAW_SHARE = 0.42
 """How far the chin drops, as a share of the opening."""
 
@@ -70,18 +72,26 @@ def skin_light(x: np.ndarray, y: np.ndarray, light: float) -> np.ndarray:
     return 1.04 + 0.14 * light * x - 0.06 * y - 0.20 * np.clip(np.square(x) + np.square(y), 0.0, 1.21) ** 2
 
 
-def paint_mouth(canvas: Canvas, point: np.ndarray, look: MouthLook, aperture: np.ndarray, width: np.ndarray) -> None:
+def paint_mouth(
+    canvas: Canvas,
+    point: np.ndarray,
+    look: MouthLook,
+    aperture: np.ndarray,
+    width: np.ndarray,
+    corners: np.ndarray | None = None,
+) -> None:
     """Paint the mouth around `point` (f, 2), the middle of the closed lips.
 
     Args:
         aperture: (f,) in [0, 1].
         width: (f,) in [0, 1].
+        corners: (f, 2) lift of the left and the right corner, 1 for a smile; the middle stays where it is.
     """
     reach = look.scale * (WIDEST + 0.03)
     patch = canvas.patch(point, (-reach, -0.11, reach, 0.19))
     # Columns are split in three: the corners' edges are steep, and one sample per pixel would show steps.
     shifts = np.array([-1.0, 0.0, 1.0]) / (3.0 * canvas.size)
-    covers = [_cover(patch, look, aperture, width, shift) for shift in shifts]
+    covers = [_cover(patch, look, aperture, width, shift, corners) for shift in shifts]
     upper, lower, inside, teeth, tongue, shadow, line = (np.stack(parts).mean(0) for parts in zip(*covers, strict=True))
     canvas.paint(patch, shadow, np.array(look.skin) * 0.55, opacity=0.45)
     canvas.paint(patch, upper, np.array(look.lip_colour) * 0.88)
@@ -93,7 +103,12 @@ def paint_mouth(canvas: Canvas, point: np.ndarray, look: MouthLook, aperture: np
 
 
 def _cover(
-    patch: Patch, look: MouthLook, aperture: np.ndarray, width: np.ndarray, shift: float
+    patch: Patch,
+    look: MouthLook,
+    aperture: np.ndarray,
+    width: np.ndarray,
+    shift: float,
+    corners: np.ndarray | None,
 ) -> tuple[np.ndarray, ...]:
     """Coverages of upper lip, lower lip, inside, teeth, tongue, shadow and line of closed lips, at shifted columns."""
     x = np.abs(patch.x + np.float32(shift))
@@ -110,15 +125,27 @@ def _cover(
     tongue = np.maximum(0.42 * height - 0.008, 0.0) * _arch(x, 0.8 * inner) ** 0.5
     is_closed = np.clip(1.0 - height * patch.size / 1.2, 0.0, 1.0)
     thin = 0.5 * np.float32(max(0.8 / patch.size, 0.007)) * _arch(x, inner) ** 0.3
-    return (
-        patch.band(top - look.lip[0] * body * bow, top),
-        patch.band(bottom, lower_edge),
-        patch.band(top, bottom),
-        patch.band(top, top + teeth),
-        patch.band(bottom - tongue, bottom),
-        patch.band(lower_edge, lower_edge + 0.014 * _arch(x, 0.7 * outer)),
-        patch.band(-thin, thin) * is_closed,
+    bands = (
+        (top - look.lip[0] * body * bow, top),
+        (bottom, lower_edge),
+        (top, bottom),
+        (top, top + teeth),
+        (bottom - tongue, bottom),
+        (lower_edge, lower_edge + 0.014 * _arch(x, 0.7 * outer)),
+        (-thin, thin),
     )
+    if corners is not None:
+        lift = _lift(patch.x + np.float32(shift), outer, corners * look.scale)
+        bands = tuple((upper - lift, lower - lift) for upper, lower in bands)
+    *covers, line = (patch.band(upper, lower) for upper, lower in bands)
+    return (*covers, line * is_closed)
+
+
+def _lift(x: np.ndarray, outer: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """How far a mouth's edges are lifted in each column (f, 1, w): not in the middle, most at the corners."""
+    left, right = (corners[:, side, None, None].astype(np.float32) for side in (0, 1))
+    share = np.clip(np.abs(x) / outer, 0.0, 1.2)
+    return CORNER_LIFT * np.where(x < 0.0, left, right) * share * share
 
 
 def _arch(x: np.ndarray, half: np.ndarray) -> np.ndarray:

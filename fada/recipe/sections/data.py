@@ -43,16 +43,42 @@ class World(Section):
     """Seed of identities, speech and flaws."""
     flawed_share: Share = 0.4
     """Share of training clips of moderate quality (set B); the rest is clean (set A)."""
+    version: Literal[1, 2] = 1
+    """2: head, gaze, blinks, brows and expression are undecided by the sound, and mouths follow it loosely at times, as
+    in real footage; 1: nearly everything follows from the sound."""
+    beyond_share: Share = 0.0
+    """Share of training clips that show what set A then leaves out (loud speech with wide mouths, far postures, some
+    looks); of quality B, without flaws. Every second held-out clip then shows it too. Needs version: 2."""
+
+    @model_validator(mode="after")
+    def shares_fit(self) -> World:
+        if self.beyond_share and self.version == 1:
+            raise ValueError(f"beyond_share: needs version: 2, got {self.beyond_share:g} with version 1")
+        if self.flawed_share + self.beyond_share > 1.0:
+            raise ValueError(
+                f"flawed_share and beyond_share: are shares of the same clips, at most 1 together; "
+                f"got {self.flawed_share:g} and {self.beyond_share:g}"
+            )
+        return self
 
     def count(self, quality: str) -> int:
         """Training clips of quality A or B."""
-        flawed = sum(is_flawed(index, self.flawed_share) for index in range(self.clips))
-        return flawed if quality == "B" else self.clips - flawed
+        moderate = sum(is_at(index, self.flawed_share + self.beyond_share) for index in range(self.clips))
+        return moderate if quality == "B" else self.clips - moderate
 
 
-def is_flawed(index: int, flawed_share: float) -> bool:
-    """Whether a drawn training clip is of quality B: at steady intervals, so that every beginning has the share."""
-    return int((index + 1) * flawed_share + 1e-9) > int(index * flawed_share + 1e-9)
+def is_at(index: int, share: float) -> bool:
+    """Whether the index is one of a share of all, chosen at steady intervals, so that every beginning has the share."""
+    return int((index + 1) * share + 1e-9) > int(index * share + 1e-9)
+
+
+def part_at(index: int, flawed_share: float, beyond_share: float) -> Literal["clean", "flawed", "beyond"]:
+    """What a drawn training clip is, at steady intervals: clean is set A, the others set B."""
+    both = flawed_share + beyond_share
+    if not is_at(index, both):
+        return "clean"
+    earlier = int(index * both + 1e-9)
+    return "beyond" if is_at(earlier, beyond_share / both) else "flawed"
 
 
 class Data(Section):
