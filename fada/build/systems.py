@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fada.build.data import RunData, features_of, fingerprint
 from fada.build.settings import default_steps
 from fada.data.clip import Clip
-from fada.data.world import measure_aperture
+from fada.data.world import measure_aperture, measure_head
 from fada.diffusion.ladder import needed_rungs
 from fada.eval.measure import Instruments
 from fada.eval.nfe import NfeCounter
@@ -142,9 +144,13 @@ def instruments(clips: Sequence[BenchClip], weights: Sequence[Path] = ()) -> Ins
         weights: folders, beside those of FADA_WEIGHTS.
     """
     if all(clip.drawn_truth is not None for clip in clips):
-        return Instruments(measure_aperture=measure_aperture)
+        return Instruments(measure_aperture=measure_aperture, measure_likeness=_likeness)
     real = open_instruments(weight_folders(weights))
     return Instruments(landmark_aperture=real.lip_opening, real=real)
+
+
+def _likeness(frames: np.ndarray, truth: dict[str, Any]) -> np.ndarray:
+    return measure_head(frames, truth).error
 
 
 @contextmanager
