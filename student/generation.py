@@ -185,8 +185,8 @@ class AvatarPipeline(DiffusionPipeline):
 
         Raises:
             ValueError: the audio is shorter than a frame or not finite, a number is out of its range (ranges.py), the
-                guidance or the solver does not fit the model, or the model needs to be told of the face, or lacks a VAE or an audio
-                encoder.
+                guidance or the solver does not fit the model, or the model needs to be told of the face, or lacks a VAE
+                or an audio encoder.
         """
         made = self.in_chunks(
             image,
