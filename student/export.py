@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import yaml
 from diffusers import DiffusionPipeline
 
 from fada.files.folders import inside
+from fada.files.manifest import describe, list_files
 from fada.files.shareable import shareable, shareable_text
+from fada.files.strict_json import JSONFault, read_table
 from fada.files.whole import whole_folder
 from fada.pretrained.networks import read_config
 from fada.pretrained.pipelines import INDEX, check_index, component_folder
-from fada.student.delta import read_delta, write_delta
+from fada.pretrained.shipped import located
+from fada.student.delta import DTYPES, read_delta, write_delta
 from fada.student.model_card import CardFacts, Origin, model_card, origin_of
 from fada.student.pipeline import DIFFERENCE, default_settings, pipeline_class
 from fada.student.run_models import default_model, models_of, recipe_of, teacher_in, teacher_of, teacher_section
@@ -34,11 +38,11 @@ class Contents:
     """What an exported folder holds.
 
     form: `full`: a pipeline's folder; `delta`, `lora`: the difference from the teacher, see `write_delta`, which
-    explains the others too.
+    explains the others too; dtype: of the weights, None leaves a whole model's as they are, and is fp32 for others.
     """
 
     form: Form = "full"
-    dtype: Literal["fp32", "bf16"] = "fp32"
+    dtype: Literal["fp32", "bf16"] | None = None
     rank: int = 32
     keep: float = 0.5
 
@@ -83,7 +87,7 @@ def export_run(
         if built is not None:
             built.save_pretrained(str(model), safe_serialization=True)
         _write(model, base, partial, contents, run)
-        card = _card(out.name, model, partial, origin.or_else(_origin(run, base)), figures)
+        card = _card(out.name, run, model, partial, origin.or_else(_origin(run, base)), figures)
         (partial / "README.md").write_text(card, encoding="utf-8")
         if built is not None:
             shutil.rmtree(model)
@@ -108,12 +112,18 @@ def _inside_run(run: Path, model: Path) -> Path:
 
 def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents, run: Path) -> None:
     if contents.form == "full":
-        copy_model(model, partial)
+        copy_model(model, partial, None if contents.dtype is None else DTYPES[contents.dtype])
     elif teacher is None:
         raise ExportError(f"{run}: has no teacher to form a difference against; name its folder with --teacher")
     else:
         write_delta(
-            model, teacher, partial, form=contents.form, dtype=contents.dtype, rank=contents.rank, keep=contents.keep
+            model,
+            teacher,
+            partial,
+            form=contents.form,
+            dtype=contents.dtype or "fp32",
+            rank=contents.rank,
+            keep=contents.keep,
         )
     recipe = recipe_of(run)
     if recipe:
@@ -128,10 +138,12 @@ def _write(model: Path, teacher: Path | None, partial: Path, contents: Contents,
 def _origin(run: Path, teacher: Path | None) -> Origin:
     """What the folders of the teacher, and of what it began as, say of licence and base model."""
     begun = teacher_section(run).get("init")
-    return origin_of([each for each in (teacher, Path(begun) if isinstance(begun, str) and begun else None) if each])
+    return origin_of(
+        [each for each in (teacher, located(Path(begun)) if isinstance(begun, str) and begun else None) if each]
+    )
 
 
-def _card(name: str, model: Path, written: Path, origin: Origin, figures: str) -> str:
+def _card(name: str, run: Path, model: Path, written: Path, origin: Origin, figures: str) -> str:
     """The card of what was written, whose parts are those of `model`."""
     recipe = written / "recipe.yaml"
     told = read_delta(written) if (written / DIFFERENCE).is_file() else None
@@ -150,9 +162,27 @@ def _card(name: str, model: Path, written: Path, origin: Origin, figures: str) -
             contents="" if told is None else _table(told),
             teacher="" if told is None else told["teacher"]["fingerprint"],
             recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+            command=_command(run),
             figures=figures and f"{figures}{REPORT if (written / 'report.md').is_file() else ''}",
+            files={
+                name: describe(written / name)
+                for name in list_files(written)
+                if PurePosixPath(name).parts[0] not in (BUILT, "README.md")
+            },
+            knows_faces=index.kinds.get("face_space") is not None,
         )
     )
+
+
+def _command(run: Path) -> str:
+    """The command that made a run, as its folder tells; nothing where it does not."""
+    file = inside(run, "environment.json")
+    try:
+        command = read_table(file).get("command") if file.is_file() else None
+    except JSONFault:
+        return ""
+    # Of a run of others, anything.
+    return command if isinstance(command, str) and re.fullmatch(r"fada( [A-Za-z0-9._-]{1,80}){1,4}", command) else ""
 
 
 def _table(told: dict[str, Any]) -> str:

@@ -42,6 +42,9 @@ def _meetings(pipeline: Any) -> Iterator[tuple[str, Any, Any]]:
     if vae is not None:
         yield "vae's latent_channels", vae.config.latent_channels, net.in_channels
         halvings += len(vae.config.block_out_channels) - 1
+    if pipeline.face_space is not None and vae is not None:
+        side = call.size // 2 ** (len(vae.config.block_out_channels) - 1)
+        yield "face_space's shape", pipeline.face_space.config.shape, [vae.config.latent_channels, side, side]
     yield f"rest of size {call.size} after {halvings} halvings", call.size % 2**halvings, 0
     if hasattr(pipeline, "face_projection"):
         for name in ("face_projection", "reference_unet"):

@@ -36,7 +36,9 @@ from fada.student.denoising import Guidance, Settings, which_guidance
 from fada.student.fitting import check_length, check_parts
 from fada.student.network import AnyTeacher
 from fada.student.overlap import ClipDecoder, one_ahead, wait_for
-from fada.student.ranges import check_call, check_config, check_portrait, check_sampler
+from fada.student.ranges import check_call, check_config, check_sampler
+from fada.student.unknown_face import look_at
+from fada.teacher.face_space import FaceSpace
 
 SAMPLE_RATE = 16000
 OnStep = Callable[[int, int], None]
@@ -78,10 +80,12 @@ class AvatarPipeline(DiffusionPipeline):
         vae: AutoencoderKL | None,
         audio_encoder: Any,
         scheduler: PeRFlowScheduler,
+        face_space: FaceSpace | None,
         **config: Any,
     ) -> None:
         check_config(config)
-        self.register_modules(**model.components(), vae=vae, audio_encoder=audio_encoder, scheduler=scheduler)
+        parts = {"vae": vae, "audio_encoder": audio_encoder, "scheduler": scheduler, "face_space": face_space}
+        self.register_modules(**model.components(), **parts)
         self.register_to_config(**config)
         self.model = model
 
@@ -241,7 +245,7 @@ class AvatarPipeline(DiffusionPipeline):
         Unlike a stream's, its frames are a call's bit for bit with every encoder, because the whole sound is there.
         Arguments and errors are those of a call.
         """
-        check_portrait(image)
+        look_at(self, image)
         check_call(
             steps=steps, audio_scale=audio_scale, reference_scale=reference_scale, seed=seed, max_frames=max_frames
         )
@@ -287,7 +291,7 @@ class AvatarPipeline(DiffusionPipeline):
 
         The other arguments are those of a call, and so are the errors; faults of the sound show when it is read.
         """
-        check_portrait(image)
+        look_at(self, image)
         check_call(
             steps=steps,
             audio_scale=audio_scale,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ class CardFacts:
     """What a card says.
 
     config: of the pipeline (`model_index.json`); form: `full`, `delta` or `lora`, `contents` says what such a folder
-    holds; recipe: the resolved recipe's text; figures: a Markdown table of the run's report.
+    holds; recipe: the resolved recipe's text; command: what made the run; figures: a table of the run's report;
+    files: what `describe` says of every file beside the card; knows_faces: whether the folder says which (`FaceSpace`).
     """
 
     name: str
@@ -73,7 +74,10 @@ class CardFacts:
     contents: str = ""
     teacher: str = ""
     recipe: str = ""
+    command: str = ""
     figures: str = ""
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    knows_faces: bool = False
 
 
 def model_card(facts: CardFacts) -> str:
@@ -90,10 +94,15 @@ def model_card(facts: CardFacts) -> str:
     if facts.figures:
         parts.append(f"## Figures\n\n{facts.figures}")
     if facts.recipe:
-        made = "`recipe.yaml` beside this file is the resolved recipe; `fada distill recipe.yaml` makes it again."
+        verb = "fada distill" if facts.config["is_student"] else "fada teacher train"
+        made = f"`recipe.yaml` beside this file is the resolved recipe; `{verb} recipe.yaml` makes it again."
+        if facts.command:
+            made += f" This one was made by `{facts.command}`."
         fenced = code_block(facts.recipe.strip(), "yaml")
         recipe = f"<details>\n<summary>recipe.yaml</summary>\n\n{fenced}\n\n</details>"
         parts.append(f"## How it was made\n\n{made}\n\n{recipe}")
+    if facts.files:
+        parts.append(f"## Files\n\n{_files(facts.files)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -157,9 +166,16 @@ def _facts(facts: CardFacts) -> list[str]:
     ]
     if origin.base_model is not None:
         lines.append(f"base model: {markdown_text(origin.base_model)}")
+    if facts.knows_faces:
+        lines.append("faces: those of its training; of a portrait of another kind `fada generate` says so, and warns")
     if facts.form != "full":
         lines.append(f"needs the teacher with fingerprint {facts.teacher}, which is not in this folder")
     return lines
+
+
+def _files(files: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = [f"| {markdown_text(name)} | {told['bytes']} | `{told['sha256']}` |" for name, told in files.items()]
+    return "\n".join(["| file | bytes | SHA-256 |", "| --- | ---: | --- |", *lines])
 
 
 def _use(facts: CardFacts) -> str:

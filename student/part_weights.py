@@ -34,10 +34,15 @@ def read_weights(folder: Path) -> Weights:
 
 
 def are_equal(first: Weights, second: Weights) -> bool:
-    """Whether both hold the same tensors, bit for bit and in the same type."""
+    """Whether both hold the same tensors, bit for bit; in which type a file has them means nothing (`_opened`)."""
     return first.keys() == second.keys() and all(
-        value.dtype == second[name].dtype and torch.equal(value, second[name]) for name, value in first.items()
+        torch.equal(_opened(value), _opened(second[name])) for name, value in first.items()
     )
+
+
+def _opened(value: Tensor) -> Tensor:
+    """As a network has it that is opened: in float32, also out of a file in half precision."""
+    return value.float() if value.is_floating_point() else value
 
 
 def fingerprint(weights: Weights) -> str:

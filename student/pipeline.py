@@ -21,6 +21,7 @@ from fada.student.network import HalloStudent, HalloStudentUNet, Student, Studen
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
+from fada.teacher.face_space import FaceSpace
 from fada.teacher.hallo.conditions import BankTiling
 from fada.teacher.hallo.model import Hallo
 from fada.teacher.hallo.projections import FaceLocator, FaceProjection
@@ -29,6 +30,7 @@ from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
 VAE = Component((AutoencoderKL,))
 AUDIO_ENCODER = Component(load=load_audio_encoder)
 SCHEDULER = Component((PeRFlowScheduler,))
+FACE_SPACE = Component((FaceSpace,), is_optional=True)
 
 
 class FadaPipeline(AvatarPipeline):
@@ -37,11 +39,13 @@ class FadaPipeline(AvatarPipeline):
     Args:
         denoising_unet: a `StudentUNet` makes this a student's pipeline.
         scheduler: the noise path, and for a student its windows.
+        face_space: which portraits it knows; None where nobody has told.
         frames, motion_frames, context, fps, size: of a clip, as in the recipe it was trained with.
         steps, audio_scale, reference_scale, guidance: defaults of a call.
         gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
     """
 
+    _optional_components = ["face_space"]  # noqa: RUF012 - diffusers' own form
     components_table: ClassVar[Components] = {
         "vae": VAE,
         "reference_unet": Component((ReferenceUNet,)),
@@ -49,6 +53,7 @@ class FadaPipeline(AvatarPipeline):
         "audio_projection": Component((AudioProjection,)),
         "audio_encoder": AUDIO_ENCODER,
         "scheduler": SCHEDULER,
+        "face_space": FACE_SPACE,
     }
 
     def __init__(
@@ -59,6 +64,7 @@ class FadaPipeline(AvatarPipeline):
         audio_projection: AudioProjection,
         audio_encoder: Any,
         scheduler: PeRFlowScheduler,
+        face_space: FaceSpace | None = None,
         frames: int = 12,
         motion_frames: int = 2,
         context: int = 2,
@@ -79,6 +85,7 @@ class FadaPipeline(AvatarPipeline):
             vae,
             audio_encoder,
             scheduler,
+            face_space,
             frames=frames,
             motion_frames=motion_frames,
             context=context,
@@ -99,6 +106,7 @@ class HalloPipeline(AvatarPipeline):
     Args:
         denoising_unet: a `HalloStudentUNet` makes this a student's pipeline.
         scheduler: the noise path, and for a student its windows.
+        face_space: which portraits it knows; None where nobody has told.
         vae, audio_encoder: None where they were not imported; such a pipeline cannot generate.
         bank_tiling: see `teacher/hallo/conditions.py`.
         frames, motion_frames, context, fps, size: of a clip, as released.
@@ -107,7 +115,7 @@ class HalloPipeline(AvatarPipeline):
     """
 
     needs_face = True
-    _optional_components = ["vae", "audio_encoder"]  # noqa: RUF012 - diffusers' own form
+    _optional_components = ["vae", "audio_encoder", "face_space"]  # noqa: RUF012 - diffusers' own form
     components_table: ClassVar[Components] = {
         "reference_unet": Component((HalloReferenceUNet,)),
         "denoising_unet": Component((HalloDenoisingUNet, HalloStudentUNet)),
@@ -117,6 +125,7 @@ class HalloPipeline(AvatarPipeline):
         "scheduler": SCHEDULER,
         "vae": replace(VAE, is_optional=True),
         "audio_encoder": replace(AUDIO_ENCODER, is_optional=True),
+        "face_space": FACE_SPACE,
     }
 
     def __init__(
@@ -129,6 +138,7 @@ class HalloPipeline(AvatarPipeline):
         scheduler: PeRFlowScheduler,
         vae: AutoencoderKL | None = None,
         audio_encoder: Any = None,
+        face_space: FaceSpace | None = None,
         bank_tiling: BankTiling = "released",
         frames: int = 16,
         motion_frames: int = 2,
@@ -151,6 +161,7 @@ class HalloPipeline(AvatarPipeline):
             vae,
             audio_encoder,
             scheduler,
+            face_space,
             bank_tiling=bank_tiling,
             frames=frames,
             motion_frames=motion_frames,

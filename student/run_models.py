@@ -8,6 +8,7 @@ from typing import Any
 
 from fada.files.folders import inside
 from fada.files.names import PLAIN_NAME
+from fada.pretrained.shipped import located
 from fada.recipe.reading import read_yaml
 
 INDEX = "model_index.json"
@@ -71,7 +72,8 @@ def teacher_of(run: Path) -> Path | None:
 
 
 def teacher_in(folder: Path) -> Path | None:
-    """The teacher that a folder is, or holds as a run."""
+    """The teacher that a folder is, names, or holds as a run."""
+    folder = located(folder)
     found = models_of(folder).get("teacher", folder)
     return found if (found / INDEX).is_file() else None
 

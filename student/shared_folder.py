@@ -12,20 +12,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save_file
+
 from fada.files.errors import FolderFault
 from fada.files.folders import check_no_links
 from fada.files.shareable import shareable
 from fada.files.strict_json import read_table
 from fada.pretrained.networks import CONFIG, CONFIG_BYTES, PREPROCESSOR, SCHEDULER_CONFIG, read_config
 from fada.pretrained.pipelines import INDEX, component_folder
+from fada.pretrained.weights import read_safetensors
 from fada.student.pipeline import pipeline_class
 
 CONFIGS = (CONFIG, SCHEDULER_CONFIG, PREPROCESSOR)
 _TENSORS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,150}\.safetensors(\.index\.json)?")
 
 
-def copy_model(model: Path, out: Path) -> None:
+def copy_model(model: Path, out: Path, dtype: torch.dtype | None = None) -> None:
     """Copy a pipeline's folder into `out`: its index, and its components.
+
+    Args:
+        dtype: round the weights of networks to it; those of an audio encoder, which runs in float32, stay as they are.
 
     Raises:
         FolderFault: something in it is a link.
@@ -38,16 +45,24 @@ def copy_model(model: Path, out: Path) -> None:
     _write_config(out / INDEX, index)
     for name in components:
         if (model / name).is_dir():
-            copy_component(component_folder(model, name), out / name)
+            named = index.get(name)
+            is_network = isinstance(named, list) and named[0] is not None
+            copy_component(component_folder(model, name), out / name, dtype if is_network else None)
 
 
-def copy_component(source: Path, out: Path) -> None:
-    """Copy the folder of one component: its configs and its weights; raises FolderFault at a link."""
+def copy_component(source: Path, out: Path, dtype: torch.dtype | None = None) -> None:
+    """Copy the folder of one component: its configs and its weights; raises FolderFault at a link.
+
+    Args:
+        dtype: of the weights; None leaves them as they are.
+    """
     check_no_links(source)
     out.mkdir()
     for file in sorted(source.iterdir()):
         if file.name in CONFIGS:
             copy_config(file, out / file.name)
+        elif dtype is not None and file.suffix == ".safetensors" and _TENSORS.fullmatch(file.name):
+            _write_rounded(file, out / file.name, dtype)
         elif _TENSORS.fullmatch(file.name) and file.is_file():
             shutil.copyfile(file, out / file.name, follow_symlinks=False)
 
@@ -57,6 +72,13 @@ def copy_config(source: Path, out: Path) -> None:
     if source.is_symlink():
         raise FolderFault(f"{source}: is a link, it may lead anywhere; replace it by the file itself, or remove it")
     _write_config(out, read_table(source, CONFIG_BYTES))
+
+
+def _write_rounded(source: Path, out: Path, dtype: torch.dtype) -> None:
+    weights = read_safetensors(source)
+    rounded = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
+    # As diffusers marks what it writes.
+    save_file({name: value.contiguous() for name, value in rounded.items()}, str(out), metadata={"format": "pt"})
 
 
 def shareable_config(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from rich.console import Console
 from rich.table import Table
 from torch.autograd.graph import saved_tensors_hooks
@@ -22,7 +22,10 @@ from fada.build.settings import default_scales, default_steps
 from fada.data.face import FaceClues
 from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
+from fada.pretrained.networks import read_component
+from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
+from fada.recipe.paths import missing_paths
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Phase
 from fada.recipe.sections.running import Engine
@@ -223,12 +226,9 @@ def _division(recipe: Recipe) -> str:
 
 
 def _missing(recipe: Recipe) -> list[str]:
-    paths = {"teacher.path": recipe.teacher.path, "teacher.init": recipe.teacher.init, "vae.path": recipe.vae.path,
-             "audio.path": recipe.audio.path, "data.train_shards": recipe.data.train_shards,
-             "data.test_shards": recipe.data.test_shards}  # fmt: skip
-    # What lies in an object store is not looked for.
-    here = {key: path for key, path in paths.items() if path and "://" not in str(path)}
-    return [f"{key}: {path} is not there yet" for key, path in here.items() if not Path(path).exists()]
+    # Without weights of metrics the report only lacks them.
+    missing = {key: path for key, path in missing_paths(recipe).items() if not key.startswith("bench.")}
+    return [f"{key}: {path} is not there yet" for key, path in missing.items()]
 
 
 def _sizes(teacher: AnyTeacher) -> dict[str, int]:
@@ -245,7 +245,7 @@ def _count(weights: Iterable[torch.nn.Parameter]) -> int:
 
 
 def _meta_teacher(recipe: Recipe) -> AnyTeacher:
-    if recipe.teacher.path is not None and recipe.teacher.path.exists():
+    if recipe.teacher.path is not None and located(recipe.teacher.path).exists():
         return open_teacher(recipe, find_teacher(recipe.teacher.path)).to("meta")
     if recipe.teacher.kind == "hallo":
         networks: dict[str, Any] = {PREFIXES[name]: network for name, network in empty_networks({}).items()}
@@ -257,14 +257,25 @@ def _meta_teacher(recipe: Recipe) -> AnyTeacher:
 
 def _meta_inputs(recipe: Recipe, model: AnyTeacher) -> tuple[torch.Tensor, Any]:
     clip = recipe.clip
-    side = clip.size // (recipe.vae.downscale if recipe.vae.path is None else 8)
-    shape = (recipe.vae.latent_channels, side, side)
+    side = clip.size // _downscale(recipe)
+    shape = (model.denoising_unet.config.in_channels, side, side)
     config = model.audio_projection.config
     audio = (1, clip.frames, config.window, config.layers, config.states_dim)
     motion = torch.zeros(1, clip.motion_frames, *shape, device="meta") if clip.motion_frames else None
     latents = torch.zeros(1, clip.frames, *shape, device="meta")
     face = FaceClues(*(torch.zeros(1, width, device="meta") for width in (512, 4, 4)))
     return latents, model.inputs_of(ClipInputs(latents[:, 0], torch.zeros(audio, device="meta"), motion, face=face))
+
+
+def _downscale(recipe: Recipe) -> int:
+    """Pixels per latent cell, of the VAE that is trained or named; Stable Diffusion's where the named is not here."""
+    if recipe.vae.path is None:
+        return recipe.vae.downscale
+    folder = located(recipe.vae.path)
+    if not folder.is_dir():
+        return 8
+    _, settings = read_component(folder, [AutoencoderKL])
+    return int(2 ** (len(settings.get("block_out_channels", (0,))) - 1))
 
 
 def _stage_cost(recipe: Recipe, stage: Stage, teacher: Any, forward: float, kept: float, rate: float) -> Cost:

@@ -19,6 +19,7 @@ from fada.engine.tensor_files import header_fault
 from fada.files.manifest import MANIFEST, find_fault
 from fada.files.whole import whole_folder
 from fada.pretrained.networks import load_network
+from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.data import Audio
@@ -29,6 +30,7 @@ from fada.student.network import AnyStudent, AnyTeacher
 from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
 from fada.student.run_models import INDEX, default_model, models_of
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
+from fada.teacher.face_space import FaceSpace
 from fada.teacher.hallo import Hallo
 
 # diffusers warns at every `.to(dtype)` of a model, with an empty list of the modules that it worries about, and of the
@@ -99,6 +101,7 @@ def start_from(model: DualUNet, folder: Path) -> None:
     Raises:
         RecipeError: a net is not there, or has another shape.
     """
+    folder = located(folder)
     for name in ("reference_unet", "denoising_unet", "audio_projection"):
         if not (folder / name / "config.json").is_file():
             if name == "audio_projection":
@@ -154,8 +157,9 @@ def pipeline(
     steps: int,
     scales: tuple[float, float],
     is_student: bool | None = None,
+    faces: FaceSpace | None = None,
 ) -> AvatarPipeline:
-    """A pipeline around a model; scales are (reference, audio), the defaults of a call.
+    """A pipeline around a model; scales are (reference, audio), the defaults of a call; faces those that it knows.
 
     Whether it samples as a student does, in windows, its class says, unless `is_student` does.
     """
@@ -171,6 +175,7 @@ def pipeline(
         vae=vae,
         audio_encoder=encoder,
         scheduler=scheduler(recipe.noise, recipe.distill),
+        face_space=faces,
         frames=recipe.clip.frames,
         motion_frames=recipe.clip.motion_frames,
         context=recipe.audio.context,
@@ -197,6 +202,15 @@ def _calls_of(distill: Distill) -> dict[str, Any]:
     """How students of a recipe are called; nothing where that is the usual way."""
     calls: dict[str, Any] = {"gamma": distill.gamma} if distill.method == "tcd" else {}
     return calls | ({"guidance": "none"} if distill.sampling == "conditional" else {})
+
+
+def faces_known_to(recipe: Recipe, teacher: Path) -> FaceSpace | None:
+    """Which faces the teacher in a folder knows, and its students with it.
+
+    None where the folder does not say so, and for models of shards: whom their clips show, and how many, nobody knows.
+    """
+    folder = teacher / "face_space"
+    return load_network(folder, FaceSpace) if recipe.data.world is not None and folder.is_dir() else None
 
 
 def frozen_copy(model: AnyTeacher, precision: str) -> AnyTeacher:
@@ -244,12 +258,12 @@ def load_pipeline(folder: Path, student: str | None = None) -> AvatarPipeline:
 
 
 def find_model(folder: Path, student: str | None = None) -> Path:
-    """The model folder that `folder` is, or holds as a run; its weights can be opened.
+    """The model folder that `folder` is, names (`shipped:drawn`), or holds as a run; its weights can be opened.
 
     Raises:
         ValueError: there is none, there are several students and nothing says which is meant, or it is damaged.
     """
-    found = _model_in(folder, student)
+    found = _model_in(located(folder), student)
     fault = header_faults(found)
     if fault is not None:
         raise ValueError(f"{found}: {fault}; it is damaged: fetch it again, or repeat the command that made it")
@@ -271,4 +285,4 @@ def _model_in(folder: Path, student: str | None) -> Path:
 
 def find_teacher(path: Path) -> Path:
     """The teacher that `path` is, or, where it is a run, the run's teacher: never one of its students."""
-    return find_model(path, "teacher" if (path / "teacher").is_dir() else None)
+    return find_model(path, "teacher" if (located(path) / "teacher").is_dir() else None)

@@ -17,6 +17,7 @@ from torch import nn
 
 from fada.build.data import RunData, fingerprint, prepare_data
 from fada.build.models import (
+    faces_known_to,
     find_teacher,
     frozen_copy,
     model_fault,
@@ -39,7 +40,7 @@ from fada.build.settings import (
     distill_settings,
     loop_settings,
 )
-from fada.data.dataset import ClipSampler, LatentClip, hash_clips
+from fada.data.dataset import ClipSampler, LatentClip, hash_clips, portraits_of
 from fada.data.seeds import seeded
 from fada.engine.launch import processes_to_start
 from fada.engine.loop import LoopSettings, Objective, fit
@@ -66,6 +67,7 @@ from fada.student.target_cache import PER_FILE, TargetCache
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.checkpointing import checkpoint_activations
 from fada.teacher.dual_unet import DualUNet
+from fada.teacher.face_space import FaceSpace
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 StudentObjective = DistillObjective | TrajectoryObjective
@@ -326,4 +328,14 @@ class Run:
         """A pipeline around a teacher or student, with the steps that it is made for."""
         recipe = self.recipe
         steps = default_steps(recipe) if isinstance(model, AnyStudent) else recipe.bench.teacher_steps
-        return new_pipeline(recipe, model, self.data.vae, self.data.encoder, steps=steps, scales=default_scales(recipe))
+        scales, faces = default_scales(recipe), self.faces
+        return new_pipeline(recipe, model, self.data.vae, self.data.encoder, steps=steps, scales=scales, faces=faces)
+
+    @cached_property
+    def faces(self) -> FaceSpace | None:
+        """Which faces this run's models know: those of a given teacher, or of the drawn clips that it is trained on."""
+        recipe = self.recipe
+        given = None if recipe.teacher.path is None else faces_known_to(recipe, find_teacher(recipe.teacher.path))
+        if given is not None or recipe.data.world is None:
+            return given
+        return FaceSpace.of(portraits_of(self.data.train, recipe.seed))

@@ -20,6 +20,7 @@ from fada.eval.results import fingerprint as hash_of
 from fada.files.folders import inside
 from fada.files.manifest import MANIFEST, find_fault, read_manifest, write_manifest
 from fada.files.whole import whole_folder
+from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.teacher.vae import load_vae, new_vae, train_vae
@@ -36,10 +37,10 @@ def open_vae(recipe: Recipe, folder: Path) -> AutoencoderKL | None:
     Raises:
         ValueError: the recipe names a folder without one, or one that is damaged.
     """
-    saved = recipe.vae.path or inside(folder, "vae")
+    saved = inside(folder, "vae") if recipe.vae.path is None else located(recipe.vae.path)
     if not (saved / "config.json").is_file():
         if recipe.vae.path is not None:
-            raise ValueError(f"vae.path: {saved} holds no diffusers VAE (no config.json)")
+            raise ValueError(f"vae.path: {recipe.vae.path} holds no diffusers VAE (no config.json)")
         return None
     fault = header_faults(saved)
     if fault is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fada.build.data import prepare_data
-from fada.build.models import audio_encoder, find_teacher, pipeline
+from fada.build.models import audio_encoder, faces_known_to, find_teacher, pipeline
 from fada.build.preview import put
 from fada.build.run import Run, Shared, StudentObjective
 from fada.build.run_vae import open_vae
@@ -111,8 +111,10 @@ def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Conso
     vae = open_vae(recipe, run)
     if vae is None:
         raise RecipeError(f"{run / 'vae'}: the run's VAE is missing; repeat the command that trains the run")
-    student = Run(recipe, console).new_student(phases[phase_name], find_teacher(recipe.teacher.path or run))
+    teacher = find_teacher(recipe.teacher.path or run)
+    student = Run(recipe, console).new_student(phases[phase_name], teacher)
     kept = AVERAGE if recipe.engine.ema else WEIGHT
     put({name: value for name, key, value in read_checkpoint(folder) if key == kept}, student)
     steps, scales = default_steps(recipe), default_scales(recipe)
-    return pipeline(recipe, student, vae, audio_encoder(recipe.audio), steps=steps, scales=scales)
+    faces = faces_known_to(recipe, teacher)
+    return pipeline(recipe, student, vae, audio_encoder(recipe.audio), steps=steps, scales=scales, faces=faces)

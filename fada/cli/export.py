@@ -23,7 +23,7 @@ class Form(StrEnum):
 
 
 class Dtype(StrEnum):
-    """Type of a difference's numbers."""
+    """Type of the numbers that are written."""
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -48,7 +48,10 @@ def export(
         Form,
         typer.Option("--as", help="The whole model, or its difference from the teacher: exact, or in low rank."),
     ] = Form.FULL,
-    dtype: Annotated[Dtype | None, typer.Option("--dtype", help="Of a difference; default: fp32.")] = None,
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option("--dtype", help="Of the weights; default: a whole model's own, fp32 of a difference."),
+    ] = None,
     rank: Annotated[int | None, typer.Option("--rank", min=1, help="Of --as lora; default: 32.")] = None,
     keep: Annotated[
         float | None,
@@ -76,14 +79,15 @@ def export(
       fada export runs/demo --out models/demo-fast
       fada export runs/demo --out models/demo-balanced --student balanced --license apache-2.0
       fada export runs/demo --out models/half --student fast --checkpoint newest
+      fada export runs/full --out models/teacher --student teacher --dtype bf16
       fada export runs/demo --out models/demo-delta --as delta --dtype bf16
       fada export runs/demo --out models/demo-lora --as lora --rank 32
     """
     given: dict[str, Any] = {"dtype": dtype and str(dtype), "rank": rank, "keep": keep}
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
-        if form is Form.FULL or (form is Form.DELTA and name != "dtype"):
-            raise typer.BadParameter(f"--{name} does not go with --as {form}: it is for differences of lower precision")
+        if form is not Form.LORA and name != "dtype":
+            raise typer.BadParameter(f"--{name} does not go with --as {form}: it is for differences of low rank")
 
     from fada.student.export import Contents, export_run
     from fada.student.model_card import Origin

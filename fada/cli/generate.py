@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -160,7 +162,7 @@ def generate(
         "solver": solver,
         "spacing": spacing,
     }
-    with SoundTrack(audio) as sound:
+    with _telling_of_unknown_faces(image), SoundTrack(audio) as sound:
         if stream:
             clips = pipeline.stream(portrait, _chunks(speech), look_ahead=look_ahead, **call)
             _write_growing(out, clips, sound, pipeline)
@@ -209,8 +211,10 @@ def _check_sampler(pipeline: AvatarPipeline, solver: str | None, spacing: str | 
 
 def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipeline:
     """The pipeline that a folder holds, or that it and its teacher are together."""
+    from fada.pretrained.shipped import located
     from fada.student.pipeline import DIFFERENCE
 
+    model = located(model)
     if (model / DIFFERENCE).is_file():
         if teacher is None:
             raise typer.BadParameter(f"{model} holds a student's difference from its teacher: name that with --teacher")
@@ -227,6 +231,25 @@ def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipel
         # A run holds several: say which it is.
         say(f"model: {label_of(build.find_model(model, student))}", err=True)
     return build.load_pipeline(model, student)
+
+
+@contextmanager
+def _telling_of_unknown_faces(image: Path) -> Iterator[None]:
+    """While the block runs, say so as a line of our own where the portrait is none that the model knows."""
+    from fada.student.unknown_face import UnknownFace
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnknownFace)
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *where: Any, **rest: Any) -> None:
+            if issubclass(category, UnknownFace):
+                say(f"warning: {image}: {message}", err=True)
+            else:
+                show(message, category, *where, **rest)
+
+        warnings.showwarning = tell
+        yield
 
 
 def _face(portrait: np.ndarray, landmarker: Path | None, embedder: Path | None) -> FaceClues:

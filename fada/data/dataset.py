@@ -8,6 +8,7 @@ clips once, in an order of its own, whatever the number of processes.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,14 @@ def hash_clips(clips: Sequence[LatentClip]) -> str:
             digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def portraits_of(clips: Sequence[LatentClip], seed: int, most: int = 2000) -> Tensor:
+    """Latents (N, C, h, w) in float32 of a frame of each clip, drawn by the seed; of many clips an even choice."""
+    chosen = clips[:: max(1, math.ceil(len(clips) / most))]
+    generator = sample_generator(seed, 0, 0, "portraits")
+    frames = [int(torch.randint(len(clip.latents), (1,), generator=generator)) for clip in chosen]
+    return torch.stack([clip.latents[frame].float() for clip, frame in zip(chosen, frames, strict=True)])
 
 
 @dataclass(frozen=True)

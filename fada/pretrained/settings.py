@@ -183,6 +183,16 @@ class AutoencoderKL(Settings):
         return self
 
 
+class FaceSpace(Settings):
+    """fada.teacher.face_space."""
+
+    shape: Annotated[list[Annotated[int, Field(ge=1, le=2048)]], Field(min_length=3, max_length=3)] = Field(
+        default=[4, 64, 64]
+    )
+    directions: Annotated[int, Field(ge=1, le=1024)] = 128
+    limit: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+
+
 class DDIMScheduler(Settings):
     """diffusers' own; `trained_betas` is a table of any length, which no noise path here follows."""
 
@@ -285,8 +295,8 @@ TABLES: dict[str, type[Settings]] = {
     each.__name__: each
     for each in (
         *(ReferenceUNet, DenoisingUNet, StudentUNet, HalloReferenceUNet, HalloDenoisingUNet, HalloStudentUNet),
-        *(VExpressDenoisingUNet, AudioProjection, AudioResampler, FaceProjection, FaceLocator, AutoencoderKL),
-        *(PeRFlowScheduler, DDIMScheduler, FadaPipeline, HalloPipeline, VExpressPipeline, LogMelEncoder),
+        *(VExpressDenoisingUNet, AudioProjection, AudioResampler, FaceProjection, FaceLocator, FaceSpace),
+        *(AutoencoderKL, PeRFlowScheduler, DDIMScheduler, FadaPipeline, HalloPipeline, VExpressPipeline, LogMelEncoder),
     )
 }
 """Class name → its settings."""

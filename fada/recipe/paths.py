@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError, shown
 from fada.recipe.schema import Recipe
 
@@ -42,6 +43,6 @@ def _is_there(path: str) -> bool:
     if _URL.fullmatch(path):
         return True
     try:
-        return Path(path).exists()
+        return located(Path(path)).exists()
     except OSError:
         return False

@@ -49,7 +49,7 @@ def test_options_reach_the_export(cli, exported, monkeypatch: pytest.MonkeyPatch
     [
         (["--rank", "8"], "--rank does not go with --as full"),
         (["--as", "delta", "--keep", "0.1"], "--keep does not go with --as delta"),
-        (["--dtype", "bf16"], "--dtype does not go with --as full"),
+        (["--as", "delta", "--rank", "3"], "--rank does not go with --as delta"),
         (["--checkpoint", "4"], "--checkpoint needs --student"),
         (["--checkpoint", "last", "--student", "fast"], "give a step or `newest`, got 'last'"),
         (["--as", "half"], "'half' is not one of 'full', 'delta', 'lora'"),

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fada.pretrained import shipped
 from fada.recipe import Recipe, RecipeError, dump_recipe, load_recipe, recipe_json_schema, save_recipe
+from fada.recipe.paths import missing_paths
 from fada.recipe.shipped import purpose, shipped_recipes
 
 MINIMAL = """\
@@ -137,3 +139,20 @@ def test_the_json_schema_documents_every_field_and_forbids_others() -> None:
         for name, field in section["properties"].items():
             # A description equal to the section's own is left out by pydantic; the reference leads to it.
             assert field.get("description") or "$ref" in field, f"{section['title']}.{name} has no docstring"
+
+
+def test_a_shipped_model_stays_a_name_in_the_resolved_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a run goes on wherever the package lies by then, and its recipe holds no place of this machine."""
+    (tmp_path / "small" / "vae").mkdir(parents=True)
+    (tmp_path / "small" / "model_index.json").write_text("{}")
+    monkeypatch.setattr(shipped, "MODELS", tmp_path)
+    named = ["teacher.path=shipped:small", "vae.path=shipped:small/vae"]
+    recipe = load_recipe("tiny/smoke", [*named, f"output={tmp_path / 'run'}"])
+    assert (str(recipe.teacher.path), str(recipe.vae.path)) == ("shipped:small", "shipped:small/vae")
+    assert missing_paths(recipe) == {}
+    assert str(tmp_path / "small") not in dump_recipe(recipe)
+
+
+def test_a_shipped_model_that_there_is_not_is_a_fault_of_the_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"teacher\.path: .*'shipped:nothing': no such model comes with fada"):
+        load_recipe("tiny/smoke", ["teacher.path=shipped:nothing", f"output={tmp_path}"])

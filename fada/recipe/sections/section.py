@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fada.files.names import PlainName
+from fada.pretrained.shipped import located
 
 T = TypeVar("T")
 MOST_STEPS = 10**8
@@ -62,6 +63,12 @@ def check_path(path: Path) -> Path:
     return path
 
 
+def _model(path: Path) -> Path:
+    """The path as it stands, so that recipes hold no place of this machine; names of shipped models are checked."""
+    located(path)
+    return path
+
+
 def check_output(path: Path) -> Path:
     """A folder that a run may fill.
 
@@ -98,6 +105,8 @@ Scale = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 """A guidance scale."""
 Title = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 FilePath = Annotated[Path, Field(strict=False), AfterValidator(check_path)]
+ModelPath = Annotated[FilePath, AfterValidator(_model)]
+"""A model's folder, or the name of one that comes with the package, as in ``shipped:drawn`` (`located`)."""
 OutputPath = Annotated[FilePath, AfterValidator(check_output)]
 Listed = Annotated[tuple[T, ...], Field(strict=False, max_length=200)]
 """A list in YAML."""
@@ -110,6 +119,7 @@ __all__ = [
     "Frames",
     "FramesOrNone",
     "Listed",
+    "ModelPath",
     "OutputPath",
     "Pixels",
     "PlainName",

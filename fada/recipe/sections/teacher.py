@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from fada.recipe.sections.section import (
     Count,
     Few,
-    FilePath,
     Frames,
     Listed,
+    ModelPath,
     PlainName,
     Rate,
     Section,
@@ -40,8 +40,8 @@ class VAETraining(Section):
 class VAE(Section):
     """The image autoencoder, diffusers' AutoencoderKL."""
 
-    path: FilePath | None = None
-    """A diffusers folder; without one a VAE of the shape below is trained."""
+    path: ModelPath | None = None
+    """A diffusers folder, `shipped:drawn/vae` among them; without one a VAE of the shape below is trained."""
     channels: Levels = (16, 32, 64)
     """Width of each level; a level more halves the resolution once more."""
     latent_channels: Width = 4
@@ -173,9 +173,10 @@ class Teacher(Section):
 
     kind: Literal["dual_unet", "hallo"] = "dual_unet"
     """The family: FADA's dual UNet, which can be trained here, or Hallo, released (`fada teacher import hallo`)."""
-    path: FilePath | None = None
-    """A teacher folder; without one `fada distill` first trains the stages below."""
-    init: FilePath | None = None
+    path: ModelPath | None = None
+    """A teacher folder, or `shipped:drawn`, the drawn world's teacher that comes with fada; without one `fada distill`
+    first trains the stages below."""
+    init: ModelPath | None = None
     """Weights that the first stage starts from: the folder that `fada teacher import sd15` writes, or a teacher's. Its
     nets have the shape of `network`. Without it they start at random."""
     network: Network = Network()
