@@ -10,13 +10,27 @@ import torch
 from torch import Tensor
 
 from fada.diffusion.solvers import Solver, solve
+from fada.diffusion.spacing import Spacing
 from fada.diffusion.windows import Windows
 from fada.protocols import Denoiser
 from fada.teacher.guidance import guided
 
-COMPARED: tuple[tuple[Solver, int], ...] = (("ddim", 8), ("dpmpp_2m", 4), ("dpmpp_2m", 6), ("dpmpp_2m_log_snr", 4))
+Compared = tuple[Solver, int, Spacing]
+COMPARED: tuple[Compared, ...] = (
+    ("ddim", 8, "time"),
+    ("dpmpp_2m", 4, "time"),
+    ("dpmpp_2m", 6, "time"),
+    ("dpmpp_2m_log_snr", 4, "time"),
+    ("dpmpp_2m", 4, "noise_share"),
+)
+"""Solvers, steps and their clock; the first is what the others are held against."""
 NAMES: dict[Solver, str] = {"ddim": "DDIM", "dpmpp_2m": "2M", "dpmpp_2m_log_snr": "2M in log-SNR"}
-"""Solvers and steps; the first is what the others are held against."""
+CLOCKS: dict[Spacing, str] = {"time": "", "log_snr": " of log-SNR", "noise_share": " of the noise's share"}
+
+
+def solver_name(solver: Solver, steps: int, spacing: Spacing) -> str:
+    """For people, as `2M, 4 steps`; steps of time go without saying."""
+    return f"{NAMES[solver]}, {steps} {'step' if steps == 1 else 'steps'}{CLOCKS[spacing]}"
 
 
 @dataclass(frozen=True)
@@ -26,11 +40,12 @@ class EndpointErrors:
     solver: Solver
     steps: int
     errors: list[float]
+    spacing: Spacing = "time"
 
     @property
     def name(self) -> str:
-        """For people, as `2M, 4 steps`."""
-        return f"{NAMES[self.solver]}, {self.steps} steps"
+        """For people."""
+        return solver_name(self.solver, self.steps, self.spacing)
 
     def is_no_larger(self, other: EndpointErrors) -> list[bool]:
         """Per window, whether the error is at most the other's."""
@@ -53,7 +68,7 @@ def endpoint_errors(
     samples: EndpointSamples,
     windows: Windows,
     fine_steps: int,
-    compared: Sequence[tuple[Solver, int]] = COMPARED,
+    compared: Sequence[Compared] = COMPARED,
     on_window: Callable[[int], None] = lambda window: None,
 ) -> list[EndpointErrors]:
     """Errors of the guided teacher's window ends, by each solver.
@@ -64,7 +79,7 @@ def endpoint_errors(
     """
     predict = guided(denoiser, samples.conditions, samples.scales)
     path, batch = denoiser.path, len(samples.latents)
-    errors: dict[tuple[Solver, int], list[float]] = {each: [] for each in compared}
+    errors: dict[Compared, list[float]] = {each: [] for each in compared}
     for window in range(windows.count):
         place = windows.count - 1 - window
         end, start = (
@@ -73,9 +88,10 @@ def endpoint_errors(
         )
         z_start = path.add_noise(samples.latents, samples.noise, start)
         fine = solve(predict, path, z_start, start, end, fine_steps, "ddim")
-        for solver, steps in compared:
-            stopped = solve(predict, path, z_start, start, end, steps, solver)
+        for each in compared:
+            solver, steps, spacing = each
+            stopped = solve(predict, path, z_start, start, end, steps, solver, spacing=spacing)
             distance = (stopped - fine).square().flatten(1).mean(dim=1).sqrt()
-            errors[solver, steps].append(float(distance.mean()))
+            errors[each].append(float(distance.mean()))
         on_window(window + 1)
-    return [EndpointErrors(solver, steps, found) for (solver, steps), found in errors.items()]
+    return [EndpointErrors(solver, steps, found, spacing) for (solver, steps, spacing), found in errors.items()]

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.eval.memory import PeakMemory
+from fada.eval.speed.public_way import public_way
 from fada.eval.speed.rounds import wait_for_device
-from fada.eval.speed.steps import CLIP_NORM, FIRST_ORDER, WEIGHT_DECAY
+from fada.eval.speed.steps import CLIP_NORM, WEIGHT_DECAY
 from fada.files.whole import write_json
 from fada.student.distillation import DistillObjective, DistillSettings
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
@@ -70,7 +71,7 @@ def run_once(
 
     Weights, gradients and moments are all in the student's own type.
     """
-    settings = replace(settings, guidance="distill", solver=FIRST_ORDER[0])
+    settings = replace(public_way(settings), guidance="distill")
     objective = DistillObjective(teacher, student, sampler, settings, BatchShape(1))
     trained = [p for p in student.parameters() if p.requires_grad]
     # A parameter at a time: updates of all at once would need copies of all.

@@ -58,12 +58,12 @@ class SpeedReport:
         """A line per goal that the figures speak about."""
         lines = []
         if self.steps:
-            lines.append(f"training step: {_against(self.steps[-1].against_plain, STEP_GOAL)}")
+            lines.append(f"training step: {_against(self.steps[-1].against_public, STEP_GOAL)}")
         if self.endpoints:
             lines.append(_solver_verdict(self.endpoints))
         if len(self.clips) > 1:
             lines.append(f"denoising of a clip: {_against(self.clips[-1].times_faster['denoise'], CLIP_GOAL)}")
-        if self.passes is not None:
+        if self.passes is not None and self.passes.cfg_flop > 0:
             time, flop = self.passes.cfg_time, self.passes.cfg_flop
             is_met = "reached" if time <= CFG_GOAL else "not reached"
             lines.append(
@@ -95,13 +95,13 @@ def _pass_table(passes: Passes, peak_rate: float) -> Table:
 
 def _step_table(steps: list[StepLine]) -> Table:
     table = _table(
-        "a training step: each line adds a measure", "step", "s", "teacher", "x before", "x plain", "first loss"
+        "a training step: each line adds a measure", "step", "s", "teacher", "x before", "x public", "first loss"
     )
     for line in steps:
         loss = "" if line.loss is None else f"{line.loss:.5g}"
         table.add_row(
             line.name, f"{line.seconds:.3f}", f"{100 * line.teacher_share:.0f} %", f"{line.against_before:.2f}",
-            f"{line.against_plain:.2f}", loss,
+            f"{line.against_public:.2f}", loss,
         )  # fmt: skip
     table.caption = "; ".join(f"{line.name}: {line.told}" for line in steps)
     return table

@@ -1,4 +1,4 @@
-"""What each measure saves of a training step, from the plain way to ours, one added at a time.
+"""What a recipe saves of a training step, from the public way (public_way.py) to the recipe's own, added one by one.
 
 All steps have the same networks, draws and optimiser; weights stay as they are (learning rate 0), so that their losses
 can be compared.
@@ -11,7 +11,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,25 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from fada.data.dataset import BatchShape, ClipSampler
-from fada.diffusion.solvers import Solver
 from fada.engine.optimizer import AveragingAdamW
-from fada.eval.speed.plain import PlainTeacher, TwoCalls
+from fada.eval.speed.endpoints import solver_name
+from fada.eval.speed.public_way import public_way
 from fada.eval.speed.rounds import ratio, take_turns
 from fada.student.distillation import DistillObjective, DistillSettings
 from fada.student.network import AnyStudent, AnyTeacher
 from fada.student.target_cache import TargetCache
 
-FIRST_ORDER: tuple[Solver, int] = ("ddim", 8)
-SECOND_ORDER: tuple[Solver, int] = ("dpmpp_2m_log_snr", 4)
-"""Solver and steps of the plain way, and of ours."""
-PLAIN, REFERENCE, BATCHED, ONE_CALL = "plain way", "reference once", "batched rungs", "one student call"
-SOLVER, COMPILED, CACHED = "2M in log-SNR, 4 steps", "compiled teacher", "cached targets"
+PUBLIC, COMPILED, CACHED = "public way", "compiled teacher", "cached targets"
 TOLD = {
-    PLAIN: "a call per rung, the reference net in every call, DDIM with 8 steps, two student calls",
-    REFERENCE: "conditions are prepared once per step; the student shares the reference features",
-    BATCHED: "all rungs of a solver step in one pass",
-    ONE_CALL: "both points of the loss in one pass of the student",
-    SOLVER: "DPM-Solver++ 2M with 4 equal steps of log-SNR in place of DDIM with 8",
     COMPILED: "torch.compile of the teacher's denoising net",
     CACHED: "window ends are solved once and learned from in every epoch",
 }
@@ -48,14 +39,15 @@ CLIP_NORM, WEIGHT_DECAY, AVERAGE_DECAY = 1.0, 1e-2, 0.999
 class StepsSetting:
     """What all steps have in common.
 
-    cached_share: windows in the cache per sample of the training, at most 1; how often a sample's window is solved.
+    cached_share: windows in the cache per sample of the training, which is how often a sample's window is solved; None
+    where the recipe solves them anew in every step.
     dtype: of the student's passes (autocast); the teacher runs in its own.
     """
 
     settings: DistillSettings
     shape: BatchShape
     dtype: torch.dtype
-    cached_share: float
+    cached_share: float | None
     is_compiled: bool
 
 
@@ -63,21 +55,17 @@ class StepsSetting:
 class StepLine:
     """One line: a step with this measure and all before it.
 
-    seconds: median; teacher_share: of it, the teacher's; against_before, against_plain: times faster; loss: of the
-    first step, None where random window ends stand in for solved ones.
+    told: what the measure is, for people; seconds: median; teacher_share: of it, the teacher's; against_before,
+    against_public: times faster; loss: of the first step, None where random window ends stand in for solved ones.
     """
 
     name: str
+    told: str
     seconds: float
     teacher_share: float
     against_before: float
-    against_plain: float
+    against_public: float
     loss: float | None
-
-    @property
-    def told(self) -> str:
-        """What the measure is, for people."""
-        return TOLD[self.name]
 
 
 class TrainingStep:
@@ -117,39 +105,38 @@ class InPrecision(nn.Module):
 def training_steps(
     teacher: AnyTeacher, student: AnyStudent, sampler: ClipSampler, setting: StepsSetting
 ) -> Iterator[dict[str, TrainingStep]]:
-    """The steps by the names of their measures, plain way first, each with all measures before it.
+    """The steps by the names of their measures, the public way first, each with all measures before it.
 
-    Random window ends stand in the cache: what is read costs the same.
+    The last is the recipe's own step. Random window ends stand in the cache: what is read costs the same.
     """
     optimizer = AveragingAdamW(_learning(student), lr=0.0, weight_decay=WEIGHT_DECAY, decay=AVERAGE_DECAY)
-    first, second = (
-        replace(setting.settings, guidance="distill", solver=solver, solver_steps=steps)
-        for solver, steps in (FIRST_ORDER, SECOND_ORDER)
-    )
+    own, public = setting.settings, public_way(setting.settings)
 
-    def step(
-        teacher: Any, settings: DistillSettings, asked: nn.Module, cache: TargetCache | None = None
-    ) -> TrainingStep:
+    def step(teacher: Any, settings: DistillSettings, cache: TargetCache | None = None) -> TrainingStep:
         objective = DistillObjective(teacher, student, sampler, settings, setting.shape, cache=cache)
-        return TrainingStep(objective, InPrecision(asked, setting.dtype), optimizer)
+        return TrainingStep(objective, InPrecision(student, setting.dtype), optimizer)
 
-    steps = {
-        PLAIN: step(PlainTeacher(teacher), first, TwoCalls(student)),
-        REFERENCE: step(PlainTeacher(teacher, prepares_once=True), first, TwoCalls(student)),
-        BATCHED: step(teacher, first, TwoCalls(student)),
-        ONE_CALL: step(teacher, first, student),
-        SOLVER: step(teacher, second, student),
-    }
+    steps = {PUBLIC: step(teacher, public)}
+    if own != public:
+        steps[name_of_solver(own)] = step(teacher, own)
     if setting.is_compiled:
         compiled = copy.deepcopy(teacher)
         cast(nn.Module, compiled.denoising_unet).compile()
-        steps[COMPILED] = step(compiled, second, student)
+        steps[COMPILED] = step(compiled, own)
+    if setting.cached_share is None:
+        yield steps
+        return
     with tempfile.TemporaryDirectory() as folder:
-        cache = TargetCache(Path(folder), setting.shape.per_step, second.windows, second.seed, {})
+        cache = TargetCache(Path(folder), setting.shape.per_step, own.windows, own.seed, {})
         clip = sampler.sample(0, 0, 1).latents[0]
         cache.fill(lambda numbers: torch.randn(len(numbers), *clip.shape), setting.shape.size)
-        steps[CACHED] = step(teacher, second, student, cache)
+        steps[CACHED] = step(teacher, own, cache)
         yield steps
+
+
+def name_of_solver(settings: DistillSettings) -> str:
+    """For people, as `2M in log-SNR, 4 steps`."""
+    return solver_name(settings.solver, settings.solver_steps, settings.solver_spacing)
 
 
 def measure_steps(
@@ -160,29 +147,37 @@ def measure_steps(
 ) -> list[StepLine]:
     """A line per step, in their order.
 
-    The last one's time is that of a step that reads its targets, and its part of solving them beforehand: the teacher's
+    The time of cached targets is that of a step that reads them, and its part of solving them beforehand: the teacher's
     seconds in the step before, times the share of windows per sample.
     """
     seconds = take_turns(steps, rounds, on_work=on_work)
     teacher = {name: step.teacher_seconds[-rounds:] for name, step in steps.items()}
-    *_, before, last = steps
-    teacher[last] = [setting.cached_share * each for each in teacher[before]]
-    seconds[last] = [a + b for a, b in zip(seconds[last], teacher[last], strict=True)]
-    lines = []
-    previous = PLAIN
-    for name, step in steps.items():
-        lines.append(
-            StepLine(
-                name,
-                statistics.median(seconds[name]),
-                statistics.median(a / b for a, b in zip(teacher[name], seconds[name], strict=True)),
-                ratio(seconds[previous], seconds[name]),
-                ratio(seconds[PLAIN], seconds[name]),
-                None if name == CACHED else step.losses[0],
-            )
+    names = list(steps)
+    if setting.cached_share is not None:
+        teacher[CACHED] = [setting.cached_share * each for each in teacher[names[-2]]]
+        seconds[CACHED] = [a + b for a, b in zip(seconds[CACHED], teacher[CACHED], strict=True)]
+    return [
+        StepLine(
+            name,
+            _told(name, setting.settings),
+            statistics.median(seconds[name]),
+            statistics.median(a / b for a, b in zip(teacher[name], seconds[name], strict=True)),
+            ratio(seconds[before], seconds[name]),
+            ratio(seconds[PUBLIC], seconds[name]),
+            None if name == CACHED else step.losses[0],
         )
-        previous = name
-    return lines
+        for before, (name, step) in zip([PUBLIC, *names], steps.items(), strict=False)
+    ]
+
+
+def _told(name: str, settings: DistillSettings) -> str:
+    """What a measure is, for people."""
+    if name == PUBLIC:
+        return (
+            f"all rungs of a solver step in one pass, the reference net once per step, windows solved in every step by "
+            f"{name_of_solver(public_way(settings))}"
+        )
+    return TOLD.get(name, f"{name} in place of {name_of_solver(public_way(settings))}")
 
 
 def _learning(student: AnyStudent) -> list[nn.Parameter]:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from rich.console import Console
 from rich.table import Table
-from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
 
 from fada.build.checks import check_shards
+from fada.build.meta_passes import PassCosts, pass_costs
 from fada.build.models import find_teacher, new_dual_unet, open_teacher
 from fada.build.run_folder import check_place, check_run
 from fada.build.settings import default_scales, default_steps
-from fada.data.face import FaceClues
+from fada.build.step_passes import BACKWARD, StepPasses, phase_passes, points_of, processes_of, public_passes
 from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.paths import NoisePath
-from fada.pretrained.networks import read_component
 from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
 from fada.recipe.paths import missing_paths
@@ -30,15 +26,11 @@ from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Phase
 from fada.recipe.sections.running import Engine
 from fada.recipe.sections.teacher import Stage
-from fada.student.network import CLIMBS, AnyStudent, AnyTeacher, student_of
-from fada.teacher.checkpointing import checkpoint_activations
+from fada.student.network import AnyTeacher, student_of
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.hallo import Hallo
 from fada.teacher.hallo.checkpoint import PREFIXES, empty_networks
-from fada.teacher.inputs import ClipInputs
 
-BACKWARD = 2.0
-"""A backward pass costs about two forward passes."""
 GPU_TFLOPS = 300
 """What one GPU is taken to reach: three tenths of an H100's dense bf16 peak. An assumption, not a measurement."""
 WAV2VEC2 = (12, 768)
@@ -53,10 +45,8 @@ class Cost:
     steps: int
     trained: float
     """Trained weights, millions."""
-    teacher_passes: float
-    """Teacher forward passes over one clip, per sample and step; with cached targets their mean."""
-    student_passes: float
-    """The same of the trained networks, backward included."""
+    passes: StepPasses
+    """Over one clip, per sample and step."""
     tera_flop: float
     """Floating-point operations per step, 1e12."""
     gibibytes: float
@@ -77,12 +67,13 @@ class DryRun:
         for line in self.lines:
             console.print(line, markup=False)
         table = Table(title="cost per stage and phase, in one process: passes and TFLOP of a step, memory")
-        for head in ("phase", "steps", "trained M", "teacher", "student", "TFLOP", "GiB", "hours"):
+        for head in ("phase", "steps", "trained M", "teacher", "student", "reference", "TFLOP", "GiB", "hours"):
             table.add_column(head, justify="left" if head == "phase" else "right")
         for cost in self.costs:
             table.add_row(
-                cost.name, str(cost.steps), f"{cost.trained:.2f}", f"{cost.teacher_passes:.3g}",
-                f"{cost.student_passes:g}", f"{cost.tera_flop:.4g}", f"{cost.gibibytes:.2f}", f"{cost.hours:.2g}",
+                cost.name, str(cost.steps), f"{cost.trained:.2f}", f"{cost.passes.teacher:.3g}",
+                f"{cost.passes.student:.3g}", f"{cost.passes.reference:.3g}", f"{cost.tera_flop:.4g}",
+                f"{cost.gibibytes:.2f}", f"{cost.hours:.2g}",
             )  # fmt: skip
         console.print(table)
 
@@ -99,20 +90,18 @@ def dry_run(recipe: Recipe) -> DryRun:
     with torch.device("meta"):
         teacher = _meta_teacher(recipe)
         student = student_of(teacher, recipe.distill.cfg.mode, recipe.distill.cfg.tokens, recipe.distill.windows)
-    forward = forward_flop(recipe, teacher)
-    with_cfg = forward_flop(recipe, student)
-    if recipe.engine.activation_checkpointing:
-        checkpoint_activations(student)
-    kept = activation_bytes(recipe, student)
+    one = pass_costs(recipe, teacher, student)
     rate = matmul_rate(torch.bfloat16 if recipe.engine.precision == "bf16" else torch.float32)
-    costs = [_stage_cost(recipe, stage, teacher, forward, kept, rate) for stage in recipe.teacher.stages]
-    costs += [_phase_cost(recipe, phase, teacher, student, forward, kept, rate) for phase in recipe.distill.phases]
+    costs = [_stage_cost(recipe, stage, teacher, one, rate) for stage in recipe.teacher.stages]
+    costs += [_phase_cost(recipe, phase, teacher, student, one, rate) for phase in recipe.distill.phases]
     lines = [
         f"{recipe.name}: recipe is valid; shapes of one step run on the meta device",
         "teacher: " + ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in _sizes(teacher).items()),
-        f"one pass over a clip of {recipe.clip.frames} frames: {forward / 1e9:.2f} GFLOP; "
-        f"CFG layers add {100 * (with_cfg / forward - 1):.1f} %",
+        f"one pass over a clip of {recipe.clip.frames} frames: {one.forward / 1e9:.2f} GFLOP; "
+        f"CFG layers add {100 * (one.with_cfg / one.forward - 1):.1f} %; the reference net's "
+        f"{one.reference / 1e9:.2f} GFLOP",
         _evaluations(recipe),
+        *(_against_public(recipe, phase, one) for phase in recipe.distill.phases if recipe.distill.method == "perflow"),
         f"matmul rate measured here: {rate / 1e9:.0f} GFLOP/s ({recipe.engine.precision}); hours assume half of it",
         _division(recipe),
         *_missing(recipe),
@@ -129,50 +118,6 @@ def _other_run(recipe: Recipe) -> list[str]:
     except RecipeError as error:
         return [f"note: {error}"]
     return []
-
-
-def processes_of(recipe: Recipe) -> int:
-    """Processes that the recipe asks for: one per GPU, or one, where it leaves that open."""
-    return recipe.engine.processes or max(1, torch.cuda.device_count())
-
-
-def forward_flop(recipe: Recipe, model: AnyTeacher) -> float:
-    """Floating-point operations of one pass of the denoising net over one clip."""
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad():
-        _one_pass(recipe, model, counter)
-    return float(counter.get_total_flops())
-
-
-def activation_bytes(recipe: Recipe, model: AnyTeacher) -> float:
-    """What autograd keeps of one pass of the denoising net over one clip, weights not counted."""
-    kept: dict[int, torch.UntypedStorage] = {}
-    weights = {weight.untyped_storage()._cdata for weight in model.parameters()}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in weights:
-            kept[storage._cdata] = storage
-        return tensor
-
-    _one_pass(recipe, model, saved_tensors_hooks(keep, lambda tensor: tensor))
-    total = sum(storage.nbytes() for storage in kept.values())
-    # Shapes run in float32 on the meta device; autocast keeps almost all of them in half of that.
-    return total / (1 if recipe.engine.precision == "fp32" else 2)
-
-
-def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any]) -> None:
-    """One pass of the denoising net over one clip on the meta device, with `watcher` open."""
-    latents, inputs = _meta_inputs(recipe, model)
-    with torch.device("meta"):
-        with torch.no_grad():
-            conditions = model.prepare(inputs)
-        t = torch.ones(1, dtype=torch.float64)
-        with watcher:
-            rows = model.at_rungs(conditions, *(torch.tensor([index], device="cpu") for index in (0, CLIMBS)))
-            if isinstance(model, AnyStudent):
-                rows = model.denoising_unet.told(rows, torch.ones(1, 2))
-            model.evaluate(latents, t, rows)
 
 
 def state_bytes(engine: Engine, processes: int) -> float:
@@ -255,59 +200,52 @@ def _meta_teacher(recipe: Recipe) -> AnyTeacher:
     return new_dual_unet(recipe.teacher.network, recipe.noise, audio, recipe.vae.latent_channels)
 
 
-def _meta_inputs(recipe: Recipe, model: AnyTeacher) -> tuple[torch.Tensor, Any]:
-    clip = recipe.clip
-    side = clip.size // _downscale(recipe)
-    shape = (model.denoising_unet.config.in_channels, side, side)
-    config = model.audio_projection.config
-    audio = (1, clip.frames, config.window, config.layers, config.states_dim)
-    motion = torch.zeros(1, clip.motion_frames, *shape, device="meta") if clip.motion_frames else None
-    latents = torch.zeros(1, clip.frames, *shape, device="meta")
-    face = FaceClues(*(torch.zeros(1, width, device="meta") for width in (512, 4, 4)))
-    return latents, model.inputs_of(ClipInputs(latents[:, 0], torch.zeros(audio, device="meta"), motion, face=face))
-
-
-def _downscale(recipe: Recipe) -> int:
-    """Pixels per latent cell, of the VAE that is trained or named; Stable Diffusion's where the named is not here."""
-    if recipe.vae.path is None:
-        return recipe.vae.downscale
-    folder = located(recipe.vae.path)
-    if not folder.is_dir():
-        return 8
-    _, settings = read_component(folder, [AutoencoderKL])
-    return int(2 ** (len(settings.get("block_out_channels", (0,))) - 1))
-
-
-def _stage_cost(recipe: Recipe, stage: Stage, teacher: Any, forward: float, kept: float, rate: float) -> Cost:
+def _stage_cost(recipe: Recipe, stage: Stage, teacher: Any, one: PassCosts, rate: float) -> Cost:
     trained = sum(_count(teacher.part(part)) for part in stage.trains)
     total = _count(teacher.parameters())
-    share = (stage.frames or recipe.clip.frames) / recipe.clip.frames
-    passes = 1 + BACKWARD
+    frames = stage.frames or recipe.clip.frames
+    share = frames / recipe.clip.frames
+    # Single frames have none before them.
+    images = 1.0 if frames > 1 else 1 / (1 + recipe.clip.motion_frames)
+    learned = 1 + BACKWARD + one.recomputed
+    passes = StepPasses(0, learned * share, images * (learned if "reference" in stage.trains else 1))
     per_weight = state_bytes(recipe.engine, processes_of(recipe))
-    flop = forward * share * passes * stage.batch * recipe.engine.accumulate
-    memory = trained * per_weight + (total - trained) * 4 + kept * share * stage.batch
-    return Cost(stage.name, stage.steps, trained / 1e6, 0, passes * share, flop / 1e12, memory / 2**30,
+    flop = _flop(recipe, passes, one) * stage.batch
+    memory = trained * per_weight + (total - trained) * 4 + one.kept * share * stage.batch
+    return Cost(stage.name, stage.steps, trained / 1e6, passes, flop / 1e12, memory / 2**30,
                 stage.steps * flop / (0.5 * rate) / 3600)  # fmt: skip
 
 
 def _phase_cost(
-    recipe: Recipe, phase: Phase, teacher: AnyTeacher, student: AnyTeacher, forward: float, kept: float, rate: float
+    recipe: Recipe, phase: Phase, teacher: AnyTeacher, student: AnyTeacher, one: PassCosts, rate: float
 ) -> Cost:
-    rungs = len(teacher.ladder) if phase.guidance == "distill" else 1
-    is_cached = phase.targets == "cached"
-    samples = phase.steps * phase.batch * recipe.engine.accumulate * processes_of(recipe)
-    # Cached windows are solved once, however often they are learned from.
-    teacher_passes = rungs * phase.solver.steps * (phase.cached_samples / samples if is_cached else 1.0)
-    student_passes = 2 * (1 + BACKWARD)
+    passes = phase_passes(recipe, phase, one.recomputed)
     frozen = _count(teacher.parameters())
     per_weight = state_bytes(recipe.engine, processes_of(recipe))
     trained = _count(student.parameters())
     if not phase.trains_reference:
         trained -= sum(_count(network.parameters()) for network in student.reference_side())
-    flop = forward * (teacher_passes + student_passes) * phase.batch * recipe.engine.accumulate
+    flop = _flop(recipe, passes, one) * phase.batch
     # With cached targets the teacher is let go before the student is trained.
+    is_cached = phase.targets == "cached"
     weights = trained * per_weight + (0 if is_cached else frozen * (2 if recipe.engine.precision == "bf16" else 4))
-    # The student's one pass is over both halves of the mixed loss.
-    memory = weights + kept * 2 * phase.batch
-    return Cost(phase.name, phase.steps, trained / 1e6, teacher_passes, student_passes, flop / 1e12, memory / 2**30,
+    # The student's one pass is over both halves of the mixed loss, where it has two.
+    memory = weights + one.kept * points_of(recipe, phase) * phase.batch
+    return Cost(phase.name, phase.steps, trained / 1e6, passes, flop / 1e12, memory / 2**30,
                 phase.steps * flop / (0.5 * rate) / 3600)  # fmt: skip
+
+
+def _flop(recipe: Recipe, passes: StepPasses, one: PassCosts) -> float:
+    """Operations of a step per sample of a micro-batch."""
+    nets = one.forward * passes.teacher + one.with_cfg * passes.student + one.reference * passes.reference
+    return nets * recipe.engine.accumulate
+
+
+def _against_public(recipe: Recipe, phase: Phase, one: PassCosts) -> str:
+    """What the step costs beside the public way's, by operations."""
+    ours, public = phase_passes(recipe, phase, one.recomputed), public_passes(recipe, phase, one.recomputed)
+    return (
+        f"{phase.name}: {ours.teacher:.3g} teacher and {ours.student:.3g} student passes a step; the public way "
+        f"{public.teacher:.3g} and {public.student:.3g}: "
+        f"{_flop(recipe, public, one) / _flop(recipe, ours, one):.2f} times the operations"
+    )

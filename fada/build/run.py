@@ -39,6 +39,7 @@ from fada.build.settings import (
     default_steps,
     distill_settings,
     loop_settings,
+    recompute,
 )
 from fada.data.dataset import ClipSampler, LatentClip, hash_clips, portraits_of
 from fada.data.seeds import seeded
@@ -65,7 +66,6 @@ from fada.student.network import AnyStudent, AnyTeacher, student_of
 from fada.student.solved_windows import DistillSettings, SolvedWindows
 from fada.student.target_cache import PER_FILE, TargetCache
 from fada.student.trajectory import TrajectoryObjective
-from fada.teacher.checkpointing import checkpoint_activations
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.face_space import FaceSpace
 from fada.teacher.pretrain import DropRates, PretrainObjective
@@ -312,8 +312,7 @@ class Run:
         shown: AvatarPipeline | None,
     ) -> None:
         """Train, and leave the averaged weights in `result`; `shown` is the pipeline around it, for previews."""
-        if self.recipe.engine.activation_checkpointing:
-            checkpoint_activations(objective.module)
+        recompute(self.recipe, objective.module)
         folder = inside(self.folder, "work", work)
         log = RunLog(folder, name, self.console, prepared.is_main_process)
         preview = None if shown is None else previews(shown, result, self.data, prepared.device)

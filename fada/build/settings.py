@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from accelerate import Accelerator
+from torch import nn
 
 from fada.data.dataset import BatchShape
 from fada.engine.loop import LoopSettings
@@ -15,6 +16,7 @@ from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Loss, Phase
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.solved_windows import DistillSettings
+from fada.teacher.checkpointing import checkpoint_activations
 
 
 def default_steps(recipe: Recipe) -> int:
@@ -65,6 +67,13 @@ def loop_settings(recipe: Recipe, steps: int, lr: float, facts: Mapping[str, Any
         seed=recipe.seed,
         facts=facts,
     )
+
+
+def recompute(recipe: Recipe, network: nn.Module) -> None:
+    """Let a trained network compute again what the recipe does not keep for its backward pass."""
+    which = recipe.engine.activation_checkpointing
+    if which:
+        checkpoint_activations(network, "all" if which is True else which)
 
 
 def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:

@@ -20,19 +20,21 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 from fada.build.data import encode_samples
 from fada.build.models import audio_encoder, find_teacher, new_dual_unet, pipeline
 from fada.build.settings import default_scales, default_steps, distill_settings
+from fada.build.step_passes import cached_share, samples_of
 from fada.data.audio_features import AudioEncoder
 from fada.data.clip import list_clips, read_clip
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.data.shards import Sample, read_shards
 from fada.data.wav2vec2 import Wav2Vec2Encoder
 from fada.data.world import make_world
-from fada.diffusion.windows import Windows
+from fada.diffusion.spacing import spaced_windows
 from fada.eval.environment import environment
 from fada.eval.speed.clips import ClipWork, measure_clips
-from fada.eval.speed.endpoints import EndpointErrors, EndpointSamples, endpoint_errors
+from fada.eval.speed.endpoints import COMPARED, EndpointErrors, EndpointSamples, endpoint_errors
 from fada.eval.speed.machine import peak_rate
 from fada.eval.speed.once import FullStep, run_once
 from fada.eval.speed.passes import measure_passes
+from fada.eval.speed.public_way import public_way
 from fada.eval.speed.report import SpeedReport
 from fada.eval.speed.steps import StepsSetting, measure_steps, training_steps
 from fada.recipe.errors import RecipeError
@@ -90,7 +92,7 @@ def measure_speed(recipe: Recipe, options: SpeedOptions, console: Console) -> Sp
         )  # fmt: skip
         if "steps" in options.parts:
             setting = nets.steps_setting()
-            notes.append(_cached_note(nets.phase, setting))
+            notes += _cached_note(recipe, nets.phase, setting)
             with training_steps(nets.frozen, nets.student, nets.sampler, setting) as steps:
                 report = replace(report, steps=measure_steps(steps, setting, options.rounds, on_work))
         if "endpoints" in options.parts:
@@ -133,7 +135,8 @@ class _Networks:
             self.vae = self._vae() if self.loaded is None else self.loaded.vae
             self.teacher = self._teacher()
             cfg = recipe.distill.cfg
-            self.student: AnyStudent = student_of(self.teacher, cfg.mode, cfg.tokens, recipe.distill.windows)
+            mode = "none" if self.phase.guidance == "sync" else cfg.mode
+            self.student: AnyStudent = student_of(self.teacher, mode, cfg.tokens, recipe.distill.windows)
         _shake(self.student)
         self.teacher.to(self.device).eval()
         self.student.to(self.device)
@@ -165,19 +168,18 @@ class _Networks:
 
     def steps_setting(self) -> StepsSetting:
         """What the compared training steps have in common."""
-        phase, shape = self.phase, BatchShape(self.phase.batch)
-        samples = phase.steps * shape.per_step * self.recipe.engine.accumulate
-        settings = distill_settings(self.recipe, phase)
-        share = min(1.0, phase.cached_samples / samples)
-        return StepsSetting(settings, shape, self.dtype, share, self.options.is_compiled)
+        settings, share = distill_settings(self.recipe, self.phase), cached_share(self.recipe, self.phase)
+        return StepsSetting(settings, BatchShape(self.phase.batch), self.dtype, share, self.options.is_compiled)
 
     def clip_works(self) -> dict[str, ClipWork]:
-        """The guided teacher and the student that is told its scales, as pipelines generate with them."""
+        """The guided teacher and the student, as pipelines generate with them."""
         many, few = self.recipe.bench.teacher_steps, default_steps(self.recipe)
         rungs = len(self.teacher.ladder)
+        is_told = self.phase.guidance == "distill"
+        asked, guidance = ("1", "embedded") if is_told else (f"{rungs} rungs", "ladder")
         return {
             f"teacher, {many} steps x {rungs} rungs": self._clip_work(self.frozen, many, "ladder"),
-            f"student, {few} steps x 1": self._clip_work(self.student_as(self.dtype), few, "embedded"),
+            f"student, {few} steps x {asked}": self._clip_work(self.student_as(self.dtype), few, guidance),
         }
 
     def endpoint_samples(self) -> EndpointSamples:
@@ -261,11 +263,15 @@ class _Networks:
 
 def _endpoints(nets: _Networks, on_work: Callable[[str, int], None]) -> list[EndpointErrors]:
     """In float32 whatever the networks are timed in: bf16's rounding would be in both ends."""
+    settings = distill_settings(nets.recipe, nets.phase)
+    public = public_way(settings)
+    wanted = [(each.solver, each.solver_steps, each.solver_spacing) for each in (public, settings)]
     return endpoint_errors(
         nets.teacher,
         nets.endpoint_samples(),
-        Windows(nets.recipe.distill.windows),
+        spaced_windows(nets.teacher.path, settings.windows, settings.spacing),
         nets.options.fine_steps,
+        list(dict.fromkeys([*wanted, *COMPARED])),
         on_window=lambda window: on_work("window ends", window),
     )
 
@@ -285,10 +291,11 @@ def _samples(recipe: Recipe, count: int) -> Iterator[Sample]:
 
 
 def _phase(recipe: Recipe) -> Phase:
-    phases = [phase for phase in recipe.distill.phases if phase.guidance == "distill"]
-    if not phases:
-        raise RecipeError(f"{recipe.name}: speed is measured of a phase with guidance: distill; the recipe has none")
-    return phases[-1]
+    """The last phase with guidance inside, or the last where none has."""
+    if not recipe.distill.phases or recipe.distill.method != "perflow":
+        raise RecipeError(f"{recipe.name}: speed is measured of a phase with method: perflow; the recipe has none")
+    inside = [phase for phase in recipe.distill.phases if phase.guidance == "distill"]
+    return (inside or recipe.distill.phases)[-1]
 
 
 def _device(name: str) -> torch.device:
@@ -328,12 +335,13 @@ def _machine(nets: _Networks) -> dict[str, object]:
     return {key: told[key] for key in ("processor", "cores", "torch_threads", "torch", "gpu")}
 
 
-def _cached_note(phase: Phase, setting: StepsSetting) -> str:
-    samples = round(phase.cached_samples / setting.cached_share)
-    return (
-        f"cached targets: {phase.cached_samples} windows for {samples} samples of {phase.name} "
-        f"({phase.steps} steps); each is solved {setting.cached_share:.3g} times per sample"
-    )
+def _cached_note(recipe: Recipe, phase: Phase, setting: StepsSetting) -> list[str]:
+    if setting.cached_share is None:
+        return []
+    return [
+        f"cached targets: {phase.cached_samples} windows for {samples_of(recipe, phase)} samples of "
+        f"{phase.name} ({phase.steps} steps); each is solved {setting.cached_share:.3g} times per sample"
+    ]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fada.eval.results import read_json
-from fada.eval.speed.steps import BATCHED, CACHED, ONE_CALL, PLAIN, REFERENCE, SOLVER
+from fada.eval.speed.steps import CACHED, PUBLIC
 
 SMALL = ("clip.size=16", "clip.frames=2", "teacher.network.channels=[8,16]", "teacher.network.norm_groups=4",
          "vae.channels=[4,8]", "bench.teacher_steps=3", "distill.phases.fast.batch=1")  # fmt: skip
@@ -21,21 +21,34 @@ HALLO = ("teacher.kind=hallo", "teacher.path=nowhere", "teacher.stages=[]", "dat
 
 def test_passes_steps_and_clips_are_measured_of_the_recipes_networks(cli, tmp_path: Path) -> None:
     out = tmp_path / "speed.json"
-    outcome = cli("bench", "tiny/smoke", "--speed", "--rounds", "1", "--device", "cpu", "--out", str(out), *SMALL)
+    cached = ("distill.phases.fast.targets=cached", "distill.phases.fast.cached_samples=2", "engine.processes=1")
+    outcome = cli(
+        "bench", "tiny/smoke", "--speed", "--rounds", "1", "--device", "cpu", "--out", str(out), *SMALL, *cached
+    )
     assert outcome.code == 0, outcome.err
     assert f"figures: {out}" in outcome.out
     read = read_json(out)
-    assert [line["name"] for line in read["steps"]] == [
-        PLAIN, REFERENCE, BATCHED, ONE_CALL, SOLVER, CACHED,
-    ]  # fmt: skip
+    # The smoke recipe's own solver, and the targets that it was told to keep.
+    assert [line["name"] for line in read["steps"]] == [PUBLIC, "DDIM, 2 steps", CACHED]
     assert [clip["nfe"] for clip in read["clips"]] == [9, 6]
     assert read["endpoints"] == []
     assert read["sizes"]["type"] == "float32"
-    plain, *others = (line["loss"] for line in read["steps"][:4])
-    assert others == pytest.approx([plain] * 3, rel=1e-3)
-    for told in ("weights are random", "window ends: not measured", "2048 windows for 2048 samples of fast"):
+    # A cache holds as many windows of each kind: four for three samples.
+    assert any("2 windows for 3 samples of fast (3 steps); each is solved 1.33 times" in note for note in read["notes"])
+    for told in ("weights are random", "window ends: not measured"):
         assert any(told in note for note in read["notes"])
     assert "training step:" in outcome.out
+
+
+def test_a_balanced_students_step_and_clip_are_measured_with_its_guidance_outside(cli, tmp_path: Path) -> None:
+    out = tmp_path / "speed.json"
+    told = ("--speed", "--rounds", "1", "--device", "cpu", "--out", str(out), "distill.phases.fast.guidance=sync")
+    outcome = cli("bench", "tiny/smoke", *told, *SMALL)
+    assert outcome.code == 0, outcome.err
+    read = read_json(out)
+    assert [clip["nfe"] for clip in read["clips"]] == [9, 18]
+    assert read["passes"]["cfg_flop"] == 0
+    assert "CFG layers:" not in outcome.out
 
 
 def test_parts_that_are_not_wanted_are_not_measured(cli, tmp_path: Path) -> None:
@@ -70,7 +83,7 @@ def test_cuda_is_refused_where_there_is_none(cli, monkeypatch: pytest.MonkeyPatc
     ("overrides", "message"),
     [
         (("engine.precision=fp16",), "--dtype: got 'fp16' (the recipe's engine.precision, if none was given)"),
-        (("distill.phases.fast.guidance=sync",), "speed is measured of a phase with guidance: distill"),
+        (("distill.phases=[]",), "speed is measured of a phase with method: perflow; the recipe has none"),
         (HALLO, "give a teacher's folder with --model"),
     ],
 )

@@ -139,19 +139,24 @@ def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learne
 def test_dry_run_prices_cached_windows_once_and_a_student_without_the_teacher() -> None:
     cached = ["distill.phases.fast.targets=cached", "distill.phases.fast.cached_samples=6"]
     online, offline = (build.dry_run(load_recipe("tiny/smoke", own)).costs[-1] for own in ([], cached))
-    # 3 steps of 2 samples: as many windows as are cached; 2 solver steps of 3 rungs each.
-    assert (online.teacher_passes, offline.teacher_passes) == (6, 6)
+    # 3 steps of 2 samples, 2 solver steps of 3 rungs each; six cached windows are eight, two of each of the four.
+    assert (online.passes.teacher, offline.passes.teacher) == (6, 6 * 8 / 6)
     assert offline.gibibytes < online.gibibytes
     many = build.dry_run(load_recipe("tiny/smoke", [*cached, "distill.phases.fast.steps=30"])).costs[-1]
-    assert many.teacher_passes == pytest.approx(0.6)
+    assert many.passes.teacher == pytest.approx(0.8)
 
 
 def test_dry_run_prices_the_paper_scale_recipe() -> None:
     priced = build.dry_run(load_recipe("sd15/fast"))
     assert any("evaluations per clip: teacher 75" in line for line in priced.lines)
     fast = priced.costs[-1]
-    assert fast.teacher_passes == 24
-    assert fast.student_passes == 6
+    # 65,536 windows of three rungs and four steps for 640,000 samples.
+    assert fast.passes.teacher == pytest.approx(12 * 65536 / 640000)
+    # Two points, forward and backward; of the forward pass the levels at full resolution are computed again.
+    assert fast.passes.student == pytest.approx(2 * 3.4, abs=0.05)
+    assert fast.gibibytes < 40
+    line = next(line for line in priced.lines if line.startswith("fast: 1.23 teacher and 6.79 student passes"))
+    assert "the public way 24 and 6.79: 3." in line
 
 
 @pytest.mark.parametrize(
@@ -163,9 +168,16 @@ def test_state_per_weight_falls_with_what_is_divided(strategy: str, processes: i
     assert state_bytes(engine, processes) == pytest.approx(expected)
 
 
-def test_recomputed_activations_are_not_counted() -> None:
-    kept, recomputed = (
-        build.dry_run(load_recipe("sd15/fast", [f"engine.activation_checkpointing={flag}"])).costs[-1].gibibytes
-        for flag in ("false", "true")
+def test_recomputed_activations_are_not_kept_but_paid_again() -> None:
+    # A small network of SD's shape: all levels, little width.
+    small = ["clip.size=128", "teacher.network.channels=[32,64,128,128]", "teacher.network.norm_groups=8"]
+    kept, some, every = (
+        build.dry_run(load_recipe("sd15/fast", [*small, f"engine.activation_checkpointing={flag}"])).costs[-1]
+        for flag in ("false", "full_resolution", "true")
     )
-    assert recomputed < 0.2 * kept
+    assert every.gibibytes < some.gibibytes < kept.gibibytes
+    assert kept.passes.student == 6
+    # Everything but the first and last convolutions and the time embedding.
+    assert every.passes.student == pytest.approx(8, abs=0.4)
+    assert 6.4 < some.passes.student < 7.2
+    assert every.tera_flop > some.tera_flop > kept.tera_flop

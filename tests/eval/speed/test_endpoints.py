@@ -37,17 +37,17 @@ def samples() -> EndpointSamples:
     return EndpointSamples(latents, noise, None, torch.tensor([[2.0, 3.0], [1.5, 4.0], [2.0, 2.0]]))
 
 
-def errors(samples: EndpointSamples, *compared: tuple[Any, int], fine_steps: int = 250) -> list[EndpointErrors]:
+def errors(samples: EndpointSamples, *compared: tuple[Any, int, Any], fine_steps: int = 250) -> list[EndpointErrors]:
     return endpoint_errors(Gaussian(), samples, Windows(4), fine_steps, compared)  # type: ignore[arg-type]
 
 
 def test_the_fine_solution_is_without_error_against_itself(samples: EndpointSamples) -> None:
-    (found,) = errors(samples, ("ddim", 50), fine_steps=50)
+    (found,) = errors(samples, ("ddim", 50, "time"), fine_steps=50)
     assert found.errors == [0.0] * 4
 
 
 def test_more_steps_and_a_second_order_leave_smaller_errors(samples: EndpointSamples) -> None:
-    coarse, fine, second = errors(samples, ("ddim", 4), ("ddim", 8), ("dpmpp_2m", 8))
+    coarse, fine, second = errors(samples, ("ddim", 4, "time"), ("ddim", 8, "time"), ("dpmpp_2m", 8, "time"))
     assert fine.is_no_larger(coarse) == [True] * 4
     # First order: half the step, half the error.
     assert coarse.errors[1] / fine.errors[1] == pytest.approx(2, rel=0.15)
@@ -56,10 +56,18 @@ def test_more_steps_and_a_second_order_leave_smaller_errors(samples: EndpointSam
 
 def test_windows_are_told_one_after_the_other(samples: EndpointSamples) -> None:
     told: list[int] = []
-    endpoint_errors(Gaussian(), samples, Windows(2), 2, (("ddim", 1),), told.append)  # type: ignore[arg-type]
+    endpoint_errors(Gaussian(), samples, Windows(2), 2, (("ddim", 1, "time"),), told.append)  # type: ignore[arg-type]
     assert told == [1, 2]
 
 
-@pytest.mark.parametrize(("solver", "name"), [("ddim", "DDIM, 8 steps"), ("dpmpp_2m", "2M, 8 steps")])
-def test_solvers_are_named_for_people(solver: Any, name: str) -> None:
-    assert EndpointErrors(solver, 8, []).name == name
+@pytest.mark.parametrize(
+    ("solver", "steps", "spacing", "name"),
+    [
+        ("ddim", 8, "time", "DDIM, 8 steps"),
+        ("dpmpp_2m", 1, "time", "2M, 1 step"),
+        ("dpmpp_2m", 4, "noise_share", "2M, 4 steps of the noise's share"),
+        ("dpmpp_2m_log_snr", 4, "time", "2M in log-SNR, 4 steps"),
+    ],
+)
+def test_solvers_are_named_for_people(solver: Any, steps: int, spacing: Any, name: str) -> None:
+    assert EndpointErrors(solver, steps, [], spacing).name == name

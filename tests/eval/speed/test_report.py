@@ -14,7 +14,7 @@ from fada.eval.speed.clips import ClipCost
 from fada.eval.speed.endpoints import EndpointErrors
 from fada.eval.speed.passes import PassCost, Passes
 from fada.eval.speed.report import SpeedReport
-from fada.eval.speed.steps import CACHED, PLAIN, StepLine
+from fada.eval.speed.steps import CACHED, PUBLIC, StepLine
 
 STAGES = {"whole": 10.0, "denoise": 8.0}
 REPORT = SpeedReport(
@@ -23,7 +23,10 @@ REPORT = SpeedReport(
     {"weights": "1.0 M"},
     100e9,
     Passes([PassCost("one rung", 50e9, 2.0)], 0.02, 0.011),
-    [StepLine(PLAIN, 9.0, 0.8, 1.0, 1.0, 0.123456), StepLine(CACHED, 3.0, 0.1, 3.0, 3.0, None)],
+    [
+        StepLine(PUBLIC, "DDIM", 9.0, 0.8, 1.0, 1.0, 0.123456),
+        StepLine(CACHED, "solved once", 3.0, 0.1, 3.0, 3.0, None),
+    ],
     [EndpointErrors("ddim", 8, [0.002, 0.004]), EndpointErrors("dpmpp_2m", 4, [0.001, 0.005])],
     [
         ClipCost("teacher", 75, STAGES, 1.2, 20.83, {"denoise": 1.0, "whole": 1.0}, 2**30),
@@ -45,7 +48,7 @@ def test_every_figure_has_its_cell() -> None:
     assert "gpu" not in text
     for cells in (
         ("one rung", "50.00", "2000.0", "25", "25 %"),
-        ("plain way", "9.000", "80 %", "1.00", "1.00", "0.12346"),
+        ("public way", "9.000", "80 %", "1.00", "1.00", "0.12346"),
         ("DDIM, 8 steps", "0.00200", "0.00400"),
         ("evaluations", "75", "6"),
         ("denoise, times faster", "1.00", "12.50"),
@@ -68,7 +71,7 @@ def test_verdicts_hold_figures_against_goals() -> None:
 def test_goals_that_are_missed_are_said_to_be() -> None:
     missed = replace(
         REPORT,
-        steps=[replace(REPORT.steps[1], against_plain=2.4)],
+        steps=[replace(REPORT.steps[1], against_public=2.4)],
         endpoints=[REPORT.endpoints[0], EndpointErrors("dpmpp_2m", 6, [0.001, 0.002])],
         clips=[REPORT.clips[0], replace(REPORT.clips[1], times_faster={"denoise": 8.0, "whole": 5.0})],
         passes=Passes([], 0.05, 0.02),
@@ -87,7 +90,7 @@ def test_parts_that_were_not_measured_have_no_table_and_no_verdict() -> None:
 def test_json_holds_everything(tmp_path: Path) -> None:
     REPORT.save(tmp_path / "deep" / "speed.json")
     read = read_json(tmp_path / "deep" / "speed.json")
-    assert read["steps"][1]["against_plain"] == 3.0
+    assert read["steps"][1]["against_public"] == 3.0
     assert read["clips"][1]["times_faster"]["denoise"] == 12.5
     assert read["endpoints"][1]["errors"] == pytest.approx([0.001, 0.005])
     assert read["passes"]["cfg_time"] == 0.02

@@ -10,21 +10,19 @@ import torch
 from fada.data.dataset import ClipSampler
 from fada.eval.speed import steps as module
 from fada.eval.speed.steps import (
-    BATCHED,
     CACHED,
     COMPILED,
-    ONE_CALL,
-    PLAIN,
-    REFERENCE,
-    SOLVER,
+    PUBLIC,
     StepsSetting,
     TrainingStep,
     measure_steps,
     training_steps,
 )
+from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import Student
 from fada.teacher.dual_unet import DualUNet
 
+SOLVER = "2M in log-SNR, 4 steps"
 Calls = dict[str, tuple[list[int], int]]
 
 
@@ -44,31 +42,47 @@ def calls_of(teacher: DualUNet, student: Student, steps: dict[str, TrainingStep]
     return found
 
 
-def test_each_measure_changes_what_is_asked_of_the_networks(
+def test_the_public_way_batches_its_rungs_and_asks_the_reference_net_once(
     small_teacher: DualUNet, student: Student, sampler: ClipSampler, setting: StepsSetting
 ) -> None:
     with training_steps(small_teacher, student, sampler, setting) as steps:
         assert calls_of(small_teacher, student, steps) == {
-            PLAIN: ([2] * 24 + [2, 2], 26),
-            REFERENCE: ([2] * 24 + [2, 2], 1),
-            BATCHED: ([6] * 8 + [2, 2], 1),
-            ONE_CALL: ([6] * 8 + [4], 1),
+            # Two samples of three rungs, DDIM with 8 steps; both points of both samples at once.
+            PUBLIC: ([6] * 8 + [4], 1),
             SOLVER: ([6] * 4 + [4], 1),
             CACHED: ([4], 1),
         }
 
 
-def test_measures_that_keep_the_step_keep_its_loss_and_weights_stay(
+def test_the_last_step_is_the_recipes_own(
+    small_teacher: DualUNet, student: Student, sampler: ClipSampler, setting: StepsSetting
+) -> None:
+    own = replace(
+        setting.settings, guidance="sync", solver="ddim", solver_steps=3, loss=MixedLossConfig("fixed", base=0.0)
+    )
+    online = replace(setting, settings=own, cached_share=None)
+    with training_steps(small_teacher, student, sampler, online) as steps:
+        # One rung, three steps; no question about data that cannot count.
+        assert calls_of(small_teacher, student, steps) == {
+            PUBLIC: ([2] * 8 + [2], 1),
+            "DDIM, 3 steps": ([2] * 3 + [2], 1),
+        }
+    public = replace(online, settings=replace(own, solver_steps=8))
+    with training_steps(small_teacher, student, sampler, public) as steps:
+        assert list(steps) == [PUBLIC]
+
+
+def test_steps_go_through_the_same_draws_and_weights_stay(
     small_teacher: DualUNet, student: Student, sampler: ClipSampler, setting: StepsSetting
 ) -> None:
     before = student.denoising_unet.conv_in.weight.detach().clone()
-    with training_steps(small_teacher, student, sampler, setting) as steps:
-        for name in (PLAIN, REFERENCE, BATCHED, ONE_CALL):
+    same = replace(setting, settings=replace(setting.settings, solver="ddim", solver_steps=9))
+    with training_steps(small_teacher, student, sampler, same) as steps:
+        for name in (PUBLIC, "DDIM, 9 steps"):
             steps[name]()
             steps[name]()
-    for name in (REFERENCE, BATCHED, ONE_CALL):
-        assert steps[name].losses == pytest.approx(steps[PLAIN].losses, rel=1e-3)
-    assert steps[PLAIN].losses[0] != pytest.approx(steps[PLAIN].losses[1], rel=1e-3)
+    assert steps["DDIM, 9 steps"].losses == pytest.approx(steps[PUBLIC].losses, rel=0.1)
+    assert steps[PUBLIC].losses[0] != pytest.approx(steps[PUBLIC].losses[1], rel=1e-3)
     assert torch.equal(student.denoising_unet.conv_in.weight, before)
 
 
@@ -76,13 +90,13 @@ def test_in_bf16_the_teacher_answers_in_its_own_type_and_the_loss_is_near(
     small_teacher: DualUNet, student: Student, sampler: ClipSampler, setting: StepsSetting
 ) -> None:
     with training_steps(small_teacher, student, sampler, setting) as steps:
-        steps[ONE_CALL]()
-    exact = steps[ONE_CALL].losses[0]
+        steps[SOLVER]()
+    exact = steps[SOLVER].losses[0]
     short = replace(setting, dtype=torch.bfloat16)
     with training_steps(small_teacher.to(torch.bfloat16), student, sampler, short) as steps:
-        steps[ONE_CALL]()
-    assert steps[ONE_CALL].losses[0] == pytest.approx(exact, rel=0.1)
-    assert steps[ONE_CALL].losses[0] != exact
+        steps[SOLVER]()
+    assert steps[SOLVER].losses[0] == pytest.approx(exact, rel=0.1)
+    assert steps[SOLVER].losses[0] != exact
 
 
 def test_a_compiled_teacher_is_a_copy(
@@ -95,7 +109,7 @@ def test_a_compiled_teacher_is_a_copy(
     compiled: list[torch.nn.Module] = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
     with training_steps(small_teacher, student, sampler, replace(setting, is_compiled=True)) as steps:
-        assert list(steps) == [PLAIN, REFERENCE, BATCHED, ONE_CALL, SOLVER, COMPILED, CACHED]
+        assert list(steps) == [PUBLIC, SOLVER, COMPILED, CACHED]
     (net,) = compiled
     assert net is not small_teacher.denoising_unet
     assert torch.equal(net.conv_in.weight, small_teacher.denoising_unet.conv_in.weight)  # type: ignore[union-attr]
@@ -108,19 +122,22 @@ def test_lines_say_what_each_measure_brings_and_add_the_share_of_solving_to_cach
     setting: StepsSetting,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seconds = {PLAIN: 12.0, REFERENCE: 10.0, BATCHED: 8.0, ONE_CALL: 6.0, SOLVER: 4.0, CACHED: 1.5}
+    seconds = {PUBLIC: 12.0, SOLVER: 4.0, CACHED: 1.5}
     monkeypatch.setattr(module, "take_turns", lambda works, rounds, on_work: {k: [v] for k, v in seconds.items()})
     with training_steps(small_teacher, student, sampler, setting) as steps:
         for name, step in steps.items():
             step.losses.append(7.0)
             step.teacher_seconds.append(0.5 * seconds[name])
         lines = {line.name: line for line in measure_steps(steps, setting, rounds=1)}
-    assert lines[PLAIN].against_plain == 1.0
-    assert lines[BATCHED].against_before == pytest.approx(10 / 8)
-    assert lines[SOLVER].against_plain == pytest.approx(3.0)
+    assert lines[PUBLIC].against_public == 1.0
+    assert lines[SOLVER].against_public == lines[SOLVER].against_before == pytest.approx(3.0)
     assert lines[SOLVER].teacher_share == pytest.approx(0.5)
     # A quarter of the teacher's 2 seconds in the step before.
     assert lines[CACHED].seconds == pytest.approx(1.5 + 0.5)
     assert lines[CACHED].teacher_share == pytest.approx(0.25)
+    assert lines[CACHED].against_before == pytest.approx(2.0)
+    assert lines[CACHED].against_public == pytest.approx(6.0)
     assert (lines[SOLVER].loss, lines[CACHED].loss) == (7.0, None)
+    assert lines[PUBLIC].told.endswith("windows solved in every step by DDIM, 8 steps")
+    assert lines[SOLVER].told == "2M in log-SNR, 4 steps in place of DDIM, 8 steps"
     assert "in every epoch" in lines[CACHED].told

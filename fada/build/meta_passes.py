@@ -1,0 +1,127 @@
+"""Passes on the meta device: shapes alone, for what they would cost in operations and keep in memory."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from fada.build.settings import recompute
+from fada.data.face import FaceClues
+from fada.pretrained.networks import read_component
+from fada.pretrained.shipped import located
+from fada.recipe.schema import Recipe
+from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
+from fada.teacher.inputs import ClipInputs
+
+
+@dataclass(frozen=True)
+class PassCosts:
+    """Of one pass over one clip of a recipe.
+
+    forward, with_cfg: floating-point operations of the teacher's denoising net, and of the student's; reference: of
+    the reference net. recomputed: operations that a student's backward pass computes again, as a share of a forward
+    pass. kept: bytes that are kept for the backward pass.
+    """
+
+    forward: float
+    with_cfg: float
+    reference: float
+    recomputed: float
+    kept: float
+
+
+def pass_costs(recipe: Recipe, teacher: AnyTeacher, student: AnyStudent) -> PassCosts:
+    """Costs of networks on the meta device; leaves the student as the recipe trains it."""
+    forward, with_cfg = forward_flop(recipe, teacher), forward_flop(recipe, student)
+    recomputed = 0.0
+    if recipe.engine.activation_checkpointing:
+        plain = learning_flop(recipe, student)
+        recompute(recipe, student)
+        recomputed = (learning_flop(recipe, student) - plain) / with_cfg
+    return PassCosts(forward, with_cfg, reference_flop(recipe, teacher), recomputed, activation_bytes(recipe, student))
+
+
+def forward_flop(recipe: Recipe, model: AnyTeacher) -> float:
+    """Floating-point operations of one pass of the denoising net over one clip."""
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad():
+        _one_pass(recipe, model, counter)
+    return float(counter.get_total_flops())
+
+
+def learning_flop(recipe: Recipe, model: AnyTeacher) -> float:
+    """The same of a pass with its backward pass."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        _one_pass(recipe, model).sum().backward()
+    return float(counter.get_total_flops())
+
+
+def reference_flop(recipe: Recipe, model: AnyTeacher) -> float:
+    """Floating-point operations of the reference net over one clip's reference and motion frames."""
+    counter = FlopCounterMode(display=False)
+    _, inputs = _meta_inputs(recipe, model)
+    with torch.device("meta"), torch.no_grad(), counter:
+        model.features(inputs)
+    return float(counter.get_total_flops())
+
+
+def activation_bytes(recipe: Recipe, model: AnyTeacher) -> float:
+    """What autograd keeps of one pass of the denoising net over one clip, weights not counted."""
+    kept: dict[int, torch.UntypedStorage] = {}
+    weights = {weight.untyped_storage()._cdata for weight in model.parameters()}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage
+        return tensor
+
+    _one_pass(recipe, model, saved_tensors_hooks(keep, lambda tensor: tensor))
+    total = sum(storage.nbytes() for storage in kept.values())
+    # Shapes run in float32 on the meta device; autocast keeps almost all of them in half of that.
+    return total / (1 if recipe.engine.precision == "fp32" else 2)
+
+
+def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any] | None = None) -> torch.Tensor:
+    """One pass of the denoising net over one clip on the meta device, with `watcher` open; its answer."""
+    latents, inputs = _meta_inputs(recipe, model)
+    with torch.device("meta"):
+        with torch.no_grad():
+            conditions = model.prepare(inputs)
+        t = torch.ones(1, dtype=torch.float64)
+        with nullcontext() if watcher is None else watcher:
+            rows = model.at_rungs(conditions, *(torch.tensor([index], device="cpu") for index in (0, CLIMBS)))
+            if isinstance(model, AnyStudent):
+                rows = model.denoising_unet.told(rows, torch.ones(1, 2))
+            answer: torch.Tensor = model.evaluate(latents, t, rows)
+    return answer
+
+
+def _meta_inputs(recipe: Recipe, model: AnyTeacher) -> tuple[torch.Tensor, Any]:
+    clip = recipe.clip
+    side = clip.size // _downscale(recipe)
+    shape = (recipe.vae.latent_channels, side, side)
+    config = model.audio_projection.config
+    audio = (1, clip.frames, config.window, config.layers, config.states_dim)
+    motion = torch.zeros(1, clip.motion_frames, *shape, device="meta") if clip.motion_frames else None
+    latents = torch.zeros(1, clip.frames, *shape, device="meta")
+    face = FaceClues(*(torch.zeros(1, width, device="meta") for width in (512, 4, 4)))
+    return latents, model.inputs_of(ClipInputs(latents[:, 0], torch.zeros(audio, device="meta"), motion, face=face))
+
+
+def _downscale(recipe: Recipe) -> int:
+    """Pixels per latent cell, of the VAE that is trained or named; Stable Diffusion's where the named is not here."""
+    if recipe.vae.path is None:
+        return recipe.vae.downscale
+    folder = located(recipe.vae.path)
+    if not folder.is_dir():
+        return 8
+    _, settings = read_component(folder, [AutoencoderKL])
+    return int(2 ** (len(settings.get("block_out_channels", (0,))) - 1))
