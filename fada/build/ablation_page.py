@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fada.build.ablation_headroom import baselines_of_table, gates_of_table
 from fada.build.ablation_rows import CLAIMS, PAPER_COLUMNS, PAPER_TEACHER, TABLES, paper_agrees, rows
 from fada.build.ablation_verdicts import FAITHFULNESS, QUALITIES, in_all, verdicts_of
+from fada.eval.headroom import NO_HEADROOM
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.canvas import COLOURS, new_figure, save_figure
+from fada.eval.report.undistilled import headroom_note
 from fada.eval.results import kept_json
 from fada.eval.statistics import Interval, t_interval
 from fada.files.errors import FolderFault
@@ -47,7 +50,8 @@ def write_page(results: dict[str, Any], page: Path) -> Path:
     picture = _plot(results, page.with_suffix(""))
     before = page.read_text(encoding="utf-8") if page.is_file() else ""
     reading = before[before.index(READING) :] if READING in before else f"{READING}\n\nNot written yet.\n"
-    parts = [_opening(results), *(_table(number, results) for number in TABLES), _claims(results), _training(results)]
+    tables = (_table(number, results) for number in TABLES)
+    parts = [_opening(results), headroom_section(results), *tables, _claims(results), _training(results)]
     text = "\n\n".join([*parts, f"![every seed and the mean of every row]({picture.name})", reading])
     write_text(page, text)
     return page
@@ -121,7 +125,8 @@ def _table(number: int, results: dict[str, Any]) -> str:
     title, listed = TABLES[number]
     head = ["method", "NFE-D", *(HEADS[measure] for measure in SHOWN), *(f"paper: {name}" for name in PAPER_COLUMNS)]
     lines = [_line(head), _line(["---", *["---:"] * (len(head) - 1)])]
-    for name, found in results["baselines"].items():
+    for name in baselines_of_table(results, number):
+        found = results["baselines"][name]
         paper = [f"{value:g}" for value in PAPER_TEACHER] if name == "teacher" else [""] * len(PAPER_COLUMNS)
         values = [_number(measure, seed_mean(found, measure)) for measure in SHOWN]
         lines.append(_line([f"*{name}*", str(found["nfe"]), *values, *paper]))
@@ -135,7 +140,34 @@ def _table(number: int, results: dict[str, Any]) -> str:
         if len(measured) < len(results["seeds"]):
             label += f" ({len(measured)} of {len(results['seeds'])} seeds)"
         lines.append(_line([label, nfe, *values, *(f"{value:g}" for value in row.paper)]))
-    return f"## Table {number}: {title}\n\n" + "\n".join(lines)
+    failed = [each for each in gates_of_table(results, number) if not each.passes]
+    shut = f"**{NO_HEADROOM}** ({', '.join(each.untrained for each in failed)})\n\n" if failed else ""
+    return f"## Table {number}: {title}\n\n{shut}" + "\n".join(lines)
+
+
+def headroom_section(results: Mapping[str, Any]) -> str:
+    """By how much every untrained line is worse than the teacher in each measure of quality, and what follows."""
+    measures = list(
+        dict.fromkeys(name for number in TABLES for each in gates_of_table(results, number) for name in each.losses)
+    )
+    lines = [_line(["table", "untrained", "NFE-D", *(f"worse in {HEADS[name]}" for name in measures), ""])]
+    lines.append(_line(["---", "---", "---:", *["---:"] * len(measures), "---"]))
+    for number in TABLES:
+        for each in gates_of_table(results, number):
+            cells = [_difference(name, each.losses[name]) if name in each.losses else "–" for name in measures]
+            word = each.word if each.passes else f"**{each.word}**"
+            lines.append(_line([str(number), each.untrained, str(each.evaluations), *cells, word]))
+    spare = results["baselines"]["teacher"].get("spare_clips", [])
+    searched = (
+        f"Solver and nodes of the teacher's own ways were searched on {len(spare)} other held-out clips."
+        if spare
+        else "Solver and nodes of the teacher's own ways were not searched: they are plain DDIM at equal steps of time."
+    )
+    return f"""## Headroom
+
+{chr(10).join(lines)}
+
+{headroom_note("the guided teacher", max(1, len(measures)))} {searched}"""
 
 
 def _claims(results: dict[str, Any]) -> str:

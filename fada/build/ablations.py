@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from fada.build.ablation_baselines import TEACHER, baselines_of, calls_of, costs_of, reference_of
 from fada.build.ablation_rows import rows
 from fada.build.data import fingerprint
-from fada.build.models import load_pipeline, pipeline
+from fada.build.models import load_pipeline
+from fada.build.node_search import search_nodes
 from fada.build.run import Shared
-from fada.build.settings import default_scales, default_steps
 from fada.build.systems import Setting, bench_clip, generator, instruments
 from fada.build.training import distill_shared, find_shared_parts, shared_parts
-from fada.diffusion.windows import Windows
 from fada.engine.tensor_files import load_tensors, save_tensors
 from fada.eval.measure import measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
@@ -43,13 +43,14 @@ from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline
-from fada.student.network import student_of
 
 MEASURES = ("latent_mse_reference", "latent_mse_truth", "mouth_correlation_synth", "identity_error_synth")
 """Per clip; `fd_latent_synth` over all clips stands beside them."""
 SET_MEASURE = "fd_latent_synth"
 KIND = "ablations"
 """What fada's mark says in the folder of everything."""
+PARTS_VERSION = 2
+"""Of what is kept of a baseline: raise it when that changes."""
 SHARED_SECTIONS = ("data", "clip", "audio", "vae", "noise", "teacher")
 """What all rows must have in common with the base, because it is made once."""
 
@@ -241,11 +242,7 @@ def _run_group(plan: Plan, work: tuple[tuple[str, ...], int]) -> tuple[tuple[str
     for name in group:
         if _is_done(plan, name, seed):
             continue
-        own = plan.recipe(name, seed)
-        setting = Setting(
-            default_steps(own), *default_scales(own), "none" if own.distill.sampling == "conditional" else "auto"
-        )
-        measured = _measured(load_pipeline(student), setting, parts.clips, plan)
+        measured = _measured(load_pipeline(student), calls_of(plan.recipe(name, seed)), parts.clips, plan)
         log = recipe.output / "work" / student.name / "log.jsonl"
         write_json(
             _file(plan, name, seed), {"mark": _mark(plan, name, seed), **measured, "training": training_means(log)}
@@ -254,37 +251,32 @@ def _run_group(plan: Plan, work: tuple[tuple[str, ...], int]) -> tuple[tuple[str
 
 
 def _baselines(plan: Plan, parts: _Parts, console: Console) -> dict[str, Any]:
-    """The guided teacher, its undistilled shortcuts, and PeRFlow's student before its training; each kept when made."""
-    recipe, data = plan.recipe("perflow", plan.seeds[0]), parts.shared.data
-    teacher = load_pipeline(parts.shared.teacher)
-    scales, few = default_scales(recipe), default_steps(recipe)
-    untrained = pipeline(
-        recipe, student_of(teacher.model, "none", 1, recipe.distill.windows), data.vae, data.encoder,
-        steps=few, scales=scales,
+    """The lines beside the rows (ablation_baselines.py), each kept when made."""
+    recipes = {name: plan.recipe(name, plan.seeds[0]) for name in plan.names}
+    teacher, bench = load_pipeline(parts.shared.teacher), plan.first().bench
+    costs = costs_of(list(recipes.values()))
+    spare = parts.shared.data.test[bench.clips : bench.clips + bench.search_clips]
+    spare_clips = [bench_clip(clip, parts.shared.data, bench.seconds) for clip in spare]
+    searches = search_nodes(
+        teacher, reference_of(plan.first()), costs, spare_clips, instruments([*parts.clips, *spare_clips]), bench.seed,
+        plan.out / "nodes.json", console,
     )  # fmt: skip
-    systems = {
-        "teacher": (teacher, Setting(recipe.bench.teacher_steps, *scales)),
-        "teacher, 6 steps": (teacher, Setting(few, *scales)),
-        "teacher, 6 steps, no guidance": (teacher, Setting(few, *scales, "none")),
-        "student before training": (untrained, Setting(few, *scales)),
-    }
     file = plan.out / "baselines.json"
     kept = kept_json(file)
     found = {}
-    for name, (built, setting) in systems.items():
-        windows = _name_of(built.scheduler.windows) if built is untrained else None
-        mark = hash_of([parts.mark, str(setting), windows, parts.clip_marks(), METRICS_VERSION])
-        if kept.get(name, {}).get("mark") != mark:
-            console.print(f"measuring: {name}")
-            kept[name] = {"mark": mark, **_measured(built, setting, parts.clips, plan, keep=name == "teacher")}
+    for each in baselines_of(recipes, teacher, costs, searches):
+        scheduler = each.built.scheduler.windows if each.starts else None
+        made_of = [str(each.setting), str(scheduler), str(each.built.config.gamma), PARTS_VERSION]
+        mark = hash_of([parts.mark, *made_of, parts.clip_marks(), METRICS_VERSION])
+        if kept.get(each.name, {}).get("mark") != mark:
+            console.print(f"measuring: {each.name}", markup=False, highlight=False)
+            measured = _measured(each.built, each.setting, parts.clips, plan, keep=each.name == TEACHER)
+            kept[each.name] = {"mark": mark, **measured}
             write_json(file, kept)
-        found[name] = {key: value for key, value in kept[name].items() if key != "mark"}
+        found[each.name] = {key: value for key, value in kept[each.name].items() if key != "mark"}
+        found[each.name] |= {"role": each.role, "starts": list(each.starts)}
+    found[TEACHER]["spare_clips"] = [clip.key for clip in spare_clips]
     return found
-
-
-def _name_of(windows: Windows) -> int | str:
-    """What untrained students with these windows are kept under: the count of ordinary ones says all."""
-    return windows.count if windows == Windows(windows.count) else str(windows)
 
 
 def _measured(
@@ -305,7 +297,7 @@ def _measured(
         counted.add(made.nfe)
     (frechet,) = (row for row in latent_set_metrics("", latents, clips) if row["metric"] == SET_MEASURE)
     (nfe,) = counted
-    return {"nfe": nfe, "clips": values, SET_MEASURE: frechet["value"], "floor": frechet["floor"]}
+    return {"nfe": nfe, "clips": values, SET_MEASURE: frechet["value"], "without": frechet["without"]}
 
 
 def training_means(log: Path) -> dict[str, float]:
