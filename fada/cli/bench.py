@@ -80,8 +80,8 @@ def bench(
     writes report.md, results.json, plots, contact sheets and an HTML page with the videos side by side. The same
     command again goes on where it stopped.
 
-    --speed needs no run: networks of the recipe's shape get random weights. It times a training step from the plain way
-    to ours, a pass, and a clip by many evaluations and by few, all in turns in one process.
+    --speed needs no run: networks of the recipe's shape get random weights. It times a training step from the public way
+    to the recipe's, a pass, and a clip by many evaluations and by few, all in turns in one process.
 
     Examples:
 
