@@ -91,7 +91,7 @@ ablations: $(STAMP)  ## every row of the paper's ablations, 3 seeds each, under 
 exact: $(STAMP)  ## the same tables in a world whose teacher is a closed form, 48 seeds, under 45 minutes on one core
 	OMP_NUM_THREADS=1 $(BIN)/fada ablate --world exact --page docs/results/exact.md
 
-bench: $(STAMP)  ## what a training step, a pass and a clip cost, the plain way against ours: minutes on 2 cores
+bench: $(STAMP)  ## what a training step, a pass and a clip cost, the public way against ours: minutes on 2 cores
 	$(BIN)/fada bench recipes/bench/tiny.yaml --speed --out runs/speed/tiny.json --overwrite \
 		$(if $(wildcard runs/full/teacher),--model runs/full)
 	$(BIN)/fada bench recipes/bench/mid.yaml --speed --rounds 3 --out runs/speed/mid.json --overwrite

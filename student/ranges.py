@@ -6,13 +6,12 @@ draw black pictures. Every limit is far beyond what is of use.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from fada.pretrained.ranges import PIPELINE, SCALE, SHARE, STEPS, Range
 
 GUIDANCES = ("auto", "ladder", "embedded", "none")
 """Of denoising.py, named here so that the command line can check a call without loading torch."""
@@ -22,43 +21,10 @@ SPACINGS = ("time", "log_snr", "noise_share")
 """Of spacing.py, likewise."""
 
 
-@dataclass(frozen=True)
-class Range:
-    """Numbers from `low` to `high`, both included, finite; whole ones where `is_whole`."""
-
-    low: float
-    high: float
-    is_whole: bool = False
-
-    def check(self, name: str, value: Any) -> None:
-        """Know that a value is one of them.
-
-        Raises:
-            ValueError: it is no number, not finite, or outside.
-        """
-        is_number = isinstance(value, Integral if self.is_whole else Real) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or not self.low <= value <= self.high:
-            kind = "a whole number" if self.is_whole else "a number"
-            raise ValueError(f"{name}: must be {kind} from {self.low:g} to {self.high:g}, got {value!r}")
-
-
-STEPS = Range(1, 1000, is_whole=True)
-SCALE = Range(0, 100)
 SEED = Range(-(2**63), 2**64 - 1, is_whole=True)
 MAX_FRAMES = Range(1, 10**7, is_whole=True)
 SECONDS = Range(0, 6 * 3600)
 """As much sound as is read at most."""
-
-_CONFIG = {
-    "frames": Range(1, 512, is_whole=True),
-    "motion_frames": Range(0, 512, is_whole=True),
-    "context": Range(0, 64, is_whole=True),
-    "fps": Range(1, 240),
-    "size": Range(8, 4096, is_whole=True),
-    "steps": STEPS,
-    "audio_scale": SCALE,
-    "reference_scale": SCALE,
-}
 
 
 class PipelineConfigError(ValueError):
@@ -72,7 +38,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         PipelineConfigError: a value is missing, of another type or out of its range.
     """
     try:
-        for name, allowed in _CONFIG.items():
+        for name, allowed in PIPELINE.items():
             allowed.check(name, config.get(name))
         if config["motion_frames"] > config["frames"]:
             raise ValueError(
@@ -80,7 +46,7 @@ def check_config(config: Mapping[str, Any]) -> None:
                 f"got {config['motion_frames']}"
             )
         if config.get("gamma") is not None:
-            Range(0, 1).check("gamma", config["gamma"])
+            SHARE.check("gamma", config["gamma"])
         if not isinstance(config.get("is_student"), bool):
             raise ValueError(f"is_student: must be true or false, got {config.get('is_student')!r}")
         if config.get("guidance") not in GUIDANCES:

@@ -27,15 +27,17 @@ def checkpoint_activations(network: nn.Module, which: Recomputed = "all") -> Non
 
     Names of parameters stay; without gradients nothing changes.
     """
-    for part in [network] if which == "all" else _full_resolution(network):
-        for block in part.modules():
-            if isinstance(block, BLOCKS) and not isinstance(block.forward, partial):
-                block.forward = partial(  # type: ignore[method-assign]
-                    checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
-                )
+    for block in recomputed_blocks(network, which):
+        if not isinstance(block.forward, partial):
+            block.forward = partial(  # type: ignore[method-assign]
+                checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
+            )
 
 
-def _full_resolution(network: nn.Module) -> list[nn.Module]:
-    """The first and the last level of every UNet in a network."""
-    trunks = [module for module in network.modules() if isinstance(module, Trunk)]
-    return [level for trunk in trunks for level in (trunk.down_blocks[0], trunk.up_blocks[-1])]
+def recomputed_blocks(network: nn.Module, which: Recomputed) -> list[nn.Module]:
+    """The blocks that are meant; none lies in another."""
+    parts: list[nn.Module] = [network]
+    if which == "full_resolution":
+        trunks = [module for module in network.modules() if isinstance(module, Trunk)]
+        parts = [level for trunk in trunks for level in (trunk.down_blocks[0], trunk.up_blocks[-1])]
+    return [block for part in parts for block in part.modules() if isinstance(block, BLOCKS)]

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
+from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from fada.build.settings import recompute
+from fada.build.settings import recompute, recomputed
 from fada.data.face import FaceClues
 from fada.pretrained.networks import read_component
 from fada.pretrained.shipped import located
 from fada.recipe.schema import Recipe
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
+from fada.teacher.checkpointing import recomputed_blocks
 from fada.teacher.inputs import ClipInputs
 
 
@@ -39,12 +42,11 @@ class PassCosts:
 def pass_costs(recipe: Recipe, teacher: AnyTeacher, student: AnyStudent) -> PassCosts:
     """Costs of networks on the meta device; leaves the student as the recipe trains it."""
     forward, with_cfg = forward_flop(recipe, teacher), forward_flop(recipe, student)
-    recomputed = 0.0
-    if recipe.engine.activation_checkpointing:
-        plain = learning_flop(recipe, student)
+    which, again = recomputed(recipe), 0.0
+    if which is not None:
+        again = blocks_flop(recipe, student, recomputed_blocks(student.denoising_unet, which)) / with_cfg
         recompute(recipe, student)
-        recomputed = (learning_flop(recipe, student) - plain) / with_cfg
-    return PassCosts(forward, with_cfg, reference_flop(recipe, teacher), recomputed, activation_bytes(recipe, student))
+    return PassCosts(forward, with_cfg, reference_flop(recipe, teacher), again, activation_bytes(recipe, student))
 
 
 def forward_flop(recipe: Recipe, model: AnyTeacher) -> float:
@@ -55,12 +57,27 @@ def forward_flop(recipe: Recipe, model: AnyTeacher) -> float:
     return float(counter.get_total_flops())
 
 
-def learning_flop(recipe: Recipe, model: AnyTeacher) -> float:
-    """The same of a pass with its backward pass."""
+def blocks_flop(recipe: Recipe, model: AnyTeacher, blocks: Sequence[nn.Module]) -> float:
+    """The same of some blocks of the net alone, none of them within another."""
     counter = FlopCounterMode(display=False)
-    with counter:
-        _one_pass(recipe, model).sum().backward()
-    return float(counter.get_total_flops())
+    started, total = 0, 0
+
+    def begin(*_: Any) -> None:
+        nonlocal started
+        started = counter.get_total_flops()
+
+    def end(*_: Any) -> None:
+        nonlocal total
+        total += counter.get_total_flops() - started
+
+    hooks = [
+        hook for block in blocks for hook in (block.register_forward_pre_hook(begin), block.register_forward_hook(end))
+    ]
+    with torch.no_grad():
+        _one_pass(recipe, model, counter)
+    for hook in hooks:
+        hook.remove()
+    return float(total)
 
 
 def reference_flop(recipe: Recipe, model: AnyTeacher) -> float:
@@ -89,19 +106,18 @@ def activation_bytes(recipe: Recipe, model: AnyTeacher) -> float:
     return total / (1 if recipe.engine.precision == "fp32" else 2)
 
 
-def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any] | None = None) -> torch.Tensor:
-    """One pass of the denoising net over one clip on the meta device, with `watcher` open; its answer."""
+def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any]) -> None:
+    """One pass of the denoising net over one clip on the meta device, with `watcher` open."""
     latents, inputs = _meta_inputs(recipe, model)
     with torch.device("meta"):
         with torch.no_grad():
             conditions = model.prepare(inputs)
         t = torch.ones(1, dtype=torch.float64)
-        with nullcontext() if watcher is None else watcher:
+        with watcher:
             rows = model.at_rungs(conditions, *(torch.tensor([index], device="cpu") for index in (0, CLIMBS)))
             if isinstance(model, AnyStudent):
                 rows = model.denoising_unet.told(rows, torch.ones(1, 2))
-            answer: torch.Tensor = model.evaluate(latents, t, rows)
-    return answer
+            model.evaluate(latents, t, rows)
 
 
 def _meta_inputs(recipe: Recipe, model: AnyTeacher) -> tuple[torch.Tensor, Any]:

@@ -16,7 +16,7 @@ from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Loss, Phase
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.solved_windows import DistillSettings
-from fada.teacher.checkpointing import checkpoint_activations
+from fada.teacher.checkpointing import Recomputed, checkpoint_activations
 
 
 def default_steps(recipe: Recipe) -> int:
@@ -71,9 +71,15 @@ def loop_settings(recipe: Recipe, steps: int, lr: float, facts: Mapping[str, Any
 
 def recompute(recipe: Recipe, network: nn.Module) -> None:
     """Let a trained network compute again what the recipe does not keep for its backward pass."""
+    which = recomputed(recipe)
+    if which is not None:
+        checkpoint_activations(network, which)
+
+
+def recomputed(recipe: Recipe) -> Recomputed | None:
+    """Which blocks of trained networks the recipe computes again."""
     which = recipe.engine.activation_checkpointing
-    if which:
-        checkpoint_activations(network, "all" if which is True else which)
+    return ("all" if which is True else which) or None
 
 
 def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:

@@ -80,8 +80,8 @@ def bench(
     writes report.md, results.json, plots, contact sheets and an HTML page with the videos side by side. The same
     command again goes on where it stopped.
 
-    --speed needs no run: networks of the recipe's shape get random weights. It times a training step from the plain way
-    to ours, a pass, and a clip by many evaluations and by few, all in turns in one process.
+    --speed needs no run: networks of the recipe's shape get random weights. It times a training step the public way and
+    the recipe's, a pass, and a clip by many evaluations and by few, all in turns in one process.
 
     Examples:
 
@@ -103,7 +103,7 @@ def bench(
         measure_run(loaded, console, processes, ["bench", "run", recipe, *(overrides or ())])
         return
     from fada.build.speed import SpeedOptions, measure_once, measure_speed
-    from fada.files.folders import check_output
+    from fada.files.output_file import check_output
 
     if out is not None:
         check_output(out, Path(recipe), overwrite=overwrite)

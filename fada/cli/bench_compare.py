@@ -64,7 +64,7 @@ def compare(
     from fada.eval.comparable import results_at
     from fada.eval.compare import compare as compare_results
     from fada.eval.report.comparison import comparison_tables, opening, write_comparison
-    from fada.files.folders import check_output
+    from fada.files.output_file import check_output
     from fada.terminal import SafeConsole
 
     for name in ("comparison.md", "comparison.json"):

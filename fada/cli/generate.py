@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fada.cli.output_file import check_output
 from fada.cli.say import say
+from fada.files.output_file import check_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,8 +127,7 @@ def generate(
         raise typer.BadParameter(f"{out}: the video is written as mp4; name a file that ends in .mp4")
     _check_numbers(steps, audio_scale, reference_scale, seed, seconds, look_ahead, threads)
     if out != STANDARD_OUTPUT:
-        inputs = (image, audio, face_landmarker, face_embedder)
-        check_output(out, [path for path in inputs if path is not None], overwrite, is_written_through=stream)
+        check_output(out, image, audio, face_landmarker, face_embedder, overwrite=overwrite, is_written_through=stream)
     from fada.media.audio import read_audio
     from fada.media.image import read_image
     from fada.media.sound_track import SoundTrack
@@ -180,7 +179,8 @@ def _check_numbers(
     threads: int | None,
 ) -> None:
     """Know that the numbers can be meant, before anything is read."""
-    from fada.student.ranges import SCALE, SECONDS, SEED, STEPS, Range
+    from fada.pretrained.ranges import SCALE, STEPS, Range
+    from fada.student.ranges import SECONDS, SEED
 
     given = {
         "--steps": (STEPS, steps),

@@ -98,7 +98,7 @@ def schema(
 
       fada recipe schema --out recipe.schema.json
     """
-    from fada.files.folders import check_output
+    from fada.files.output_file import check_output
     from fada.files.whole import write_text
     from fada.recipe import recipe_json_schema
 

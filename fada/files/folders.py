@@ -85,26 +85,3 @@ def check_no_links(folder: Path) -> None:
                     f"{Path(root) / name}: is a link, it may lead anywhere; "
                     "replace it by what it should be, or remove it"
                 )
-
-
-def check_output(out: Path, *inputs: Path | None, overwrite: bool = False) -> None:
-    """Know that a file may be written: it is none of the inputs, and does not exist unless it may be replaced.
-
-    Raises:
-        FolderFault: naming the input that it would destroy, or saying what to give.
-    """
-    for given in inputs:
-        if given is not None and _is_same(out, given):
-            raise FolderFault(f"{out}: is the input {given}; give another name, an input is never overwritten")
-    if out.is_dir():
-        raise FolderFault(f"{out}: is a folder; give the name of a file")
-    if os.path.lexists(out) and not overwrite:
-        raise FolderFault(f"{out}: exists; give another name, or --overwrite to replace it")
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether two names mean one file: by its place, or, where it has several names, by itself."""
-    try:
-        return one.resolve() == other.resolve() or os.path.samefile(one, other)
-    except OSError:
-        return False

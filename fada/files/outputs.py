@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fada.files.errors import FolderFault
-from fada.files.folders import MARK, check_folder, check_output, kind_of, take_folder
+from fada.files.folders import MARK, check_folder, kind_of, take_folder
 from fada.files.locks import locked
+from fada.files.output_file import check_output
 from fada.files.whole import clear_leftovers, write_json
 
 DATA = frozenset([".mp4", ".wav", ".json", ".safetensors", ".tar", ".parquet"])

@@ -10,6 +10,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fada.pretrained.ranges import CONTEXT, FPS, FRAMES, MOTION_FRAMES, SCALE, SHARE, SIZE, STEPS, Range
+
+
+def within(numbers: Range) -> Any:
+    """A field of numbers in a range of the table that pipelines and calls have too."""
+    return Field(ge=numbers.low, le=numbers.high)
+
+
 Count = Annotated[int, Field(ge=1, le=256)]
 Width = Annotated[int, Field(ge=1, le=16384)]
 Depth = Annotated[int, Field(ge=1, le=96)]
@@ -233,16 +241,16 @@ class PeRFlowScheduler(DDIMScheduler):
 class FadaPipeline(Settings):
     """fada.student.pipeline: what a clip is, and the defaults of a call."""
 
-    frames: Annotated[int, Field(ge=1, le=1024)] = 12
-    motion_frames: Annotated[int, Field(ge=0, le=256)] = 2
-    context: Annotated[int, Field(ge=0, le=31)] = 2
-    fps: Annotated[float, Field(ge=1, le=240)] = 25.0
-    size: Annotated[int, Field(ge=8, le=4096)] = 512
-    steps: Annotated[int, Field(ge=1, le=1000)] = 25
-    audio_scale: Scale = 6.5
-    reference_scale: Scale = 2.5
+    frames: Annotated[int, within(FRAMES)] = 12
+    motion_frames: Annotated[int, within(MOTION_FRAMES)] = 2
+    context: Annotated[int, within(CONTEXT)] = 2
+    fps: Annotated[float, within(FPS)] = 25.0
+    size: Annotated[int, within(SIZE)] = 512
+    steps: Annotated[int, within(STEPS)] = 25
+    audio_scale: Annotated[float, within(SCALE)] = 6.5
+    reference_scale: Annotated[float, within(SCALE)] = 2.5
     is_student: bool = False
-    gamma: Share | None = None
+    gamma: Annotated[float, within(SHARE)] | None = None
     guidance: Literal["auto", "ladder", "embedded", "none"] = "auto"
 
 

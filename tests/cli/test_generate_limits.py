@@ -77,7 +77,7 @@ def test_a_folder_is_no_output(generate: Any, folder: Path) -> None:
     (folder / "v.mp4").mkdir()
     outcome = generate(folder / "v.mp4", "--overwrite")
     assert outcome.code == 2
-    assert "v.mp4: is a folder; name a file in it" in outcome.err
+    assert "v.mp4: is a folder; give the name of a file" in outcome.err
 
 
 def test_a_file_in_place_of_a_folder_is_named(generate: Any, folder: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_folder_without_permission_is_found_before(generate: Any, folder: Path
 
 
 def test_permission_is_asked_of_the_folder(generate: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fada.cli.output_file.os.access", lambda path, how: not how & os.W_OK)
+    monkeypatch.setattr("fada.files.output_file.os.access", lambda path, how: not how & os.W_OK)
     outcome = generate(folder / "new" / "v.mp4")
     assert outcome.code == 2
     assert "no permission to write into" in outcome.err
@@ -113,13 +113,13 @@ def test_what_is_there_is_kept(generate: Any, folder: Path) -> None:
     (folder / "v.mp4").write_bytes(b"mine")
     outcome = generate(folder / "v.mp4")
     assert outcome.code == 2
-    assert "v.mp4: is there already; add --overwrite to replace it" in outcome.err
+    assert "v.mp4: exists; give another name, or --overwrite to replace it" in outcome.err
     assert (folder / "v.mp4").read_bytes() == b"mine"
 
 
 def test_a_link_that_leads_nowhere_is_there(generate: Any, folder: Path) -> None:
     (folder / "v.mp4").symlink_to(folder / "nowhere")
-    assert "is there already" in generate(folder / "v.mp4").err
+    assert "exists; give another name" in generate(folder / "v.mp4").err
 
 
 @pytest.mark.parametrize("options", [(), ("--overwrite",), ("--overwrite", "--stream")])
@@ -141,7 +141,7 @@ def test_an_input_is_never_overwritten(
         out = folder / "sub" / ".." / "talk.mp4"
     outcome = generate(out, which, str(source), *options)
     assert outcome.code == 2
-    assert "is an input of this command" in outcome.err
+    assert "an input is never overwritten" in outcome.err
     assert source.read_bytes() == before
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from fada.files.errors import FolderFault
-from fada.files.folders import MARK, check_folder, check_no_links, check_output, inside, kind_of, take_folder
+from fada.files.folders import MARK, check_folder, check_no_links, inside, kind_of, take_folder
 
 
 def test_a_new_an_empty_and_a_marked_folder_are_taken(tmp_path: Path) -> None:
@@ -60,28 +60,6 @@ def test_links_in_a_foreign_folder_are_found_at_any_depth(tmp_path: Path) -> Non
     (tmp_path / "a" / "b" / "notes.txt").symlink_to("/etc/hostname")
     with pytest.raises(FolderFault, match=r"notes\.txt: is a link"):
         check_no_links(tmp_path)
-
-
-def test_an_output_is_no_input_under_any_name(tmp_path: Path) -> None:
-    film = tmp_path / "talk.mp4"
-    film.write_text("mine")
-    os.link(film, tmp_path / "hard.mp4")
-    (tmp_path / "soft.mp4").symlink_to(film)
-    for out in (film, tmp_path / "hard.mp4", tmp_path / "soft.mp4", tmp_path / "x" / ".." / "talk.mp4"):
-        (tmp_path / "x").mkdir(exist_ok=True)
-        with pytest.raises(FolderFault, match="an input is never overwritten"):
-            check_output(out, None, film, overwrite=True)
-
-
-def test_an_output_that_exists_needs_overwrite(tmp_path: Path) -> None:
-    film = tmp_path / "talk.mp4"
-    check_output(film)
-    film.write_text("mine")
-    with pytest.raises(FolderFault, match="exists; give another name, or --overwrite"):
-        check_output(film)
-    check_output(film, overwrite=True)
-    with pytest.raises(FolderFault, match="is a folder"):
-        check_output(tmp_path, overwrite=True)
 
 
 def test_a_folder_whose_taker_was_killed_before_the_mark_is_still_to_be_taken(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from fada.pretrained.ranges import CONTEXT
 from fada.recipe.sections.section import (
     Count,
     Few,
@@ -134,7 +135,7 @@ class Audio(Section):
     """
     bins: Few = 32
     """Mel bins; only for `log_mel`."""
-    context: Annotated[int, Field(ge=0, le=100)] = 2
+    context: Annotated[int, Field(ge=CONTEXT.low, le=CONTEXT.high)] = 2
     """Video frames of audio to each side that a frame sees."""
 
     @model_validator(mode="after")

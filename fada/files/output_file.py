@@ -5,40 +5,43 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
-import typer
+from fada.files.errors import FolderFault
 
 
-def check_output(out: Path, inputs: Iterable[Path], overwrite: bool, is_written_through: bool = False) -> None:
+def check_output(
+    out: Path, *inputs: Path | None, overwrite: bool = False, is_written_through: bool | None = None
+) -> None:
     """Know that a file can be made at a path.
 
     Args:
         inputs: of the same command; none of them is ever overwritten, whatever links lead to it.
         overwrite: whether a file that is there may be replaced.
-        is_written_through: whether it is written in place as it grows, so that pipes and devices are fine.
+        is_written_through: whether it is written in place as it grows (`--stream`), so that pipes and devices are fine;
+            None of what never is.
 
     Raises:
-        typer.BadParameter: it is an input, a folder, there already, or cannot be made.
+        FolderFault: it is an input, a folder, there already, or cannot be made.
     """
     try:
         found = os.lstat(out)
     except FileNotFoundError:
         found = None
     except OSError as error:
-        raise typer.BadParameter(f"--out {_shown(out)}: {_reason(error)}") from error
-    for source in inputs:
-        if _is_same(out, source):
-            raise typer.BadParameter(f"--out {out}: is an input of this command ({source}); name another file")
+        raise FolderFault(f"{_shown(out)}: {_reason(error)}") from error
+    for given in inputs:
+        if given is not None and _is_same(out, given):
+            raise FolderFault(f"{out}: is the input {given}; give another name, an input is never overwritten")
     if out.is_dir():
-        raise typer.BadParameter(f"--out {out}: is a folder; name a file in it")
+        raise FolderFault(f"{out}: is a folder; give the name of a file")
     if found is not None and not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
-        if not is_written_through:
-            raise typer.BadParameter(f"--out {out}: is no ordinary file; pipes and devices need --stream")
-        return
+        if is_written_through:
+            return
+        what_to_do = "give the name of a file" if is_written_through is None else "pipes and devices need --stream"
+        raise FolderFault(f"{out}: is no ordinary file; {what_to_do}")
     if found is not None and not overwrite:
-        raise typer.BadParameter(f"--out {out}: is there already; add --overwrite to replace it, or name another file")
+        raise FolderFault(f"{out}: exists; give another name, or --overwrite to replace it")
     _check_folder(out)
 
 
@@ -48,14 +51,12 @@ def _check_folder(out: Path) -> None:
     while not os.path.lexists(folder):
         folder = folder.parent
     if not folder.is_dir():
-        raise typer.BadParameter(f"--out {out}: {folder} is no folder")
+        raise FolderFault(f"{out}: {folder} is no folder; give another place")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise typer.BadParameter(f"--out {out}: no permission to write into {folder}")
-    for part in out.parts:
-        if len(os.fsencode(part)) > _longest_name(folder):
-            raise typer.BadParameter(
-                f"--out {_shown(out)}: a name in it is too long (over {_longest_name(folder)} bytes)"
-            )
+        raise FolderFault(f"{out}: no permission to write into {folder}; give another place")
+    longest = _longest_name(folder)
+    if any(len(os.fsencode(part)) > longest for part in out.parts):
+        raise FolderFault(f"{_shown(out)}: a name in it is too long (over {longest} bytes); give a shorter one")
 
 
 def _longest_name(folder: Path) -> int:
@@ -66,6 +67,7 @@ def _longest_name(folder: Path) -> int:
 
 
 def _is_same(first: Path, second: Path) -> bool:
+    """Whether two names mean one file: by its place, or, where it has several names, by itself."""
     try:
         return os.path.samefile(first, second)
     except OSError:
@@ -75,7 +77,7 @@ def _is_same(first: Path, second: Path) -> bool:
 
 def _reason(error: OSError) -> str:
     if error.errno == errno.ENAMETOOLONG:
-        return "a name in it is too long (over 255 bytes)"
+        return "a name in it is too long (over 255 bytes); give a shorter one"
     return error.strerror or str(error)
 
 
