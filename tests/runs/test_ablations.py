@@ -21,7 +21,7 @@ from fada.recipe.errors import RecipeError
 
 QUIET = Console(quiet=True)
 SMALL = (
-    "data.world.clips=4", "data.world.test_clips=2", "data.world.frames=8", "data.world.flawed_share=0.25",
+    "data.world.clips=4", "data.world.test_clips=3", "data.world.frames=8", "data.world.flawed_share=0.25",
     "clip.frames=3", "clip.motion_frames=1", "clip.size=32", "audio.bins=8", "vae.channels=[8,16]",
     "vae.latent_channels=4", "vae.train.steps=2", "vae.train.batch=2", "teacher.network.channels=[8,16]",
     "teacher.network.heads=2", "teacher.network.norm_groups=4", "teacher.network.audio_tokens=2",
@@ -252,6 +252,8 @@ def test_rows_are_trained_once_measured_as_they_are_called_and_found_again(tmp_p
     first = run_ablations(plan, 1, QUIET)
     nfe = {name: {found["nfe"] for found in seeds.values()} for name, seeds in first["rows"].items()}
     assert nfe == {"adaptive-0.25": {18}, "without-cfg": {6}, "tcd": {18}}
+    assert len(first["baselines"]["teacher"]["spare_clips"]) == 1
+    assert not set(first["baselines"]["teacher"]["spare_clips"]) & set(first["clips"])
     lines = {name: (found["role"], found["nfe"]) for name, found in first["baselines"].items()}
     assert lines["student before training, guided, 6 x 3, 6 windows"] == ("untrained", 18)
     assert lines["student before training, guided, 6 x 3, consistency steps, gamma 0.3"] == ("untrained", 18)
