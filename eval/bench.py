@@ -6,7 +6,7 @@ the seed, the weights or the metrics changed. Does not know recipes or how a sys
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def run_bench(
     place = environment()
     protocol = _protocol(systems, clips, seed, warmups, repeats, instruments, extra or {})
     timing = run_rounds(
-        systems,
+        [system for system in systems if system.is_timed],
         clips,
         out / "timing.json",
         seed=seed,
@@ -243,7 +243,12 @@ def _real_set_metrics(
 
 def _instrument_names(instruments: Instruments) -> dict[str, Any]:
     """What measures, by name; of real footage the protocols, so that other weights make other rows."""
-    tools = {"measure_aperture": instruments.measure_aperture, "landmark_aperture": instruments.landmark_aperture}
+    tools: dict[str, Callable[..., Any] | None] = {
+        "measure_aperture": instruments.measure_aperture,
+        "landmark_aperture": instruments.landmark_aperture,
+    }
+    if instruments.measure_likeness is not None:
+        tools["measure_likeness"] = instruments.measure_likeness
     names: dict[str, Any] = {
         name: None if tool is None else getattr(tool, "__qualname__", type(tool).__name__)
         for name, tool in tools.items()

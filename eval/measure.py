@@ -22,6 +22,8 @@ from fada.eval.systems import BenchClip
 
 MeasureAperture = Callable[[np.ndarray, dict[str, Any]], np.ndarray]
 """uint8 (F, H, W, 3) and the drawn world's truth -> the mouth's opening in px (F,)."""
+MeasureLikeness = Callable[[np.ndarray, dict[str, Any]], np.ndarray]
+"""The same -> how far the head is from the drawn person's, wherever it is, in grey levels (F,)."""
 LandmarkAperture = Callable[[np.ndarray], np.ndarray]
 """uint8 (F, H, W, 3) -> the mouth's opening (F,), NaN where no face was found."""
 
@@ -31,6 +33,7 @@ class Instruments:
     """What the metrics measure with; None switches the metrics off that need it, with that as their reason."""
 
     measure_aperture: MeasureAperture | None = None
+    measure_likeness: MeasureLikeness | None = None
     landmark_aperture: LandmarkAperture | None = None
     real: RealInstruments | None = None
     """Of real footage; None leaves its metrics out."""
@@ -66,7 +69,7 @@ def measure_clip(
     """
     tasks: dict[str, Callable[[], float]] = {}
     tasks.update(_mouth_tasks(clip, frames, instruments, aperture_truth))
-    tasks.update(_picture_tasks(clip, frames))
+    tasks.update(_picture_tasks(clip, frames, instruments))
     tasks.update(_latent_tasks(clip, latents, reference_latents))
     tasks.update(_lip_tasks(clip, frames, instruments))
     values: dict[str, float | None] = {}
@@ -151,7 +154,7 @@ def _true_pixels(clip: BenchClip, truth: dict[str, Any], instruments: Instrument
     return measured_aperture(clip.truth_frames, truth, instruments.measure_aperture)
 
 
-def _picture_tasks(clip: BenchClip, frames: np.ndarray) -> dict[str, Callable[[], float]]:
+def _picture_tasks(clip: BenchClip, frames: np.ndarray, instruments: Instruments) -> dict[str, Callable[[], float]]:
     def truth() -> np.ndarray:
         if clip.truth_frames is None:
             raise NotMeasurable("the clip has no true video")
@@ -168,11 +171,31 @@ def _picture_tasks(clip: BenchClip, frames: np.ndarray) -> dict[str, Callable[[]
     }
     if clip.drawn_truth is None:
         return tasks | {"still_drift": lambda: identity.drift(frames, truth(), identity.still_pixels(truth()))}
+    if clip.drawn_truth.get("moves_freely"):
+        return tasks | _free_head_tasks(clip.drawn_truth, frames, instruments)
     return tasks | {
         "identity_error_synth": lambda: identity.colour_error(frames, truth(), head()),
         "identity_shape_error_synth": lambda: identity.shape_error(frames, truth()),
         "identity_drift_synth": lambda: identity.drift(frames, truth(), head()),
     }
+
+
+def _free_head_tasks(
+    truth: dict[str, Any], frames: np.ndarray, instruments: Instruments
+) -> dict[str, Callable[[], float]]:
+    """A head that may move in several ways is compared with the person at the place where it is."""
+
+    @cache
+    def errors() -> np.ndarray:
+        if instruments.measure_likeness is None:
+            raise NotMeasurable("no instrument for the likeness of a moving head was given")
+        return np.asarray(instruments.measure_likeness(frames, truth), dtype=np.float64)
+
+    def drift() -> float:
+        quarter = max(1, len(errors()) // 4)
+        return float(errors()[-quarter:].mean() - errors()[:quarter].mean())
+
+    return {"identity_error_synth": lambda: float(errors().mean()), "identity_drift_synth": drift}
 
 
 def _latent_tasks(

@@ -2,6 +2,7 @@
 
 One step: draw windows and scales; the frozen teacher solves each sample's window; the student predicts at a point of
 the teacher's chord and at one of the data's, in one forward pass over both; the mixed loss weighs them per sample.
+Where no weight of data can be but zero (`base: 0`), the student is not asked about the data's chord.
 Times and targets are those of method.md, sections 3 to 5. With a single window this is rectified flow (RFlow).
 """
 
@@ -17,7 +18,7 @@ from fada.diffusion.forms import lambda_eta, student_point, window_target
 from fada.diffusion.matched import window_predictor
 from fada.engine.clock import Clock
 from fada.engine.loop import StepLoss
-from fada.student.mixed_loss import MixedLoss, mixed_loss
+from fada.student.mixed_loss import MixedLoss, distillation_loss, mixed_loss
 from fada.student.network import AnyStudent, AnyTeacher, neutral_scales
 from fada.student.solved_windows import DistillSettings, Draws, SolvedWindows
 from fada.student.target_cache import TargetCache
@@ -56,36 +57,35 @@ class DistillObjective:
         batch, draws, z_start, z_end = found.batch, found.draws, found.z_start, found.z_end
         path = self.solved.path
         window = (draws.t_start, draws.t_end)
-        true_end = path.add_noise(batch.latents, draws.noise, draws.t_end)
-        latents = torch.cat(
-            [student_point(z_start, z_end, draws.t, *window), student_point(z_start, true_end, draws.t, *window)]
-        )
+        ends = [z_end]
+        if self.settings.loss.uses_ground_truth:
+            ends.append(path.add_noise(batch.latents, draws.noise, draws.t_end))
+        latents = torch.cat([student_point(z_start, end, draws.t, *window) for end in ends])
         predict = partial(
             model,
             found.inputs,
-            rung=draws.rung.repeat(2) if self.settings.guidance == "sync" else None,
+            rung=draws.rung.repeat(len(ends)) if self.settings.guidance == "sync" else None,
             scales=self._student_scales(draws.scales),
             features=None if self.trains_reference else found.features,
         )
-        prediction = window_predictor(predict, path, self.solved.windows)(latents, draws.t.repeat(2))
-        distill, ground_truth = prediction.float().chunk(2)
-        result = mixed_loss(
-            distill,
-            window_target(path, z_start, z_end, *window),
-            ground_truth,
-            window_target(path, z_start, true_end, *window),
-            self.settings.loss,
-            eta=lambda_eta(path, *window)[1],
-            keys=batch.keys,
-        )
+        predictor = window_predictor(predict, path, self.solved.windows)
+        predictions = predictor(latents, draws.t.repeat(len(ends))).float().chunk(len(ends))
+        targets = [window_target(path, z_start, end, *window) for end in ends]
+        told = (self.settings.loss, lambda_eta(path, *window)[1], batch.keys)
+        if len(ends) == 1:
+            result = distillation_loss(predictions[0], targets[0], *told)
+        else:
+            result = mixed_loss(predictions[0], targets[0], predictions[1], targets[1], *told)
         clock.lap("seconds_forward")
         scalars = {**self._scalars(result, draws, batch), **clock.laps}
         return StepLoss(result.total, scalars, _histograms(result), batch.keys)
 
     def _student_scales(self, scales: Tensor) -> Tensor | None:
-        """Scales of both halves of the batch; the data is the target of plain conditional prediction."""
+        """Scales of both halves of the batch, or of the one; data are the target of plain conditional prediction."""
         if self.settings.guidance == "sync":
             return None
+        if not self.settings.loss.uses_ground_truth:
+            return scales
         is_neutral = self.settings.gt_guidance == "neutral"
         return torch.cat([scales, neutral_scales(len(scales), scales.device) if is_neutral else scales])
 

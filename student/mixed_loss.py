@@ -50,6 +50,11 @@ class MixedLossConfig:
         if self.dead <= self.peak:
             raise ValueError(f"mixed loss: dead must be above peak = {self.peak}, got {self.dead}")
 
+    @property
+    def uses_ground_truth(self) -> bool:
+        """Whether data may count at all: every weight is a multiple of ``base``."""
+        return self.base > 0
+
 
 @dataclass
 class MixedLoss:
@@ -59,6 +64,7 @@ class MixedLoss:
     """Mean over the batch of ``distill + weight * ground_truth``, a scalar with gradient."""
     distill: Tensor
     ground_truth: Tensor
+    """NaN where the student was not asked."""
     ratio: Tensor
     """``ground_truth / distill``; infinite where only ``distill`` is zero, zero where both are."""
     weight: Tensor
@@ -105,20 +111,42 @@ def mixed_loss(
         NonFiniteLoss: some sample's loss is NaN or infinite; the message names it.
         ValueError: the number of keys is not B, or endpoint space without eta.
     """
-    if len(keys) != len(prediction_distill):
-        raise ValueError(f"mixed loss: {len(prediction_distill)} samples need as many keys, got {len(keys)}")
-    distill = squared_error(prediction_distill, target_distill)
-    ground_truth = squared_error(prediction_gt, target_gt)
-    if config.loss_space == "endpoint":
-        if eta is None:
-            raise ValueError("mixed loss: loss_space endpoint needs eta of each sample's window, got None")
-        scale = eta.to(distill) ** 2
-        distill, ground_truth = distill * scale, ground_truth * scale
+    distill = _error(prediction_distill, target_distill, config, eta, keys)
+    ground_truth = _error(prediction_gt, target_gt, config, eta, keys)
     _refuse_non_finite(distill.detach(), ground_truth.detach(), keys)
     ratio = _ratio(ground_truth.detach(), distill.detach())
     weight = adaptive_weight(ratio, config)
     total = (distill + weight * ground_truth).mean()
     return MixedLoss(total, distill.detach(), ground_truth.detach(), ratio, weight)
+
+
+def distillation_loss(
+    prediction: Tensor, target: Tensor, config: MixedLossConfig, eta: Tensor | None, keys: Sequence[str]
+) -> MixedLoss:
+    """The mixed loss of a config that does not use ground truth, and needs no prediction of it.
+
+    Raises:
+        NonFiniteLoss, ValueError: as ``mixed_loss``.
+    """
+    distill = _error(prediction, target, config, eta, keys)
+    known, none = distill.detach(), torch.zeros_like(distill)
+    _refuse_non_finite(known, none, keys)
+    unknown = torch.full_like(known, torch.nan)
+    return MixedLoss(distill.mean(), known, unknown, unknown, none)
+
+
+def _error(
+    prediction: Tensor, target: Tensor, config: MixedLossConfig, eta: Tensor | None, keys: Sequence[str]
+) -> Tensor:
+    """Squared error per sample (B,) in the config's loss space."""
+    if len(keys) != len(prediction):
+        raise ValueError(f"mixed loss: {len(prediction)} samples need as many keys, got {len(keys)}")
+    error = squared_error(prediction, target)
+    if config.loss_space == "prediction":
+        return error
+    if eta is None:
+        raise ValueError("mixed loss: loss_space endpoint needs eta of each sample's window, got None")
+    return error * eta.to(error) ** 2
 
 
 def squared_error(prediction: Tensor, target: Tensor) -> Tensor:

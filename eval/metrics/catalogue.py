@@ -53,7 +53,7 @@ CATALOGUE: dict[str, Metric] = {
             "identity error",
             "levels",
             "lower",
-            "colour error of the head where it stands still",
+            "colour error of the head where it stands still; of one that moves freely, at its own place",
             2,
         ),
         Metric("identity_shape_error_synth", "shape error", "", "lower", "1 - correlation of edges in mean pictures"),

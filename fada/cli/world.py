@@ -43,7 +43,9 @@ def make(
     beyond: Annotated[
         float,
         typer.Option(
-            min=0.0, max=1.0, help="Share of clips with what set A then leaves out: loud speech, far postures, some looks."
+            min=0.0,
+            max=1.0,
+            help="Share of clips with what set A then leaves out: loud speech, far postures, some looks.",
         ),
     ] = 0.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,

@@ -97,7 +97,7 @@ def sound_and_motion(split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Log-mel windows of two frames to each side (n, d), and aperture and width (n, 2)."""
     encoder, windows, motions = LogMelEncoder(), [], []
     for index in range(count):
-        identity, speech, motion = plan_clip(0, index, 50, split)
+        identity, speech, motion, _ = plan_clip(0, index, 50, split)
         audio = synthesise(speech, identity.voice, np.random.default_rng(index))
         frames = len(motion.aperture)
         states = window_states(encoder(torch.from_numpy(audio)[None], frames), radius=2)

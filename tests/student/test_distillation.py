@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -210,3 +212,24 @@ def test_a_batch_covers_unequal_windows_evenly_too(teacher: DualUNet, sampler: C
     assert all(torch.equal(each.t_start, bounds[1:]) and torch.equal(each.t_end, bounds[:-1]) for each in draws)
     grid = torch.stack([each.t for each in draws]) * 1000
     torch.testing.assert_close(grid, grid.round(), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("guidance", "weighting"), [("distill", "fixed"), ("sync", "fixed"), ("distill", "adaptive")])
+def test_a_student_is_not_asked_about_data_that_cannot_count(
+    teacher: DualUNet, sampler: ClipSampler, guidance: str, weighting: str
+) -> None:
+    found = []
+    for base in (0.0, 1e-30):
+        torch.manual_seed(0)
+        changes: dict[str, object] = {"guidance": guidance, "loss": MixedLossConfig(weighting, base=base)}  # type: ignore[arg-type]
+        made = objective(teacher, sampler, audio_scale=(2.0, 9.0), **changes)
+        recorded = Recorded(made.module)  # type: ignore[arg-type]
+        loss = made.loss(recorded, step=0, micro=0)
+        loss.total.backward()
+        gradient = made.module.denoising_unet.conv_in.weight.grad
+        found.append((loss.total.detach(), loss.scalars["loss_distill"], gradient))
+        assert [len(call["latents"]) for call in recorded.calls] == [3 if base == 0 else 6]
+        assert math.isnan(float(loss.scalars["loss_ground_truth"])) == (base == 0)
+    # A weight of 1e-30 is none, but asks: the same loss and gradient for twice the passes.
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=0)
+    assert float(loss.scalars["weight_mean"]) < 1e-20

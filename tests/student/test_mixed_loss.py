@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from fada.student.mixed_loss import MixedLossConfig, NonFiniteLoss, adaptive_weight, mixed_loss
+from fada.student.mixed_loss import (
+    MixedLossConfig,
+    NonFiniteLoss,
+    adaptive_weight,
+    distillation_loss,
+    mixed_loss,
+)
 
 VECTORS = Path(__file__).parents[1] / "diffusion" / "vectors" / "method.json"
 
@@ -131,3 +137,32 @@ def test_differing_shapes_are_refused() -> None:
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MixedLossConfig(**settings)
+
+
+@pytest.mark.parametrize("space", ["prediction", "endpoint"])
+def test_without_ground_truth_the_loss_is_that_of_the_teacher_alone(space: Any) -> None:
+    config, eta = MixedLossConfig("fixed", base=0.0, loss_space=space), column(0.5, 2.0)
+    whole = losses([1.0, 4.0], [2.0, 3.0], config, eta)
+    prediction = torch.tensor([1.0, 4.0], dtype=torch.float64).sqrt().unsqueeze(1)
+    alone = distillation_loss(prediction, torch.zeros_like(prediction), config, eta, ["a", "b"])
+    assert torch.equal(alone.total, whole.total)
+    assert torch.equal(alone.distill, whole.distill)
+    assert torch.equal(alone.weight, column(0.0, 0.0))
+    assert bool(alone.ground_truth.isnan().all())
+    assert bool(alone.ratio.isnan().all())
+
+
+def test_without_ground_truth_a_loss_that_is_not_finite_is_refused_too() -> None:
+    config = MixedLossConfig("fixed", base=0.0)
+    with pytest.raises(NonFiniteLoss, match=r"not finite for b \(distill nan"):
+        distillation_loss(torch.tensor([[1.0], [float("nan")]]), torch.zeros(2, 1), config, None, ["a", "b"])
+    with pytest.raises(ValueError, match="2 samples need as many keys, got 1"):
+        distillation_loss(torch.ones(2, 1), torch.ones(2, 1), config, None, ["only"])
+
+
+@pytest.mark.parametrize("weighting", ["fixed", "adaptive", "adaptive_unlimited"])
+def test_ground_truth_is_of_no_use_where_every_weight_is_zero(weighting: Any) -> None:
+    ratio = torch.logspace(-3, 3, 20, dtype=torch.float64)
+    for base in (0.0, 0.2):
+        config = MixedLossConfig(weighting, base=base)
+        assert config.uses_ground_truth == bool((adaptive_weight(ratio, config) != 0).any())

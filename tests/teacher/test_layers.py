@@ -9,7 +9,7 @@ import torch
 from diffusers.models.attention import FeedForward as WholeFeedForward
 
 from fada.teacher.dual_unet import layers
-from fada.teacher.dual_unet.layers import Attention, FeedForward, KeysValues, joined, places
+from fada.teacher.dual_unet.layers import Attention, FeedForward, KeysValues, attend, joined, places
 
 
 @pytest.fixture
@@ -80,3 +80,32 @@ def test_places_are_made_once_per_type() -> None:
     assert made[0] is made[1]
     assert made[2].dtype == torch.bfloat16
     assert made[0].shape == (1, 6, 8)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_attention_that_learns_on_a_cpu_is_that_of_float32_rounded_once(autocast: bool) -> None:
+    # torch's own backward pass for bfloat16 is several times slower there, and rounds on the way.
+    short = [torch.randn(2, 3, 7, 4, dtype=torch.bfloat16, requires_grad=True) for _ in range(3)]
+    exact = [each.detach().float().requires_grad_() for each in short]
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = attend(*short)
+    wanted = torch.nn.functional.scaled_dot_product_attention(*exact)
+    assert torch.equal(found, wanted.bfloat16())
+    pull = torch.randn_like(wanted).bfloat16()
+    gradients = torch.autograd.grad(found, short, pull)
+    for got, expected in zip(gradients, torch.autograd.grad(wanted, exact, pull.float()), strict=True):
+        assert torch.equal(got, expected.bfloat16())
+
+
+def test_attention_that_does_not_learn_stays_in_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.dtype] = []
+    plain = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        layers.F, "scaled_dot_product_attention", lambda *args: seen.append(args[0].dtype) or plain(*args)
+    )
+    frozen = [torch.randn(2, 3, 7, 4, dtype=torch.bfloat16) for _ in range(3)]
+    attend(*frozen)
+    with torch.no_grad():
+        attend(*(each.clone().requires_grad_() for each in frozen))
+    attend(*(each.double().requires_grad_() for each in frozen))
+    assert seen == [torch.bfloat16, torch.bfloat16, torch.float64]

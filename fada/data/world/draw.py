@@ -83,7 +83,7 @@ def make_clip(
         "flaws": [flaw.kind for flaw in flaws],
         "flaw_details": [flaw.to_meta() for flaw in flaws],
         "world": {"seed": seed, "index": index, "version": version} | ({} if reach == "full" else {"reach": reach}),
-        "truth": _truth(identity, shown, heard, camera, size),
+        "truth": _truth(identity, shown, heard, camera, size) | ({"moves_freely": True} if version > 1 else {}),
     }
     for each in flaws:
         if each.kind == "upscaled":

@@ -45,7 +45,9 @@ def _paint_chunk(identity: Identity, motion: Motion, backdrops: np.ndarray) -> n
     _paint_nose(canvas, head, identity)
     for side in (-1.0, 1.0):
         _paint_eye(canvas, head, identity, side, motion)
-    paint_mouth(canvas, mouth_points(identity, motion), look_of(identity), motion.aperture, motion.width, motion.corners)
+    paint_mouth(
+        canvas, mouth_points(identity, motion), look_of(identity), motion.aperture, motion.width, motion.corners
+    )
     paint_front_hair(canvas, head, identity)
     for side in (-1.0, 1.0):
         _paint_brow(canvas, head, identity, side, motion)
@@ -139,12 +141,17 @@ def _paint_eye(canvas: Canvas, head: np.ndarray, identity: Identity, side: float
     )
     eye = patch.band(top, bottom)
     canvas.paint(patch, eye, _WHITE)
-    look = motion.gaze.astype(np.float32)[:, :, None, None] * np.array([0.42 * half, 0.40 * high], np.float32)[:, None, None]
+    look = (
+        motion.gaze.astype(np.float32)[:, :, None, None]
+        * np.array([0.42 * half, 0.40 * high], np.float32)[:, None, None]
+    )
     centre_x, centre_y = look[:, 0], look[:, 1] - np.float32(0.12 * high)
     iris_radius = 0.92 * high
     for radius, colour in ((iris_radius, np.array(identity.iris)), (0.50 * iris_radius, np.array(_DARK))):
         canvas.paint(patch, patch.cover(patch.ellipse(centre_x, centre_y, radius, radius)) * eye, colour)
-    glint = patch.ellipse(centre_x + np.float32(0.35 * iris_radius * identity.light), centre_y - 0.35 * iris_radius, 0.0075, 0.0075)
+    glint = patch.ellipse(
+        centre_x + np.float32(0.35 * iris_radius * identity.light), centre_y - 0.35 * iris_radius, 0.0075, 0.0075
+    )
     canvas.paint(patch, patch.cover(glint) * eye, (1.0, 1.0, 1.0), opacity=0.9)
     lash = 0.011 * np.clip(1.0 - np.square(patch.x / (half + 0.006)), 0.0, 1.0) ** 0.4
     canvas.paint(patch, patch.band(top - lash, top), _DARK, opacity=0.9)

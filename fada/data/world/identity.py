@@ -76,6 +76,12 @@ class Identity:
         return asdict(self)
 
 
+def identity_from_meta(meta: dict[str, Any]) -> Identity:
+    """The identity that `to_meta` wrote, also after it was JSON."""
+    lists = {name: tuple(value) for name, value in meta.items() if isinstance(value, list)}
+    return Identity(**{**meta, **lists, "voice": Voice(**meta["voice"])})
+
+
 def draw_identity(name: str, rng: np.random.Generator) -> Identity:
     """A random person. Equal generators give equal persons."""
     tone = rng.uniform(0.0, len(_SKINS) - 1.001)

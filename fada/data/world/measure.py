@@ -12,6 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from fada.data.world.canvas import Canvas
+from fada.data.world.measure_head import measure_head
 from fada.data.world.mouth import JAW_SHARE, MouthLook, opening, paint_mouth, skin_light
 
 _HALF_STRIP = 0.020
@@ -48,6 +49,10 @@ def measure_aperture(frames: np.ndarray, truth: Mapping[str, Any]) -> np.ndarray
         raise ValueError(f"the truth describes {len(centres)} frames, got {len(frames)}; cut the frames to the clip")
     size = frames.shape[1]
     centres = centres[: len(frames)] * (size / truth["size"])
+    if truth.get("moves_freely"):
+        # Where the true head is says nothing of where a generated one is.
+        true_heads = np.asarray(truth["head"], dtype=np.float64)[: len(frames)] * (size / truth["size"])
+        centres = centres - true_heads + measure_head(frames, truth).offset
     look = MouthLook(**truth["mouth_look"])
     apertures = np.linspace(0.0, _LARGEST, _APERTURES)
     rows = np.arange(round(-_ABOVE * size), round(_BELOW * size) + 1)

@@ -125,7 +125,7 @@ def _cover(
     tongue = np.maximum(0.42 * height - 0.008, 0.0) * _arch(x, 0.8 * inner) ** 0.5
     is_closed = np.clip(1.0 - height * patch.size / 1.2, 0.0, 1.0)
     thin = 0.5 * np.float32(max(0.8 / patch.size, 0.007)) * _arch(x, inner) ** 0.3
-    bands = (
+    bands: list[tuple[np.ndarray, np.ndarray]] = [
         (top - look.lip[0] * body * bow, top),
         (bottom, lower_edge),
         (top, bottom),
@@ -133,10 +133,10 @@ def _cover(
         (bottom - tongue, bottom),
         (lower_edge, lower_edge + 0.014 * _arch(x, 0.7 * outer)),
         (-thin, thin),
-    )
+    ]
     if corners is not None:
         lift = _lift(patch.x + np.float32(shift), outer, corners * look.scale)
-        bands = tuple((upper - lift, lower - lift) for upper, lower in bands)
+        bands = [(upper - lift, lower - lift) for upper, lower in bands]
     *covers, line = (patch.band(upper, lower) for upper, lower in bands)
     return (*covers, line * is_closed)
 

@@ -92,7 +92,7 @@ def rare_look(identity: Identity, rng: np.random.Generator) -> Identity:
 def _held(
     frames: int, ways: np.ndarray, seconds: tuple[float, float], change: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """(F, D) one of `ways` (N, D) after the other, each held for a time between `seconds`; a change takes `change` s."""
+    """(F, D) one of `ways` (N, D) after the other, each held for a time between `seconds`; `change` seconds apart."""
     middles = (np.arange(frames) + 0.5) / FPS
     at = int(rng.integers(len(ways)))
     values = np.tile(ways[at], (frames, 1))
