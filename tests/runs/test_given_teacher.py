@@ -13,7 +13,7 @@ from rich.console import Console
 from fada import build
 from fada.pretrained import shipped
 from fada.student.export import Contents, export_run
-from fada.student.pipeline import open_pipeline
+from fada.student.pipeline import FadaPipeline, open_pipeline
 from fada.teacher.face_space import FEWEST, FaceSpace
 
 QUIET = Console(quiet=True)
@@ -90,3 +90,17 @@ def test_a_teacher_of_drawn_clips_knows_their_faces_and_its_students_too(tiny, t
 def test_a_teacher_of_a_few_clips_does_not_say_what_it_knows(tiny_run: Path) -> None:
     assert open_pipeline(tiny_run / "teacher").face_space is None
     assert not (tiny_run / "teacher" / "face_space").exists()
+
+
+def test_a_dry_run_prices_the_networks_that_are_given(tiny, models: Path, tmp_path: Path) -> None:
+    """They are those that the recipe would train: one pass costs the same, whatever the recipe says of its own VAE."""
+    own = build.dry_run(tiny(tmp_path / "own"))
+    other = ("vae.channels=[8,8,8,8]", "vae.latent_channels=9", "teacher.network.channels=[16,16]")
+    given = build.dry_run(tiny(tmp_path / "given", *other, *NAMED))
+    assert [line for line in given.lines if "GFLOP;" in line] == [line for line in own.lines if "GFLOP;" in line]
+    assert not any("is not there yet" in line for line in given.lines)
+
+
+def test_python_opens_a_shipped_model_by_its_name(models: Path) -> None:
+    assert open_pipeline("shipped:small").config.size == open_pipeline(models / "small").config.size
+    assert FadaPipeline.from_pretrained("shipped:small").face_space.config.limit == 0.25
