@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from fada import __version__
 from fada.pretrained.networks import check_fit, read_component, read_config
 from fada.pretrained.pipelines import INDEX, check_index, component_folder
+from fada.pretrained.shipped import located
 from fada.pretrained.weights import read_safetensors
 from fada.student.delta_description import VERSION, DeltaError, read_delta
 from fada.student.differences import ForeignDifference, apply_differences, differences
@@ -119,7 +120,7 @@ def load_delta(folder: str | Path, teacher_folder: str | Path) -> AvatarPipeline
     Raises:
         DeltaError: no difference is there, it is of a newer version, or the teacher is another one.
     """
-    folder, teacher_folder = Path(folder), Path(teacher_folder)
+    folder, teacher_folder = Path(folder), located(Path(teacher_folder))
     told = read_delta(folder)
     index, marks = told["pipeline"], told["teacher"]["parts"]
     bases = {part: read_weights(teacher_folder / part) for part in marks}

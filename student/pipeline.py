@@ -16,6 +16,7 @@ from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.pretrained.networks import read_config
 from fada.pretrained.pipelines import INDEX, Component, Components
 from fada.pretrained.settings import shortly
+from fada.pretrained.shipped import located
 from fada.student.generation import AvatarPipeline
 from fada.student.network import HalloStudent, HalloStudentUNet, Student, StudentUNet
 from fada.teacher.dual_unet.audio_projection import AudioProjection
@@ -184,18 +185,18 @@ PIPELINES: dict[str, type[AvatarPipeline]] = {each.__name__: each for each in (F
 
 
 def open_pipeline(folder: str | Path, **options: Any) -> AvatarPipeline:
-    """The pipeline that a folder holds, of whatever family.
+    """The pipeline that a folder holds (or the one of the package's that is named), of whatever family.
 
     Raises:
         ValueError: the folder holds no pipeline of this package.
     """
-    index = Path(folder) / INDEX
+    index = located(Path(folder)) / INDEX
     if not index.is_file():
         what = (
             "a difference from a teacher; load_delta opens it" if (index.parent / DIFFERENCE).is_file() else "no model"
         )
         raise ValueError(f"{folder}: {what} (no {INDEX})")
-    return pipeline_class(read_config(index.parent, INDEX), index).from_pretrained(folder, **options)
+    return pipeline_class(read_config(index.parent, INDEX), index).from_pretrained(index.parent, **options)
 
 
 def default_settings(pipeline: type[AvatarPipeline]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fada.eval.report.table import Cell, Table
 from fada.eval.results import BenchResults
 from fada.eval.summary import counted_nfe, mean_of
 from fada.eval.timing import timing_summary
+from fada.files.markdown import markdown_text
 
 MAIN = (
     "mouth_correlation_synth",
@@ -42,6 +43,7 @@ def main_figures(results: BenchResults, name: str) -> Table:
             rows.append([Cell(_label(metric)), *cells, Cell(f"{min(counts)} videos")])
     protocol = results.protocol
     note = (
+        f"Measured by `fada bench`, recipe {markdown_text(str(protocol.get('recipe', '-')))}: "
         f"{len(protocol['clips'])} held-out clips of {protocol['identities']} identities, "
         f"{', '.join(protocol['resolution'])} pixels, seed {protocol['seed']}; ± is half the 95 % t-interval. "
         "Times are of one machine."

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
@@ -111,8 +112,9 @@ def _measuring(recipe: Recipe, out: Path, console: Console) -> Iterator[_Asked]:
     data = prepare_data(recipe, folder, console, makes=is_main())
     places = [find_teacher(recipe.teacher.path or folder)]
     places += [find_model(folder, phase.name) for phase in recipe.distill.phases]
-    teacher = open_pipeline(places[0])
-    students = {place.name: open_pipeline(place) for place in places[1:]}
+    dtype = torch.bfloat16 if recipe.bench.precision == "bf16" else torch.float32
+    teacher, *others = (open_pipeline(place).to(dtype) for place in places)
+    students = {place.name: built for place, built in zip(places[1:], others, strict=True)}
     console.print(f"measuring {', '.join(label_of(place) for place in places)}", markup=False, highlight=False)
     measured, spare = _split(data.test, recipe.bench.clips)
     clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]

@@ -79,7 +79,7 @@ def export(
       fada export runs/demo --out models/demo-fast
       fada export runs/demo --out models/demo-balanced --student balanced --license apache-2.0
       fada export runs/demo --out models/half --student fast --checkpoint newest
-      fada export runs/full --out models/teacher --student teacher --dtype bf16
+      fada export runs/teacher --out models/teacher --student teacher --dtype bf16
       fada export runs/demo --out models/demo-delta --as delta --dtype bf16
       fada export runs/demo --out models/demo-lora --as lora --rank 32
     """

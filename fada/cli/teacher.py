@@ -26,7 +26,7 @@ def train(recipe: RecipePath, overrides: Overrides = None, dry_run: DryRun = Fal
 
     Examples:
 
-      fada teacher train recipes/tiny/demo.yaml
+      fada teacher train recipes/tiny/teacher.yaml
       fada teacher train recipes/tiny/full.yaml teacher.stages.clips.steps=8000
     """
     from fada import build

@@ -19,6 +19,7 @@ from fada.files.names import PLAIN_NAME
 from fada.pretrained.errors import ModelFolderError
 from fada.pretrained.networks import check_settings, load_network, load_scheduler, read_config
 from fada.pretrained.settings import shortly
+from fada.pretrained.shipped import located
 
 INDEX = "model_index.json"
 _SAFE_OPTIONS = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
@@ -148,7 +149,7 @@ def open_pipeline(pipeline: Any, folder: str | Path, components: Components, **o
     Raises:
         ModelFolderError: see `read_index`, `load_network`; or an option that there is not.
     """
-    folder = Path(folder)
+    folder = located(Path(folder))
     if not folder.is_dir():
         raise ModelFolderError(f"{folder}: no such folder; models are opened from this machine only")
     index = read_index(folder, pipeline, components)

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
+from fada.files.manifest import hash_file, list_files
 from fada.student.delta import load_delta
 from fada.student.export import Contents, ExportError, export_run
 from fada.student.model_card import UNKNOWN_LICENCE, CardFacts, Origin, evaluations, model_card, origin_of
@@ -177,3 +179,61 @@ def test_an_export_that_fails_leaves_nothing_behind(student_run: Path, tmp_path:
     with pytest.raises(ValueError, match="rank 1 keeps"):
         export_run(student_run, tmp_path / "model", contents=Contents("lora", rank=1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_whole_model_in_half_precision_is_rounded_and_opens_as_float32(student_run: Path, tmp_path: Path) -> None:
+    out = export_run(student_run, tmp_path / "model", contents=Contents("full", "bf16"))
+    given, made = (open_pipeline(each) for each in (student_run / "students" / "fast", out))
+    for part in ("denoising_unet", "reference_unet", "audio_projection", "vae"):
+        expected = getattr(given, part).state_dict()
+        stored = load_file(out / part / "diffusion_pytorch_model.safetensors")
+        assert {value.dtype for value in stored.values()} == {torch.bfloat16}
+        for name, value in getattr(made, part).state_dict().items():
+            assert value.dtype == torch.float32
+            assert torch.equal(value, expected[name].bfloat16().float())
+    size, whole = (sum(file.stat().st_size for file in each.rglob("*.safetensors"))
+                   for each in (out, student_run / "students" / "fast"))  # fmt: skip
+    assert size < 0.6 * whole
+
+
+def test_a_card_lists_every_file_with_its_size_and_hash(student_run: Path, tmp_path: Path) -> None:
+    for contents in (Contents(), Contents("delta")):
+        out = export_run(student_run, tmp_path / contents.form, contents=contents)
+        rows = re.findall(r"^\| (\S+) \| (\d+) \| `([0-9a-f]{64})` \|$", (out / "README.md").read_text(), re.MULTILINE)
+        expected = {name: hash_file(out / name) for name in list_files(out) if name != "README.md"}
+        assert {name.replace("\\", ""): digest for name, _, digest in rows} == expected
+        assert all(int(size) == (out / name.replace("\\", "")).stat().st_size for name, size, _ in rows)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"command": "fada distill small.yaml"}, True),
+        ({"command": "fada distill `rm -rf`"}, False),
+        ({"command": 7}, False),
+        (None, False),
+    ],
+)
+def test_a_card_says_which_command_made_the_run(run: Path, tmp_path: Path, told: Any, said: bool) -> None:
+    (run / "environment.json").write_text("no JSON" if told is None else json.dumps(told))
+    card = (export_run(run, tmp_path / "model") / "README.md").read_text()
+    assert ("This one was made by `fada distill small.yaml`." in card) is said
+    assert ("This one was made by" in card) is said
+
+
+def test_parts_in_half_precision_of_the_same_values_are_the_teacher_s(student_run: Path, tmp_path: Path) -> None:
+    """A student of a teacher that was rounded has its parts in float32: equal once both are opened."""
+    shutil.copytree(student_run, tmp_path / "run")
+    half = export_run(student_run, tmp_path / "half", "teacher", contents=Contents("full", "bf16"))
+    for part in ("vae", "reference_unet"):
+        opened = getattr(open_pipeline(half), part)
+        opened.save_pretrained(str(tmp_path / "run" / "students" / "fast" / part))
+    out = export_run(tmp_path / "run", tmp_path / "model", contents=Contents("delta"), teacher=half)
+    told = json.loads((out / "delta.json").read_text())["parts"]
+    assert [told[part]["kind"] for part in ("vae", "reference_unet")] == ["taken", "taken"]
+    student = open_pipeline(tmp_path / "run" / "students" / "fast")
+    again = load_delta(out, half)
+    for part in ("vae", "reference_unet", "denoising_unet"):
+        expected = getattr(student, part).state_dict()
+        found = getattr(again, part).state_dict()
+        assert all(torch.equal(found[name], value) for name, value in expected.items())

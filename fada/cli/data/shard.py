@@ -47,6 +47,9 @@ def shard(
     """
     if (vae is None) != (audio_encoder is None):
         raise typer.BadParameter("latents and audio states are stored together: give both --vae and --audio-encoder")
+    from fada.pretrained.shipped import located
+
+    vae, audio_encoder = (None if path is None else located(path) for path in (vae, audio_encoder))
     if vae is not None and not (vae / "config.json").is_file():
         raise typer.BadParameter(f"--vae {vae}: no config.json here; give a folder of a diffusers AutoencoderKL")
     from fada.build.shards import shard_clips

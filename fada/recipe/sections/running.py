@@ -119,5 +119,7 @@ class Bench(Section):
     """Measured repetitions of every latency."""
     warmups: CountOrNone = 2
     """Repetitions before that are not counted."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of all networks while they are measured, the same for every system; sampling and guidance are float32 always."""
     weights: Listed[FilePath] = ()
     """Folders with weights of the metrics on real footage (`fada doctor` lists them); FADA_WEIGHTS names more."""

@@ -24,7 +24,7 @@ def test_figures_stand_beside_the_reference_s_with_their_number(results: BenchRe
     mean = t_interval(values)
     assert mean is not None
     assert rows["PSNR, dB (more is better)"][1:] == [f"{mean.mean:.2f} ± {mean.half_width:.2f}", "3 videos"]
-    assert "3 held-out clips of 3 identities" in table.notes[0]
+    assert "Measured by `fada bench`, recipe -: 3 held-out clips of 3 identities" in table.notes[0]
 
 
 def test_the_reference_s_own_figures_are_not_shown_twice(results: BenchResults) -> None:
