@@ -84,7 +84,7 @@ def run_bench(
     place = environment()
     protocol = _protocol(systems, clips, seed, warmups, repeats, instruments, extra or {})
     timing = run_rounds(
-        systems,
+        [system for system in systems if system.is_timed],
         clips,
         out / "timing.json",
         seed=seed,

@@ -1,4 +1,4 @@
-"""How sure a distance over all clips is: a reflected (basic) bootstrap over videos.
+"""How sure a distance over all clips is: a reflected (basic) bootstrap over videos; and its parts by clip.
 
 Fréchet distances grow when samples repeat, so that the percentiles of a bootstrap lie above the truth altogether; the
 same resamples, reflected at the estimate, cover it. Coverage in 30 trials, true distance 5, d = 32: 300 independent
@@ -13,6 +13,8 @@ import numpy as np
 
 LEAST_VIDEOS = 8
 """With fewer there is no interval."""
+LEAST_FOR_PARTS = 4
+"""Videos without which a distance is not taken apart."""
 RESAMPLES = 100
 LARGEST = 1024
 """Samples and dimensions may not both be more: one resample would take many seconds."""
@@ -35,8 +37,7 @@ def video_interval(
         confidence: share of intervals that cover the true distance.
     """
     videos = len(generated)
-    samples = sum(map(len, generated))
-    if videos < LEAST_VIDEOS or len(real) != videos or min(samples, generated[0].shape[1]) > LARGEST:
+    if videos < LEAST_VIDEOS or not _is_small(generated, real):
         return None
     estimate = distance(np.concatenate(list(generated)), np.concatenate(list(real)))
     random = np.random.default_rng(0)
@@ -47,3 +48,27 @@ def video_interval(
         drawn.append(distance(*parts))
     low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(2 * estimate - high), float(2 * estimate - low)
+
+
+def leave_one_out(
+    distance: Callable[[np.ndarray, np.ndarray], float], generated: Sequence[np.ndarray], real: Sequence[np.ndarray]
+) -> list[float] | None:
+    """The distance without each video in turn; None with few videos, or where it would take too long.
+
+    Of it come the jackknife's pseudo-values (statistics.py), a number per clip, so that two systems can be compared
+    paired. In 60 to 150 trials each of two systems equally good (4 to 24 videos, 16 to 128 dimensions) the t-interval of
+    their paired differences missed zero in 1 to 8 %.
+    """
+    videos = len(generated)
+    if videos < LEAST_FOR_PARTS or not _is_small(generated, real):
+        return None
+    kept = [[number for number in range(videos) if number != left_out] for left_out in range(videos)]
+    return [
+        distance(*(np.concatenate([side[number] for number in rest]) for side in (generated, real))) for rest in kept
+    ]
+
+
+def _is_small(generated: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> bool:
+    """Whether a distance of these features (n, d) may be computed many times; there must be as many real ones."""
+    samples = sum(map(len, generated))
+    return len(real) == len(generated) and min(samples, generated[0].shape[1]) <= LARGEST

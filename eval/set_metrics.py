@@ -1,4 +1,4 @@
-"""Metrics over all of a system's clips: Fréchet and kernel distances of features, with N, d and a floor of real halves.
+"""Metrics over all of a system's clips: Fréchet and kernel distances of features, with N, d and what real clips score.
 
 Two kinds of features: pooled latents, which need no weights, and those of the instruments of real footage.
 """
@@ -15,7 +15,7 @@ from fada.eval.instruments import DISTANCES, RealInstruments
 from fada.eval.metrics.frechet import frechet_distance, kernel_distance
 from fada.eval.metrics.latent_features import latent_features
 from fada.eval.metrics.not_measurable import NotMeasurable
-from fada.eval.set_intervals import video_interval
+from fada.eval.set_intervals import leave_one_out, video_interval
 from fada.eval.systems import BenchClip
 
 Features = tuple[Mapping[str, np.ndarray], Mapping[str, str]]
@@ -31,7 +31,10 @@ def latent_set_metrics(
 ) -> list[dict[str, Any]]:
     """``fd_latent`` and ``kd_latent`` of one system (``_synth`` in the drawn world), each with N, d and floor.
 
-    The floor is the same distance between the true clips at even and at odd places: what two real halves score.
+    ``value`` is the distance to the same clips' true videos, of the same people and sounds. What other people's videos
+    score is another question: ``floor`` is the distance between the true clips at even and at odd places, and
+    ``other_clips`` that of the generated videos at even places to the true ones at odd places, and the other way
+    round: only these two may be set beside each other. ``without`` has the value without each clip in turn.
     """
     suffix = "_synth" if all(clip.drawn_truth is not None for clip in clips) else ""
     truths = [clip.truth_latents for clip in clips]
@@ -81,6 +84,7 @@ def _one(
 ) -> dict[str, Any]:
     """One row; features are (n, d) per video."""
     row: dict[str, Any] = {"metric": name, "system": system, "value": None, "reason": reason, "floor": None}
+    row |= {"other_clips": None, "without": None}
     if reason is not None:
         return row
     try:
@@ -88,8 +92,11 @@ def _one(
         row["videos"], row["samples"], row["dimensions"], row["unit"] = len(generated), *features.shape, unit
         row["value"] = distance(features, real_features)
         if len(real) >= 2:
-            halves = np.concatenate(list(real[0::2])), np.concatenate(list(real[1::2]))
+            halves, made = ([np.concatenate(list(side[first::2])) for first in (0, 1)] for side in (real, generated))
             row["floor"], row["floor_samples"] = distance(*halves), [len(half) for half in halves]
+            # The halves swapped: each is compared with the true videos of other clips, as the floor is.
+            row["other_clips"] = (distance(made[0], halves[1]) + distance(halves[0], made[1])) / 2
+        row["without"] = leave_one_out(distance, generated, real)
         ends = video_interval(distance, generated, real)
         row["interval"] = None if ends is None else list(ends)
     except NotMeasurable as problem:

@@ -67,6 +67,22 @@ def paired_differences(values: Mapping[str, float | None], baseline: Mapping[str
     ]
 
 
+def pseudo_values(value: float, without: Sequence[float]) -> list[float]:
+    """The jackknife's numbers per video of a statistic of all videos: ``n value - (n - 1) without``.
+
+    They are used as values per video are: their mean is the statistic less its first-order bias, their t-interval its
+    interval, their paired differences those of two statistics.
+
+    Args:
+        value: of all n videos.
+        without: the statistic without each of them.
+
+    Source: Tukey 1958; Efron and Tibshirani 1993, "An introduction to the bootstrap", section 11.
+    """
+    count = len(without)
+    return [count * value - (count - 1) * each for each in without]
+
+
 def mean_p_value(differences: Sequence[float]) -> float | None:
     """Two-sided p-value of Student's t-test that the differences' mean is zero.
 

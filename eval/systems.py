@@ -114,6 +114,7 @@ class System:
         is_reference: the teacher's guided output; exactly one system is.
         is_candidate: a distilled student, judged against the goals.
         is_alternative: an undistilled way to spend as few evaluations, what a student has to beat.
+        is_timed: whether the timing rounds include it; searched nodes take as long as plain ones.
         fingerprint: whatever identifies the weights and settings (a hash); stored rows with another one are remade.
         notes: what the report prints about it, for example ``{"dtype": "float32", "compiled": False}``.
     """
@@ -125,6 +126,7 @@ class System:
     is_reference: bool = False
     is_candidate: bool = False
     is_alternative: bool = False
+    is_timed: bool = True
     fingerprint: str = ""
     notes: dict[str, Any] = field(default_factory=dict)
 

@@ -12,13 +12,14 @@ from typing import Literal
 import numpy as np
 
 from fada.eval.controls import BLURRED, FROZEN, SHUFFLED, TRUTH
+from fada.eval.headroom import undistilled
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.results import BenchResults
 from fada.eval.summary import counted_nfe, mean_of, metric_names
 from fada.eval.timing import timing_summary
 
 DISTANCE_RATIO = 0.5
-"""A student's distance to the reference's output, at most this share of the better undistilled alternative's."""
+"""A student's distance to the reference's output, at most this share of the nearest undistilled alternative's."""
 CORRELATION_SHARE = 0.95
 IDENTITY_RATIO = 1.05
 SPEED_SHARE = 0.92
@@ -179,17 +180,15 @@ def _evaluations(results: BenchResults, name: str) -> list[Verdict]:
 
 
 def _distances(results: BenchResults, name: str) -> list[Verdict]:
-    nfe = counted_nfe(results, name)
     rivals = [
-        (mean.mean, system["name"])
-        for system in results.systems
-        if system["is_alternative"] and counted_nfe(results, system["name"]) == nfe
-        if (mean := mean_of(results, system["name"], "latent_mse_reference")) is not None
+        (mean.mean, other)
+        for other in undistilled(results, name)
+        if (mean := mean_of(results, other, "latent_mse_reference")) is not None
     ]
     judged = []
     if rivals:
         _, rival = min(rivals)
-        goal = f"latent distance to {results.reference}, share of the better undistilled alternative's ({rival})"
+        goal = f"latent distance to {results.reference}, share of the nearest undistilled alternative's ({rival})"
         judged.append(_ratio(results, goal, name, rival, "latent_mse_reference", "<=", DISTANCE_RATIO))
     goal = f"latent distance to truth, ratio to {results.reference}'s"
     judged.append(_ratio(results, goal, name, results.reference, "latent_mse_truth", "<=", 1.0))

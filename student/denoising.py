@@ -12,6 +12,7 @@ from torch import Tensor
 from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.solvers import Predict, Solver, solve
+from fada.diffusion.spacing import Spacing
 from fada.diffusion.trajectory import sample_trajectory
 from fada.diffusion.windows import Windows
 from fada.student.guidance import ScalesInside
@@ -44,12 +45,13 @@ def which_guidance(wanted: Guidance, usual: Guidance, unet: torch.nn.Module) -> 
 
 @dataclass(frozen=True)
 class Settings:
-    """Of one call: steps per clip, scales (1, 2): reference, audio."""
+    """Of one call: steps per clip, scales (1, 2): reference, audio; solver and spacing of its steps are a teacher's."""
 
     steps: int
     scales: Tensor
     guidance: Guidance
     solver: Solver
+    spacing: Spacing
     seed: int
 
 
@@ -85,7 +87,8 @@ class ClipDenoiser:
         if self.is_student:
             return sample_student(predict, path, self.windows, noise, steps, on_step), steps * rungs
         ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
-        return solve(predict, path, noise, ones, 0 * ones, steps, settings.solver, on_step), steps * rungs
+        made = solve(predict, path, noise, ones, 0 * ones, steps, settings.solver, on_step, settings.spacing)
+        return made, steps * rungs
 
 
 def embedded(student: AnyStudent, conditions: Any, scales: Tensor) -> Predict:

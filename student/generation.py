@@ -26,6 +26,7 @@ from fada.data.face import FaceClues
 from fada.data.stages import StageClock
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Solver
+from fada.diffusion.spacing import Spacing
 from fada.media.frame_count import frame_count, frames_in
 from fada.pretrained.pipelines import Components, open_pipeline
 from fada.student.acceleration import compile_in_place, convolve_channels_last
@@ -35,7 +36,7 @@ from fada.student.denoising import Guidance, Settings, which_guidance
 from fada.student.fitting import check_length, check_parts
 from fada.student.network import AnyTeacher
 from fada.student.overlap import ClipDecoder, one_ahead, wait_for
-from fada.student.ranges import check_call, check_config, check_portrait
+from fada.student.ranges import check_call, check_config, check_portrait, check_sampler
 
 SAMPLE_RATE = 16000
 OnStep = Callable[[int, int], None]
@@ -157,7 +158,8 @@ class AvatarPipeline(DiffusionPipeline):
         reference_scale: float | None = None,
         guidance: Guidance = "auto",
         seed: int = 0,
-        solver: Solver = "ddim",
+        solver: Solver | None = None,
+        spacing: Spacing | None = None,
         max_frames: int | None = None,
         decode: bool = True,
         overlap: bool | None = None,
@@ -173,7 +175,9 @@ class AvatarPipeline(DiffusionPipeline):
             guidance: `ladder` runs every rung that the scales need; `embedded` tells the network the scales (fast
                 students); `none` is plain conditional prediction; `auto` is what the model was made for.
             seed: of the initial noise, which is drawn per frame and so does not depend on steps or guidance.
-            solver: of a teacher; a student has its own sampler.
+            solver: of a teacher, see `solve`; None is DDIM. A student has its own sampler, and takes none.
+            spacing: of which clock a teacher's steps are equal parts, see `spaced_points`; None is time. Evaluations
+                stay as many; `noise_share` is often several times nearer to what many steps would give.
             max_frames: stop after so many frames.
             decode: False leaves `frames` empty.
             overlap: decode a clip while the next one is denoised, in a second thread; None does so on CUDA devices.
@@ -181,8 +185,8 @@ class AvatarPipeline(DiffusionPipeline):
 
         Raises:
             ValueError: the audio is shorter than a frame or not finite, a number is out of its range (ranges.py), the
-                guidance does not fit the model, or the model needs to be told of the face, or lacks a VAE or an audio
-                encoder.
+                guidance or the solver does not fit the model, or the model needs to be told of the face, or lacks a VAE
+                or an audio encoder.
         """
         made = self.in_chunks(
             image,
@@ -194,6 +198,7 @@ class AvatarPipeline(DiffusionPipeline):
             guidance=guidance,
             seed=seed,
             solver=solver,
+            spacing=spacing,
             max_frames=max_frames,
             decode=decode,
             overlap=overlap,
@@ -224,7 +229,8 @@ class AvatarPipeline(DiffusionPipeline):
         reference_scale: float | None = None,
         guidance: Guidance = "auto",
         seed: int = 0,
-        solver: Solver = "ddim",
+        solver: Solver | None = None,
+        spacing: Spacing | None = None,
         max_frames: int | None = None,
         decode: bool = True,
         overlap: bool | None = None,
@@ -239,7 +245,7 @@ class AvatarPipeline(DiffusionPipeline):
         check_call(
             steps=steps, audio_scale=audio_scale, reference_scale=reference_scale, seed=seed, max_frames=max_frames
         )
-        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
+        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, spacing, seed)
         clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
         total = frame_count(len(audio), SAMPLE_RATE, self.config.fps)
         total = total if max_frames is None else min(total, max_frames)
@@ -261,7 +267,8 @@ class AvatarPipeline(DiffusionPipeline):
         reference_scale: float | None = None,
         guidance: Guidance = "auto",
         seed: int = 0,
-        solver: Solver = "ddim",
+        solver: Solver | None = None,
+        spacing: Spacing | None = None,
         max_frames: int | None = None,
         look_ahead: float = 0.5,
         overlap: bool | None = None,
@@ -289,7 +296,7 @@ class AvatarPipeline(DiffusionPipeline):
             max_frames=max_frames,
             look_ahead=look_ahead,
         )
-        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, seed)
+        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, spacing, seed)
         frames = round(frames_in(look_ahead, self.config.fps))
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
         clock = StageClock(partial(wait_for, self.device))
@@ -309,11 +316,13 @@ class AvatarPipeline(DiffusionPipeline):
         audio_scale: float | None,
         reference_scale: float | None,
         guidance: Guidance,
-        solver: Solver,
+        solver: Solver | None,
+        spacing: Spacing | None,
         seed: int,
     ) -> Settings:
         config = self.config
         check_length(self)
+        check_sampler(config.is_student, solver, spacing)
         for name in ("vae", "audio_encoder"):
             if getattr(self, name) is None:
                 raise ValueError(f"this {type(self).__name__} has no {name}: import the weights again with one")
@@ -324,4 +333,5 @@ class AvatarPipeline(DiffusionPipeline):
         guidance = which_guidance(guidance, config.guidance, self.denoising_unet)
         if guidance == "none":
             scales = torch.ones_like(scales)
-        return Settings(config.steps if steps is None else steps, scales, guidance, solver, seed)
+        steps = config.steps if steps is None else steps
+        return Settings(steps, scales, guidance, solver or "ddim", spacing or "time", seed)

@@ -16,6 +16,10 @@ import numpy as np
 
 GUIDANCES = ("auto", "ladder", "embedded", "none")
 """Of denoising.py, named here so that the command line can check a call without loading torch."""
+SOLVERS = ("ddim", "dpmpp_2m", "dpmpp_2m_log_snr")
+"""Of solvers.py, likewise."""
+SPACINGS = ("time", "log_snr", "noise_share")
+"""Of spacing.py, likewise."""
 
 
 @dataclass(frozen=True)
@@ -121,3 +125,23 @@ def check_call(
     for name, (allowed, value) in given.items():
         if value is not None:
             allowed.check(name, value)
+
+
+def check_sampler(is_student: bool, solver: str | None, spacing: str | None) -> None:
+    """Know that a model can be sampled with a solver and with steps so spaced; None is the model's own way.
+
+    Raises:
+        ValueError: one is unknown, they contradict each other, or a student is asked, whose windows fix its steps.
+    """
+    for name, value, known in (("solver", solver, SOLVERS), ("spacing", spacing, SPACINGS)):
+        if value is None:
+            continue
+        if value not in known:
+            raise ValueError(f"{name}: got {value!r}; choose from {', '.join(known)}")
+        if is_student:
+            raise ValueError(
+                f"{name}: got {value!r}, but this is a student: its windows fix where its steps lie; leave {name} out, "
+                "or use the teacher"
+            )
+    if solver == "dpmpp_2m_log_snr" and spacing not in (None, "log_snr"):
+        raise ValueError(f"spacing: got {spacing!r}, but dpmpp_2m_log_snr has its own; use solver dpmpp_2m with it")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal
 
 import torch
@@ -19,12 +18,11 @@ from fada.diffusion.windows import Windows
 from fada.eval.exact_world.measures import Questions, Sample, measure
 from fada.eval.exact_world.students import BRANCHES, Asked, Students
 from fada.eval.exact_world.world import ExactTeacher, World
+from fada.eval.undistilled import SAMPLERS, least
 
 Call = Literal["guided", "conditional", "inside"]
 """How a network is called: three branches combined, all conditions once, or once with the scales inside."""
 STEPS, TEACHER_STEPS = 6, 25
-SOLVERS: tuple[tuple[Solver, Spacing], ...] = tuple(product(("ddim", "dpmpp_2m"), ("time", "log_snr", "noise_share")))
-"""Undistilled samplers that are searched."""
 GAMMA = 0.3
 
 
@@ -102,11 +100,11 @@ def by_jumps(world: World, make: Callable[[Asked, Tensor], Predict]) -> Sample:
 def best_undistilled(
     world: World, steps: int, call: Call, scales: tuple[float, float], measure_name: str, spare: Questions
 ) -> Undistilled:
-    """The solver and nodes with the smallest error on spare draws, among SOLVERS."""
+    """The solver and nodes with the smallest error on spare draws, among SAMPLERS."""
     teacher, none = ExactTeacher(world), torch.zeros_like(spare.noise)
 
     def error(way: Undistilled) -> float:
         found = measure(world, spare, way.sample(world, teacher), scales, none)[measure_name]
         return sum(found) / len(found)
 
-    return min((Undistilled(steps, call, *each) for each in SOLVERS), key=error)
+    return least((Undistilled(steps, call, *each) for each in SAMPLERS), error)

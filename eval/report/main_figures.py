@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fada.eval.metrics.catalogue import CATALOGUE
+from fada.eval.report.cells import interval_cell
 from fada.eval.report.table import Cell, Table
-from fada.eval.report.tables import interval_cell
 from fada.eval.results import BenchResults
 from fada.eval.summary import counted_nfe, mean_of
 from fada.eval.timing import timing_summary

@@ -17,7 +17,7 @@ from fada.eval.store import Store
 from fada.eval.summary import judged_system, system_names
 from fada.files.whole import write_text
 
-FIRST_TABLES = ("goals", "checks", "cost")
+FIRST_TABLES = ("goals", "headroom", "rivals", "checks", "cost")
 """Tables above the videos; the others follow below."""
 
 

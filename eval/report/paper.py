@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fada.eval.metrics.catalogue import CATALOGUE
+from fada.eval.report.cells import NULL, distance_label, interval_cell, metric_head
 from fada.eval.report.table import Cell, Table
-from fada.eval.report.tables import NULL, distance_label, interval_cell, metric_head
 from fada.eval.results import BenchResults
 from fada.eval.summary import counted_nfe, mean_of, metric_names, set_value, system_names
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from fada.eval.controls import TRUTH
 from fada.eval.metrics.catalogue import CATALOGUE, Metric
 from fada.eval.report.canvas import COLOURS, MARKERS, new_figure, save_figure
-from fada.eval.report.tables import distance_label
+from fada.eval.report.cells import distance_label
 from fada.eval.results import BenchResults
 from fada.eval.statistics import Interval
 from fada.eval.summary import counted_nfe, mean_of, set_value, system_names

@@ -9,8 +9,8 @@ from typing import Any
 
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.canvas import COLOURS, MARKERS, new_figure, save_figure
+from fada.eval.report.cells import distance_label, interval_cell, measure_head
 from fada.eval.report.table import Cell, Table
-from fada.eval.report.tables import distance_label, interval_cell, metric_head
 from fada.eval.results import BenchResults
 from fada.eval.statistics import t_interval
 
@@ -78,7 +78,7 @@ def sweep_table(sweep: Sweep) -> Table:
             videos = max(map(len, numbers.values()))
             cells = [_cell(numbers[metric], metric) for metric in metrics]
             rows.append([Cell(label), Cell(f"{value:g}", value), *cells, Cell(str(videos), videos)])
-    heads = [metric_head(metric) if metric in CATALOGUE else f"{distance_label(metric)} ↓" for metric in metrics]
+    heads = [measure_head(metric) for metric in metrics]
     notes = (f"{sweep.caption[0].upper()}{sweep.caption[1:]}.",) if sweep.caption else ()
     return Table(f"Sweep of {sweep.label}", ("system", sweep.label, *heads, "N"), rows, notes)
 

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from fada.eval.controls import CONTROLS
 from fada.eval.metrics.catalogue import CATALOGUE
+from fada.eval.report.cells import NULL, distance_label, interval_cell, metric_head
 from fada.eval.report.provenance import metric_protocols, protocols_table, provenance_table, rounds_note
 from fada.eval.report.table import Cell, Table
+from fada.eval.report.undistilled import headroom_table, rivals_table
 from fada.eval.results import BenchResults
-from fada.eval.statistics import SIGNIFICANCE, Interval, holm, mean_p_value, t_interval
+from fada.eval.rivals import contests
+from fada.eval.statistics import SIGNIFICANCE, holm, mean_p_value, t_interval
 from fada.eval.summary import (
     control_names,
     counted_nfe,
@@ -23,13 +26,13 @@ from fada.eval.summary import (
 from fada.eval.timing import timing_summary
 from fada.eval.verdicts import Verdict, gate_word, instrument_checks, verdicts
 
-NULL = Cell("null")
-
 
 def all_tables(results: BenchResults) -> dict[str, Table]:
     """Every table by a short name that also serves as file name and anchor; empty ones left out."""
     tables = {
         "goals": verdict_table("Goals", verdicts(results)),
+        "headroom": headroom_table(results),
+        "rivals": rivals_table(contests([results])),
         "checks": verdict_table("Do the instruments work?", instrument_checks(results)),
         "systems": systems_table(results),
         "cost": cost_table(results),
@@ -174,7 +177,7 @@ def differences_table(results: BenchResults) -> Table:
 
 
 def distributions_table(results: BenchResults) -> Table:
-    """Fréchet and kernel distances with N, d and the floor of two real halves."""
+    """Fréchet and kernel distances with N and d, to the same clips' truth, and beside real videos to other clips'."""
     rows = []
     protocols = metric_protocols(results)
     for row in results.set_metrics:
@@ -185,7 +188,7 @@ def distributions_table(results: BenchResults) -> Table:
                 Cell(row["system"]),
                 NULL if value is None else Cell(f"{value:.4g}", value),
                 Cell("-") if not row.get("interval") else Cell("{:.4g} to {:.4g}".format(*row["interval"])),
-                NULL if floor is None else Cell(f"{floor:.4g}", floor),
+                *(NULL if each is None else Cell(f"{each:.4g}", each) for each in (row.get("other_clips"), floor)),
                 Cell("-")
                 if value is None
                 else Cell(f"{row['samples']} {row.get('unit', 'frames')} of {row['videos']} videos"),
@@ -197,8 +200,10 @@ def distributions_table(results: BenchResults) -> Table:
         )
     note = (
         "FD-latent and KD-latent: latents pooled to 4 x 4 cells, one sample per frame; no weights, so they are neither "
-        "FID nor KID. The floor is the distance between two halves of the true videos, with fewer samples and so "
-        "biased upward. The interval is a bootstrap over videos (at least 8), reflected at the value: it corrects the "
+        "FID nor KID. The value is the distance to the true videos of the same clips: same people, same sounds. To other "
+        "clips: generated videos of one half to the true ones of the other; beside it what the true videos themselves "
+        "score there, the floor. These two have fewer samples and so are biased upward, both alike: compare them with "
+        "each other, never the value with the floor. The interval is a bootstrap over videos (at least 8), reflected at the value: it corrects the "
         "value's own upward bias, and so may lie below it."
     )
     columns = (
@@ -206,7 +211,8 @@ def distributions_table(results: BenchResults) -> Table:
         "system",
         "value",
         "95 % interval",
-        "real-real floor",
+        "to other clips",
+        "real videos to other clips (floor)",
         "N",
         "floor N",
         "d",
@@ -245,42 +251,6 @@ def clips_table(results: BenchResults) -> Table:
         cost = [Cell("") if key not in row else Cell(str(row[key]), row[key]) for key in ("nfe", "seconds")]
         rows.append([Cell(row["system"]), Cell(row["clip"]), Cell(row["identity"]), *cost, *cells])
     return Table("Clips", ("system", "clip", "identity", "nfe", "seconds", *metrics), rows)
-
-
-def interval_cell(interval: Interval | None, metric: str, signed: bool = False) -> Cell:
-    """``mean ± half`` in the metric's digits."""
-    if interval is None:
-        return NULL
-    digits = CATALOGUE[metric].digits
-    text = f"{interval.mean:+.{digits}f}" if signed else f"{interval.mean:.{digits}f}"
-    if interval.half_width is not None:
-        text += f" ± {interval.half_width:.{digits}f}"
-    return Cell(text, interval.mean)
-
-
-def metric_head(metric: str) -> str:
-    """A column's head: label, unit, which way is better, and whether it belongs to the drawn world."""
-    entry = CATALOGUE[metric]
-    arrow = {"higher": "↑", "lower": "↓", "one": "→1", "zero": "→0"}[entry.better]
-    synthetic = "-synth" if metric.endswith("_synth") else ""
-    unit = f", {entry.unit}" if entry.unit else ""
-    return f"{entry.label}{synthetic}{unit} {arrow}"
-
-
-DISTANCE_LABELS = {
-    "fid": "FID",
-    "kid": "KID",
-    "fvd_r": "FVD-R",
-    "fvd_i3d": "FVD-I3D",
-    "efid": "E-FID",
-    "efid_blendshape": "E-FID-blendshape",
-}
-
-
-def distance_label(name: str) -> str:
-    """``fvd_r`` -> ``FVD-R``, ``fd_latent_synth`` -> ``FD-latent-synth``."""
-    kind, _, rest = name.partition("_")
-    return DISTANCE_LABELS.get(name) or "-".join([kind.upper(), *rest.split("_")]).rstrip("-")
 
 
 def _notes(system: dict) -> str:

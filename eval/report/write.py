@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from fada.eval.report.plots import plot_quality_by_latency, plot_quality_by_nfe,
 from fada.eval.report.sheets import write_sheet
 from fada.eval.report.sweeps import Sweep, plot_sweep, sweep_table
 from fada.eval.report.tables import all_tables, clips_table
+from fada.eval.report.undistilled import search_table
 from fada.eval.results import BenchResults
 from fada.eval.summary import clips_worst_first
+from fada.eval.undistilled import Search
 from fada.files.whole import write_json, write_text
 
 SWEEPS_VERSION = 1
@@ -28,6 +30,7 @@ def write_report(
     *,
     title: str = DEFAULT_TITLE,
     sweeps: Sequence[Sweep] = (),
+    searches: Mapping[str, Search] | None = None,
     page_clips: int = 8,
 ) -> dict[str, Path]:
     """Writes report.md, index.html, CSV files, plots and contact sheets; returns their paths by name.
@@ -37,6 +40,7 @@ def write_report(
         out: where to; None means the results' own folder.
         title: the report's heading.
         sweeps: settings tried at several values, one plot each.
+        searches: samplers of the undistilled baselines that were tried, by name of the baseline; None leaves them out.
         page_clips: how many clips the page and the sheets show, worst first.
 
     Raises:
@@ -46,6 +50,8 @@ def write_report(
     if folder is None:
         raise ValueError("write_report: these results have no folder; give out=...")
     tables = all_tables(results) | {f"sweep-{sweep.name}": sweep_table(sweep) for sweep in sweeps}
+    if searches is not None:
+        tables["nodes"] = search_table(searches)
     paper = paper_table(results)
     written = {"results": folder / "results.json", "markdown": folder / "report.md"}
     results.save(written["results"])

@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderKL
 from diffusers.utils.logging import disable_progress_bar
 
+from fada.build.settings import default_steps
 from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
@@ -152,8 +153,14 @@ def pipeline(
     *,
     steps: int,
     scales: tuple[float, float],
+    is_student: bool | None = None,
 ) -> AvatarPipeline:
-    """A pipeline around a model; scales are (reference, audio), the defaults of a call."""
+    """A pipeline around a model; scales are (reference, audio), the defaults of a call.
+
+    Whether it samples as a student does, in windows, its class says, unless `is_student` does.
+    """
+    if is_student is None:
+        is_student = isinstance(model, AnyStudent)
     kind: Any = FadaPipeline
     options: dict[str, Any] = {}
     if isinstance(model, Hallo):
@@ -172,9 +179,18 @@ def pipeline(
         steps=steps,
         reference_scale=scales[0],
         audio_scale=scales[1],
-        is_student=isinstance(model, AnyStudent),
-        **_calls_of(recipe.distill) if isinstance(model, AnyStudent) else {},
+        is_student=is_student,
+        **_calls_of(recipe.distill) if is_student else {},
     )
+
+
+def untrained(recipe: Recipe, teacher: AvatarPipeline) -> AvatarPipeline:
+    """A student before its training: the teacher's own networks, shared and not copied, in the students' windows."""
+    scales = (teacher.config.reference_scale, teacher.config.audio_scale)
+    return pipeline(
+        recipe, teacher.model, teacher.vae, teacher.audio_encoder,
+        steps=default_steps(recipe), scales=scales, is_student=True,
+    )  # fmt: skip
 
 
 def _calls_of(distill: Distill) -> dict[str, Any]:

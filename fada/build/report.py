@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +12,20 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fada.build.data import prepare_data
 from fada.build.models import find_model, find_teacher
+from fada.build.node_search import search_nodes
 from fada.build.run_folder import working_in
 from fada.build.sweeps import sweep_scales
-from fada.build.systems import bench_clip, opened, systems
+from fada.build.systems import Setting, bench_clip, opened, systems, undistilled_costs
 from fada.data.clip import Clip
 from fada.engine.parallel import from_main, is_main, main_only
 from fada.eval.bench import measure_clips, run_bench
+from fada.eval.headroom import headroom_words
 from fada.eval.measure import Instruments
 from fada.eval.report import Sweep, write_report
 from fada.eval.results import BenchResults, kept_json
 from fada.eval.summary import mean_of, metric_names
 from fada.eval.systems import BenchClip, System
+from fada.eval.undistilled import Search
 from fada.files.folders import MARK, inside, kind_of, take_folder
 from fada.files.whole import clear_leftovers, write_json
 from fada.recipe.schema import Recipe
@@ -43,6 +46,7 @@ class _Asked:
     tools: Instruments
     sweeps: list[Sweep]
     scales: tuple[float, float]
+    searches: Mapping[str, Search]
 
 
 def bench(recipe: Recipe, console: Console) -> Path:
@@ -63,14 +67,17 @@ def bench(recipe: Recipe, console: Console) -> Path:
             extra={"recipe": recipe.name, "reference_scale": asked.scales[0], "audio_scale": asked.scales[1]},
             on_progress=lambda what, done, total: status.update(f"{what} ({done + 1} of {total})"),
         )
-    written = write_report(results, title=f"{recipe.name}: NFE, quality and latency", sweeps=asked.sweeps)
+    title = f"{recipe.name}: NFE, quality and latency"
+    written = write_report(results, title=title, sweeps=asked.sweeps, searches=asked.searches)
     _write_scalars(results, asked.out)
+    for line in headroom_words(results):
+        console.print(line, markup=False, highlight=False)
     console.print(f"report: {written['page']}")
     return asked.out
 
 
 def bench_scales(recipe: Recipe, console: Console) -> None:
-    """Prepare what `bench_share` in several processes needs: data, and the scales where a sweep chooses them."""
+    """Prepare what `bench_share` in several processes needs: data, and the scales and nodes that spare clips choose."""
     with _asked(recipe, console):
         pass
 
@@ -113,7 +120,21 @@ def _measuring(recipe: Recipe, out: Path, console: Console) -> Iterator[_Asked]:
     with opened([*clips, *spare_clips], recipe.bench.weights) as tools:
         sweeps, scales = sweep_scales(recipe, teacher, spare_clips, tools, out / "sweep.json", console)
         write_json(out / "scales.json", {"reference_scale": scales[0], "audio_scale": scales[1]})
-        yield _Asked(out, systems(recipe, teacher, students, scales), clips, tools, sweeps, scales)
+        section = recipe.bench
+        reference = Setting(
+            section.teacher_steps, *scales, solver=section.teacher_solver, spacing=section.teacher_spacing
+        )
+        searches = search_nodes(
+            teacher,
+            reference,
+            undistilled_costs(recipe, students, scales),
+            spare_clips[: section.search_clips],
+            tools,
+            section.seed,
+            out / "nodes.json",
+            console,
+        )
+        yield _Asked(out, systems(recipe, teacher, students, scales, searches), clips, tools, sweeps, scales, searches)
 
 
 def _take_report(folder: Path) -> Path:
@@ -143,7 +164,7 @@ def _write_scalars(results: BenchResults, out: Path) -> None:
 
 
 def _split(test: list[Clip], count: int) -> tuple[list[Clip], list[Clip]]:
-    """Clips of the report, and spare held-out ones on which scales may be chosen."""
+    """Clips of the report, and spare held-out ones on which scales and nodes may be chosen."""
     if not test:
         raise ValueError("bench: there are no held-out clips; give data.test_shards, or data.world.test_clips")
     return test[:count], test[count:]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from fada.build.data import features_of, fingerprint
+from fada.build.spare_clips import SpareClips, only
 from fada.build.systems import Setting, generator
-from fada.eval.measure import Instruments, look_at, measure_clip
-from fada.eval.metrics.catalogue import METRICS_VERSION
+from fada.eval.measure import Instruments, measure_clip
 from fada.eval.report import Sweep
-from fada.eval.results import fingerprint as hash_of
-from fada.eval.results import kept_json
-from fada.eval.set_metrics import Features, real_set_metrics
+from fada.eval.set_metrics import real_set_metrics
 from fada.eval.systems import BenchClip
-from fada.files.whole import write_json
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline
 
@@ -61,11 +55,11 @@ def sweep_scales(
         )
     spare = spare[: section.sweep_clips]
     reference = section.reference_scale or section.sweep_reference[len(section.sweep_reference) // 2]
-    sweep = _Sweep(teacher, spare, _of_sweeps(tools), section.seed, store, console)
-    found = sweep.run([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
+    sweep = _Sweep(teacher, spare, only(tools, Sweep.metrics), section.seed, store, console)
+    found = sweep.scales([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
     by_audio = {setting.audio_scale: values for setting, values in found.items()}
     audio = section.audio_scale or best_audio_scale(by_audio)
-    found = sweep.run([Setting(section.teacher_steps, scale, audio) for scale in section.sweep_reference])
+    found = sweep.scales([Setting(section.teacher_steps, scale, audio) for scale in section.sweep_reference])
     by_reference = {setting.reference_scale: values for setting, values in found.items()}
     told = "teacher, held-out clips outside the report"
     sweeps = [
@@ -75,46 +69,16 @@ def sweep_scales(
     return sweeps, (section.reference_scale or best_reference_scale(by_reference), audio)
 
 
-class _Sweep:
-    """The teacher at other scales, measured; every finished setting is kept in `store` and not made again."""
+class _Sweep(SpareClips):
+    """The teacher at other scales, measured in what a sweep shows."""
 
-    def __init__(
-        self,
-        teacher: AvatarPipeline,
-        clips: list[BenchClip],
-        tools: Instruments,
-        seed: int,
-        store: Path,
-        console: Console,
-    ) -> None:
-        self.teacher, self.clips, self.tools, self.seed = teacher, clips, tools, seed
-        self.store, self.console = store, console
-        protocols = {} if tools.real is None else tools.real.protocols()
-        clip_marks = [clip.measured_hash() for clip in clips]
-        self.mark = hash_of(
-            [
-                METRICS_VERSION,
-                fingerprint(teacher.model),
-                features_of(teacher.vae, teacher.audio_encoder),
-                seed,
-                clip_marks,
-                protocols,
-            ]
-        )
-        kept = kept_json(store)
-        self.kept: dict[str, Measured] = kept["measured"] if kept.get("fingerprint") == self.mark else {}
-
-    def run(self, settings: list[Setting]) -> dict[Setting, Measured]:
+    def scales(self, settings: list[Setting]) -> dict[Setting, Measured]:
         """Per setting the values of each metric over the clips."""
-        with self.console.status("sweep") as status:
-            for setting in settings:
-                status.update(
-                    f"sweep: reference scale {setting.reference_scale:g}, audio scale {setting.audio_scale:g}"
-                )
-                if str(setting) not in self.kept:
-                    self.kept[str(setting)] = self._measure(setting)
-                    write_json(self.store, {"fingerprint": self.mark, "measured": self.kept})
-        return {setting: self.kept[str(setting)] for setting in settings}
+        return self.run(
+            settings,
+            self._measure,
+            lambda each: f"sweep: reference scale {each.reference_scale:g}, audio scale {each.audio_scale:g}",
+        )
 
     def _measure(self, setting: Setting) -> Measured:
         values: Measured = {}
@@ -131,22 +95,6 @@ class _Sweep:
             rows = real_set_metrics("", features, self.true_features, self.tools.real)
             values |= {row["metric"]: [row["value"]] for row in rows if row["value"] is not None}
         return values
-
-    @cached_property
-    def true_features(self) -> list[Features]:
-        """Of the true videos, once for all settings."""
-        seen = [look_at(clip, clip.truth_frames, self.tools) for clip in self.clips if clip.truth_frames is not None]
-        return [(each.features, each.feature_reasons) for each in seen]
-
-
-def _of_sweeps(tools: Instruments) -> Instruments:
-    """Of the instruments of real footage only those whose metrics a sweep shows."""
-    if tools.real is None:
-        return tools
-    shown = set(Sweep.metrics)
-    videos = tuple(each for each in tools.real.videos if shown & set(each.names) and each.measure is not None)
-    features = tuple(each for each in tools.real.features if shown & set(each.metrics) and each.features is not None)
-    return replace(tools, real=replace(tools.real, videos=videos, features=features))
 
 
 def best_audio_scale(measured: dict[float, Measured]) -> float:

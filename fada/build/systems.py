@@ -3,82 +3,209 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fada.build.data import RunData, features_of, fingerprint
+from fada.build.models import untrained
 from fada.build.settings import default_steps
 from fada.data.clip import Clip
 from fada.data.world import measure_aperture, measure_head
 from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.solvers import Solver
+from fada.diffusion.spacing import Spacing
 from fada.eval.measure import Instruments
 from fada.eval.nfe import NfeCounter
 from fada.eval.opening import open_instruments
 from fada.eval.systems import BenchClip, GenerationResult, System
+from fada.eval.undistilled import Search
 from fada.eval.weights import weight_folders
 from fada.media.frame_count import frames_in, sample_count
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline, Guidance
+from fada.student.network import AnyStudent
 from fada.teacher.vae import encode_frames
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Setting:
-    """How a pipeline is called."""
+    """How a pipeline is called; solver and spacing are a teacher's."""
 
     steps: int
     reference_scale: float
     audio_scale: float
     guidance: Guidance = "auto"
+    solver: Solver = "ddim"
+    spacing: Spacing = "time"
+
+    def __repr__(self) -> str:
+        # Results are kept under this name: what is left at its default must not make old ones look like others.
+        parts = [f"{name}={getattr(self, name)!r}" for name in ("steps", "reference_scale", "audio_scale", "guidance")]
+        parts += [f"{name}={value!r}" for name, value in self.sampler.items()]
+        return f"Setting({', '.join(parts)})"
+
+    @property
+    def sampler(self) -> dict[str, Any]:
+        """Solver and spacing where they are not the plain ones, as arguments of a call."""
+        given = {"solver": self.solver, "spacing": self.spacing}
+        plain = {"solver": "ddim", "spacing": "time"}
+        return {name: value for name, value in given.items() if value != plain[name]}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An undistilled way to spend as many evaluations as a student, with the plain sampler.
+
+    name: of its system; words: what it is called; evaluations: of the network per clip.
+    """
+
+    name: str
+    words: str
+    setting: Setting
+    evaluations: int
+    is_timed: bool
+
+
+def undistilled_costs(
+    recipe: Recipe, students: Mapping[str, AvatarPipeline], scales: tuple[float, float]
+) -> list[Cost]:
+    """What the teacher can do at the students' costs: without guidance and with it, in as many steps as that allows."""
+    few, rungs = default_steps(recipe), len(needed_rungs(scales))
+    plain = Setting(few, *scales, guidance="none")
+    costs = [Cost(f"teacher-{few}-conditional", f"unguided, {few} steps", plain, few, is_timed=True)]
+    counts = {few // rungs: True}
+    if any(_passes(student, rungs) == rungs for student in students.values()):
+        counts.setdefault(few, False)
+    costs += [
+        Cost(f"teacher-{steps}x{rungs}", f"guided, {steps} x {rungs}", Setting(steps, *scales), steps * rungs, is_timed)
+        for steps, is_timed in counts.items()
+        if steps
+    ]
+    return costs
 
 
 def systems(
-    recipe: Recipe, teacher: AvatarPipeline, students: dict[str, AvatarPipeline], scales: tuple[float, float]
+    recipe: Recipe,
+    teacher: AvatarPipeline,
+    students: dict[str, AvatarPipeline],
+    scales: tuple[float, float],
+    searches: Mapping[str, Search] | None = None,
 ) -> list[System]:
-    """Teacher, its undistilled shortcuts at the fast student's cost, and the students."""
-    steps, few = recipe.bench.teacher_steps, default_steps(recipe)
-    rungs = len(needed_rungs(scales))
-    listed = [
-        _system(f"teacher-{steps * rungs}", f"guided teacher, {steps} steps x {rungs} rungs", teacher,
-                Setting(steps, *scales), steps * rungs, is_reference=True),
-        _system(f"teacher-{few}-conditional", f"teacher without guidance, {few} steps", teacher,
-                Setting(few, *scales, guidance="none"), few, is_alternative=True),
-        _system(f"teacher-{few // rungs}x{rungs}", f"guided teacher, {few // rungs} steps x {rungs} rungs", teacher,
-                Setting(few // rungs, *scales), few // rungs * rungs, is_alternative=True),
-    ]  # fmt: skip
+    """Teacher, what can be had without training at the students' costs, and the students.
+
+    Args:
+        recipe: of the run.
+        teacher: the guided one.
+        students: by name.
+        scales: reference and audio.
+        searches: by name of a cost, which samplers were found for it.
+    """
+    few, rungs, searches = default_steps(recipe), len(needed_rungs(scales)), searches or {}
+    costs = undistilled_costs(recipe, students, scales)
+    listed = _teachers(recipe, teacher, scales, searches)
+    for cost in costs:
+        listed += _undistilled(teacher, cost, searches.get(cost.name))
+    listed += _untrained(recipe, teacher, students, scales)
     for name, built in students.items():
-        if built.config.guidance == "none":
-            nfe, kind = few, "no guidance, 1 pass"
-        elif built.denoising_unet.is_guided:
-            nfe, kind = few, "scales inside the network, 1 pass"
-        else:
-            nfe, kind = few * rungs, f"scales outside, {rungs} rungs"
-        setting = Setting(few, *scales)
-        listed.append(_system(f"{name}-{nfe}", f"student, {few} steps, {kind}", built, setting, nfe, is_candidate=True))
+        passes = _passes(built, rungs)
+        kind = f"scales outside, {rungs} rungs" if passes > 1 else "scales inside the network, 1 pass"
+        kind = "no guidance, 1 pass" if built.config.guidance == "none" else kind
+        description = f"student, {few} steps, {kind}"
+        listed.append(
+            _system(
+                f"{name}-{few * passes}", description, built, Setting(few, *scales), few * passes, is_candidate=True
+            )
+        )
     return listed
+
+
+def _teachers(
+    recipe: Recipe, teacher: AvatarPipeline, scales: tuple[float, float], searches: Mapping[str, Search]
+) -> list[System]:
+    """The reference, and the same number of evaluations at the nodes that were best for few guided steps."""
+    section, rungs = recipe.bench, len(needed_rungs(scales))
+    steps, solver, spacing = section.teacher_steps, section.teacher_solver, section.teacher_spacing
+    name, words = f"teacher-{steps * rungs}", f"guided teacher, {steps} steps x {rungs} rungs"
+    setting = Setting(steps, *scales, solver=solver, spacing=spacing)
+    listed = [
+        _system(name, f"{words}{_at(setting)}", teacher, setting, steps * rungs, is_reference=True, is_timed=True)
+    ]
+    guided = [found for cost, found in searches.items() if not cost.endswith("conditional")]
+    found = guided[-1].best.sampler if guided else (solver, spacing)
+    if found != (solver, spacing):
+        other = Setting(steps, *scales, solver=found[0], spacing=found[1])
+        listed.append(_system(f"{name}-best", f"{words}, searched nodes{_at(other)}", teacher, other, steps * rungs))
+    return listed
+
+
+def _undistilled(teacher: AvatarPipeline, cost: Cost, search: Search | None) -> list[System]:
+    """The teacher at one cost: plain DDIM, and the samplers that won a search."""
+    said = "teacher, {}, {}".format
+    own = cost.setting
+    listed = [
+        _system(cost.name, said(cost.words, "plain nodes (DDIM, equal times)"), teacher, own, cost.evaluations,
+                is_alternative=True, is_timed=cost.is_timed)
+    ]  # fmt: skip
+    for criterion, (solver, spacing) in ({} if search is None else search.kept).items():
+        found = replace(own, solver=solver, spacing=spacing)
+        why = "least error of quality" if criterion == "best" else "nearest to the teacher"
+        words = said(cost.words, f"searched nodes{_at(found)}: {why} on spare clips")
+        listed.append(_system(f"{cost.name}-{criterion}", words, teacher, found, cost.evaluations, is_alternative=True))
+    return listed
+
+
+def _untrained(
+    recipe: Recipe, teacher: AvatarPipeline, students: Mapping[str, AvatarPipeline], scales: tuple[float, float]
+) -> list[System]:
+    """Each way in which students are called, with the network as it was before their training."""
+    few, rungs, built = default_steps(recipe), len(needed_rungs(scales)), untrained(recipe, teacher)
+    listed = []
+    for passes in sorted({_passes(student, rungs) for student in students.values()}, reverse=True):
+        setting = Setting(few, *scales, guidance="ladder" if passes > 1 else "none")
+        kind = f"guided, {few} x {passes}" if passes > 1 else f"unguided, {few} steps"
+        listed.append(
+            _system(f"untrained-{few * passes}", f"student before its training, {kind}, in the students' windows",
+                    built, setting, few * passes, is_alternative=True)
+        )  # fmt: skip
+    return listed
+
+
+def _passes(student: AvatarPipeline, rungs: int) -> int:
+    """Evaluations of one step of a student."""
+    return 1 if student.config.guidance == "none" or student.denoising_unet.is_guided else rungs
+
+
+def _at(setting: Setting) -> str:
+    """Solver and spacing in words, where they are not the plain ones."""
+    return f" ({setting.solver} at equal {setting.spacing})" if setting.sampler else ""
 
 
 def _system(name: str, description: str, built: AvatarPipeline, setting: Setting, nfe: int, **roles: bool) -> System:
     # Scales that let rungs fall away (ones, equal ones) make a system cheaper than its name says: no check then.
     expected = nfe if setting.guidance == "none" or setting.reference_scale != setting.audio_scale else None
     around = "-".join(features_of(built.vae, built.audio_encoder).values())
+    mark = f"{fingerprint(built.model)}-{around}-{built.scheduler.windows}-{setting}"
+    if built.config.is_student and not isinstance(built.model, AnyStudent):
+        mark += f"-untrained-{built.config.gamma}"
+    roles = {"is_timed": roles.get("is_candidate", False)} | roles
     return System(
         name,
         description,
         expected,
         generator(built, setting),
-        fingerprint=f"{fingerprint(built.model)}-{around}-{built.scheduler.windows}-{setting}",
+        fingerprint=mark,
         notes={
             "steps": setting.steps,
             "reference_scale": setting.reference_scale,
             "audio_scale": setting.audio_scale,
             "dtype": str(built.dtype).removeprefix("torch."),
             "compiled": False,
+            **setting.sampler,
         },
         **roles,
     )
@@ -98,6 +225,7 @@ def generator(built: AvatarPipeline, setting: Setting) -> Callable[[BenchClip, i
                 reference_scale=setting.reference_scale,
                 audio_scale=setting.audio_scale,
                 guidance=setting.guidance,
+                **setting.sampler,
             )
         return GenerationResult(
             frames=made.frames,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -42,6 +42,14 @@ def generate(
     ] = None,
     reference_scale: Annotated[
         float | None, typer.Option(help="How strictly the face follows the portrait, 0 to 100.")
+    ] = None,
+    solver: Annotated[
+        Literal["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"] | None,
+        typer.Option(help="Of a teacher; default: ddim. A student's windows fix its steps."),
+    ] = None,
+    spacing: Annotated[
+        Literal["time", "log_snr", "noise_share"] | None,
+        typer.Option(help="Of which clock a teacher's steps are equal parts; default: time."),
     ] = None,
     student: Annotated[
         str | None,
@@ -107,6 +115,8 @@ def generate(
           --steps 6 --audio-scale 6.5 --reference-scale 2.0 --seed 3
       fada generate --model models/demo-fast --image me.png --audio speech.wav --stream --out - | ffplay -
       fada generate --model models/demo-fast --image me.png --audio speech.wav --out me.mp4 --device cuda --dtype bf16
+      fada generate --model runs/demo --student teacher --image me.png --audio speech.wav --out me.mp4 \\
+          --steps 6 --solver dpmpp_2m --spacing noise_share
       fada generate --model models/demo-delta --teacher runs/demo --image me.png --audio speech.wav --out me.mp4
     """
     if out == STANDARD_OUTPUT and not stream:
@@ -135,7 +145,10 @@ def generate(
     use_threads(threads)
     place = pick_device(device)
     precision = pick_dtype(dtype, place)
-    pipeline = _open(model, student, teacher).to(place, precision)
+    pipeline = _open(model, student, teacher)
+    if solver or spacing:
+        _check_sampler(pipeline, solver, spacing)
+    pipeline.to(place, precision)
     pipeline.optimize(compile=compile)
     face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
     call: dict[str, Any] = {
@@ -144,6 +157,8 @@ def generate(
         "audio_scale": audio_scale,
         "reference_scale": reference_scale,
         "seed": seed,
+        "solver": solver,
+        "spacing": spacing,
     }
     with SoundTrack(audio) as sound:
         if stream:
@@ -180,6 +195,16 @@ def _check_numbers(
                 allowed.check(name, value)
             except ValueError as error:
                 raise typer.BadParameter(str(error)) from None
+
+
+def _check_sampler(pipeline: AvatarPipeline, solver: str | None, spacing: str | None) -> None:
+    """Know that the model can be sampled so, before it is moved and anything is written."""
+    from fada.student.ranges import check_sampler
+
+    try:
+        check_sampler(pipeline.config.is_student, solver, spacing)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{error}") from None
 
 
 def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipeline:

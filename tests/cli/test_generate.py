@@ -58,11 +58,11 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A pipeline that records how it was called and draws grey frames."""
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {"config": SimpleNamespace(fps=25.0, is_student=False)}
 
     class Pipeline:
         needs_face = False
-        config = SimpleNamespace(fps=25.0)
+        config = seen["config"]
 
         def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Made:
             seen.update(options, image=image, audio=audio)
@@ -344,3 +344,20 @@ def test_a_reader_that_leaves_ends_the_stream(
     outcome = cli("generate", "--model", "m", *inputs, "--out", "-", "--stream")
     assert outcome.code == 0
     assert "the reader left after" in outcome.err
+
+
+def test_solver_and_spacing_reach_the_model(cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "v.mp4"), "--overwrite")
+    assert cli("generate", "--model", "m", *inputs, *out).code == 0
+    assert (pipeline["solver"], pipeline["spacing"]) == (None, None)
+    outcome = cli("generate", "--model", "m", *inputs, *out, "--solver", "dpmpp_2m", "--spacing", "noise_share")
+    assert outcome.code == 0, outcome.err
+    assert (pipeline["solver"], pipeline["spacing"]) == ("dpmpp_2m", "noise_share")
+
+
+def test_a_student_takes_no_solver(cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path) -> None:
+    pipeline["config"].is_student = True
+    outcome = cli("generate", "--model", "m", *inputs, "--out", str(tmp_path / "v.mp4"), "--spacing", "time")
+    assert outcome.code == 2
+    assert "--spacing: got 'time', but this is a student" in " ".join(outcome.err.split())
+    assert not (tmp_path / "v.mp4").exists()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fada.build import sweeps
+from fada.build import spare_clips, sweeps
 from fada.build.sweeps import best_audio_scale, best_reference_scale, sweep_scales
 from fada.eval.footage import Footage
 from fada.eval.instruments import FeatureInstrument, RealInstruments, VideoInstrument
@@ -58,8 +58,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
         return generate
 
     monkeypatch.setattr(sweeps, "generator", generator)
-    monkeypatch.setattr(sweeps, "fingerprint", lambda model: "teacher")
-    monkeypatch.setattr(sweeps, "features_of", lambda vae, encoder: {"vae": "vae", "audio_encoder": "encoder"})
+    monkeypatch.setattr(spare_clips, "fingerprint", lambda model: "teacher")
+    monkeypatch.setattr(spare_clips, "features_of", lambda vae, encoder: {"vae": "vae", "audio_encoder": "encoder"})
     return seen
 
 

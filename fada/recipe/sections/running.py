@@ -96,6 +96,14 @@ class Bench(Section):
     """Seed of the initial noise, the same for every system."""
     teacher_steps: Few = 25
     """Steps of the guided teacher."""
+    teacher_solver: Literal["ddim", "dpmpp_2m"] = "ddim"
+    """Solver of the guided teacher, the report's reference; DDIM is the paper's."""
+    teacher_spacing: Literal["time", "log_snr", "noise_share"] = "time"
+    """Of which clock its steps are equal parts; time is the paper's."""
+    search_clips: CountOrNone = 4
+    """Spare held-out clips, beside those of the report, on which solver and time nodes of the undistilled baselines are
+    searched at the students' costs; 0, or no spare clips: they are plain DDIM at equal steps of time, and the report
+    says so. Costs about three times as much per clip as the guided teacher."""
     audio_scale: Scale | None = 6.5
     """Audio scale; null: where the teacher is best by its own sweep."""
     reference_scale: Scale | None = 2.5

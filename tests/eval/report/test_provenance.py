@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from fada.eval.report.cells import distance_label
 from fada.eval.report.provenance import metric_protocols, protocols_table, provenance_table, rounds_note
-from fada.eval.report.tables import all_tables, distance_label
+from fada.eval.report.tables import all_tables
 from fada.eval.results import BenchResults
 
 
@@ -54,7 +55,7 @@ def test_marks_stand_in_the_tables_beside_the_values(results: BenchResults) -> N
     tables, protocols = all_tables(results), metric_protocols(results)
     assert tables["quality"].rows[-1][0].text == "(protocol)"
     shown = {cell.text for cell in tables["quality"].rows[-1][1:]}
-    shown |= {row[8].text for row in tables["distributions"].rows}
+    shown |= {row[9].text for row in tables["distributions"].rows}
     assert shown == {protocol.fingerprint for protocol in protocols.values()}
 
 
