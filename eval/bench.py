@@ -264,6 +264,7 @@ def _describe(system: System) -> dict[str, Any]:
         "is_reference": system.is_reference,
         "is_candidate": system.is_candidate,
         "is_alternative": system.is_alternative,
+        "is_timed": system.is_timed,
         "fingerprint": system.fingerprint,
         "notes": dict(system.notes),
     }

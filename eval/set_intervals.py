@@ -56,8 +56,8 @@ def leave_one_out(
     """The distance without each video in turn; None with few videos, or where it would take too long.
 
     Of it come the jackknife's pseudo-values (statistics.py), a number per clip, so that two systems can be compared
-    paired. In 60 to 150 trials each of two systems equally good (4 to 24 videos, 16 to 128 dimensions) the t-interval of
-    their paired differences missed zero in 1 to 8 %.
+    paired. In 60 to 150 trials each of two systems equally good (4 to 24 videos, 16 to 128 dimensions) the t-interval
+    of their paired differences missed zero in 2 to 8 %.
     """
     videos = len(generated)
     if videos < LEAST_FOR_PARTS or not _is_small(generated, real):

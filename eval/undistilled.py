@@ -57,10 +57,12 @@ class Search:
     Args:
         cost: what is called, for example ``guided 6 x 3``.
         tried: in the order of `SAMPLERS`.
+        clips: keys of the spare clips.
     """
 
     cost: str
     tried: Sequence[Tried]
+    clips: Sequence[str] = ()
 
     def error(self, tried: Tried) -> float:
         """The geometric mean of the quality measures' errors; infinite where a clip has no value that others have.
@@ -102,10 +104,14 @@ def least(tried: Iterable[Candidate], error: Callable[[Candidate], float]) -> Ca
 
 
 def distinct_samplers(path: NoisePath, steps: int) -> list[Sampler]:
-    """Those of `SAMPLERS` that differ at so many steps: a single step has no second order, clocks may agree on a path."""
+    """Those of `SAMPLERS` that differ at so many steps: clocks may agree, and second order may have no effect.
+
+    It has none in the first step, and none in the second where the start holds no signal (see `solve`).
+    """
     one = torch.ones(1, dtype=torch.float64)
+    first_orders = 1 if float(path.signal_noise(one)[0]) > 0 else 2
     found: dict[tuple[object, ...], Sampler] = {}
     for solver, spacing in SAMPLERS:
         points = spaced_points(path, one, 0 * one, steps, spacing)[:, 0].tolist()
-        found.setdefault((solver if steps > 1 else PLAIN[0], *points), (solver, spacing))
+        found.setdefault((solver if steps > first_orders else PLAIN[0], *points), (solver, spacing))
     return list(found.values())

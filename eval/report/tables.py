@@ -90,7 +90,10 @@ def cost_table(results: BenchResults) -> Table:
     kinds = {row["memory_kind"] for row in results.timing}
     notes = [f"Seconds per clip; peak memory of: {', '.join(sorted(kinds))} (process: the whole resident set)."]
     rough = rounds_note(results)
-    return Table("Cost", columns, rows, [*notes, *([rough] if rough else [])] if kinds else ())
+    notes += [rough] if rough else []
+    if not all(system.get("is_timed", True) for system in results.systems):
+        notes.append("Rows without times were left out of the rounds: they take what rows of as many evaluations take.")
+    return Table("Cost", columns, rows, notes if kinds else ())
 
 
 def _cost_row(results: BenchResults, name: str) -> list[Cell]:
@@ -200,11 +203,11 @@ def distributions_table(results: BenchResults) -> Table:
         )
     note = (
         "FD-latent and KD-latent: latents pooled to 4 x 4 cells, one sample per frame; no weights, so they are neither "
-        "FID nor KID. The value is the distance to the true videos of the same clips: same people, same sounds. To other "
-        "clips: generated videos of one half to the true ones of the other; beside it what the true videos themselves "
-        "score there, the floor. These two have fewer samples and so are biased upward, both alike: compare them with "
-        "each other, never the value with the floor. The interval is a bootstrap over videos (at least 8), reflected at the value: it corrects the "
-        "value's own upward bias, and so may lie below it."
+        "FID nor KID. The value is the distance to the true videos of the same clips: same people, same sounds. To "
+        "other clips: generated videos of one half to the true ones of the other; beside it what the true videos "
+        "themselves score there, the floor. These two have fewer samples and so are biased upward, both alike: compare "
+        "them with each other, never the value with the floor. The interval is a bootstrap over videos (at least 8), "
+        "reflected at the value: it corrects the value's own upward bias, and so may lie below it."
     )
     columns = (
         "metric",

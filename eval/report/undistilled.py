@@ -22,7 +22,7 @@ TONES = {"beats": "good", "loses": "bad", "undecided": "unknown"}
 
 
 def headroom_table(results: BenchResults) -> Table:
-    """A row per student and undistilled way at its cost: by how much it is worse than the reference, and the verdict."""
+    """A row per student and undistilled way at its cost: how much it is worse than the reference, and the verdict."""
     measures = measured_qualities(results)
     rows = [
         [Cell(student), *_gate_cells(each, measures)]
@@ -36,9 +36,9 @@ def headroom_table(results: BenchResults) -> Table:
 def headroom_note(teacher: str, measures: int) -> str:
     """How the gate is read."""
     return (
-        f"By how much it is worse than {teacher}, paired over clips, ± half the interval (together {SIGNIFICANCE:.0%} for "
-        f"{measures} measures). It must lose in one of them by more than the interval; if anything untrained does not, "
-        f"{NO_HEADROOM.split(': ')[1]}. Nearness to the teacher is no quality."
+        f"By how much it is worse than {teacher}, paired over clips, ± half the interval (widened, so that {measures} "
+        f"measures together err in {SIGNIFICANCE:.0%}). Everything untrained must lose in one of them by more than the "
+        f"interval, or {NO_HEADROOM.split(': ')[1]}. Nearness to the teacher is no quality."
     )
 
 
@@ -82,9 +82,11 @@ def search_table(searches: Mapping[str, Search]) -> Table:
     """Every sampler that was tried on the spare clips, the winners named."""
     measures = list(dict.fromkeys(name for found in searches.values() for each in found.tried for name in each.values))
     rows = [_tried_cells(name, found, each, measures) for name, found in searches.items() for each in found.tried]
+    clips = list(dict.fromkeys(clip for found in searches.values() for clip in found.clips))
     note = (
-        "On spare held-out clips, from the same noise. Error of quality: geometric mean of what the measures lack (1 - r "
-        "of a correlation). What wins in it, or is nearest to the guided teacher of many steps, stands in the report."
+        f"On {len(clips)} spare held-out clips ({', '.join(clips)}), none of the report's, from the same noise. Error "
+        "of quality: geometric mean of what the measures lack (1 - r of a correlation). What wins in it, or is nearest "
+        "to the guided teacher of many steps, stands in the report."
     )
     if not searches:
         note = (

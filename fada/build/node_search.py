@@ -1,8 +1,8 @@
 """The best undistilled baselines: solver and time nodes searched on spare held-out clips, at the students' costs.
 
-Two criteria, stated before: the error of quality (geometric mean of what the mouth, the identity and the pictures lack,
-see `fada.eval.qualities`), and the distance to the guided teacher of many steps from the same noise. What wins in either
-is measured in the report, and a student must beat the stronger of them in every measure.
+Two criteria, stated before: the error of quality (geometric mean of what the mouth, the identity and the pictures
+lack, see `fada.eval.qualities`), and the distance to the guided teacher of many steps from the same noise. What wins in
+either is measured in the report, and a student must beat the stronger of them in every measure.
 """
 
 from __future__ import annotations
@@ -76,7 +76,11 @@ def search_nodes(
         console.print(f"nodes: {tried} samplers on {len(spare)} spare clips in {spent:.0f} s")
     measures = quality_measures([name for name, values in found[reference]["values"].items() if values])
     return {
-        cost.name: Search(cost.words, [_tried(each, found[each], measures) for each in settings[cost.name]])
+        cost.name: Search(
+            cost.words,
+            [_tried(each, found[each], measures) for each in settings[cost.name]],
+            [clip.key for clip in spare],
+        )
         for cost in costs
     }
 
@@ -108,7 +112,8 @@ class _SearchedClips(SpareClips):
                 value = found.values.get(name) if name in CATALOGUE else None
                 if value is not None:
                     values.setdefault(name, []).append(value)
-            distances.append(found.values["latent_mse_reference"] if aimed_at else 0.0)
+            distance = found.values["latent_mse_reference"]
+            distances.append(0.0 if distance is None else distance)
         if setting == self.reference:
             self._aimed_at = latents
         rows = latent_set_metrics("", list(latents.values()), self.clips)

@@ -1,4 +1,4 @@
-"""Held-out clips that are not in the report: on them scales, solvers and nodes are chosen, each try is measured once."""
+"""Held-out clips that are not in the report: on them scales, solvers and nodes are chosen; each is measured once."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ def ablate(
     if world == "exact":
         _exact(overrides, rows, base, 48 if seeds is None else seeds, out or Path("runs/exact"), so_far, page)
         return
+    from fada.build.ablation_headroom import headroom_lines
     from fada.build.ablation_page import check_page, write_page
     from fada.build.ablation_rows import rows as known
     from fada.build.ablations import Plan, results_so_far, run_ablations
@@ -68,6 +69,8 @@ def ablate(
     # Before hours of training, not after.
     check_page(page or out / "ablations.md")
     results = results_so_far(plan, console) if so_far else run_ablations(plan, jobs, console)
+    for line in headroom_lines(results):
+        console.print(line, markup=False, highlight=False)
     console.print(f"page: {write_page(results, page or out / 'ablations.md')}")
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from fada.build.ablation_baselines import costs_of, passes_of
+from fada.build.ablation_headroom import gates_of_table, headroom_lines
 from fada.build.ablation_page import over_seeds, write_page
 from fada.build.ablation_rows import Claim
 from fada.build.ablation_verdicts import in_all, verdict, verdicts_of
 from fada.build.ablations import Plan, check_plan, results_so_far, run_ablations, training_means
+from fada.eval.headroom import NO_HEADROOM
 from fada.files.errors import FolderFault
 from fada.recipe.errors import RecipeError
 
@@ -134,6 +138,57 @@ def test_the_page_counts_verdicts_quotes_the_paper_apart_and_keeps_the_reading(t
     assert "**holds: 1** of 1." in page.read_text()
 
 
+def line(identity: tuple[float, ...], nfe: int = 18, **also: Any) -> dict[str, Any]:
+    """A line beside the rows: identity errors of its clips; a distance to the teacher that grows with nothing."""
+    clips = {
+        f"clip-{place}": {"latent_mse_reference": 5.0, "latent_mse_truth": 1.0, "mouth_correlation_synth": 0.9,
+                          "identity_error_synth": value}
+        for place, value in enumerate(identity)
+    }  # fmt: skip
+    return {"nfe": nfe, "clips": clips, "fd_latent_synth": 1.0, "without": [1.0] * len(identity), **also}
+
+
+BEST = "teacher, guided, 6 x 3, best of the searched nodes (ddim at equal noise_share)"
+START = "student before training, guided, 6 x 3, 6 windows"
+
+
+@pytest.mark.parametrize(("best", "word"), [((3.0, 3.1, 3.0), "headroom"), ((2.0, 2.1, 2.2), NO_HEADROOM)])
+def test_the_page_says_whether_anything_untrained_is_as_good_as_the_teacher(
+    tmp_path: Path, best: tuple[float, ...], word: str
+) -> None:
+    found = results(perflow=GOOD)
+    found["baselines"] = {
+        "teacher": {**line((2.0, 2.1, 2.1), 75), "spare_clips": ["clip-8", "clip-9"]},
+        BEST: line(best),
+        "teacher, unguided, 6 steps, plain nodes": line((2.0, 2.1, 2.1), 6),
+        START: line((3.0, 3.0, 3.1), role="untrained", starts=["perflow"]),
+        "student before training, guided, 6 x 3, 1 windows": line((2.0, 2.1, 2.1), role="untrained", starts=["rflow"]),
+    }
+    gates = {each.untrained: each.word for each in gates_of_table(found, 3)}
+    # Of equal cost, and the start of its own rows: neither six evaluations nor another table's windows.
+    assert gates == {BEST: word, START: "headroom"}
+    text = write_page(found, tmp_path / "ablations.md").read_text()
+    said = f"## Table 3: mixed supervision\n\n**{NO_HEADROOM}** ({BEST})"
+    assert (said in text) == (word == NO_HEADROOM)
+    assert f"| 3 | {BEST} | 18 | +" in text.replace("−", "+")
+    assert "searched on 2 other held-out clips" in text
+    assert headroom_lines(found)[1] == (
+        f"table 3: {NO_HEADROOM} ({BEST})" if word == NO_HEADROOM else "table 3: headroom"
+    )
+
+
+def test_baselines_are_the_teacher_at_the_rows_costs_and_each_start_once() -> None:
+    names = ("perflow", "rflow", "perflow-4-windows", "tcd", "tokens", "without-cfg", "layer")
+    recipes = {name: Plan(names, (0,), Path("runs")).recipe(name, 0) for name in names}
+    costs = costs_of(list(recipes.values()))
+    assert [(each.words, each.evaluations) for each in costs] == [
+        ("guided, 6 x 3", 18), ("unguided, 6 steps", 6), ("guided, 2 x 3", 6)
+    ]  # fmt: skip
+    assert {name: passes_of(recipe) for name, recipe in recipes.items() if passes_of(recipe) == 1} == {
+        "tokens": 1, "without-cfg": 1, "layer": 1
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["ablations.md", "ablations.json", "ablations.png", "ablations.svg"])
 def test_a_page_replaces_no_file_that_is_none(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("{}")
@@ -197,6 +252,12 @@ def test_rows_are_trained_once_measured_as_they_are_called_and_found_again(tmp_p
     first = run_ablations(plan, 1, QUIET)
     nfe = {name: {found["nfe"] for found in seeds.values()} for name, seeds in first["rows"].items()}
     assert nfe == {"adaptive-0.25": {18}, "without-cfg": {6}, "tcd": {18}}
+    lines = {name: (found["role"], found["nfe"]) for name, found in first["baselines"].items()}
+    assert lines["student before training, guided, 6 x 3, 6 windows"] == ("untrained", 18)
+    assert lines["student before training, guided, 6 x 3, consistency steps, gamma 0.3"] == ("untrained", 18)
+    assert lines["student before training, unguided, 6 steps, 6 windows"] == ("untrained", 6)
+    assert lines["teacher, guided, 6 x 3, plain nodes"] == ("undistilled", 18)
+    assert lines["teacher, unguided, 6 steps, plain nodes"] == lines["teacher, guided, 2 x 3, plain nodes"]
     assert sorted(each.name for each in (tmp_path / "students").iterdir()) == ["adaptive-0.25", "tcd"]
     guided, plain = (first["rows"][name]["0"]["clips"] for name in ("adaptive-0.25", "without-cfg"))
     assert guided != plain

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,12 +17,13 @@ from rich.console import Console
 
 from fada import build
 from fada.build.dry_run import state_bytes
-from fada.build.models import find_model, find_teacher, load_pipeline
+from fada.build.models import find_model, find_teacher, load_pipeline, pipeline, untrained
 from fada.build.settings import default_scales
 from fada.media.video import read_video
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
 from fada.student.export import ExportError, export_run
+from fada.student.network import student_of
 
 QUIET = Console(quiet=True)
 
@@ -41,6 +43,42 @@ def test_the_report_counts_the_evaluations_of_every_system(finished: Path) -> No
     assert by_kind["balanced-18"] == 18
     assert by_kind["teacher-6-conditional"] == 6
     assert by_kind["teacher-2x3"] == 6
+    assert by_kind["teacher-6x3"] == by_kind["untrained-18"] == 18
+    assert by_kind["untrained-6"] == 6
+
+
+def test_the_report_says_whether_there_was_anything_to_win(finished: Path) -> None:
+    text = (finished / "report" / "report.md").read_text()
+    # One clip: nothing can be shown.
+    assert "| fast-6 | untrained-6 | 6 |" in text
+    assert "| no headroom: this comparison shows nothing |" in text
+    assert "## Students against the best without training" in text
+
+
+def test_nodes_are_searched_on_clips_that_are_not_in_the_report(finished: Path) -> None:
+    text = (finished / "report" / "report.md").read_text()
+    found = re.search(r"On (\d+) spare held-out clips \(([^)]*)\), none of the report's", text)
+    assert found is not None
+    measured = json.loads((finished / "report" / "results.json").read_text())["protocol"]["clips"]
+    assert found[1] == "1"
+    assert found[2] not in measured
+    assert "| teacher-6x3: guided, 6 x 3 | dpmpp_2m | noise_share |" in text
+
+
+def test_an_untrained_student_is_the_teacher_in_the_students_windows(smoke, finished: Path) -> None:
+    teacher, recipe = load_pipeline(finished, "teacher"), smoke(finished)
+    copied = pipeline(
+        recipe, student_of(teacher.model, "none", 1, recipe.distill.windows), teacher.vae, teacher.audio_encoder,
+        steps=6, scales=(2.5, 6.5),
+    )  # fmt: skip
+    image, audio = np.full((32, 32, 3), 90, np.uint8), np.random.default_rng(0).normal(0, 0.1, 3200).astype(np.float32)
+    for guidance in ("ladder", "none"):
+        made, expected = (
+            each(image, audio, steps=6, guidance=guidance, decode=False).latents
+            for each in (untrained(recipe, teacher), copied)
+        )  # fmt: skip
+        assert torch.equal(made, expected)
+        assert not torch.equal(made, teacher(image, audio, steps=6, guidance=guidance, decode=False).latents)
 
 
 def test_the_same_command_again_trains_nothing(smoke, finished: Path) -> None:
