@@ -22,7 +22,7 @@ from fada.build.ablation_rows import (
     Half,
     rows,
 )
-from fada.build.ablation_sweeps import as_sweeps
+from fada.build.ablation_sweeps import AXES, as_sweeps
 from fada.build.ablation_verdicts import clips_of, error_of, identity_mean, lines_compared, mouth_mean
 from fada.eval.headroom import NO_HEADROOM
 from fada.eval.metrics.catalogue import CATALOGUE
@@ -93,7 +93,9 @@ def check_page(page: Path, title: str = TITLE, values: frozenset[str] = VALUES) 
     before = page.read_bytes() if page.is_file() else None
     if before is not None and before.startswith(title.encode()):
         return
-    named = [page, *(page.with_suffix(ending) for ending in (".png", ".svg", ".json"))]
+    named = [page, page.with_suffix(".json")]
+    pictures = [page.stem, *(f"{page.stem}-{axis}-scale" for axis in AXES)]
+    named += [page.with_name(f"{name}{ending}") for name in pictures for ending in (".png", ".svg")]
     there = [file for file in named if os.path.lexists(file) and not _is_ours(file, values)]
     if there:
         raise FolderFault(f"{there[0]}: is there, and no page of ablations; give another name with --page")
@@ -151,11 +153,11 @@ starts from a student without ground truth ({before} steps on A, {results["bases
 in turn). Rows of a seed learn from the same draws. Every seed is measured on {bench["clips"]} held-out clips of its
 own, {frames} frames each; there are {len(clips)} of them, {beyond} beyond A, then they come round again. So an interval
 over seeds is one over trainings and clips. Values are means over seeds ± half the 95 % t-interval; all of them are in
-[{page.stem}.json]({page.stem}.json). Columns marked "paper" are quoted (real faces, other networks, other measures): they
-stand beside ours for the order of the rows only.{unfinished}
+[{page.stem}.json]({page.stem}.json). Columns marked "paper" are quoted (real faces, other networks, other measures):
+they stand beside ours for the order of the rows only.{unfinished}
 
-- **quality error** (decides; written before any run): geometric mean of 1 − r and the identity error. Table 2 is decided
-  on clips as A, Tables 3 and 4 on both halves together
+- **quality error** (decides; written before any run): geometric mean of 1 − r and the identity error. Table 2 is
+  decided on clips as A, Tables 3 and 4 on both halves together
 - mouth-audio r: the mouth's opening against the sound's own, 0 for a mouth that stands still; identity error: how far
   the head is from the person at the place where it is, in levels of 255
 - fd_latent: Fréchet distance of pooled latents over all clips (of a line in italics over more of them, so only rows may
@@ -164,9 +166,16 @@ stand beside ours for the order of the rows only.{unfinished}
 
 def _headroom(results: dict[str, Any]) -> str:
     """By how much every untrained line is worse than the teacher in each measure of quality, and what follows."""
-    gates = [(number, each) for number in TABLES for each in gates_of_table(_restricted(results, number), number)]
+    gates = [(number, each) for number in TABLES for each in gates_of_table(results, number)]
     measures = list(dict.fromkeys(name for _, each in gates for name in each.losses))
-    head = ["table", "untrained", "NFE-D", "quality error more by", *(f"worse in {HEADS[name]}" for name in measures), ""]
+    head = [
+        "table",
+        "untrained",
+        "NFE-D",
+        "quality error more by",
+        *(f"worse in {HEADS[name]}" for name in measures),
+        "",
+    ]
     lines = [_line(head), _line(["---", "---", "---:", *["---:"] * (1 + len(measures)), "---"])]
     for number, each in gates:
         lost = t_interval(lines_compared(results, each.untrained, "teacher", DECIDED_ON[number]))
@@ -181,17 +190,6 @@ def _headroom(results: dict[str, Any]) -> str:
     )
     note = f"{headroom_note('the guided teacher', max(1, len(measures)))} {searched}"
     return f"## Headroom\n\n{chr(10).join(lines)}\n\n{note}"
-
-
-def _restricted(results: dict[str, Any], number: int) -> dict[str, Any]:
-    """The results with the lines beside the rows on those clips alone that decide a table."""
-    lines = {}
-    for name, found in results["baselines"].items():
-        kept = clips_of(results, found, DECIDED_ON[number])
-        whole = len(kept) == len(found["clips"])
-        lines[name] = found | {"clips": {clip: found["clips"][clip] for clip in kept}}
-        lines[name] |= {} if whole else {"fd_latent_synth": None, "without": None}
-    return results | {"baselines": lines}
 
 
 def _table(number: int, results: dict[str, Any]) -> str:
@@ -215,7 +213,7 @@ def _table(number: int, results: dict[str, Any]) -> str:
             label += f" ({len(measured)} of {len(results['seeds'])} seeds)"
         paper = none if row.paper is None else [f"{value:g}" for value in row.paper]
         lines.append(_cells(results, label, measured, paper))
-    failed = [each for each in gates_of_table(_restricted(results, number), number) if not each.passes]
+    failed = [each for each in gates_of_table(results, number) if not each.passes]
     shut = f"**{NO_HEADROOM}** ({', '.join(each.untrained for each in failed)})\n\n" if failed else ""
     return f"## Table {number}: {title}\n\n{shut}" + "\n".join(lines)
 

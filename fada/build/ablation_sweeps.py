@@ -1,4 +1,4 @@
-"""The paper's Figures 3 and 4 in the drawn world: audio and reference scale, of the guided teacher and a fast student."""
+"""The paper's Figures 3 and 4 in the drawn world: guidance scales of the guided teacher and of a fast student."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ STUDENT = "fast student"
 AUDIO = (1.0, 2.0, 3.5, 5.0, 6.5, 8.0, 9.0)
 REFERENCE = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 """Scales that are tried, over the range that fast students learn."""
+AXES = ("audio", "reference")
 CLIPS = 8
 """Held-out clips, as set A, of every scale."""
 
@@ -42,9 +43,7 @@ def swept(plan: Plan, parts: Parts, student: Path, console: Console) -> list[dic
     lines: dict[str, dict[str, Any]] = {axis: {} for axis in points}
     for name, (folder, steps) in ways.items():
         store = plan.out / f"sweep-{name.replace(' ', '-')}.json"
-        sweep = ScaleSweep(
-            load_pipeline(folder), clips, instruments(clips), plan.first().bench.seed, store, console
-        )
+        sweep = ScaleSweep(load_pipeline(folder), clips, instruments(clips), plan.first().bench.seed, store, console)
         for axis, scales in points.items():
             found = sweep.scales([Setting(steps, *each) for each in scales])
             place = list(points).index(axis)
