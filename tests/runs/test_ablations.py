@@ -45,7 +45,7 @@ def test_the_page_counts_verdicts_quotes_the_paper_apart_and_keeps_the_reading(t
     page = write_page(found, tmp_path / "ablations.md")
     text = page.read_text()
     assert "**Tier: drawn world with headroom.**" in text
-    assert "**undecided: 1** of 17; decided: 0." in text
+    assert "**holds: 1**, **does not hold: 0**, **undecided: 0** of 17; decided: 1." in text
     assert "| paper: IQA ↑ |" in text
     error = over_seeds(found, WORSE, "error narrow")
     assert error is not None
