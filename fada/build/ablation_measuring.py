@@ -41,6 +41,8 @@ from fada.student.generation import AvatarPipeline
 MEASURES = ("latent_mse_reference", "latent_mse_truth", "mouth_correlation_synth", "identity_error_synth")
 """Per clip; `fd_latent_synth` over all clips stands beside them."""
 SET_MEASURE = "fd_latent_synth"
+MOST_CLIPS = 24
+"""Held-out clips that seeds take in turn: the lines beside the rows are measured on all of them."""
 PARTS_VERSION = 3
 """Of what is kept of a row or baseline: raise it when that changes."""
 
@@ -75,7 +77,8 @@ def parts_of(plan: Plan) -> Parts:
     spare = min(bench.search_clips, max(0, len(clips) - bench.clips))
     if len(clips) < bench.clips:
         raise RecipeError(f"ablations: {bench.clips} held-out clips are to be measured, {len(clips)} are there")
-    return Parts(shared, clips[spare:], clips[:spare], fingerprint(load_pipeline(shared.teacher).model))
+    pool = max(MOST_CLIPS, bench.clips)
+    return Parts(shared, clips[spare : spare + pool], clips[:spare], fingerprint(load_pipeline(shared.teacher).model))
 
 
 def half_of(clip: BenchClip) -> Half:

@@ -1,4 +1,4 @@
-"""What decides in the drawn world: the quality error by hand, pairs and their independent units, both tiers together."""
+"""What decides in the drawn world: the quality error, pairs and independent units; both tiers together; by hand."""
 
 from __future__ import annotations
 
