@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Plan:
         own += [] if self.threads is None else [f"engine.threads={self.threads}"]
         if weight is not None:
             own += [f"distill.phases.student.loss={{weighting: fixed, base: {weight:.6g}, loss_space: endpoint}}"]
-        return load_recipe(f"ablations/{CONTROLS.get(name, name)}", [*self.overrides, *own])
+        return _loaded(f"ablations/{CONTROLS.get(name, name)}", (*self.overrides, *own))
 
     def first(self) -> Recipe:
         """The first row's recipe: what all rows have in common can be read in it."""
@@ -85,6 +86,12 @@ class Plan:
             return load_recipe(self.base / "recipe.yaml").model_copy(update={"output": self.base})
         # Of one row whatever is asked for, so that other rows find the same folder.
         return load_recipe("ablations/perflow", [*self.overrides, "name=base", f"output={self.out / 'base'}"])
+
+
+@lru_cache(maxsize=4096)
+def _loaded(name: str, overrides: tuple[str, ...]) -> Recipe:
+    """A recipe, read once: what is finished is asked for again and again."""
+    return load_recipe(name, list(overrides))
 
 
 def kind_of_start(recipe: Recipe) -> str:
