@@ -1,4 +1,4 @@
-"""``fada bench``: the report of a run, or (``fada bench compare``) of two against each other."""
+"""``fada bench``: the report of a run; ``compare``: two against each other; ``seeds``: several that differ in seed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class _RunByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_RunByDefault,
-    help="Measure a finished run (fada bench RECIPE), or compare two (fada bench compare A B).",
+    help="Measure a finished run (fada bench RECIPE), compare two (fada bench compare A B), or judge several that "
+    "differ in their seed (fada bench seeds A B C).",
     no_args_is_help=True,
 )
 app.command("run")(bench)
@@ -78,6 +79,46 @@ def compare(
         _print(table, console)
     for path in write_comparison(found, labels, out) if out else ():
         console.print(f"written: {path}", highlight=False, markup=False)
+
+
+@app.command("seeds")
+def seeds(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Measured runs: folders or results.json.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.md", help="Write the table there.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Do the students of runs that differ in their training's seed beat what needs no training?
+
+    Every student against the strongest undistilled way at its cost, in every measure of quality: it beats or loses
+    where the intervals over runs and over clips agree, else it is undecided. Says of each run whether there was
+    anything to win. One run has intervals over clips only.
+
+    Examples:
+
+      fada bench seeds runs/seed-0 runs/seed-1 runs/seed-2
+      fada bench seeds docs/results/tiny-full
+    """
+    from fada.eval.comparable import results_at
+    from fada.eval.headroom import headroom_words
+    from fada.eval.report.undistilled import rivals_table
+    from fada.eval.rivals import contests
+    from fada.files.folders import check_output
+    from fada.files.markdown import markdown_text
+    from fada.files.whole import write_text
+    from fada.terminal import SafeConsole
+
+    if out is not None:
+        check_output(out, *runs, overwrite=overwrite)
+    found = [results_at(run) for run in runs]
+    console, table = SafeConsole(), rivals_table(contests(found))
+    lines = [f"{run}: {line}" for run, results in zip(runs, found, strict=True) for line in headroom_words(results)]
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
+    _print(table, console)
+    if out is not None:
+        gates = "".join(f"- {markdown_text(line)}\n" for line in lines)
+        write_text(out, f"# {table.title}\n\n{gates}\n{table.markdown()}\n")
+        console.print(f"written: {out}", highlight=False, markup=False)
 
 
 def _labels(before: Path, after: Path) -> tuple[str, str]:

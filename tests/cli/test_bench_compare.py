@@ -50,6 +50,46 @@ def test_a_missing_run_is_one_line(cli, tmp_path) -> None:
     assert "none: no results.json here or in report/" in outcome.err
 
 
+def seed_folder(folder: Path, student: float, seed: int = 0) -> Path:
+    """A run whose student's identity errors lie so far from those of its undistilled rival; the teacher has 1 less."""
+    roles = {"teacher-75": "reference", "teacher-2x3": "alternative", "fast-6": "candidate"}
+    flags = [f"is_{role}" for role in ("reference", "alternative", "candidate")]
+    systems = [
+        {"name": name, "fingerprint": name, "notes": {}, **{flag: flag == f"is_{role}" for flag in flags}}
+        for name, role in roles.items()
+    ]
+    away = {"teacher-75": -1.0, "teacher-2x3": 0.0, "fast-6": student}
+    rows = [
+        {"system": name, "kind": "system", "clip": clip, "nfe": 75 if name == "teacher-75" else 6, "reasons": {},
+         "metrics": {"identity_error_synth": 5.0 + place + away[name] + 0.01 * (place % 2)}}
+        for place, clip in enumerate(CLIPS) for name in roles
+    ]  # fmt: skip
+    content = {"schema_version": 1, "protocol": {"seed": seed, "clips": CLIPS, "fingerprint": "abc"}, "environment": {}}
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(
+        json.dumps(content | {"systems": systems, "rows": rows, "timing": [], "set_metrics": []})
+    )
+    return folder
+
+
+def test_runs_of_several_seeds_are_judged_together(cli, tmp_path) -> None:
+    runs = [str(seed_folder(tmp_path / f"run-{place}", away)) for place, away in enumerate((-0.5, -0.51, -0.49))]
+    out = tmp_path / "verdict.md"
+    outcome = cli("bench", "seeds", *runs, "--out", str(out))
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.count("fast-6: headroom (teacher-2x3: worse than the teacher)") == 3
+    text = out.read_text()
+    assert (
+        "| fast-6 | identity error-synth, levels ↓ | beats | teacher-2x3 | 1 | +0.50 ± 0.00 | +0.50 ± 0.02 | 4 |"
+        in text
+    )
+    worse = str(seed_folder(tmp_path / "run-3", 0.7))
+    assert cli("bench", "seeds", *runs, worse, "--out", str(out)).code == 2
+    outcome = cli("bench", "seeds", *runs, worse, "--out", str(out), "--overwrite")
+    assert "| undecided |" in out.read_text()
+    assert cli("bench", "seeds", runs[0], str(seed_folder(tmp_path / "run-4", 0.0, seed=3))).code == 2
+
+
 def test_a_recipe_needs_no_verb(cli, calls) -> None:
     assert cli("bench", "recipes/tiny/demo.yaml").code == 0
     assert cli("bench", "run", "recipes/tiny/demo.yaml").code == 0

@@ -10,6 +10,7 @@ import torch
 from fada.eval.bench import BenchError, measure_clips, run_bench
 from fada.eval.controls import measure_controls
 from fada.eval.memory import PeakMemory
+from fada.eval.report.tables import all_tables
 from fada.eval.results import BenchResults, ResultsError, fingerprint
 from fada.eval.set_metrics import latent_set_metrics
 from fada.eval.store import Store, enlarge
@@ -286,6 +287,36 @@ def test_true_latents_are_at_distance_zero_from_themselves(make_clip) -> None:
     clips = [make_clip(0), make_clip(1)]
     rows = latent_set_metrics("truth", [clip.truth_latents for clip in clips], clips)
     assert rows[0]["value"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_true_videos_score_the_floor_against_other_clips_and_nothing_against_their_own(make_clip) -> None:
+    clips = [make_clip(index) for index in range(5)]
+    for row in latent_set_metrics("truth", [clip.truth_latents for clip in clips], clips):
+        assert row["floor"] > 0
+        assert row["other_clips"] == pytest.approx(row["floor"], rel=1e-9)
+    frechet, _ = latent_set_metrics("noisy", [clip.truth_latents + 0.5 for clip in clips], clips)
+    assert frechet["value"] == pytest.approx(48 * 0.25)
+    # The mean's shift counts once more where people differ by chance in both directions.
+    assert frechet["other_clips"] == pytest.approx(frechet["floor"] + 48 * 0.25)
+
+
+def test_a_distance_without_the_only_wrong_clip_is_zero(make_clip) -> None:
+    clips = [make_clip(index) for index in range(4)]
+    latents = [clip.truth_latents for clip in clips]
+    latents[2] = latents[2] + 1.0
+    frechet, _ = latent_set_metrics("one", latents, clips)
+    assert [value > 0.01 for value in frechet["without"]] == [True, True, False, True]
+    assert frechet["without"][2] == pytest.approx(0.0, abs=1e-9)
+    assert latent_set_metrics("few", latents[:3], clips[:3])[0]["without"] is None
+
+
+def test_rows_that_are_not_timed_have_no_rounds(tmp_path, make_clip, make_systems) -> None:
+    systems = [replace(each, is_timed=each.name != "teacher-2x3") for each in make_systems()]
+    result = run_bench(systems, [make_clip(0)], tmp_path, repeats=2, warmups=0)
+    assert timing_summary(result, "teacher-2x3") is None
+    assert {row["system"] for row in result.timing} == {each.name for each in systems} - {"teacher-2x3"}
+    note = all_tables(result)["cost"].notes
+    assert any("Rows without times were left out of the rounds" in each for each in note)
 
 
 def test_distributions_without_latents_are_null_with_a_reason(make_clip) -> None:

@@ -271,6 +271,8 @@ def test_rows_are_trained_once_measured_as_they_are_called_and_found_again(tmp_p
     first = run_ablations(plan, 1, QUIET)
     nfe = {name: {found["nfe"] for found in seeds.values()} for name, seeds in first["rows"].items()}
     assert nfe == {"adaptive-0.25": {18}, "without-cfg": {6}, "tokens": {6}, "fixed-as-adaptive-0.25": {18}}
+    assert len(first["baselines"]["teacher"]["spare_clips"]) == 1
+    assert not set(first["baselines"]["teacher"]["spare_clips"]) & set(first["clips"])
     lines = {name: (found["role"], found["nfe"]) for name, found in first["baselines"].items()}
     assert lines["student before training, guided, 6 x 3, 4 windows"] == ("untrained", 18)
     assert lines["student before training, unguided, 6 steps, 4 windows"] == ("untrained", 6)
