@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from fada.build.ablation_baselines import TEACHER, Role
-from fada.build.ablation_rows import TABLES
+from fada.build.ablation_rows import DECIDED_ON, TABLES
 from fada.eval.headroom import NO_HEADROOM, Gate, gate
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.qualities import QUALITY_KINDS, Badness, badness, over_clips, quality_measures
 
 
 def gates_of_table(results: Mapping[str, Any], number: int) -> list[Gate]:
-    """Every untrained line at the cost of a table's rows; all must lose to the teacher."""
+    """Every untrained line at the cost of a table's rows, on the clips that decide it; all must lose to the teacher."""
+    results = on_deciding_clips(results, number)
     teacher = results["baselines"][TEACHER]
     measures = quality_measures([name for names in QUALITY_KINDS.values() for name in names if _has(teacher, name)])
     better = badness_by_clip(teacher, measures)
@@ -21,6 +22,20 @@ def gates_of_table(results: Mapping[str, Any], number: int) -> list[Gate]:
         gate(name, results["baselines"][name]["nfe"], badness_by_clip(results["baselines"][name], measures), better)
         for name in untrained_of_table(results, number)
     ]
+
+
+def on_deciding_clips(results: Mapping[str, Any], number: int) -> Mapping[str, Any]:
+    """The results with the lines beside the rows on those clips alone that decide a table.
+
+    A distance over all clips has no value for some of them.
+    """
+    lines = {}
+    for name, found in results["baselines"].items():
+        kept = [clip for clip in found["clips"] if results["clips"][clip] in DECIDED_ON[number]]
+        lines[name] = found | {"clips": {clip: found["clips"][clip] for clip in kept}}
+        if len(kept) < len(found["clips"]):
+            lines[name] |= {"fd_latent_synth": None, "without": None}
+    return {**results, "baselines": lines}
 
 
 def baselines_of_table(results: Mapping[str, Any], number: int) -> list[str]:

@@ -1,95 +1,118 @@
-"""Which of the paper's orders hold among measured rows: paired differences, intervals over seeds and over clips."""
+"""Which of the paper's orders hold in the drawn world: paired differences of the quality error, per independent unit.
+
+What the quality error is, and which clips decide a table, was written before any run: ablation_rows.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+import math
+from collections.abc import Collection, Mapping, Sequence
+from statistics import fmean
+from typing import Any
 
-import numpy as np
+from fada.build.ablation_baselines import TEACHER
+from fada.build.ablation_rows import DECIDED_ON, ORDERS, TEACHERS, Claim, Half
+from fada.build.order_verdicts import Order, order_verdicts
+from fada.eval.qualities import quality_error
+from fada.eval.statistics import pseudo_values
 
-from fada.build.ablation_rows import Claim
-from fada.eval.metrics.catalogue import CATALOGUE
-from fada.eval.statistics import Interval, t_interval
-
-Word = Literal["holds", "does not hold", "undecided"]
-FAITHFULNESS = "latent_mse_reference"
-"""Nearness to the teacher: no quality in the paper's sense, so that it is shown but decides nothing."""
-QUALITIES = ("latent_mse_truth", "mouth_correlation_synth", "identity_error_synth", "fd_latent_synth")
-
-Measured = Mapping[str, Any]
-"""Seed → what `run_ablations` keeps of one row and seed."""
+MOUTH, IDENTITY = "mouth_correlation_synth", "identity_error_synth"
+Found = Mapping[str, Any]
+"""What is kept of a row and seed, or of a line beside the rows."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One order in one measure.
+def drawn_orders(results: Mapping[str, Any]) -> list[Order]:
+    """Every order whose rows are there; one family for Holm, its level divided by the number of looks."""
+    return order_verdicts([(claim, advantages(results, claim)) for claim in ORDERS], results["looks"])
 
-    over_seeds: mean advantage of the row that should be better, in the measure's unit, positive where it is, with its
-    interval over seeds (each the mean over the same clips); over_clips: over clips (each the mean over the same
-    seeds), None for a measure of all clips together.
+
+def advantages(results: Mapping[str, Any], claim: Claim) -> list[float]:
+    """By how much the row that should be worse is worse, in the logarithm of the quality error.
+
+    One value per independent unit. Rows that start from the same student are paired by seed. Others had starts of
+    their own, which all seeds of a start share: one value per pair of starts, the mean of its seeds. Of the two
+    teachers, each trained once, one value per held-out clip.
     """
-
-    over_seeds: Interval
-    over_clips: Interval | None
-
-    @property
-    def word(self) -> Word:
-        """What both intervals say: an order holds for other seeds and for other clips, or it is not decided."""
-        intervals = [self.over_seeds] + ([] if self.over_clips is None else [self.over_clips])
-        if all(each.low is not None and each.low > 0 for each in intervals):
-            return "holds"
-        if all(each.high is not None and each.high < 0 for each in intervals):
-            return "does not hold"
-        return "undecided"
+    halves = DECIDED_ON[claim.table]
+    if (claim.better, claim.worse) == TEACHERS:
+        return _per_clip(results, results.get("teacher-b"), results["baselines"].get(TEACHER), halves)
+    return compared(results, claim.worse, claim.better, halves)
 
 
-def verdict(better: Measured, worse: Measured, measure: str) -> Verdict | None:
-    """The verdict on one measure; None where no seed has it in both rows."""
-    advantages = {seed: _advantages(better[seed], worse[seed], measure) for seed in better.keys() & worse.keys()}
-    by_seed = [float(np.mean(list(found.values()))) for _, found in sorted(advantages.items()) if found]
-    over_seeds = t_interval(by_seed)
-    if over_seeds is None:
+def compared(results: Mapping[str, Any], name: str, other: str, halves: Collection[Half]) -> list[float]:
+    """By how much a row is worse than another, per independent unit (see `advantages`); empty where one is missing."""
+    rows = results["rows"]
+    mine, theirs = rows.get(name, {}), rows.get(other, {})
+    units: dict[Any, list[float]] = {}
+    for seed in sorted(mine.keys() & theirs.keys(), key=int):
+        starts = [tuple(each) if (each := row[seed].get("start")) else None for row in (mine, theirs)]
+        unit = seed if starts[0] == starts[1] or None in starts else tuple(starts)
+        values = [log_error(row[seed], clips_of(results, row[seed], halves)) for row in (mine, theirs)]
+        units.setdefault(unit, []).append(values[0] - values[1])
+    return [fmean(found) for found in units.values()]
+
+
+def against_line(results: Mapping[str, Any], name: str, line: str, halves: Collection[Half]) -> list[float]:
+    """By how much a line beside the rows is worse than a row on the row's clips: one value per start of its seeds."""
+    other, units = results["baselines"][line], dict[Any, list[float]]()
+    for seed, found in sorted(results["rows"].get(name, {}).items(), key=lambda item: int(item[0])):
+        clips = clips_of(results, found, halves)
+        unit = tuple(found["start"]) if found.get("start") else seed
+        units.setdefault(unit, []).append(log_error(other, clips) - log_error(found, clips))
+    return [fmean(values) for values in units.values()]
+
+
+def lines_compared(results: Mapping[str, Any], name: str, other: str, halves: Collection[Half]) -> list[float]:
+    """By how much a line beside the rows is worse than another, as a pseudo-value per held-out clip."""
+    return _per_clip(results, results["baselines"].get(name), results["baselines"].get(other), halves)
+
+
+def _per_clip(
+    results: Mapping[str, Any], worse: Found | None, better: Found | None, halves: Collection[Half]
+) -> list[float]:
+    if not worse or not better:
+        return []
+    clips = [clip for clip in clips_of(results, worse, halves) if clip in better["clips"]]
+
+    def difference(chosen: Sequence[str]) -> float:
+        return log_error(worse, chosen) - log_error(better, chosen)
+
+    without = [difference([each for each in clips if each != left]) for left in clips] if len(clips) > 1 else []
+    return pseudo_values(difference(clips), without)
+
+
+def clips_of(results: Mapping[str, Any], found: Found, halves: Collection[Half]) -> list[str]:
+    """Keys of a line's clips in these halves."""
+    return [clip for clip in found["clips"] if results["clips"][clip] in halves]
+
+
+def mouth_mean(found: Found, clips: Sequence[str]) -> float | None:
+    """Mean correlation of mouth and sound; a mouth that does not move, or cannot be seen, has none, which is 0."""
+    values = [found["clips"][clip][MOUTH] for clip in clips]
+    return fmean(0.0 if value is None else value for value in values) if values else None
+
+
+def identity_mean(found: Found, clips: Sequence[str]) -> float | None:
+    """Mean identity error, in grey levels."""
+    values = [value for clip in clips if (value := found["clips"][clip][IDENTITY]) is not None]
+    return fmean(values) if values else None
+
+
+def error_of(found: Found, clips: Sequence[str]) -> float | None:
+    """The quality error over some clips; None where nothing was measured."""
+    mouth, identity = mouth_mean(found, clips), identity_mean(found, clips)
+    if mouth is None or identity is None:
         return None
-    if measure == "fd_latent_synth":
-        return Verdict(over_seeds, None)
-    clips = sorted(set.intersection(*(set(found) for found in advantages.values())))
-    return Verdict(
-        over_seeds, t_interval([float(np.mean([found[clip] for found in advantages.values()])) for clip in clips])
-    )
+    return quality_error({MOUTH: mouth, IDENTITY: identity})
 
 
-def _advantages(better: Measured, worse: Measured, measure: str) -> dict[str, float]:
-    """By clip how much better the one is, where both have a value."""
-    if measure == "fd_latent_synth":
-        pairs = {"all": (better[measure], worse[measure])}
-    else:
-        pairs = {
-            clip: (values[measure], worse["clips"][clip][measure])
-            for clip, values in better["clips"].items()
-            if clip in worse["clips"]
-        }
-    return {
-        clip: badness(measure, second) - badness(measure, first)
-        for clip, (first, second) in pairs.items()
-        if first is not None and second is not None
-    }
+def log_error(found: Found, clips: Sequence[str]) -> float:
+    """Logarithm of the quality error.
 
-
-def badness(measure: str, value: float) -> float:
-    """A number that grows as the value gets worse; a Fréchet distance is its own."""
-    return value if measure == "fd_latent_synth" else CATALOGUE[measure].badness(value)
-
-
-def in_all(words: list[Word]) -> str:
-    """One word for several measures: contrary ones together are `mixed`."""
-    found = set(words) - {"undecided"}
-    return "mixed" if len(found) > 1 else next(iter(found), "undecided")
-
-
-def verdicts_of(claim: Claim, rows: Mapping[str, Measured]) -> dict[str, Verdict] | None:
-    """Verdicts by measure, faithfulness first; None where a row was not run."""
-    if claim.better not in rows or claim.worse not in rows:
-        return None
-    found = {measure: verdict(rows[claim.better], rows[claim.worse], measure) for measure in (FAITHFULNESS, *QUALITIES)}
-    return {measure: each for measure, each in found.items() if each is not None}
+    Raises:
+        ValueError: nothing was measured.
+    """
+    error = error_of(found, clips)
+    if error is None:
+        raise ValueError(f"no clip of {', '.join(found['clips'])} was measured")
+    return math.log(error)

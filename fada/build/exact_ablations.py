@@ -14,7 +14,8 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from fada.build.exact_rows import CONTROLS, COURSES, PRIMARY, SCALES, SETTINGS, rows_of, students_of
-from fada.build.exact_verdicts import decided, verdicts_of
+from fada.build.exact_verdicts import verdicts_of
+from fada.build.order_verdicts import decided
 from fada.diffusion.solvers import solve
 from fada.eval.exact_world.measures import Measured, Questions, Sample, measure
 from fada.eval.exact_world.samplers import (

@@ -9,19 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fada.build.ablation_page import READING, check_page
-from fada.build.ablation_rows import TABLES, rows
-from fada.build.exact_rows import (
-    ADAPTIVES,
-    MODES,
-    PRIMARY,
-    SCALES,
-    SETTINGS,
-    TEACHERS,
-    control,
-    key_of,
-    keyed,
-)
-from fada.build.exact_verdicts import Order, compared, decided, headroom, verdicts_of
+from fada.build.ablation_rows import ADAPTIVES, TABLES, TEACHERS, control, rows
+from fada.build.exact_rows import MODES, PRIMARY, SCALES, SETTINGS, key_of, keyed
+from fada.build.exact_verdicts import compared, headroom, verdicts_of
+from fada.build.order_verdicts import Order, decided
 from fada.eval.statistics import Interval, t_interval
 from fada.files.whole import write_json, write_text
 
@@ -117,7 +108,7 @@ def _headroom(results: dict[str, Any]) -> str:
 
 
 def _table(results: dict[str, Any], table: int) -> str:
-    paper = {row.name: row.paper for row in rows().values()}
+    paper = {row.name: row.paper for row in rows().values() if row.paper is not None}
     head = [
         "method",
         "setting",

@@ -1,15 +1,14 @@
 """Rows, orders and measures of the exact world: the paper's tables as trainings that last seconds.
 
-What is compared, and by which one measure, is written here before anything is run. Names are those of the ablation
-recipes, except that `perflow` has the paper's four windows here, and a window for every step its true name,
-`progressive`.
+What is compared, and by which one measure, is written here before anything is run. Names and
+orders are those of the ablation recipes (ablation_rows.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fada.build.ablation_rows import CLAIMS, Claim
+from fada.build.ablation_rows import ADAPTIVES, TEACHERS, control
 from fada.eval.exact_world.samplers import Call
 from fada.eval.exact_world.training import Course, Student
 from fada.student.guidance import GuidanceMode
@@ -21,13 +20,6 @@ SCALES = {2: (2.5, 6.5), 3: (2.5, 6.5), 4: (2.0, 6.5)}
 """Reference and audio scale of a table: the paper's, without and with guidance inside the student."""
 SETTINGS = ("paper", "matched")
 """The paper's windows, and the same with points matched in signal-to-noise ratio."""
-TEACHERS = ("teacher on A", "teacher on B")
-ORDERS = (
-    Claim(2, "teacher on A", "teacher on B", "moderate data in the teacher's training decrease its performance"),
-    *CLAIMS,
-)
-"""The 17 orders that are tested."""
-
 FIXED_NONE = MixedLossConfig(weighting="fixed", base=0.0)
 ADAPTIVE = MixedLossConfig()
 LOSSES: dict[str, MixedLossConfig] = {
@@ -41,7 +33,6 @@ LOSSES: dict[str, MixedLossConfig] = {
 }
 CONTROLS = "controls-B"
 """The course whose fixed weights are the mean weights that others had; no order asks for it."""
-ADAPTIVES = tuple(name for name in LOSSES if not name.startswith("fixed"))
 MODES: dict[str, GuidanceMode] = {"time-embed": "time_embed", "layer": "layer", "tokens": "tokens"}
 COURSES = {
     "windows-A": Course("A"),
@@ -99,11 +90,6 @@ def rows_of(student: str) -> list[Row]:
     if name == "adaptive-0.25":
         rows.append(Row(keyed("without-cfg", setting), student, (4,), "conditional"))
     return rows
-
-
-def control(name: str) -> str:
-    """The row with the fixed weight that an adaptive one has on average."""
-    return f"fixed-as-{name}"
 
 
 def keyed(name: str, setting: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
@@ -84,12 +84,14 @@ class Shared:
     """What several runs of one teacher have in common, so that none of them makes it again.
 
     data: clips in memory, with the VAE and the audio encoder; teacher: its folder; targets: a folder where solved
-    window ends lie by their fingerprint.
+    window ends lie by their fingerprint; students: folders of students by their phase's name, which are not trained
+    again and from which later phases start.
     """
 
     data: RunData
     teacher: Path
     targets: Path
+    students: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Run:
@@ -106,6 +108,8 @@ class Run:
         self.shared = shared
         self._teacher_hash = ""
         """Of the teacher whose windows are learned, by its weights."""
+        self._start_hash = ""
+        """Of the student that a phase starts from, by its weights; empty where it starts from the teacher."""
 
     @property
     def processes(self) -> int:
@@ -170,6 +174,8 @@ class Run:
 
     def student(self, phase: Phase, teacher: Path) -> Path:
         """A phase's student's folder, trained where it is missing."""
+        if self.shared is not None and phase.name in self.shared.students:
+            return self.shared.students[phase.name]
         final = inside(self.folder, "students", phase.name)
         if is_model_there(final, self.console):
             self.console.print(f"{phase.name}: {final} is there")
@@ -195,11 +201,18 @@ class Run:
     def new_student(self, phase: Phase, teacher: Path) -> AnyStudent:
         """A phase's student before its training."""
         distill = self.recipe.distill
-        begin = teacher if phase.init == "teacher" else inside(self.folder, "students", phase.init)
-        start = open_teacher(self.recipe, begin)
+        start = open_teacher(self.recipe, self._start_of(phase, teacher))
+        self._start_hash = "" if phase.init == "teacher" else fingerprint(start)
         mode = "none" if phase.guidance == "sync" else distill.cfg.mode
         with seeded(self.recipe.seed, f"student {phase.name}"):
             return student_of(start, mode, distill.cfg.tokens, distill.windows)
+
+    def _start_of(self, phase: Phase, teacher: Path) -> Path:
+        """The model folder whose weights a phase's student starts from."""
+        if phase.init == "teacher":
+            return teacher
+        given = {} if self.shared is None else self.shared.students
+        return given[phase.init] if phase.init in given else inside(self.folder, "students", phase.init)
 
     def stage_objective(self, stage: Stage, model: DualUNet, prepared: Accelerator) -> PretrainObjective:
         """What a stage learns, in a copy of `model`."""
@@ -261,6 +274,7 @@ class Run:
         if objective.solved.cache is not None:
             self._fill(objective.solved, objective.solved.cache, phase, prepared)
         facts = {**self._facts(objective), "teacher": self._teacher_hash}
+        facts |= {"start": self._start_hash} if self._start_hash else {}
         settings = loop_settings(self.recipe, phase.steps, phase.lr, facts)
         self._fit(objective, settings, prepared, phase.name, phase.name, student, self.pipeline(student))
 

@@ -55,7 +55,7 @@ def sweep_scales(
         )
     spare = spare[: section.sweep_clips]
     reference = section.reference_scale or section.sweep_reference[len(section.sweep_reference) // 2]
-    sweep = _Sweep(teacher, spare, only(tools, Sweep.metrics), section.seed, store, console)
+    sweep = ScaleSweep(teacher, spare, only(tools, Sweep.metrics), section.seed, store, console)
     found = sweep.scales([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
     by_audio = {setting.audio_scale: values for setting, values in found.items()}
     audio = section.audio_scale or best_audio_scale(by_audio)
@@ -69,8 +69,8 @@ def sweep_scales(
     return sweeps, (section.reference_scale or best_reference_scale(by_reference), audio)
 
 
-class _Sweep(SpareClips):
-    """The teacher at other scales, measured in what a sweep shows."""
+class ScaleSweep(SpareClips):
+    """A model at other scales, measured in what a sweep shows."""
 
     def scales(self, settings: list[Setting]) -> dict[Setting, Measured]:
         """Per setting the values of each metric over the clips."""

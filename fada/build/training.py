@@ -44,6 +44,12 @@ def distill_shared(recipe: Recipe, shared: Shared, console: Console) -> list[Pat
         return [run.student(phase, shared.teacher) for phase in recipe.distill.phases]
 
 
+def train_teacher_shared(recipe: Recipe, shared: Shared, console: Console) -> Path:
+    """Train a teacher's stages (or find them done), with what other runs have made; the teacher's folder."""
+    with Run(recipe, console, shared).opened("training the teacher") as run:
+        return run.teacher()
+
+
 def shared_parts(recipe: Recipe, targets: Path, console: Console) -> Shared:
     """Data, VAE and teacher of a recipe, made or found again in its folder."""
     with Run(recipe, console).opened("making what runs share") as run:

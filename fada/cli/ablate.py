@@ -13,11 +13,17 @@ from fada.cli.options import Overrides
 def ablate(
     overrides: Overrides = None,
     rows: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Rows, by the names of recipes/ablations/; default: all.")
+        str | None,
+        typer.Option(
+            metavar="A,B,…", help="Rows, by the names of recipes/ablations/, and controls (fixed-as-ROW); default: all."
+        ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Trainings of every row, with seeds 0, 1, …; default: 3, exact world 48.")
+        int | None, typer.Option(min=1, help="Trainings of every row, with seeds 0, 1, …; default: 24, exact world 48.")
     ] = None,
+    bases: Annotated[
+        int, typer.Option(min=1, help="Trainings of what rows of a kind start from, which seeds take in turn.")
+    ] = 4,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings side by side.")] = 2,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each.")] = None,
     out: Annotated[
@@ -33,6 +39,13 @@ def ablate(
     page: Annotated[
         Path | None, typer.Option(help="Where the page goes; default: OUT/ablations.md, OUT/exact.md.")
     ] = None,
+    orders: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Train nothing: FOLDER/orders.md, both worlds' verdicts from the pages' values there.",
+        ),
+    ] = None,
     world: Annotated[
         Literal["drawn", "exact"],
         typer.Option(help="Drawn faces, or three numbers per clip and a teacher that is a closed form."),
@@ -40,8 +53,9 @@ def ablate(
 ) -> None:
     """Train and measure every row of the paper's Tables 2, 3 and 4, and write one page about them.
 
-    Data, VAE and teacher are made once, window ends of equal settings are solved once per seed. Finished rows are
-    found again.
+    Data, VAE and teacher are made once. What rows of a kind start from, without ground truth, is trained a few times
+    (--bases); every row and seed goes on from it. Finished rows are found again. After every 8 seeds the orders are
+    looked at, and where all are decided the run ends. The teacher with B comes last: name its row to leave the others.
 
     In the exact world all rows are trained in both settings, the paper's and matched points, 8 seeds at a time, until
     every order is decided or the seeds are used up: 48 of them in under 45 minutes on one core.
@@ -53,19 +67,28 @@ def ablate(
       fada ablate --base runs/full --out runs/again
       fada ablate distill.phases.student.steps=1000 --out runs/longer
       fada ablate --world exact --page docs/results/exact.md
+      fada ablate --orders docs/results
     """
+    if orders is not None:
+        from fada.build.orders_page import write_orders_page
+        from fada.terminal import SafeConsole
+
+        SafeConsole().print(f"page: {write_orders_page(orders)}")
+        return
     if world == "exact":
         _exact(overrides, rows, base, 48 if seeds is None else seeds, out or Path("runs/exact"), so_far, page)
         return
     from fada.build.ablation_headroom import headroom_lines
     from fada.build.ablation_page import check_page, write_page
+    from fada.build.ablation_plan import Plan
+    from fada.build.ablation_rows import CONTROLS
     from fada.build.ablation_rows import rows as known
-    from fada.build.ablations import Plan, results_so_far, run_ablations
+    from fada.build.ablations import results_so_far, run_ablations
     from fada.terminal import SafeConsole
 
-    names = tuple(known()) if rows is None else tuple(rows.split(","))
+    names = (*known(), *CONTROLS) if rows is None else tuple(rows.split(","))
     console, out = SafeConsole(), out or Path("runs/ablations")
-    plan = Plan(names, tuple(range(3 if seeds is None else seeds)), out, tuple(overrides or ()), threads, base)
+    plan = Plan(names, tuple(range(24 if seeds is None else seeds)), out, tuple(overrides or ()), threads, base, bases)
     # Before hours of training, not after.
     check_page(page or out / "ablations.md")
     results = results_so_far(plan, console) if so_far else run_ablations(plan, jobs, console)

@@ -6,18 +6,17 @@ from typing import Any
 
 import pytest
 
-from fada.build.ablation_rows import CLAIMS, TABLES, paper_agrees, rows
+from fada.build.ablation_rows import CLAIMS, ORDERS, TABLES, paper_agrees, rows
 from fada.recipe import RecipeError, load_recipe
 from fada.recipe.shipped import shipped_recipes
 
-PHASE = "distill.phases.0"
+BASE, PHASE = "distill.phases.0", "distill.phases.1"
+SOLVERS = {f"{phase}.solver.{key}" for phase in (BASE, PHASE) for key in ("kind", "steps")}
+GUIDANCE = {f"{BASE}.guidance", f"{PHASE}.guidance"}
 DIFFERENCES = {
-    "perflow-4-windows": ("perflow", {"distill.windows", "distill.times"}),
-    "rflow": ("perflow", {"distill.windows", "distill.times", f"{PHASE}.solver.steps"}),
-    "tcd": (
-        "perflow",
-        {"distill.method", "distill.windows", "distill.times", f"{PHASE}.solver.kind", f"{PHASE}.solver.steps"},
-    ),
+    "progressive": ("perflow", {"distill.windows", "distill.times"}),
+    "rflow": ("perflow", {"distill.windows", f"{BASE}.solver.steps", f"{PHASE}.solver.steps"}),
+    "tcd": ("perflow", {"distill.method", "distill.windows", *SOLVERS}),
     "fixed-0": ("perflow", {f"{PHASE}.quality"}),
     "fixed-0.2-a": ("perflow", {f"{PHASE}.loss.base"}),
     "fixed-0.2": ("fixed-0", {f"{PHASE}.loss.base"}),
@@ -27,12 +26,10 @@ DIFFERENCES = {
     "adaptive-0.25": ("unlimited-0.25", {f"{PHASE}.loss.weighting"}),
     "adaptive-0.5": ("adaptive-0.25", {f"{PHASE}.loss.slope"}),
     "without-cfg": ("adaptive-0.25", {"distill.sampling"}),
-    "tokens": (
-        "adaptive-0.25",
-        {f"{PHASE}.guidance", *(f"{PHASE}.{scale}.high" for scale in ("audio_scale", "reference_scale"))},
-    ),
+    "tokens": ("adaptive-0.25", GUIDANCE),
     "layer": ("tokens", {"distill.cfg.mode"}),
     "time-embed": ("tokens", {"distill.cfg.mode"}),
+    "teacher-b": ("perflow", {"teacher.stages.0.quality", "teacher.stages.1.quality"}),
 }
 """Row → the row that it is compared with, and the keys in which it differs from that one."""
 
@@ -62,13 +59,34 @@ def test_a_row_differs_from_its_neighbour_in_what_it_says(name: str) -> None:
 
 
 def test_the_quoted_figures_are_the_papers_in_number_and_spread() -> None:
-    assert [len(listed) for _, listed in TABLES.values()] == [4, 9, 4]
+    assert [len(listed) for _, listed in TABLES.values()] == [4, 10, 4]
     agreeing = {(claim.better, claim.worse): paper_agrees(claim) for claim in CLAIMS}
     # Counted by hand in the paper's tables.
     assert agreeing["perflow", "rflow"] == 5
     assert agreeing["perflow", "tcd"] == 3
     assert agreeing["adaptive-0.25", "fixed-0.2"] == 5
     assert agreeing["tokens", "layer"] == 3
+    assert len(ORDERS) == 17
+    # The paper's figures of a teacher with B are not quoted here.
+    assert paper_agrees(ORDERS[0]) is None
+
+
+@pytest.mark.parametrize("name", rows())
+def test_every_row_has_the_papers_scales_windows_and_fresh_targets(name: str) -> None:
+    recipe = load_recipe(f"ablations/{name}")
+    distill, bench = recipe.distill, recipe.bench
+    assert (bench.audio_scale, bench.reference_scale, distill.steps) == (6.5, 2.5, 6)
+    for phase in distill.phases:
+        assert (phase.audio_scale.low, phase.audio_scale.high) == (1.0, 9.0)
+        assert (phase.reference_scale.low, phase.reference_scale.high) == (1.0, 4.0)
+        assert phase.targets == "online"
+    base, student = distill.phases
+    assert (base.init, student.init) == ("teacher", base.name)
+    # No ground truth, and none of B, before the row's own steps.
+    assert (base.quality, base.loss.weighting, base.loss.base) == ("A", "fixed", 0.0)
+    if name not in ("tcd", "rflow", "progressive"):
+        assert (distill.method, distill.windows, distill.times, distill.spacing) == ("perflow", 4, "uniform", "time")
+        assert (distill.matched, distill.extra_steps) == (False, "first")
 
 
 @pytest.mark.parametrize(

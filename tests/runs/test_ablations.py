@@ -3,166 +3,105 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from fada.build.ablation_baselines import costs_of, passes_of
 from fada.build.ablation_headroom import gates_of_table, headroom_lines
+from fada.build.ablation_measuring import clips_of_seed, training_means
 from fada.build.ablation_page import over_seeds, write_page
-from fada.build.ablation_rows import Claim
-from fada.build.ablation_verdicts import in_all, verdict, verdicts_of
-from fada.build.ablations import Plan, check_plan, results_so_far, run_ablations, training_means
+from fada.build.ablation_plan import BASE_SEED, Plan, check_plan, groups
+from fada.build.ablation_rows import CONTROLS, rows
+from fada.build.ablations import results_so_far, run_ablations
+from fada.build.data import fingerprint
+from fada.build.models import load_pipeline
 from fada.eval.headroom import NO_HEADROOM
+from fada.eval.systems import BenchClip
 from fada.files.errors import FolderFault
 from fada.recipe.errors import RecipeError
+from tests.runs.made_up_ablations import CLIPS, line, results, row
 
 QUIET = Console(quiet=True)
 SMALL = (
-    "data.world.clips=4", "data.world.test_clips=3", "data.world.frames=8", "data.world.flawed_share=0.25",
+    "data.world.clips=4", "data.world.test_clips=5", "data.world.frames=8",
     "clip.frames=3", "clip.motion_frames=1", "clip.size=32", "audio.bins=8", "vae.channels=[8,16]",
     "vae.latent_channels=4", "vae.train.steps=2", "vae.train.batch=2", "teacher.network.channels=[8,16]",
     "teacher.network.heads=2", "teacher.network.norm_groups=4", "teacher.network.audio_tokens=2",
     "teacher.network.audio_dim=8", "teacher.network.audio_hidden=8", "teacher.stages.0.steps=1",
     "teacher.stages.0.batch=2", "teacher.stages.1.steps=1", "teacher.stages.1.batch=2",
-    "distill.phases.student.steps=3", "distill.phases.student.batch=2", "distill.phases.student.cached_samples=8",
-    "engine.precision=fp32", "engine.checkpoint_every=2", "engine.log_every=1", "bench.clips=2", "bench.seconds=0.2",
-    "bench.teacher_steps=2",
+    "distill.phases.base.steps=2", "distill.phases.base.batch=2", "distill.phases.student.steps=2",
+    "distill.phases.student.batch=2", "engine.precision=fp32", "engine.checkpoint_every=2", "engine.log_every=1",
+    "bench.clips=2", "bench.seconds=0.2", "bench.teacher_steps=2", "bench.search_clips=1",
 )  # fmt: skip
 
 
-def row(*truth_by_seed: tuple[float, ...], frechet: float = 1.0) -> dict[str, dict]:
-    """Values of a row: per seed the distances to the truth of its clips."""
-    other = {"latent_mse_reference": 1.0, "mouth_correlation_synth": None, "identity_error_synth": 2.0}
-    return {
-        str(seed): {
-            "nfe": 18,
-            "clips": {f"clip-{place}": {"latent_mse_truth": value, **other} for place, value in enumerate(values)},
-            "fd_latent_synth": frechet + 0.1 * seed,
-            "training": {"loss_distill": 0.25},
-        }
-        for seed, values in enumerate(truth_by_seed)
-    }
-
-
-GOOD = row((1.0, 2.0, 3.0), (1.1, 2.1, 3.1), (0.9, 1.9, 2.9))
-WORSE = row((1.5, 2.6, 3.4), (1.6, 2.7, 3.5), (1.4, 2.4, 3.5), frechet=1.5)
-EITHER = row((1.5, 1.0, 3.4), (0.6, 2.7, 3.5), (1.4, 1.4, 2.5))
-
-
-def test_an_order_holds_where_both_intervals_lie_on_its_side() -> None:
-    found = verdict(GOOD, WORSE, "latent_mse_truth")
-    assert found is not None
-    assert found.word == "holds"
-    # By seed: 0.5, 0.5, 0.533...; by clip: 0.5, 0.567, 0.467.
-    assert found.over_seeds.mean == pytest.approx((0.5 + 0.5 + 1.6 / 3) / 3)
-    assert found.over_clips is not None
-    assert found.over_clips.half_width == pytest.approx(4.302653 * 0.0509175 / 3**0.5, rel=1e-4)
-    reverse = verdict(WORSE, GOOD, "latent_mse_truth")
-    assert reverse is not None
-    assert reverse.word == "does not hold"
-    assert reverse.over_seeds.mean == pytest.approx(-found.over_seeds.mean)
-
-
-def test_an_order_of_the_seeds_that_the_clips_contradict_is_undecided() -> None:
-    better = row((1.0, 9.0), (1.0, 9.1), (1.0, 9.05))
-    worse = row((3.0, 8.0), (3.0, 8.1), (3.0, 8.05))
-    found = verdict(better, worse, "latent_mse_truth")
-    assert found is not None
-    assert found.over_seeds.low is not None
-    assert found.over_seeds.low > 0
-    assert found.word == "undecided"
-
-
-def test_one_seed_decides_nothing() -> None:
-    found = verdict(row((1.0, 2.0)), row((2.0, 3.0)), "latent_mse_truth")
-    assert found is not None
-    assert found.word == "undecided"
-
-
-def test_more_correlation_is_better_and_missing_values_are_left_out() -> None:
-    low, high = row((1.0, 1.0), (1.0, 1.0)), row((1.0, 1.0), (1.0, 1.0))
-    for values, correlation in ((low, 0.25), (high, 0.75)):
-        for found in values.values():
-            found["clips"]["clip-0"]["mouth_correlation_synth"] = correlation
-    advantage = verdict(high, low, "mouth_correlation_synth")
-    assert advantage is not None
-    assert advantage.over_seeds.mean == 0.5
-    assert advantage.over_clips is not None
-    assert advantage.over_clips.count == 1
-    assert verdict(GOOD, WORSE, "mouth_correlation_synth") is None
-
-
-def test_the_frechet_distance_has_seeds_only() -> None:
-    found = verdict(GOOD, WORSE, "fd_latent_synth")
-    assert found is not None
-    assert found.over_seeds.mean == pytest.approx(0.5)
-    assert found.over_clips is None
-    assert found.word == "holds"
-
-
-def test_measures_that_contradict_each_other_are_mixed() -> None:
-    assert in_all(["holds", "undecided"]) == "holds"
-    assert in_all(["undecided", "undecided"]) == "undecided"
-    assert in_all(["does not hold", "undecided"]) == "does not hold"
-    assert in_all(["holds", "does not hold", "undecided"]) == "mixed"
-
-
-def test_a_claim_about_a_row_that_was_not_run_has_no_verdict() -> None:
-    assert verdicts_of(Claim(2, "perflow", "tcd", ""), {"perflow": GOOD}) is None
-
-
-def results(**measured: dict) -> dict:
-    recipe = Plan(("perflow",), (0,), Path("runs")).first().model_dump(mode="json")
-    baseline = {**GOOD["0"], "nfe": 75}
-    return {"seeds": [0, 1, 2], "overrides": [], "clips": ["clip-0", "clip-1", "clip-2"], "recipe": recipe,
-            "baselines": {"teacher": baseline}, "rows": measured}  # fmt: skip
+GOOD, WORSE = row(10.0, 10.2, 9.9), row(12.1, 12.3, 12.0)
 
 
 def test_the_page_counts_verdicts_quotes_the_paper_apart_and_keeps_the_reading(tmp_path: Path) -> None:
-    page = write_page(results(perflow=GOOD, rflow=WORSE, tcd=EITHER), tmp_path / "ablations.md")
+    found = results(perflow=GOOD, rflow=WORSE)
+    page = write_page(found, tmp_path / "ablations.md")
     text = page.read_text()
-    assert "**holds: 1**; **undecided: 1** of 2." in text
+    assert "**Tier: drawn world with headroom.**" in text
+    assert "**holds: 1**, **does not hold: 0**, **undecided: 0** of 17; decided: 1." in text
     assert "| paper: IQA ↑ |" in text
-    truth = over_seeds(WORSE, "latent_mse_truth")
-    assert truth is not None
-    assert f"rflow.yaml) | 18 | 1.0000 ± 0.0000 | {truth.mean:.4f} ± {truth.half_width:.4f} | null |" in text
+    error = over_seeds(found, WORSE, "error narrow")
+    assert error is not None
+    assert f"rflow.yaml) | 18 | {error.mean:.3f} ± {error.half_width:.3f} |" in text
     assert "2.836 | 8.066 | 81.1 | 49.73 | 2.484 |" in text
     assert json.loads((tmp_path / "ablations.json").read_text())["rows"]["rflow"] == WORSE
     assert (tmp_path / "ablations.png").stat().st_size > 1000
     page.write_text(text.replace("Not written yet.", "My own words."))
-    write_page(results(perflow=GOOD, rflow=WORSE), page)
+    write_page(found, page)
     assert page.read_text().endswith("## Reading\n\nMy own words.\n")
-    assert "**holds: 1** of 1." in page.read_text()
 
 
-def line(identity: tuple[float, ...], nfe: int = 18, **also: Any) -> dict[str, Any]:
-    """A line beside the rows: identity errors of its clips; a distance to the teacher that grows with nothing."""
-    clips = {
-        f"clip-{place}": {"latent_mse_reference": 5.0, "latent_mse_truth": 1.0, "mouth_correlation_synth": 0.9,
-                          "identity_error_synth": value}
-        for place, value in enumerate(identity)
-    }  # fmt: skip
-    return {"nfe": nfe, "clips": clips, "fd_latent_synth": 1.0, "without": [1.0] * len(identity), **also}
+def test_a_reading_of_the_world_without_headroom_is_none_of_these_numbers(tmp_path: Path) -> None:
+    page = tmp_path / "ablations.md"
+    page.write_text("# Ablations: the paper's Tables 2, 3 and 4 in the drawn world\n\n## Reading\n\nOld words.\n")
+    assert "Old words." not in write_page(results(perflow=GOOD), page).read_text()
+
+
+def test_the_page_draws_both_sweeps_with_teacher_and_student(tmp_path: Path) -> None:
+    lines = {name: {"mouth_correlation_synth": {"1": [0.1, 0.3], "6.5": [0.5, 0.7]}} for name in ("teacher", "student")}
+    found = results(perflow=GOOD)
+    found["sweeps"] = [{"axis": axis, "at": 2.5, "lines": lines} for axis in ("audio", "reference")]
+    text = write_page(found, tmp_path / "ablations.md").read_text()
+    assert "![audio scale](ablations-audio-scale.png)" in text
+    assert "| student | 6.5 | 0.600" in text
+    assert "Reference scale 2.5." in text
+    assert (tmp_path / "ablations-reference-scale.svg").is_file()
+
+
+def test_controls_stand_beside_their_adaptive_row(tmp_path: Path) -> None:
+    found = results(perflow=GOOD)
+    found["rows"] |= {"adaptive-0.25": GOOD, "fixed-as-adaptive-0.25": row(12.1, 12.342, 11.979)}
+    text = write_page(found, tmp_path / "ablations.md").read_text()
+    # ln 1.1 in every seed.
+    assert "| adaptive-0.25 | 0.300 | +0.095 ± 0.000 | 3 |" in text
 
 
 BEST = "teacher, guided, 6 x 3, best of the searched nodes (ddim at equal noise_share)"
-START = "student before training, guided, 6 x 3, 6 windows"
+START = "student before training, guided, 6 x 3, 4 windows"
 
 
-@pytest.mark.parametrize(("best", "word"), [((3.0, 3.1, 3.0), "headroom"), ((2.0, 2.1, 2.2), NO_HEADROOM)])
+@pytest.mark.parametrize(("best", "word"), [((3.0, 3.1, 3.0, 3.1), "headroom"), ((2.0, 2.1, 2.2, 2.0), NO_HEADROOM)])
 def test_the_page_says_whether_anything_untrained_is_as_good_as_the_teacher(
     tmp_path: Path, best: tuple[float, ...], word: str
 ) -> None:
     found = results(perflow=GOOD)
+    good = dict(zip(CLIPS, (2.0, 2.1, 2.1, 2.0), strict=True))
+    beside = {"role": "untrained", "starts": ["perflow"]}
     found["baselines"] = {
-        "teacher": {**line((2.0, 2.1, 2.1), 75), "spare_clips": ["clip-8", "clip-9"]},
-        BEST: line(best),
-        "teacher, unguided, 6 steps, plain nodes": line((2.0, 2.1, 2.1), 6),
-        START: line((3.0, 3.0, 3.1), role="untrained", starts=["perflow"]),
-        "student before training, guided, 6 x 3, 1 windows": line((2.0, 2.1, 2.1), role="untrained", starts=["rflow"]),
+        "teacher": {**line(good, nfe=75), "spare_clips": ["clip-8", "clip-9"]},
+        BEST: line(dict(zip(CLIPS, best, strict=True))),
+        "teacher, unguided, 6 steps, plain nodes": line(good, nfe=6),
+        START: line(dict(zip(CLIPS, (3.0, 3.0, 3.1, 3.0), strict=True)), **beside),
+        "student before training, guided, 6 x 3, 1 windows": line(good, **{**beside, "starts": ["rflow"]}),
     }
     gates = {each.untrained: each.word for each in gates_of_table(found, 3)}
     # Of equal cost, and the start of its own rows: neither six evaluations nor another table's windows.
@@ -178,7 +117,7 @@ def test_the_page_says_whether_anything_untrained_is_as_good_as_the_teacher(
 
 
 def test_baselines_are_the_teacher_at_the_rows_costs_and_each_start_once() -> None:
-    names = ("perflow", "rflow", "perflow-4-windows", "tcd", "tokens", "without-cfg", "layer")
+    names = ("perflow", "rflow", "progressive", "tcd", "tokens", "without-cfg", "layer")
     recipes = {name: Plan(names, (0,), Path("runs")).recipe(name, 0) for name in names}
     costs = costs_of(list(recipes.values()))
     assert [(each.words, each.evaluations) for each in costs] == [
@@ -189,7 +128,9 @@ def test_baselines_are_the_teacher_at_the_rows_costs_and_each_start_once() -> No
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["ablations.md", "ablations.json", "ablations.png", "ablations.svg"])
+@pytest.mark.parametrize(
+    "name", ["ablations.md", "ablations.json", "ablations.png", "ablations.svg", "ablations-audio-scale.png"]
+)
 def test_a_page_replaces_no_file_that_is_none(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("{}")
     with pytest.raises(
@@ -202,9 +143,8 @@ def test_a_page_replaces_no_file_that_is_none(tmp_path: Path, name: str) -> None
 def test_rows_whose_seeds_are_not_finished_say_so(tmp_path: Path) -> None:
     text = write_page(results(perflow={"0": GOOD["0"]}, rflow=WORSE), tmp_path / "ablations.md").read_text()
     assert "perflow.yaml) (1 of 3 seeds) | 18 |" in text
-    assert "**Not finished: tcd, perflow-4-windows, perflow, fixed-0," in text
+    assert "**Not finished: tcd, perflow, progressive, fixed-0," in text
     assert "rflow.yaml) | 18 |" in text
-    assert "**undecided: 1** of 1." in text
 
 
 def test_training_means_are_those_of_the_second_half(tmp_path: Path) -> None:
@@ -218,8 +158,15 @@ def test_training_means_are_those_of_the_second_half(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (Plan(("perflow", "tdc"), (0,), Path("runs")), "no row named tdc; choose from tcd, rflow, perflow"),
+        (
+            Plan(("perflow", "tdc"), (0,), Path("runs")),
+            "no row named tdc; choose from tcd, rflow, perflow, progressive",
+        ),
         (Plan((), (0,), Path("runs")), "no row named nothing"),
+        (
+            Plan(("fixed-as-adaptive-0.5",), (0,), Path("runs")),
+            "fixed-as-adaptive-0.5 has the mean weight of adaptive-0.5: name that row too",
+        ),
         (Plan(("perflow",), (), Path("runs")), "got no seeds; give one at least"),
     ],
 )
@@ -231,7 +178,7 @@ def test_a_plan_of_nothing_is_refused(plan: Plan, message: str) -> None:
 def test_a_base_of_other_data_is_refused(tmp_path: Path) -> None:
     from fada.recipe import save_recipe
 
-    save_recipe(Plan(("perflow",), (0,), tmp_path, ("clip.size=32",)).first(), tmp_path / "recipe.yaml")
+    save_recipe(Plan(("perflow",), (0,), tmp_path, ("clip.size=64",)).first(), tmp_path / "recipe.yaml")
     with pytest.raises(RecipeError, match=r"ablations/perflow: clip differ from those of .*or another base"):
         check_plan(Plan(("perflow",), (0,), tmp_path, base=tmp_path))
 
@@ -245,25 +192,113 @@ def test_ablations_take_no_folder_of_others_(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def clips(*halves: str) -> list[BenchClip]:
+    """Held-out clips of these halves, named by their place."""
+    empty = np.zeros((2, 2, 3), np.uint8)
+    return [
+        BenchClip(str(place), "", empty, np.zeros(1, np.float32), meta={"world": {"reach": half}})
+        for place, half in enumerate(halves)
+    ]
+
+
+def test_every_seed_has_clips_of_its_own_half_of_them_beyond_until_they_come_round() -> None:
+    held_out = clips("narrow", "beyond", "narrow", "beyond", "narrow", "beyond", "narrow", "beyond")
+    chosen = [[clip.key for clip in clips_of_seed(held_out, 4, seed)] for seed in range(3)]
+    assert chosen == [["0", "2", "1", "3"], ["4", "6", "5", "7"], ["0", "2", "1", "3"]]
+    # A world without a beyond has one half; more than there are is all of them.
+    assert [clip.key for clip in clips_of_seed(clips("full", "full", "full"), 2, 1)] == ["2", "0"]
+    assert len(clips_of_seed(held_out, 99, 0)) == 8
+
+
+def test_rows_of_a_kind_start_from_one_training_and_kinds_have_starts_of_their_own() -> None:
+    plan = Plan(tuple(rows()), (0, 1, 2), Path("runs"), bases=2)
+    kinds: dict[str, list[str]] = {}
+    for group in groups(plan):
+        found = plan.start(group[0], 0)
+        assert found is not None
+        kinds.setdefault(found[0].rsplit("-", 1)[0], []).extend(group)
+    assert kinds == {
+        "tcd-1-sync": ["tcd"], "perflow-1-sync": ["rflow"], "perflow-6-sync": ["progressive"],
+        "perflow-4-sync": ["perflow", "fixed-0", "fixed-0.2", "fixed-1.0", "fixed-0.2-a", "unlimited-0.5",
+                           "unlimited-0.25", "adaptive-0.5", "adaptive-0.25", "without-cfg"],
+        "perflow-4-time_embed": ["time-embed"], "perflow-4-layer": ["layer"], "perflow-4-tokens": ["tokens"],
+    }  # fmt: skip
+    assert len({plan.start(name, 0) for name in ("perflow", "fixed-0", "adaptive-0.25", "without-cfg")}) == 1
+    assert [plan.start("tcd", seed)[1] for seed in plan.seeds] == [0, 1, 0]  # type: ignore[index]
+
+
+def test_a_start_is_the_phase_before_the_rows_own_with_a_seed_that_no_row_has() -> None:
+    recipe = Plan(("without-cfg",), (0,), Path("runs")).start_recipe("without-cfg", 1)
+    assert [phase.name for phase in recipe.distill.phases] == ["base"]
+    assert (recipe.seed, recipe.distill.sampling) == (BASE_SEED + 1, "guided")
+    (phase,) = recipe.distill.phases
+    assert (phase.quality, phase.loss.weighting, phase.loss.base) == ("A", "fixed", 0.0)
+
+
+def test_a_controls_recipe_is_its_adaptive_rows_with_that_weight_fixed() -> None:
+    plan = Plan(("adaptive-0.5", "fixed-as-adaptive-0.5"), (3,), Path("runs"))
+    adaptive, control = plan.recipe("adaptive-0.5", 3), plan.recipe("fixed-as-adaptive-0.5", 3, 0.31)
+    loss = control.distill.phases[-1].loss
+    assert (loss.weighting, loss.base, loss.loss_space) == ("fixed", 0.31, "endpoint")
+    phases = [recipe.distill.phases[-1].model_copy(update={"loss": loss}) for recipe in (adaptive, control)]
+    assert phases[0] == phases[1]
+    assert plan.controls() == ["fixed-as-adaptive-0.5"]
+    assert set(CONTROLS.values()) <= set(rows())
+
+
+def test_only_the_teacher_with_b_may_have_a_teacher_of_other_clips(tmp_path: Path) -> None:
+    from fada.recipe import save_recipe
+
+    check_plan(Plan(("teacher-b", "perflow"), (0,), tmp_path))
+    save_recipe(Plan(("teacher-b",), (0,), tmp_path, ("teacher.stages.0.steps=3",)).first(), tmp_path / "recipe.yaml")
+    with pytest.raises(RecipeError, match=r"ablations/teacher-b: teacher differ from those of"):
+        check_plan(Plan(("teacher-b",), (0,), tmp_path, base=tmp_path))
+    save_recipe(Plan(("teacher-b",), (0,), tmp_path).first(), tmp_path / "recipe.yaml")
+    with pytest.raises(RecipeError, match=r"ablations/perflow: teacher differ from those of"):
+        check_plan(Plan(("perflow",), (0,), tmp_path, base=tmp_path))
+
+
+def test_data_vae_and_teacher_are_the_same_whatever_rows_are_asked_for() -> None:
+    bases = [Plan(names, (0,), Path("runs")).base_recipe() for names in (("tcd",), ("tokens", "tcd"), ("teacher-b",))]
+    assert bases[0] == bases[1] == bases[2]
+
+
 @pytest.mark.slow
 def test_rows_are_trained_once_measured_as_they_are_called_and_found_again(tmp_path: Path) -> None:
-    plan = Plan(("adaptive-0.25", "without-cfg", "tcd"), (0, 1), tmp_path, SMALL, threads=1)
+    names = ("adaptive-0.25", "without-cfg", "tokens", "fixed-as-adaptive-0.25", "teacher-b")
+    plan = Plan(names, (0, 1), tmp_path, SMALL, threads=1, bases=1)
     assert results_so_far(plan, QUIET)["rows"] == {}
     first = run_ablations(plan, 1, QUIET)
     nfe = {name: {found["nfe"] for found in seeds.values()} for name, seeds in first["rows"].items()}
-    assert nfe == {"adaptive-0.25": {18}, "without-cfg": {6}, "tcd": {18}}
+    assert nfe == {"adaptive-0.25": {18}, "without-cfg": {6}, "tokens": {6}, "fixed-as-adaptive-0.25": {18}}
     assert len(first["baselines"]["teacher"]["spare_clips"]) == 1
     assert not set(first["baselines"]["teacher"]["spare_clips"]) & set(first["clips"])
     lines = {name: (found["role"], found["nfe"]) for name, found in first["baselines"].items()}
-    assert lines["student before training, guided, 6 x 3, 6 windows"] == ("untrained", 18)
-    assert lines["student before training, guided, 6 x 3, consistency steps, gamma 0.3"] == ("untrained", 18)
-    assert lines["student before training, unguided, 6 steps, 6 windows"] == ("untrained", 6)
+    assert lines["student before training, guided, 6 x 3, 4 windows"] == ("untrained", 18)
+    assert lines["student before training, unguided, 6 steps, 4 windows"] == ("untrained", 6)
     assert lines["teacher, guided, 6 x 3, plain nodes"] == ("undistilled", 18)
     assert lines["teacher, unguided, 6 steps, plain nodes"] == lines["teacher, guided, 2 x 3, plain nodes"]
-    assert sorted(each.name for each in (tmp_path / "students").iterdir()) == ["adaptive-0.25", "tcd"]
+    students = sorted(each.name for each in (tmp_path / "students").iterdir())
+    assert students == ["adaptive-0.25", "fixed-as-adaptive-0.25", "teacher-b", "tokens"]
+    # One start of each kind, trained once for both seeds, and not again in any row's folder.
+    assert len(list((tmp_path / "starts").glob("*/*/students/base/model_index.json"))) == 2
+    assert not list((tmp_path / "students").glob("*/*/students/base"))
+    # A row's checkpoints know the weights that it went on from, and would be refused with others.
+    kind, number = first["rows"]["tokens"]["0"]["start"]
+    start = tmp_path / "starts" / kind / str(number) / "students" / "base"
+    (manifest,) = (tmp_path / "students" / "tokens" / "seed-0").glob("work/student/checkpoints/step-*2/manifest.json")
+    assert json.loads(manifest.read_text())["facts"]["start"] == fingerprint(load_pipeline(start).model)
     guided, plain = (first["rows"][name]["0"]["clips"] for name in ("adaptive-0.25", "without-cfg"))
+    assert guided.keys() == plain.keys()
     assert guided != plain
-    assert first["rows"]["tcd"]["0"]["clips"] != first["rows"]["tcd"]["1"]["clips"]
+    assert guided.keys() != first["rows"]["adaptive-0.25"]["1"]["clips"].keys()
+    weights = [first["rows"][name]["1"]["training"]["weight_mean"] for name in ("adaptive-0.25", names[3])]
+    assert weights[0] == pytest.approx(weights[1], rel=1e-4)
+    assert len(first["teacher-b"]["clips"]) == len(first["clips"]) == 4
+    assert first["teacher-b"]["clips"] != first["baselines"]["teacher"]["clips"]
+    assert [sweep["axis"] for sweep in first["sweeps"]] == ["audio", "reference"]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     assert run_ablations(plan, 1, QUIET) == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == before
+    # Another start makes other rows.
+    assert results_so_far(replace(plan, bases=2), QUIET)["rows"]["tokens"].keys() == {"0"}
