@@ -29,9 +29,7 @@ def checkpoint_activations(network: nn.Module, which: Recomputed = "all") -> Non
     """
     for block in recomputed_blocks(network, which):
         if not isinstance(block.forward, partial):
-            block.forward = partial(  # type: ignore[method-assign]
-                checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
-            )
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
 
 
 def recomputed_blocks(network: nn.Module, which: Recomputed) -> list[nn.Module]:

@@ -126,6 +126,8 @@ def _message(item: Mapping[str, Any], path: KeyPath) -> str:
         return "missing; it has no default"
     if kind == "literal_error":
         allowed = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        # Truth values as YAML writes them.
+        allowed = [each.lower() if each in ("True", "False") else each for each in allowed]
         return f"got {shown(got)}; choose from {', '.join(allowed)}{did_you_mean(got, allowed)}"
     if kind == "path_type":
         return f"is no path, got {shown(got)}; write one, as in runs/NAME"

@@ -44,7 +44,8 @@ def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     if query.device.type != "cpu" or not is_short or not is_learned:
         return F.scaled_dot_product_attention(query, keys, values)
     with torch.autocast("cpu", enabled=False):
-        return F.scaled_dot_product_attention(query.float(), keys.float(), values.float()).to(query.dtype)
+        attended = F.scaled_dot_product_attention(query.float(), keys.float(), values.float())
+    return attended.to(query.dtype)
 
 
 class Attention(nn.Module):

@@ -194,7 +194,6 @@ def test_dry_run_prices_the_paper_scale_recipe() -> None:
     assert fast.passes.student == pytest.approx(2 * 3.4, abs=0.05)
     assert fast.gibibytes < 40
     line = next(line for line in priced.lines if line.startswith("fast: 1.23 teacher and 6."))
-    print(line, fast)
     assert re.search(r"the public way 24 and 6\.\d+: 3\.\d\d times the operations", line)
 
 

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor
 
 from fada.teacher.checkpointing import BLOCKS, Recomputed, checkpoint_activations, recomputed_blocks
@@ -18,8 +19,9 @@ def learned(model: DualUNet, inputs: ClipInputs, latents: Tensor) -> tuple[dict[
     ran: list[str] = []
     for name, block in model.denoising_unet.named_modules():
         if isinstance(block, BLOCKS):
-            # Of the first layer in each: the block's own hooks do not run a second time.
-            next(block.children()).register_forward_pre_hook(lambda module, args, name=name: ran.append(name))
+            # Of a layer that only its forward pass calls: the block's own hooks do not run a second time.
+            inner = block.conv1 if isinstance(block, ResnetBlock2D) else block.transformer_blocks[0]
+            inner.register_forward_pre_hook(lambda module, args, name=name: ran.append(name))
     half = torch.full((len(latents),), 0.5, dtype=torch.float64)
     model(inputs, latents, half, torch.tensor([2, 1])).square().sum().backward()
     return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}, ran
