@@ -13,20 +13,30 @@ from typing import Any
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.func import stack_module_state
+from torch.nn.functional import silu
 
 from fada.diffusion.ladder import combine
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Predict
+from fada.eval.exact_world.stacked import StackedScales, linear, normed
 from fada.eval.exact_world.world import DIMENSIONS, PEOPLE
 from fada.student.guidance import GuidanceMode, ScalesInside
 
 WIDTH, BLOCKS, GUIDANCE_DIM, GUIDANCE_TOKENS, HEADS = 64, 2, 16, 4, 4
 SINUSOID = 64
 """Width of the time's sinusoid."""
-SPREAD, EVIDENCE = 0.1, 8.0
-"""How sharp pictures are, and how much evidence counts as certain."""
+TICKS = 24
+"""Equal parts of time whose number the clock says; windows of 1, 2, 3, 4, 6 and 8 to the way begin at them."""
+CLOCK = SINUSOID + TICKS - 1
+TICK_TOLERANCE = 1e-5
+"""Of times on a tick, above the rounding of window bounds and below a timestep."""
+SPREAD = 0.1
+"""How sharp pictures are."""
+SAYS = 5
+"""What a network says of every number of a picture, see `answer`."""
+SHARPNESS = (0.125, 1.0, 4.0)
+"""How much evidence counts as certain, three times: its inverse."""
 BRANCHES = 3
 LAST = BRANCHES - 1
 
@@ -78,10 +88,10 @@ class ExactStudent(ScalesInside, nn.Module):
     def __init__(self, path: NoisePath, mode: GuidanceMode) -> None:
         super().__init__()
         self.path, self.config = path, SimpleNamespace(guidance_mode=mode)
-        self.enter = nn.Linear(2 * DIMENSIONS + 2 + PEOPLE + 1 + 2, WIDTH)
-        self.time = nn.Sequential(nn.Linear(SINUSOID, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
+        self.enter = nn.Linear((1 + len(SHARPNESS)) * DIMENSIONS + 2 + PEOPLE + 1 + 2, WIDTH)
+        self.time = nn.Sequential(nn.Linear(CLOCK, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
         self.blocks = nn.ModuleList([_Block() for _ in range(BLOCKS)])
-        self.leave = nn.Linear(WIDTH, DIMENSIONS)
+        self.leave = nn.Linear(WIDTH, SAYS * DIMENSIONS)
         self.add_scales(mode, BRANCHES, GUIDANCE_TOKENS, GUIDANCE_DIM, HEADS, WIDTH)
 
     def guidance_blocks(self) -> list[Any]:
@@ -91,30 +101,63 @@ class ExactStudent(ScalesInside, nn.Module):
     def forward(self, z: Tensor, features: Tensor, scales: Tensor | None) -> Tensor:
         """Args: features as `features_of` makes them; scales (n, 2): reference, audio, or None."""
         told: _Conditions = self.told(_Conditions(), scales)
-        sinusoid, features = features[:, :SINUSOID], features[:, SINUSOID:]
-        signal, noise = features[:, :1], features[:, 1:2]
-        variance = (signal * SPREAD) ** 2 + noise**2
-        # What a point says for one picture against another grows as noise falls; the network need not learn that.
-        evidence = torch.tanh(signal * z / variance / EVIDENCE) * 2.0
-        # As in a UNet: a sinusoid of the timestep, and scales beside it where they are told so. Windows end between two
-        # timesteps; a clock that is too smooth cannot tell their starts from the ends before.
-        time = self.time(sinusoid) if told.time is None else self.time(sinusoid) + told.time
-        hidden = self.enter(torch.cat([z, evidence, features], dim=1))
+        clock, features = features[:, :CLOCK], features[:, CLOCK:]
+        # As in a UNet, scales stand beside the time where they are told so.
+        time = self.time(clock) if told.time is None else self.time(clock) + told.time
+        hidden = self.enter(entrance(z, features))
         for index, block in enumerate(self.blocks):
             hidden = block(hidden + time, None if told.guidance is None else told.guidance[index])
-        # The network says where the picture lies, and so what of the point is noise (as in EDM, arXiv 2206.00364).
-        return noise * (z - signal * self.leave(nn.functional.silu(hidden))) / variance
+        return answer(self.path, z, features, self.leave(silu(hidden)))
+
+
+def entrance(z: Tensor, features: Tensor) -> Tensor:
+    """What the first layer sees: points, what they say, and levels and conditions (without the sinusoid)."""
+    signal, noise = features[..., :1], features[..., 1:2]
+    evidence = signal * z / ((signal * SPREAD) ** 2 + noise**2)
+    # What a point says for one picture against another grows as noise falls, and a window's end is more decided than
+    # its start; the network need not learn that.
+    said = [torch.tanh(evidence * sharpness) for sharpness in SHARPNESS]
+    return torch.cat([z, *said, features], dim=-1)
+
+
+def answer(path: NoisePath, z: Tensor, features: Tensor, said: Tensor) -> Tensor:
+    """The path's prediction at z, where the network says in which picture it ends (as in EDM, arXiv 2206.00364).
+
+    Of every number of the picture it says five (..., 5 * 3): a place, how much of z is kept, and a step between two
+    places, how large, how sharp, and where: as a posterior between two pictures has it, and sharper over a window.
+    """
+    signal, noise = features[..., :1], features[..., 1:2]
+    variance = (signal * SPREAD) ** 2 + noise**2
+    place, kept, size, sharpness, shift = said.unflatten(-1, (SAYS, DIMENSIONS)).unbind(-2)
+    step = torch.tanh((1.0 + sharpness) * (signal * z / variance) + shift)
+    picture = place + kept * z + size * step
+    share = noise / variance
+    if path.prediction_type == "v_prediction":
+        return share * ((1.0 - SPREAD**2) * signal * z - picture)
+    return share * (z - signal * picture)
 
 
 def features_of(path: NoisePath, t: Tensor, asked: Asked) -> Tensor:
-    """(n, SINUSOID + 9): the sinusoid of UNets, levels of signal and noise, and conditions that the branch knows."""
+    """(n, CLOCK + 9): the clock, levels of signal and noise, and conditions that the branch knows."""
     signal, noise = path.signal_noise_between(t)
-    sinusoid = get_timestep_embedding(path.network_timestep(t), SINUSOID, flip_sin_to_cos=True, downscale_freq_shift=0)
     knows = torch.stack([asked.branch >= 1, asked.branch >= 2], dim=1).float()
     person = nn.functional.one_hot(asked.person, PEOPLE) * knows[:, :1]
     heard = asked.heard[:, None] * knows[:, 1:]
     levels = torch.stack([signal, noise], dim=1).float()
-    return torch.cat([sinusoid, levels, person, heard, knows], dim=1)
+    return torch.cat([clock_of(path, t), levels, person, heard, knows], dim=1)
+
+
+def clock_of(path: NoisePath, t: Tensor) -> Tensor:
+    """(n, CLOCK): the sinusoid of UNets, and which ticks are still ahead.
+
+    What a student should answer jumps between the end of one window and the start of the next, a single timestep away,
+    and samplers call it right there. Large networks resolve that by their sinusoid; one of a few thousand steps does
+    not, and errs most where it is called.
+    """
+    sinusoid = get_timestep_embedding(path.network_timestep(t), SINUSOID, flip_sin_to_cos=True, downscale_freq_shift=0)
+    ticks = torch.arange(1, TICKS, dtype=torch.float64) / TICKS
+    # A time on a tick belongs to the window that starts there, as in Windows.look_up.
+    return torch.cat([sinusoid, (t.double()[:, None] > ticks + TICK_TOLERANCE).float()], dim=1)
 
 
 class Students:
@@ -149,16 +192,28 @@ class Students:
         weights: dict[str, Tensor] | None = None,
     ) -> Tensor:
         """Predictions (seeds * n, 3) of all seeds; `weights` in place of the own ones."""
-        rows = (z.float(), features_of(self.path, t, asked), None if self.mode == "none" else scales)
-        split = tuple(None if each is None else each.view(self.count, -1, each.shape[-1]) for each in rows)
-        dims = (0, *(None if each is None else 0 for each in split))
+        return self.evaluate(z.float(), features_of(self.path, t, asked), scales, weights)
 
-        def one(own: dict[str, Tensor], *inputs: Any) -> Tensor:
-            return functional_call(self.module, own, inputs)
-
-        # The fused attention has no rule for vmap, and falls back to a loop over seeds.
-        with sdpa_kernel(SDPBackend.MATH):
-            return vmap(one, in_dims=dims)(self.weights if weights is None else weights, *split).flatten(0, 1)
+    def evaluate(
+        self, z: Tensor, features: Tensor, scales: Tensor | None = None, weights: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        """The same, of features that are known (`features_of`)."""
+        own, inside = self.weights if weights is None else weights, None
+        points, features = (each.view(self.count, -1, each.shape[-1]) for each in (z, features))
+        if scales is not None and self.mode != "none":
+            inside = StackedScales(own, self.mode, scales.view(self.count, -1, scales.shape[-1]), HEADS)
+        clock, features = features[..., :CLOCK], features[..., CLOCK:]
+        time = linear(own, "time.2", silu(linear(own, "time.0", clock)))
+        added = None if inside is None else inside.time()
+        time = time if added is None else time + added
+        hidden = linear(own, "enter", entrance(points, features))
+        for place in range(BLOCKS):
+            hidden = hidden + time
+            if inside is not None:
+                hidden = inside.layer(f"blocks.{place}.guidance", hidden)
+            inner = silu(linear(own, f"blocks.{place}.inner", normed(own, f"blocks.{place}.norm3", hidden)))
+            hidden = hidden + linear(own, f"blocks.{place}.outer", inner)
+        return answer(self.path, points, features, linear(own, "leave", silu(hidden))).flatten(0, 1)
 
     def guided(self, asked: Asked, scales: Tensor) -> Predict:
         """Predictor with guidance outside: three branches, combined at scales (seeds * n, 2)."""

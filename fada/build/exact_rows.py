@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fada.build.ablation_rows import CLAIMS, Claim
+from fada.eval.exact_world.courses import Course, Student
 from fada.eval.exact_world.samplers import Call
-from fada.eval.exact_world.training import Course, Student
 from fada.student.guidance import GuidanceMode
 from fada.student.mixed_loss import MixedLossConfig
 
@@ -19,6 +19,13 @@ PRIMARY = {2: "error", 3: "error_open", 4: "error_open"}
 """The one measure that decides a table: 2 distils on A and asks as in A; 3 and 4 distil on B and ask both ways."""
 SCALES = {2: (2.5, 6.5), 3: (2.5, 6.5), 4: (2.0, 6.5)}
 """Reference and audio scale of a table: the paper's, without and with guidance inside the student."""
+SWEEPS = {
+    "audio": tuple((2.5, audio) for audio in (1.0, 2.0, 3.5, 5.0, 6.5, 8.0, 9.0)),
+    "reference": tuple((reference, 6.5) for reference in (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)),
+}
+"""Scales (reference, audio) along the axes of the paper's Figures 3 and 4."""
+SWEPT = ("adaptive-0.25@paper", "tokens@paper")
+"""Students that are swept beside their teacher: the balanced one and the fast one."""
 SETTINGS = ("paper", "matched")
 """The paper's windows, and the same with points matched in signal-to-noise ratio."""
 TEACHERS = ("teacher on A", "teacher on B")
@@ -65,9 +72,9 @@ class Row:
     call: Call = "guided"
 
 
-def students_of(course: str, mean_weights: dict[str, float]) -> list[Student]:
-    """What is trained on a course, in both settings; `mean_weights` of adaptive students, for their controls."""
-    return [each for setting in SETTINGS for each in _students(course, setting, mean_weights)]
+def students_of(course: str, mean_weights: dict[str, float], settings: tuple[str, ...] = SETTINGS) -> list[Student]:
+    """What is trained on a course, in these settings; `mean_weights` of adaptive students, for their controls."""
+    return [each for setting in settings for each in _students(course, setting, mean_weights)]
 
 
 def _students(course: str, setting: str, mean_weights: dict[str, float]) -> list[Student]:
@@ -99,6 +106,12 @@ def rows_of(student: str) -> list[Row]:
     if name == "adaptive-0.25":
         rows.append(Row(keyed("without-cfg", setting), student, (4,), "conditional"))
     return rows
+
+
+def student_of(row: str) -> str:
+    """The student that a keyed row is."""
+    name, setting = row.split("@")
+    return keyed("adaptive-0.25", setting) if name == "without-cfg" else row
 
 
 def control(name: str) -> str:

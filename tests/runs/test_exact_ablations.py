@@ -18,16 +18,21 @@ from fada.build.exact_page import write_exact_page
 from fada.build.exact_rows import ADAPTIVES, COURSES, ORDERS, SETTINGS, control, key_of, keyed, rows_of, students_of
 from fada.build.exact_verdicts import headroom, seeds_needed, verdicts_of
 from fada.cli.app import run
-from fada.eval.exact_world.training import Plan
+from fada.eval.exact_world.courses import Plan
 from fada.files.errors import FolderFault
 
 TINY = Plan((), steps=2, batch=4, copy_steps=2, copy_batch=8)
 
 
+def small_plan(out: Path) -> ExactPlan:
+    """Two blocks of two seeds, both settings in both."""
+    return ExactPlan(4, out, TINY, questions=5, block=2, beside=2, scale_pairs=((2.0, 6.5),), curve_steps=(1, 2))
+
+
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> ExactPlan:
-    """Four seeds in two blocks, finished."""
-    made = ExactPlan(4, tmp_path_factory.mktemp("exact"), TINY, questions=5, block=2)
+    """Four seeds in two blocks, finished, and rows of undecided orders beyond them."""
+    made = small_plan(tmp_path_factory.mktemp("exact"))
     run_exact(made, Console(quiet=True))
     return made
 
@@ -62,7 +67,7 @@ def test_a_run_has_every_row_for_every_seed(plan: ExactPlan) -> None:
     results = json.loads((plan.out / "exact.json").read_text())
     assert results["seeds"] == [0, 1, 2, 3]
     for tables in results["rows"].values():
-        assert all(len(values["error"]) == 4 for values in tables.values())
+        assert all(len(values["error"]) >= 4 for values in tables.values())
     assert [len(verdicts_of(results, setting)) for setting in SETTINGS] == [17, 17]
 
 
@@ -91,7 +96,7 @@ def test_an_unfinished_block_is_left_out(plan: ExactPlan, tmp_path: Path) -> Non
     for file in (plan.out / "blocks").iterdir():
         if file.name != "002-003-guided-B.json":
             (tmp_path / "blocks" / file.name).write_bytes(file.read_bytes())
-    assert exact_results(ExactPlan(4, tmp_path, TINY, 5, 2))["seeds"] == [0, 1]
+    assert exact_results(small_plan(tmp_path))["seeds"] == [0, 1]
 
 
 def test_controls_that_a_block_lacks_are_left_out_alone(plan: ExactPlan, tmp_path: Path) -> None:
@@ -99,11 +104,24 @@ def test_controls_that_a_block_lacks_are_left_out_alone(plan: ExactPlan, tmp_pat
     for file in (plan.out / "blocks").iterdir():
         if file.name != "002-003-controls-B.json":
             (tmp_path / "blocks" / file.name).write_bytes(file.read_bytes())
-    results = exact_results(ExactPlan(4, tmp_path, TINY, 5, 2))
+    results = exact_results(small_plan(tmp_path))
     assert results["seeds"] == [0, 1, 2, 3]
-    assert keyed(control("adaptive-0.5"), "paper") not in results["rows"]
-    page = write_exact_page(results, tmp_path / "exact.md")
-    assert "**Not finished.** The command goes on there." in page.read_text()
+    assert len(results["rows"][keyed(control("adaptive-0.5"), "paper")]["3"]["error"]) == 2
+    assert len(results["rows"][keyed("adaptive-0.5", "paper")]["3"]["error"]) >= 4
+    assert write_exact_page(results, tmp_path / "exact.md").is_file()
+
+
+def test_rows_of_undecided_orders_go_on_alone_and_decided_ones_stop(plan: ExactPlan) -> None:
+    results = json.loads((plan.out / "exact.json").read_text())
+    rows = json.loads((plan.out / "blocks/004-005-rows.json").read_text())["rows"]
+    first = replace(plan, seeds=4)
+    assert [list(block) for block in first.further()] == [[4, 5], [6, 7]]
+    assert results["looks"] == 4
+    for claim in ORDERS:
+        for name in (claim.better, claim.worse):
+            key = key_of(name, "paper")
+            count = len(results["rows"][key][str(claim.table)]["error"])
+            assert (count > 4) == (key in rows)
 
 
 def test_the_page_says_its_tier_its_seeds_and_its_headroom_and_keeps_the_reading(
@@ -201,6 +219,5 @@ def test_a_page_of_somebody_elses_is_not_replaced(plan: ExactPlan, tmp_path: Pat
 def test_a_damaged_block_is_made_again(plan: ExactPlan, tmp_path: Path) -> None:
     copied = replace(plan, out=tmp_path / "exact")
     shutil.copytree(plan.out, copied.out)
-    blocks = sorted(copied.out.rglob("*baselines*.json"))
-    blocks[-1].write_text("[")
+    (copied.out / "blocks/002-003-baselines.json").write_text("[")
     assert len(exact_results(copied)["seeds"]) == 2
