@@ -109,7 +109,7 @@ def bounds_at(
         for key in ("error", "error_open"):
             best = best_undistilled(world, networks, steps, call, scales, key, spare)
             found.append(
-                bound(f"undistilled {call}, best in {key}", best.way.cost,
+                bound(f"undistilled {call} {best.way.cost}, best in {key}", best.way.cost,
                       best.way.sample(world, networks[best.network]))
             )  # fmt: skip
     for count in WINDOW_COUNTS:

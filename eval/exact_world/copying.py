@@ -104,7 +104,7 @@ def train_copy(world: World, steps: int, batch: int, lr: float) -> Weights:
     Returns:
         Weights with a first dimension of one.
     """
-    students, teacher = Students(world.path, "none", [0]), ExactTeacher(world)
+    students, teacher = Students(world.path, "none", [0], is_copy=True), ExactTeacher(world)
     optimiser, generator = Optimiser(students.weights, steps, lr), torch.Generator().manual_seed(17)
     on_chords = int(ON_CHORDS * batch)
     walkers = _Walkers(world, batch - on_chords, generator)

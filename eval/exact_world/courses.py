@@ -47,7 +47,7 @@ class Plan:
     seeds: tuple[int, ...]
     steps: int = 500
     batch: int = 32
-    lr: float = 1e-3
+    lr: float = 4e-3
     copy_steps: int = 8000
     copy_batch: int = 512
     copy_lr: float = 4e-3

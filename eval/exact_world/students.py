@@ -22,6 +22,7 @@ from fada.diffusion.solvers import Predict
 from fada.eval.exact_world.stacked import StackedScales, linear, normed
 from fada.eval.exact_world.world import DIMENSIONS, PEOPLE
 from fada.student.guidance import GuidanceMode, ScalesInside
+from fada.teacher.dual_unet.layers import zero_output
 
 WIDTH, BLOCKS, GUIDANCE_DIM, GUIDANCE_TOKENS, HEADS = 64, 2, 16, 4, 4
 SINUSOID = 64
@@ -31,12 +32,8 @@ TICKS = 24
 CLOCK = SINUSOID + TICKS - 1
 TICK_TOLERANCE = 1e-5
 """Of times on a tick, above the rounding of window bounds and below a timestep."""
-SPREAD = 0.1
-"""How sharp pictures are."""
-SAYS = 5
-"""What a network says of every number of a picture, see `answer`."""
-SHARPNESS = (0.125, 1.0, 4.0)
-"""How much evidence counts as certain, three times: its inverse."""
+SPREAD, EVIDENCE, SHARP = 0.1, 8.0, 4.0
+"""How sharp pictures are, how much evidence counts as certain, and how much sharper students see it."""
 BRANCHES = 3
 LAST = BRANCHES - 1
 
@@ -83,15 +80,25 @@ class _Block(nn.Module):
 
 
 class ExactStudent(ScalesInside, nn.Module):
-    """One student: the noise prediction (n, 3) at points (n, 3) and times (n,); with mode `none` the teacher's copy."""
+    """One student: the path's prediction (n, 3) at points (n, 3) and times (n,), by the scales that it is given.
 
-    def __init__(self, path: NoisePath, mode: GuidanceMode) -> None:
+    Beside the copy's layers a student has what windows ask for: a clock with ticks, sharper evidence, and steps in what
+    it says of a picture. As its CFG layers, these start without effect: an untrained student is the copy.
+    """
+
+    def __init__(self, path: NoisePath, mode: GuidanceMode, is_copy: bool = False) -> None:
         super().__init__()
         self.path, self.config = path, SimpleNamespace(guidance_mode=mode)
-        self.enter = nn.Linear((1 + len(SHARPNESS)) * DIMENSIONS + 2 + PEOPLE + 1 + 2, WIDTH)
-        self.time = nn.Sequential(nn.Linear(CLOCK, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
+        self.enter = nn.Linear(3 * DIMENSIONS + 2 + PEOPLE + 1 + 2, WIDTH)
+        self.time = nn.Sequential(nn.Linear(SINUSOID, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
         self.blocks = nn.ModuleList([_Block() for _ in range(BLOCKS)])
-        self.leave = nn.Linear(WIDTH, SAYS * DIMENSIONS)
+        self.leave = nn.Linear(WIDTH, DIMENSIONS)
+        self.is_copy = is_copy
+        if not is_copy:
+            self.ticks = nn.Linear(TICKS - 1 + DIMENSIONS, WIDTH, bias=False)
+            self.steps = nn.Linear(WIDTH, 4 * DIMENSIONS)
+            zero_output(self.ticks)
+            zero_output(self.steps)
         self.add_scales(mode, BRANCHES, GUIDANCE_TOKENS, GUIDANCE_DIM, HEADS, WIDTH)
 
     def guidance_blocks(self) -> list[Any]:
@@ -101,36 +108,53 @@ class ExactStudent(ScalesInside, nn.Module):
     def forward(self, z: Tensor, features: Tensor, scales: Tensor | None) -> Tensor:
         """Args: features as `features_of` makes them; scales (n, 2): reference, audio, or None."""
         told: _Conditions = self.told(_Conditions(), scales)
-        clock, features = features[:, :CLOCK], features[:, CLOCK:]
+        clock, ticks, features = split(features)
         # As in a UNet, scales stand beside the time where they are told so.
         time = self.time(clock) if told.time is None else self.time(clock) + told.time
         hidden = self.enter(entrance(z, features))
+        if not self.is_copy:
+            hidden = hidden + self.ticks(sharp_entrance(z, ticks, features))
         for index, block in enumerate(self.blocks):
             hidden = block(hidden + time, None if told.guidance is None else told.guidance[index])
-        return answer(self.path, z, features, self.leave(silu(hidden)))
+        found = silu(hidden)
+        return answer(self.path, z, features, self.leave(found), None if self.is_copy else self.steps(found))
+
+
+def split(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The sinusoid, the ticks, and levels and conditions."""
+    return features[..., :SINUSOID], features[..., SINUSOID:CLOCK], features[..., CLOCK:]
 
 
 def entrance(z: Tensor, features: Tensor) -> Tensor:
-    """What the first layer sees: points, what they say, and levels and conditions (without the sinusoid)."""
+    """What the first layer sees: points, what they say, and levels and conditions."""
+    evidence = evidence_of(z, features)
+    # What a point says for one picture against another grows as noise falls; the network need not learn that.
+    return torch.cat([z, torch.tanh(evidence), torch.tanh(evidence / EVIDENCE) * 2.0, features], dim=-1)
+
+
+def sharp_entrance(z: Tensor, ticks: Tensor, features: Tensor) -> Tensor:
+    """What students see beside that: ticks, and evidence as sharp as at a window's end, which its start must answer."""
+    return torch.cat([ticks, torch.tanh(evidence_of(z, features) * SHARP)], dim=-1)
+
+
+def evidence_of(z: Tensor, features: Tensor) -> Tensor:
+    """What a point says for 1 against -1, of every number of a picture: half the log-odds."""
     signal, noise = features[..., :1], features[..., 1:2]
-    evidence = signal * z / ((signal * SPREAD) ** 2 + noise**2)
-    # What a point says for one picture against another grows as noise falls, and a window's end is more decided than
-    # its start; the network need not learn that.
-    said = [torch.tanh(evidence * sharpness) for sharpness in SHARPNESS]
-    return torch.cat([z, *said, features], dim=-1)
+    return signal * z / ((signal * SPREAD) ** 2 + noise**2)
 
 
-def answer(path: NoisePath, z: Tensor, features: Tensor, said: Tensor) -> Tensor:
+def answer(path: NoisePath, z: Tensor, features: Tensor, picture: Tensor, steps: Tensor | None) -> Tensor:
     """The path's prediction at z, where the network says in which picture it ends (as in EDM, arXiv 2206.00364).
 
-    Of every number of the picture it says five (..., 5 * 3): a place, how much of z is kept, and a step between two
+    Students say four more of every number of the picture (..., 4 * 3): how much of z is kept, and a step between two
     places, how large, how sharp, and where: as a posterior between two pictures has it, and sharper over a window.
     """
     signal, noise = features[..., :1], features[..., 1:2]
     variance = (signal * SPREAD) ** 2 + noise**2
-    place, kept, size, sharpness, shift = said.unflatten(-1, (SAYS, DIMENSIONS)).unbind(-2)
-    step = torch.tanh((1.0 + sharpness) * (signal * z / variance) + shift)
-    picture = place + kept * z + size * step
+    if steps is not None:
+        kept, size, sharpness, shift = steps.unflatten(-1, (4, DIMENSIONS)).unbind(-2)
+        step = torch.tanh((1.0 + sharpness) * (signal * z / variance) + shift)
+        picture = picture + kept * z + size * step
     share = noise / variance
     if path.prediction_type == "v_prediction":
         return share * ((1.0 - SPREAD**2) * signal * z - picture)
@@ -166,18 +190,18 @@ class Students:
     weights: name → (seeds, ...). Batches are all seeds' one after the other: (seeds * n, ...).
     """
 
-    def __init__(self, path: NoisePath, mode: GuidanceMode, seeds: list[int]) -> None:
+    def __init__(self, path: NoisePath, mode: GuidanceMode, seeds: list[int], is_copy: bool = False) -> None:
         modules = []
         for seed in seeds:
             torch.manual_seed(seed)
-            modules.append(ExactStudent(path, mode))
-        self.path, self.mode, self.count = path, mode, len(seeds)
+            modules.append(ExactStudent(path, mode, is_copy))
+        self.path, self.mode, self.count, self.is_copy = path, mode, len(seeds), is_copy
         self.module = modules[0]
         stacked, _ = stack_module_state(modules)
         self.weights = {name: value.detach().requires_grad_() for name, value in stacked.items()}
 
     def start_from(self, weights: dict[str, Tensor]) -> Students:
-        """Take over the weights that are there; CFG layers, which others lack, stay as they are."""
+        """Take over the weights that are there; layers that a copy lacks stay as they are."""
         with torch.no_grad():
             for name, value in weights.items():
                 self.weights[name].copy_(value)
@@ -202,18 +226,22 @@ class Students:
         points, features = (each.view(self.count, -1, each.shape[-1]) for each in (z, features))
         if scales is not None and self.mode != "none":
             inside = StackedScales(own, self.mode, scales.view(self.count, -1, scales.shape[-1]), HEADS)
-        clock, features = features[..., :CLOCK], features[..., CLOCK:]
+        clock, ticks, features = split(features)
         time = linear(own, "time.2", silu(linear(own, "time.0", clock)))
         added = None if inside is None else inside.time()
         time = time if added is None else time + added
         hidden = linear(own, "enter", entrance(points, features))
+        if not self.is_copy:
+            hidden = hidden + linear(own, "ticks", sharp_entrance(points, ticks, features))
         for place in range(BLOCKS):
             hidden = hidden + time
             if inside is not None:
                 hidden = inside.layer(f"blocks.{place}.guidance", hidden)
             inner = silu(linear(own, f"blocks.{place}.inner", normed(own, f"blocks.{place}.norm3", hidden)))
             hidden = hidden + linear(own, f"blocks.{place}.outer", inner)
-        return answer(self.path, points, features, linear(own, "leave", silu(hidden))).flatten(0, 1)
+        found = silu(hidden)
+        steps = None if self.is_copy else linear(own, "steps", found)
+        return answer(self.path, points, features, linear(own, "leave", found), steps).flatten(0, 1)
 
     def guided(self, asked: Asked, scales: Tensor) -> Predict:
         """Predictor with guidance outside: three branches, combined at scales (seeds * n, 2)."""

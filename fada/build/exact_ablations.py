@@ -1,8 +1,8 @@
 """The paper's tables in the exact world: blocks of seeds, trained and measured, kept, resumed, stopped when decided.
 
-All rows of the paper's setting get every seed that was asked for. Matched points and controls stand beside them for
-the first blocks only. Then rows of orders that are still undecided go on alone, to twice as many seeds at most; the
-looks at the orders that this makes are counted, and the level is divided by them.
+All rows of the paper's setting get every seed that was asked for. Then rows of orders that are still undecided go on
+alone, to twice as many seeds at most; the looks at the orders that this makes are counted, and the level is divided by
+them. Matched points and controls come last, for the first blocks only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,16 @@ def run_exact(plan: ExactPlan, console: Console) -> dict[str, Any]:
     """Everything that is missing: all rows, extras, then rows of undecided orders; all results."""
     world = World()
     copy = _copy(plan, world, console)
+    paper, matched = SETTINGS
     for number, seeds in enumerate(plan.blocks()):
-        settings = SETTINGS if number < plan.beside else SETTINGS[:1]
-        _run_block(plan, _block(plan, world, seeds, copy), settings, None, number == 0, console)
+        _run_block(plan, _block(plan, world, seeds, copy), paper, None, number == 0, console)
+        _say(exact_results(plan), console)
+    for seeds in plan.further():
+        rows = _undecided(plan, seeds)
+        if not rows:
+            console.print("every order is decided: no further seeds")
+            break
+        _run_block(plan, _block(plan, world, seeds, copy), paper, rows, False, console)
         _say(exact_results(plan), console)
     made = {
         "bounds": lambda: {"found": bounds(world, copy, plan.questions, plan.scale_pairs)},
@@ -77,19 +85,17 @@ def run_exact(plan: ExactPlan, console: Console) -> dict[str, Any]:
     }
     for name in EXTRAS:
         _kept(plan.out / f"{name}.json", name, made[name], console)
-    for seeds in plan.further():
-        rows = _undecided(plan, seeds)
-        if not rows:
-            console.print("every order is decided: no further seeds")
-            break
-        _run_block(plan, _block(plan, world, seeds, copy), SETTINGS[:1], rows, False, console)
-        _say(exact_results(plan), console)
+    for seeds in plan.blocks()[: plan.beside]:
+        block = _block(plan, world, seeds, copy)
+        _run_controls(plan, block, paper, console)
+        _run_block(plan, block, matched, None, False, console)
+        _run_controls(plan, block, matched, console)
     return exact_results(plan)
 
 
 def _undecided(plan: ExactPlan, seeds: tuple[int, ...]) -> list[str]:
     """The rows that a further block is for, chosen when it begins and kept."""
-    file = _file(plan, "rows", seeds)
+    file = _file(plan, "rows", SETTINGS[0], seeds)
     kept = kept_json(file)
     if kept:
         return list(kept["rows"])
@@ -110,8 +116,8 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
     found: dict[str, Any] = {"costs": {}, "sweeps": {}}
     before, spent = 0, 0.0
     for seeds in [*plan.blocks(), *plan.further()]:
-        for name in ("baselines", *COURSES):
-            part = kept_json(_file(plan, name, seeds))
+        for name, setting in product(("baselines", *COURSES), SETTINGS):
+            part = kept_json(_file(plan, name, setting, seeds))
             if not part:
                 continue
             spent += part["cpu_seconds"]
@@ -165,32 +171,34 @@ def _block(plan: ExactPlan, world: World, seeds: tuple[int, ...], copy: Weights)
 
 
 def _run_block(
-    plan: ExactPlan,
-    block: Block,
-    settings: tuple[str, ...],
-    only: Collection[str] | None,
-    is_first: bool,
-    console: Console,
+    plan: ExactPlan, block: Block, setting: str, only: Collection[str] | None, is_first: bool, console: Console
 ) -> None:
-    """Baselines, then course by course; what is there stays."""
-
-    def kept(name: str, make: Callable[[], dict[str, Any]]) -> None:
-        label = f"seeds {block.seeds[0]} to {block.seeds[-1]}: {name}"
-        _kept(_file(plan, name, block.seeds), label, make, console)
-
-    if only is None or set(TEACHERS) & set(only):
-        kept("baselines", partial(baselines, block, is_first))
+    """Baselines, then course by course; what is there stays. Of `only` some rows, if they are given."""
+    is_paper = setting == SETTINGS[0]
+    if is_paper and (only is None or set(TEACHERS) & set(only)):
+        _kept_part(plan, block, "baselines", setting, partial(baselines, block, is_first), console)
     wanted = None if only is None else {student_of(row) for row in only if "@" in row}
     for name in COURSES:
-        weights: dict[str, float] = {}
         if name == CONTROLS:
-            if len(settings) == 1:
-                continue
-            before = json.loads(_file(plan, "windows-B", block.seeds).read_text())["training"]
-            weights = {student: means["weight_mean"] for student, means in before.items()}
-        students = [each for each in students_of(name, weights, settings) if wanted is None or each.name in wanted]
+            continue
+        students = [each for each in students_of(name, {}, setting) if wanted is None or each.name in wanted]
         if students:
-            kept(name, partial(course, block, name, students, is_first))
+            _kept_part(plan, block, name, setting, partial(course, block, name, students, is_first), console)
+
+
+def _run_controls(plan: ExactPlan, block: Block, setting: str, console: Console) -> None:
+    """Rows with the fixed weights that adaptive ones had on average."""
+    before = json.loads(_file(plan, "windows-B", setting, block.seeds).read_text())["training"]
+    weights = {student: means["weight_mean"] for student, means in before.items()}
+    students = students_of(CONTROLS, weights, setting)
+    _kept_part(plan, block, CONTROLS, setting, partial(course, block, CONTROLS, students, False), console)
+
+
+def _kept_part(
+    plan: ExactPlan, block: Block, name: str, setting: str, make: Callable[[], dict[str, Any]], console: Console
+) -> None:
+    label = f"seeds {block.seeds[0]} to {block.seeds[-1]}: {name}, {setting}"
+    _kept(_file(plan, name, setting, block.seeds), label, make, console)
 
 
 def _kept(file: Path, label: str, make: Callable[[], dict[str, Any]], console: Console) -> None:
@@ -225,5 +233,5 @@ def _copy(plan: ExactPlan, world: World, console: Console) -> Weights:
     return load_file(str(file))
 
 
-def _file(plan: ExactPlan, name: str, seeds: tuple[int, ...]) -> Path:
-    return plan.out / "blocks" / f"{seeds[0]:03d}-{seeds[-1]:03d}-{name}.json"
+def _file(plan: ExactPlan, name: str, setting: str, seeds: tuple[int, ...]) -> Path:
+    return plan.out / "blocks" / f"{seeds[0]:03d}-{seeds[-1]:03d}-{name}-{setting}.json"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from fada.build.exact_parts import Block, course, networks_of, spare_questions
-from fada.build.exact_rows import students_of
+from fada.build.exact_parts import Block, baselines, course, networks_of, spare_questions
+from fada.build.exact_rows import SETTINGS, students_of
 from fada.eval.exact_world.bounds import as_plain, bounds_at
 from fada.eval.exact_world.courses import Plan
 from fada.eval.exact_world.measures import Questions
@@ -31,12 +31,13 @@ def bounds(world: World, copy: Weights, questions: int, pairs: Sequence[tuple[fl
 
 
 def curve(world: World, copy: Weights, training: Plan, questions: int, lengths: Sequence[int]) -> list[dict[str, Any]]:
-    """Trainings of every length: the row, its steps, and what it measures in its table."""
-    found = []
+    """Trainings of every length: the row, its steps, and what it measures in its table; without steps what has none."""
+    untrained = baselines(Block(world, CURVE_SEEDS, questions, copy, training), with_sweeps=False)["rows"]
+    found = [{"row": row, "steps": 0, "tables": tables} for row, tables in untrained.items()]
     for steps in lengths:
         block = Block(world, CURVE_SEEDS, questions, copy, replace(training, steps=steps))
         for row, name in CURVE_ROWS.items():
-            students = [each for each in students_of(name, {}) if each.name == row]
+            students = [each for each in students_of(name, {}, SETTINGS[0]) if each.name == row]
             part = course(block, name, students, with_sweeps=False)
             found.append({"row": row, "steps": steps, "tables": part["rows"][row]})
     return found

@@ -55,7 +55,7 @@ class Block:
 
 def networks_of(world: World, copy: Weights) -> dict[str, Network]:
     """The teacher and its copy, by name."""
-    copied = Students(world.path, "none", [0]).start_from(copy)
+    copied = Students(world.path, "none", [0], is_copy=True).start_from(copy)
     return {"teacher": of_teacher(ExactTeacher(world)), COPIED: of_students(copied)}
 
 

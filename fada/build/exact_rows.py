@@ -72,12 +72,8 @@ class Row:
     call: Call = "guided"
 
 
-def students_of(course: str, mean_weights: dict[str, float], settings: tuple[str, ...] = SETTINGS) -> list[Student]:
-    """What is trained on a course, in these settings; `mean_weights` of adaptive students, for their controls."""
-    return [each for setting in settings for each in _students(course, setting, mean_weights)]
-
-
-def _students(course: str, setting: str, mean_weights: dict[str, float]) -> list[Student]:
+def students_of(course: str, mean_weights: dict[str, float], setting: str) -> list[Student]:
+    """What is trained on a course in a setting; `mean_weights` of adaptive students, for their controls."""
     shared, is_matched = COURSES[course], setting == "matched"
     if shared.method == "tcd" or shared.times == "starts":
         # No points inside windows: one student, which is no row of the matched setting.
