@@ -1,15 +1,15 @@
 """The paper's tables in the exact world: blocks of seeds, trained and measured, kept, resumed, stopped when decided.
 
 All rows of the paper's setting get every seed that was asked for. Then rows of orders that are still undecided go on
-alone, to twice as many seeds at most; the looks at the orders that this makes are counted, and the level is divided by
-them. Matched points and controls come last, for the first blocks only.
+alone, to MOST seeds; the looks at the orders that this makes are counted, and the level is divided by them. Matched
+points and controls come last, for the first blocks only.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import product
@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from fada.build.exact_extras import CURVE_STEPS, bounds, curve
+from fada.build.exact_extras import CURVE, Extra, extras
 from fada.build.exact_parts import Block, baselines, course
 from fada.build.exact_rows import CONTROLS, COURSES, ORDERS, SETTINGS, TEACHERS, key_of, student_of, students_of
 from fada.build.exact_verdicts import decided, verdicts_of
@@ -37,14 +37,14 @@ BESIDE = 1
 """Blocks in which matched points and controls are trained too."""
 QUESTIONS = 250
 """Quiet and as many loud ones, per seed."""
-EXTRAS = ("bounds", "curve")
-"""What is computed once, beside the rows."""
+MOST = 96
+"""Seeds that rows of undecided orders get at most."""
 
 
 @dataclass(frozen=True)
 class ExactPlan:
-    """seeds: of every row; undecided orders get up to twice as many; out: folder of everything; training: steps and
-    rates of every student; beside: blocks with matched points and controls; scale_pairs, curve_steps: of the extras."""
+    """seeds: of every row; most: of rows of undecided orders; out: folder of everything; training: steps and rates of
+    every student; beside: blocks with matched points and controls; scale_pairs, lengths: of the extras."""
 
     seeds: int
     out: Path
@@ -53,15 +53,19 @@ class ExactPlan:
     block: int = BLOCK
     beside: int = BESIDE
     scale_pairs: tuple[tuple[float, float], ...] = SCALE_PAIRS
-    curve_steps: tuple[int, ...] = CURVE_STEPS
+    lengths: Mapping[str, Sequence[int]] = field(default_factory=lambda: CURVE)
+    most: int = MOST
 
     def blocks(self) -> list[tuple[int, ...]]:
         """The seeds of every block of all rows."""
-        return [tuple(range(first, min(first + self.block, self.seeds))) for first in range(0, self.seeds, self.block)]
+        return self._cut(0, self.seeds)
 
     def further(self) -> list[tuple[int, ...]]:
         """The seeds of the blocks of undecided orders."""
-        return [tuple(seed + self.seeds for seed in block) for block in self.blocks()]
+        return self._cut(self.seeds, max(self.seeds, self.most))
+
+    def _cut(self, begin: int, end: int) -> list[tuple[int, ...]]:
+        return [tuple(range(first, min(first + self.block, end))) for first in range(begin, end, self.block)]
 
 
 def run_exact(plan: ExactPlan, console: Console) -> dict[str, Any]:
@@ -72,6 +76,9 @@ def run_exact(plan: ExactPlan, console: Console) -> dict[str, Any]:
     for number, seeds in enumerate(plan.blocks()):
         _run_block(plan, _block(plan, world, seeds, copy), paper, None, number == 0, console)
         _say(exact_results(plan), console)
+    made = extras(world, copy, plan.training, plan.questions, plan.scale_pairs, plan.lengths)
+    for name, make in made.items():
+        _kept(plan.out / "extras" / f"{name}.json", name, partial(_as_part, make), console)
     for seeds in plan.further():
         rows = _undecided(plan, seeds)
         if not rows:
@@ -79,12 +86,6 @@ def run_exact(plan: ExactPlan, console: Console) -> dict[str, Any]:
             break
         _run_block(plan, _block(plan, world, seeds, copy), paper, rows, False, console)
         _say(exact_results(plan), console)
-    made = {
-        "bounds": lambda: {"found": bounds(world, copy, plan.questions, plan.scale_pairs)},
-        "curve": lambda: {"found": curve(world, copy, plan.training, plan.questions, plan.curve_steps)},
-    }
-    for name in EXTRAS:
-        _kept(plan.out / f"{name}.json", name, made[name], console)
     for seeds in plan.blocks()[: plan.beside]:
         block = _block(plan, world, seeds, copy)
         _run_controls(plan, block, paper, console)
@@ -127,8 +128,12 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
             for student, means in part["training"].items():
                 training.setdefault(student, []).append(means)
         before += len(seeds)
-    extras = {name: kept_json(plan.out / f"{name}.json") for name in EXTRAS}
-    spent += sum(each["cpu_seconds"] for each in [*extras.values(), kept_json(plan.out / "copy.json")] if each)
+    parts = {file.name: kept_json(file) for file in sorted((plan.out / "extras").glob("*.json"))}
+    spent += sum(each["cpu_seconds"] for each in [*parts.values(), kept_json(plan.out / "copy.json")] if each)
+    beside = {
+        kind: [each for name, part in parts.items() if name.startswith(kind) and part for each in part["found"]]
+        for kind in ("bounds", "curve")
+    }
     results = {
         "schema_version": 2,
         "seeds": list(range(_complete(plan, rows))),
@@ -141,7 +146,7 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
             name: {key: sum(each[key] for each in means) / len(means) for key in means[0]}
             for name, means in training.items()
         },
-        **{name: each["found"] for name, each in extras.items() if each},
+        **{kind: found for kind, found in beside.items() if found},
     }
     write_json(plan.out / "exact.json", results)
     return results
@@ -199,6 +204,10 @@ def _kept_part(
 ) -> None:
     label = f"seeds {block.seeds[0]} to {block.seeds[-1]}: {name}, {setting}"
     _kept(_file(plan, name, setting, block.seeds), label, make, console)
+
+
+def _as_part(make: Extra) -> dict[str, Any]:
+    return {"found": make()}
 
 
 def _kept(file: Path, label: str, make: Callable[[], dict[str, Any]], console: Console) -> None:

@@ -1,9 +1,13 @@
-"""What is computed once beside the rows of the exact world: bounds without error, and the curve over steps."""
+"""What is computed once beside the rows of the exact world: bounds without error, and the curve over steps.
+
+Each is kept for itself, so that a page shows what is there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fada.build.exact_parts import Block, baselines, course, networks_of, spare_questions
@@ -14,30 +18,51 @@ from fada.eval.exact_world.measures import Questions
 from fada.eval.exact_world.stacked import Weights
 from fada.eval.exact_world.world import World
 
-BOUND_SEEDS = tuple(range(80_000, 80_008))
+BOUND_SEEDS = tuple(range(80_000, 80_004))
 """Of the draws on which bounds are measured."""
-CURVE_SEEDS = tuple(range(70_000, 70_008))
+CURVE_SEEDS = tuple(range(70_000, 70_004))
 """Of the trainings of the curve; no row has them, so that lengths are not chosen on the rows' seeds."""
-CURVE_STEPS = (250, 500, 1000, 2000, 4000)
-CURVE_ROWS = {"tokens@paper": "guided-B", "adaptive-0.25@paper": "windows-B"}
-"""The fast and the balanced student, with their courses."""
+CURVE = {"tokens@paper": (500, 2000, 8000), "adaptive-0.25@paper": (500, 2000)}
+"""The fast and the balanced student, with the lengths of their trainings."""
+COURSE = {"tokens@paper": "guided-B", "adaptive-0.25@paper": "windows-B"}
+
+Extra = Callable[[], list[dict[str, Any]]]
 
 
-def bounds(world: World, copy: Weights, questions: int, pairs: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
-    """Perfect students and undistilled samplers at every pair of scales."""
-    networks, spare = networks_of(world, copy), spare_questions(world, questions)
+def extras(
+    world: World,
+    copy: Weights,
+    training: Plan,
+    questions: int,
+    pairs: Sequence[tuple[float, float]],
+    lengths: Mapping[str, Sequence[int]],
+) -> dict[str, Extra]:
+    """Name of a part, which begins with `bounds` or `curve`, and how it is made: the cheap ones first."""
+    block = Block(world, CURVE_SEEDS, questions, copy, training)
+    made: dict[str, Extra] = {"curve-untrained": partial(_untrained, block)}
+    made |= {
+        f"bounds-{reference:g}-{audio:g}": partial(_bounds, world, copy, questions, (reference, audio))
+        for reference, audio in pairs
+    }
+    trained = sorted((steps, row) for row, each in lengths.items() for steps in each)
+    return made | {f"curve-{row}-{steps}": partial(_trained, block, row, steps) for steps, row in trained}
+
+
+def _bounds(world: World, copy: Weights, questions: int, scales: tuple[float, float]) -> list[dict[str, Any]]:
+    """Perfect students and undistilled samplers at a pair of scales."""
     tests = Questions.draw(world, BOUND_SEEDS, questions)
-    return [each for scales in pairs for each in as_plain(bounds_at(world, networks, tests, spare, scales))]
+    return as_plain(bounds_at(world, networks_of(world, copy), tests, spare_questions(world, questions), scales))
 
 
-def curve(world: World, copy: Weights, training: Plan, questions: int, lengths: Sequence[int]) -> list[dict[str, Any]]:
-    """Trainings of every length: the row, its steps, and what it measures in its table; without steps what has none."""
-    untrained = baselines(Block(world, CURVE_SEEDS, questions, copy, training), with_sweeps=False)["rows"]
-    found = [{"row": row, "steps": 0, "tables": tables} for row, tables in untrained.items()]
-    for steps in lengths:
-        block = Block(world, CURVE_SEEDS, questions, copy, replace(training, steps=steps))
-        for row, name in CURVE_ROWS.items():
-            students = [each for each in students_of(name, {}, SETTINGS[0]) if each.name == row]
-            part = course(block, name, students, with_sweeps=False)
-            found.append({"row": row, "steps": steps, "tables": part["rows"][row]})
-    return found
+def _untrained(block: Block) -> list[dict[str, Any]]:
+    """What the curve is held against."""
+    rows = baselines(block, with_sweeps=False)["rows"]
+    return [{"row": row, "steps": 0, "tables": tables} for row, tables in rows.items()]
+
+
+def _trained(block: Block, row: str, steps: int) -> list[dict[str, Any]]:
+    """A training of a length: the row, its steps, and what it measures in its tables."""
+    students = [each for each in students_of(COURSE[row], {}, SETTINGS[0]) if each.name == row]
+    longer = replace(block, training=replace(block.training, steps=steps))
+    found = course(longer, COURSE[row], students, with_sweeps=False)
+    return [{"row": row, "steps": steps, "tables": found["rows"][row]}]

@@ -25,6 +25,8 @@ RIVALS = {
     "perflow@paper": (2, ("best undistilled 18 guided",)),
 }
 """Student → its table, and what has its cost without training."""
+MOST_DOUBLINGS = 30
+"""Of a step: a billion of them are in nobody's sight."""
 NAMES = {
     "tokens@paper": "fast student, 6 evaluations",
     "adaptive-0.25@paper": "balanced student, 18 evaluations",
@@ -61,10 +63,13 @@ def curve_text(results: Mapping[str, Any]) -> str:
         return ""
     entries = results["curve"]
     known = {each["row"]: each["tables"] for each in entries if not each["steps"]}
+    if not known:
+        return ""
     lines = table_head(["student", "steps", *MEASURES.values(), "error less than the best undistilled, quiet", "both"])
     notes = []
     for student, (table, names) in RIVALS.items():
         trained = [each for each in entries if each["row"] == student and each["steps"]]
+        trained.sort(key=lambda each: int(each["steps"]))
         for each in trained:
             values = each["tables"][str(table)]
             gains = [_against(values, known, names, table, measure)[0] for measure in ("error", "error_open")]
@@ -72,7 +77,7 @@ def curve_text(results: Mapping[str, Any]) -> str:
                                    *(interval_text(t_interval(values[key])) for key in MEASURES),
                                    *map(signed_text, gains)]))  # fmt: skip
         for measure in ("error", "error_open"):
-            if len(trained) > 2:
+            if len(trained) > 1:
                 notes.append(_extrapolated(student, trained, known, names, table, measure))
     seeds = len(next(iter(known.values()))["2"]["error"])
     return (
@@ -181,9 +186,10 @@ def _extrapolated(
     said = f"- {NAMES[student]}, {MEASURES[measure]}: {slope:+.4f} per doubling at the end; "
     if means[-1] < rival:
         return said + "ahead of the best undistilled."
-    if slope >= 0:
-        return said + "not falling: no length reaches the best undistilled."
-    needed = 2 ** ((rival - start) / slope)
+    doublings = (rival - start) / slope if slope < 0 else math.inf
+    if doublings > MOST_DOUBLINGS:
+        return said + f"at that rate no length in sight reaches the best undistilled ({rival:.3f})."
+    needed = 2**doublings
     return said + f"if that went on, the best undistilled ({rival:.3f}) would be reached after {needed:,.0f} steps."
 
 

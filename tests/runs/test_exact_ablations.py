@@ -26,7 +26,8 @@ TINY = Plan((), steps=2, batch=4, copy_steps=2, copy_batch=8)
 
 def small_plan(out: Path) -> ExactPlan:
     """Two blocks of two seeds, both settings in both."""
-    return ExactPlan(4, out, TINY, questions=5, block=2, beside=2, scale_pairs=((2.0, 6.5),), curve_steps=(1, 2))
+    lengths = {"tokens@paper": (1, 2, 3), "adaptive-0.25@paper": (1,)}
+    return ExactPlan(4, out, TINY, 5, block=2, beside=2, scale_pairs=((2.0, 6.5),), lengths=lengths, most=8)
 
 
 @pytest.fixture(scope="module")
