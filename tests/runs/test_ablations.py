@@ -30,7 +30,7 @@ SMALL = (
     "vae.latent_channels=4", "vae.train.steps=2", "vae.train.batch=2", "teacher.network.channels=[8,16]",
     "teacher.network.heads=2", "teacher.network.norm_groups=4", "teacher.network.audio_tokens=2",
     "teacher.network.audio_dim=8", "teacher.network.audio_hidden=8", "teacher.stages.0.steps=1",
-    "teacher.stages.0.batch=2", "teacher.stages.1.steps=1", "teacher.stages.1.batch=2",
+    "teacher.stages.0.batch=2", "teacher.stages.1.steps=3", "teacher.stages.1.batch=2",
     "distill.phases.base.steps=2", "distill.phases.base.batch=2", "distill.phases.student.steps=2",
     "distill.phases.student.batch=2", "engine.precision=fp32", "engine.checkpoint_every=2", "engine.log_every=1",
     "bench.clips=2", "bench.seconds=0.2", "bench.teacher_steps=2", "bench.search_clips=1",
