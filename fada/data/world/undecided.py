@@ -92,7 +92,7 @@ def rare_look(identity: Identity, rng: np.random.Generator) -> Identity:
 def _held(
     frames: int, ways: np.ndarray, seconds: tuple[float, float], change: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """(F, D) one of `ways` (N, D) after the other: each is held for `seconds`, at least and at most; a `change` takes s."""
+    """(F, D) one of `ways` (N, D) after the other: each is held for `seconds` (least, most); a `change` takes s."""
     middles = (np.arange(frames) + 0.5) / FPS
     at = int(rng.integers(len(ways)))
     values = np.tile(ways[at], (frames, 1))
