@@ -13,6 +13,9 @@ from fada.eval.exact_world.world import DIMENSIONS, DIRECTIONS, PLACES, World, d
 
 LIMIT = 1.0
 """The largest error of a picture that counts: beyond it, it is simply another face or mouth."""
+WRONG = 11.345
+"""In units of the spread's variance: a picture farther from the right one than 99 of 100 true ones (chi-squared, three
+degrees of freedom)."""
 Measured = dict[str, list[float]]
 """Measure → a value per seed."""
 Sample = Callable[[Asked, Tensor, Tensor], Tensor]
@@ -47,12 +50,16 @@ def measure(world: World, tests: Questions, sample: Sample, scales: tuple[float,
     """All measures of a way to sample, per seed.
 
     error, error_loud: mean squared distance to the nearest right picture, counted up to LIMIT, at sounds as in A and at
-    loud ones; error_open: of both; mouth, face, head: parts of it, root mean square, of both; distance: mean squared
-    distance to the guided teacher's samples from the same noise.
+    loud ones; error_open: of both. wrong, wrong_open: share of pictures farther away than true ones are, at sounds as
+    in A and of both; unlike the error it does not reward pictures without variety. mouth, face, head: parts of the
+    error, root mean square, of both. distance: mean squared distance to the guided teacher's samples from the same
+    noise.
     """
     asked, rows = tests.asked, scales_like(scales, tests.noise)
     found = sample(asked, tests.noise, rows)
-    error = sample_error(world, found, asked.person, asked.heard).clamp(max=LIMIT)
+    apart_from_right = sample_error(world, found, asked.person, asked.heard)
+    error = apart_from_right.clamp(max=LIMIT)
+    wrong = (apart_from_right > WRONG * world.spread**2).float().view(tests.seeds, 2, -1).mean(-1)
     apart = found[:, :2] - PLACES[asked.person]
     opening = (apart * DIRECTIONS[asked.person]).sum(1)
     face = apart - opening[:, None] * DIRECTIONS[asked.person]
@@ -65,6 +72,8 @@ def measure(world: World, tests: Questions, sample: Sample, scales: tuple[float,
         "error": halves[:, 0].tolist(),
         "error_loud": halves[:, 1].tolist(),
         "error_open": halves.mean(1).tolist(),
+        "wrong": wrong[:, 0].tolist(),
+        "wrong_open": wrong.mean(1).tolist(),
         "mouth": root((opening - mouth(asked.heard)).clamp(-1.0, 1.0).square()),
         "face": root(face.square().sum(1).clamp(max=1.0)),
         "head": root((found[:, 2].abs() - 1.0).square()),

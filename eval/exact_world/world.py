@@ -8,6 +8,7 @@ Gaussians, so the noise prediction of every guidance branch is a closed form (me
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -108,13 +109,13 @@ class Openings:
     """The components of a picture whose person is known: how far the mouth is open, and how sharp the picture is.
 
     centre (n, J): of the opening; width (J,): its standard deviation about that; spread (J,): of the picture; weights:
-    the components' shares (n, J) where the sound is unknown, and where it is known.
+    the components' shares (n, J) on every branch: the sound is unknown on the first two, and known on the last.
     """
 
     centre: Tensor
     width: Tensor
     spread: Tensor
-    weights: tuple[Tensor, Tensor]
+    weights: tuple[Tensor, Tensor, Tensor]
 
 
 class ExactTeacher:
@@ -129,8 +130,32 @@ class ExactTeacher:
 
     def branches(self, z: Tensor, t: Tensor, person: Tensor, heard: Tensor) -> list[Tensor]:
         """Noise predictions (n, 3) of the three branches at z (n, 3) and times t (n,), on the grid or between."""
-        signal, noise = (level.to(z)[:, None] for level in self.world.path.signal_noise_between(t))
+        return self._predictor(person, heard)(z, t)
+
+    def guided(self, person: Tensor, heard: Tensor, scales: Tensor) -> Predict:
+        """Predictor at guidance scales (n, 2): reference, audio."""
+        answers = self._predictor(person, heard)
+        return lambda z, t: combine(answers(z, t), scales)
+
+    def at_branch(self, person: Tensor, heard: Tensor, branch: Tensor) -> Predict:
+        """Predictor without guidance, each sample on its own branch (n,)."""
+        answers = self._predictor(person, heard, branch)
+        return lambda z, t: answers(z, t)[0]
+
+    def _predictor(
+        self, person: Tensor, heard: Tensor, branch: Tensor | None = None
+    ) -> Callable[[Tensor, Tensor], list[Tensor]]:
+        """Answers of all branches, or of each sample's own; what does not depend on the point is computed once."""
         found = self._openings(heard)
+        # (n, people, J): how likely each component is before anything is seen.
+        priors = [people[..., None] + openings.log()[:, None]
+                  for people, openings in zip(self._people(person), found.weights, strict=True)]  # fmt: skip
+        if branch is not None:
+            priors = [torch.stack(priors)[branch, torch.arange(len(branch))]]
+        return lambda z, t: self._answers(z, t, found, priors)
+
+    def _answers(self, z: Tensor, t: Tensor, found: Openings, priors: list[Tensor]) -> list[Tensor]:
+        signal, noise = (level.to(z)[:, None] for level in self.world.path.signal_noise_between(t))
         variance = (signal * found.spread) ** 2 + noise**2  # (n, J)
         wide = variance + (signal * found.width) ** 2
         # (n, people, J): distance from each component's centre, along its direction and across it.
@@ -141,30 +166,21 @@ class ExactTeacher:
         side = signal * z[:, 2:] / variance
         head = (z[:, 2:] - signal * torch.tanh(side)) / variance
         apart = -0.5 * (z[:, 2:] ** 2 + signal**2) / variance + torch.logaddexp(side, -side)
-        density = -0.5 * (along**2 / wide[:, None] + across**2 / variance[:, None])
+        along_share, across_share = along / wide[:, None], across / variance[:, None]
+        density = -0.5 * (along * along_share + across * across_share)
         density = density + (apart - 0.5 * torch.log(wide) - torch.log(variance))[:, None]
-        along, across, answers = along / wide[:, None], across / variance[:, None], []
-        unknown, known = found.weights
-        for people, openings in zip(self._people(person), (unknown, unknown, known), strict=True):
-            likely = density + people[..., None] + openings.log()[:, None]
+        answers = []
+        for prior in priors:
+            likely = density + prior
             share = torch.softmax(likely.flatten(1), dim=1).view(likely.shape)
-            plane = (share * along).sum(-1) @ DIRECTIONS + (share * across).sum(-1) @ ACROSS
+            plane = (share * along_share).sum(-1) @ DIRECTIONS + (share * across_share).sum(-1) @ ACROSS
             turned = (share.sum(1) * head).sum(1, keepdim=True)
-            answers.append(noise * torch.cat([plane, turned], dim=1))
+            answers.append(self._of_noise(noise * torch.cat([plane, turned], dim=1), z, signal, noise))
         return answers
 
-    def guided(self, person: Tensor, heard: Tensor, scales: Tensor) -> Predict:
-        """Predictor at guidance scales (n, 2): reference, audio."""
-        return lambda z, t: combine(self.branches(z, t, person, heard), scales)
-
-    def at_branch(self, person: Tensor, heard: Tensor, branch: Tensor) -> Predict:
-        """Predictor without guidance, each sample on its own branch (n,)."""
-        chosen = torch.nn.functional.one_hot(branch, 3)
-
-        def predict(z: Tensor, t: Tensor) -> Tensor:
-            return (torch.stack(self.branches(z, t, person, heard), dim=1) * chosen[..., None].to(z)).sum(dim=1)
-
-        return predict
+    def _of_noise(self, found: Tensor, z: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+        """The path's prediction, of a noise prediction."""
+        return (found - noise * z) / signal if self.world.path.prediction_type == "v_prediction" else found
 
     def _people(self, person: Tensor) -> list[Tensor]:
         """Log-weights (n, people) of whose face it is, by branch."""
@@ -182,7 +198,7 @@ class ExactTeacher:
             width, unknown = torch.tensor([0.0, world.sound]), torch.tensor([0.0, 1.0])
             spread = torch.full_like(width, world.spread)
             return Openings(
-                torch.stack([heard, zero], 1), width, spread, (unknown.expand(count, 2), right.expand(count, 2))
+                torch.stack([heard, zero], 1), width, spread, (*[unknown.expand(count, 2)] * 2, right.expand(count, 2))
             )
         loud = len(LOUD)
         centre = torch.cat([torch.stack([heard, mouth(heard), zero], dim=1), mouth(LOUD).expand(count, -1)], dim=1)
@@ -198,7 +214,7 @@ class ExactTeacher:
         known = torch.cat([(1.0 - poor - wrong) * as_heard + wrong * any_sound, poor * as_heard], dim=1)
         unknown = torch.cat([(1.0 - poor) * any_sound, poor * any_sound]).expand(count, -1)
         spread = torch.cat([torch.full_like(width, world.spread), torch.full_like(width, world.poor)])
-        return Openings(centre.repeat(1, 2), width.repeat(2), spread, (unknown, known))
+        return Openings(centre.repeat(1, 2), width.repeat(2), spread, (unknown, unknown, known))
 
 
 def sample_error(world: World, latents: Tensor, person: Tensor, heard: Tensor) -> Tensor:

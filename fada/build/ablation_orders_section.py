@@ -34,9 +34,9 @@ def orders_section(results: Mapping[str, Any]) -> str:
 Advantage: by how much more the second row's quality error is (of its logarithm: +0.05 is five per cent), on the clips
 that decide its table, ± half the 95 % interval; positive where the paper is right. Paired over independent units:
 seeds, where both rows start from the same student; pairs of starts, where each kind of student has its own; held-out
-clips for the two teachers, each trained once. Decided where Holm's p over all {len(orders)} orders is below {SIGNIFICANCE:g} /
-{results["looks"]} (as many looks as could end the run). "units needed": for a power of 0.8 if the difference is the one
-seen. "its figures": in how many of the paper's five columns its own figures are in that order."""
+clips for the two teachers, each trained once. Decided where Holm's p over all {len(orders)} orders is below
+{SIGNIFICANCE:g} / {results["looks"]} (as many looks as could end the run). "units needed": for a power of 0.8 if the
+difference is the one seen. "its figures": in how many of the paper's five columns its own figures are in that order."""
 
 
 def _order_line(order: Order) -> str:

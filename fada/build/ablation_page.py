@@ -15,6 +15,7 @@ from fada.build.ablation_headroom import baselines_of_table, gates_of_table
 from fada.build.ablation_orders_section import controls_section, orders_section, rivals_section, signed
 from fada.build.ablation_rows import (
     DECIDED_ON,
+    ORDERS,
     PAPER_COLUMNS,
     PAPER_TEACHER,
     TABLES,
@@ -23,7 +24,8 @@ from fada.build.ablation_rows import (
     rows,
 )
 from fada.build.ablation_sweeps import AXES, as_sweeps
-from fada.build.ablation_verdicts import clips_of, error_of, identity_mean, lines_compared, mouth_mean
+from fada.build.ablation_verdicts import clips_of, drawn_orders, error_of, identity_mean, lines_compared, mouth_mean
+from fada.build.order_verdicts import decided
 from fada.eval.headroom import NO_HEADROOM
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.canvas import COLOURS, new_figure, save_figure
@@ -130,6 +132,10 @@ def _opening(results: dict[str, Any], page: Path) -> str:
     frames, seeds = math.floor(frames_in(bench["seconds"], recipe["clip"]["fps"])), results["seeds"]
     missing = [name for name in rows() if name != TEACHER_B and len(results["rows"].get(name, {})) < len(seeds)]
     missing += [] if results["teacher-b"] else [TEACHER_B]
+    words = [order.word for order in drawn_orders(results)]
+    if len(words) == len(ORDERS) and decided(words) == len(words):
+        # The run ends there: no row has to get the seeds that were asked for at most.
+        missing = []
     unfinished = f"\n\n**Not finished: {', '.join(missing)}.** The command goes on there." if missing else ""
     command = "make ablations" if not results["overrides"] else f"fada ablate {' '.join(results['overrides'])}"
     beyond = sum(half == "beyond" for half in clips.values())

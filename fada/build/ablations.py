@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,15 +32,15 @@ from fada.build.ablation_plan import LOOK_EVERY, Plan, check_plan, groups
 from fada.build.ablation_rows import CONTROLS, TEACHER_B
 from fada.build.ablation_sweeps import swept
 from fada.build.ablation_verdicts import drawn_orders
-from fada.build.models import load_pipeline
+from fada.build.models import load_pipeline, model_fault
 from fada.build.order_verdicts import decided
 from fada.build.training import distill_shared, shared_parts, train_teacher_shared
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.results import fingerprint as hash_of
 from fada.eval.results import kept_json
-from fada.files.folders import MARK, check_folder, kind_of, take_folder
+from fada.files.folders import MARK, check_folder, inside, kind_of, take_folder
 from fada.files.locks import locked
-from fada.files.whole import clear_leftovers, write_json
+from fada.files.whole import clear_leftovers, remove_listed, write_json
 
 KIND = "ablations"
 """What fada's mark says in the folder of everything."""
@@ -87,7 +87,7 @@ def _run_seed(plan: Plan, seed: int, with_controls: bool, run: Callable[..., Any
 
 def _are_decided(plan: Plan, count: int, baselines: dict[str, Any], console: Console) -> bool:
     """Whether every order of the first so many seeds is decided, so that no further ones are needed."""
-    orders = drawn_orders(_results(replace(plan, seeds=plan.seeds[:count]), baselines, plan.looks()))
+    orders = drawn_orders(_results(plan, baselines, plan.seeds[:count]))
     words = [each.word for each in orders]
     console.print(f"{count} seeds: {decided(words)} of {len(words)} orders decided")
     return bool(words) and decided(words) == len(words)
@@ -125,17 +125,18 @@ def _working_in(plan: Plan) -> Iterator[None]:
         yield
 
 
-def _results(plan: Plan, baselines: dict[str, Any], looks: int | None = None) -> dict[str, Any]:
-    parts = parts_of(plan)
+def _results(plan: Plan, baselines: dict[str, Any], seeds: Sequence[int] | None = None) -> dict[str, Any]:
+    """What is finished, of these seeds (all), in `OUT/ablations.json` too."""
+    parts, asked = parts_of(plan), plan.seeds if seeds is None else seeds
     found = {
-        name: {str(seed): _read(plan, name, seed) for seed in plan.seeds if _is_done(plan, name, seed)}
+        name: {str(seed): _read(plan, name, seed) for seed in asked if _is_done(plan, name, seed)}
         for name in plan.names
         if name != TEACHER_B
     }
     results = {
         "schema_version": 2,
         "seeds": list(plan.seeds),
-        "looks": plan.looks() if looks is None else looks,
+        "looks": plan.looks(),
         "bases": plan.bases,
         "overrides": list(plan.overrides),
         "clips": {clip.key: half_of(clip) for clip in parts.clips},
@@ -169,8 +170,11 @@ def _train_start(plan: Plan, start: tuple[str, int]) -> tuple[str, int]:
 def _start(plan: Plan, name: str, number: int) -> dict[str, Path]:
     """Folders of the students that come before a row's own, by their phase; trained where they are missing."""
     recipe = plan.start_recipe(name, number)
-    students = distill_shared(recipe, parts_of(plan).shared, Console(quiet=True))
-    return {phase.name: folder for phase, folder in zip(recipe.distill.phases, students, strict=True)}
+    folders = {phase.name: inside(recipe.output, "students", phase.name) for phase in recipe.distill.phases}
+    # Whole ones are not opened as a run: other rows read them at the same time.
+    if any(model_fault(folder) is not None for folder in folders.values()):
+        distill_shared(recipe, parts_of(plan).shared, Console(quiet=True))
+    return folders
 
 
 def _student(plan: Plan, name: str, seed: int) -> Path:
@@ -196,6 +200,9 @@ def _run_group(plan: Plan, work: Work) -> Work:
         start = plan.start(group[0], seed)
         mark = {"mark": _mark(plan, name, seed), "start": None if start is None else list(start)}
         write_json(_file(plan, name, seed), {**mark, **values, "training": means})
+    # Hundreds of rows: what a finished training would go on from is most of their size.
+    for checkpoint in (student.parents[1] / "work" / student.name / "checkpoints").glob("step-*"):
+        remove_listed(checkpoint)
     return work
 
 

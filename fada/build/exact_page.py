@@ -10,13 +10,18 @@ from typing import Any
 
 from fada.build.ablation_page import READING, check_page
 from fada.build.ablation_rows import ADAPTIVES, TABLES, TEACHERS, control, rows
+from fada.build.exact_parts import COPIED
+from fada.build.exact_plots import plot_sweeps
 from fada.build.exact_rows import MODES, PRIMARY, SCALES, SETTINGS, key_of, keyed
+from fada.build.exact_summary import bounds_text, curve_text, summary, sweeps_text
 from fada.build.exact_verdicts import compared, headroom, verdicts_of
+from fada.build.markdown_cells import interval_text, row_text, signed_text
 from fada.build.order_verdicts import Order, decided
-from fada.eval.statistics import Interval, t_interval
+from fada.eval.statistics import t_interval
 from fada.files.whole import write_json, write_text
 
-SHOWN = {"error": "error, quiet", "error_loud": "error, loud", "error_open": "error, both", "mouth": "mouth",
+SHOWN = {"error": "error, quiet", "error_loud": "error, loud", "error_open": "error, both",
+         "wrong_open": "share wrong", "mouth": "mouth",
          "face": "face", "head": "head", "distance": "distance to teacher"}  # fmt: skip
 TITLE = "# The exact world"
 """How the page begins: only such a file is replaced."""
@@ -47,9 +52,12 @@ def write_exact_page(results: dict[str, Any], page: Path) -> Path:
     write_json(page.with_suffix(".json"), results)
     before = page.read_text(encoding="utf-8") if page.is_file() else ""
     reading = before[before.index(READING) :] if READING in before else f"{READING}\n\nNot written yet.\n"
-    parts = [_opening(results, page), _headroom(results), *(_table(results, number) for number in TITLES)]
+    plot_sweeps(results, page.with_suffix(""))
+    parts = [_opening(results, page), summary(results), curve_text(results), bounds_text(results)]
+    parts += [sweeps_text(results, f"{page.stem}.png"), _headroom(results), *(_table(results, each) for each in TITLES)]
     parts += [_orders(results, setting) for setting in SETTINGS]
-    write_text(page, "\n\n".join([*parts, _matched(results), _controls(results), _training(results), reading]))
+    parts += [_matched(results), _controls(results), _training(results), reading]
+    write_text(page, "\n\n".join(part for part in parts if part))
     return page
 
 
@@ -61,11 +69,17 @@ def check_exact_page(page: Path) -> None:
 def _opening(results: dict[str, Any], page: Path) -> str:
     plan, seeds = results["plan"], results["seeds"]
     minutes = results["cpu_seconds"] / 60
+    counts = {name: len(column["error"]) for name, tables in results["rows"].items() for column in tables.values()}
+    beside = max((count for name, count in counts.items() if name.endswith("@matched")), default=0)
+    most = max(counts.values(), default=0)
     return f"""{TITLE}: the paper's Tables 2, 3 and 4 where the teacher is a closed form
 
 ```sh
 make exact     # fada ablate --world exact, with 48 seeds; resumes
 ```
+
+Asked: does distillation win where there is something to win, and do the paper's rows come in its order? First the
+answers, then what they rest on; what is made of them stands at the end.
 
 **Tier: exact world.** A clip is three numbers: a face at one of four people's places, moved by the mouth, and a head
 on one side or the other, which nothing decides. Three tenths of A's clips have another's sound, three tenths another's
@@ -73,23 +87,26 @@ face (what sound and portrait leave open), so that guidance helps. B is as A by 
 (valuable, outside A) by three tenths, and flawed by three tenths (another clip's sound, or a poor picture). All
 branches' noise predictions are exact, on Stable Diffusion's own schedule, so the guided teacher is exact; students are
 small networks with the toolkit's CFG layers, windows, forms, solver, mixed loss and sampler. They start from one copy
-of the teacher ({plan["copy_steps"]} steps of {plan["copy_batch"]}) and learn {plan["steps"]} steps of {plan["batch"]}
-clips, at the paper's scales (audio {SCALES[3][1]:g}; reference {SCALES[3][0]:g}, and {SCALES[4][0]:g} for guidance
-inside; learned from 1 to 9 and 1 to 4).
+of the teacher ({plan["copy_steps"]} steps of {plan["copy_batch"]}, on its own trajectories) and learn {plan["steps"]}
+steps of {plan["batch"]} clips at a rate of {plan["lr"]:g}, at the paper's scales (audio {SCALES[3][1]:g}; reference
+{SCALES[3][0]:g}, and {SCALES[4][0]:g} for guidance inside; learned from 1 to 9 and 1 to 4).
 
-**{len(seeds)} seeds** per row, side by side, all rows on the same draws; {2 * plan["questions"]} pictures per seed,
-half at quiet sounds, as in A, half at loud ones. {minutes:.0f} minutes of one core in all. Values are means over seeds
-± half the 95 % t-interval; every value per seed is in [{page.stem}.json]({page.stem}.json). Nothing here says anything
-about faces.
+**{len(seeds)} seeds** of every row in the paper's setting, side by side, all rows on the same draws;
+{2 * plan["questions"]} pictures per seed, half at quiet sounds, as in A, half at loud ones. Matched points and controls
+have {beside} seeds; rows of orders that were still undecided went on alone, to {most}. {minutes:.0f} minutes of one
+core in all. Values are means over seeds ± half the 95 % t-interval; every value per seed is in
+[{page.stem}.json]({page.stem}.json). Nothing here says anything about faces.
 
 - **error** (decides; chosen before these seeds): squared distance to the nearest right picture (the person's face, the
   sound's mouth, the head on either side), at most 1 each; quiet in Table 2, both in Tables 3 and 4
+- share wrong (added later, decides nothing): pictures farther away than 99 of 100 true ones; the error rewards samplers
+  whose pictures lack variety, this does not
 - mouth, face, head: root mean square of its parts; distance to teacher: mean square, from the same noise"""
 
 
 def _headroom(results: dict[str, Any]) -> str:
-    lines = [_line(["table", "untrained, at the student's cost", "evaluations", "worse than the teacher by", ""]),
-             _line(["---", "---", "---:", "---:", "---"])]  # fmt: skip
+    lines = [row_text(["table", "untrained, at the student's cost", "evaluations", "worse than the teacher by", ""]),
+             row_text(["---", "---", "---:", "---:", "---"])]  # fmt: skip
     for table in TITLES:
         once = "untrained once" if table == 4 else "untrained"
         for name in [f"{once}, {setting}" for setting in SETTINGS] + list(BASELINES[table]):
@@ -99,7 +116,9 @@ def _headroom(results: dict[str, Any]) -> str:
             passes = found.low is not None and found.low > 0
             verdict = "headroom" if passes else "**no headroom: this comparison shows nothing**"
             lines.append(
-                _line([str(table), _label(results, name, table), str(results["costs"][name]), _signed(found), verdict])
+                row_text(
+                    [str(table), _label(results, name, table), str(results["costs"][name]), signed_text(found), verdict]
+                )
             )
     return (
         "## Headroom\n\nWithout training, at the cost of the student, must be worse than the teacher.\n\n"
@@ -115,9 +134,9 @@ def _table(results: dict[str, Any], table: int) -> str:
         "NFE-D",
         *(f"**{text}**" if key == PRIMARY[table] else text for key, text in SHOWN.items()),
     ]
-    lines = [_line([*head, "paper: FVD-R"]), _line(["---", "---", *["---:"] * (len(head) - 1)])]
+    lines = [row_text([*head, "paper: FVD-R"]), row_text(["---", "---", *["---:"] * (len(head) - 1)])]
     untrained = "untrained once" if table == 4 else "untrained"
-    names = [*TEACHERS, *BASELINES[table], "copied network, 25 steps", "perfect balanced student"]
+    names = [*TEACHERS, *BASELINES[table], f"{COPIED}, 25 steps", "perfect balanced student"]
     plain = [
         (name, "", "18.27" if name == "teacher on A" else "19.64" if name == "teacher on B" else "") for name in names
     ]
@@ -139,8 +158,8 @@ def _cells(results: dict[str, Any], table: int, name: str, label: str, setting: 
     measured = results["rows"].get(name, {}).get(str(table))
     if measured is None:
         return ""
-    values = [_interval(t_interval(measured[key])) for key in SHOWN]
-    return _line([label, setting, str(results["costs"][name]), *values, figure])
+    values = [interval_text(t_interval(measured[key])) for key in SHOWN]
+    return row_text([label, setting, str(results["costs"][name]), *values, figure])
 
 
 def _orders(results: dict[str, Any], setting: str) -> str:
@@ -148,8 +167,8 @@ def _orders(results: dict[str, Any], setting: str) -> str:
     words = [each.word for each in orders]
     title = "The paper's orders, in the paper's setting" if setting == "paper" else "The same, with matched points"
     counts = ", ".join(f"**{word}: {words.count(word)}**" for word in ("holds", "does not hold", "undecided"))
-    lines = [_line(["table", "the paper's order", "in its words", "**here**", "advantage", "p (Holm)", "seeds needed"]),
-             _line(["---", "---", "---", "---", "---:", "---:", "---:"])]  # fmt: skip
+    head = ["table", "the paper's order", "in its words", "**here**", "seeds", "advantage", "p (Holm)", "seeds needed"]
+    lines = [row_text(head), row_text(["---", "---", "---", "---", "---:", "---:", "---:", "---:"])]
     lines += [_order_line(each) for each in orders]
     return f"""## {title}
 
@@ -158,24 +177,25 @@ def _orders(results: dict[str, Any], setting: str) -> str:
 {chr(10).join(lines)}
 
 Advantage: of the first row in its table's measure, paired over seeds, ± half its 95 % interval; positive where the
-paper is right. Decided where Holm's p over all {len(orders)} orders is below 0.05 / {results["looks"]} (there are as
-many looks as blocks of seeds). "seeds needed": for a power of 0.8 if the difference is the one seen."""
+paper is right. Decided where Holm's p over all {len(orders)} orders is below 0.05 / {results["looks"]}: there are as
+many looks as blocks of seeds, those of undecided orders too; what is decided gets no more seeds. "seeds needed": for a
+power of 0.8 if the difference is the one seen."""
 
 
 def _order_line(order: Order) -> str:
-    claim, needed = order.claim, order.seeds_needed
+    claim, needed, found = order.claim, order.seeds_needed, order.advantage
     p_value = "–" if order.p_value is None else f"{order.p_value:.1g}"
-    return _line([str(claim.table), f"{claim.better} before {claim.worse}", claim.words, f"**{order.word}**",
-                  _signed(order.advantage), p_value, "" if needed is None else str(needed)])  # fmt: skip
+    cells = [str(claim.table), f"{claim.better} before {claim.worse}", claim.words, f"**{order.word}**"]
+    return row_text([*cells, str(found.count), signed_text(found), p_value, "" if needed is None else str(needed)])
 
 
 def _matched(results: dict[str, Any]) -> str:
-    lines = [_line(["row", "table", "error less by matching"]), _line(["---", "---", "---:"])]
+    lines = [row_text(["row", "table", "error less by matching"]), row_text(["---", "---", "---:"])]
     for table in TITLES:
         for name in LISTED[table]:
             found = t_interval(compared(results, table, keyed(name, "paper"), keyed(name, "matched")))
             if found is not None:
-                lines.append(_line([name, str(table), _signed(found)]))
+                lines.append(row_text([name, str(table), signed_text(found)]))
     return (
         "## Matched points against the paper's\n\nPaired over seeds; positive where matching is better.\n\n"
         + "\n".join(lines)
@@ -183,18 +203,18 @@ def _matched(results: dict[str, Any]) -> str:
 
 
 def _controls(results: dict[str, Any]) -> str:
-    lines = [_line(["adaptive row", "setting", "its mean W", "error less than with that weight fixed"]),
-             _line(["---", "---", "---:", "---:"])]  # fmt: skip
+    lines = [row_text(["adaptive row", "setting", "its mean W", "error less than with that weight fixed"]),
+             row_text(["---", "---", "---:", "---:"])]  # fmt: skip
     for name in ADAPTIVES:
         for setting in SETTINGS:
             found = t_interval(compared(results, 3, keyed(control(name), setting), keyed(name, setting)))
             if found is not None:
                 weight = results["training"][keyed(name, setting)]["weight_mean"]
-                lines.append(_line([name, setting, f"{weight:.3f}", _signed(found)]))
+                lines.append(row_text([name, setting, f"{weight:.3f}", signed_text(found)]))
     if len(lines) == 2:
         lines = ["**Not finished.** The command goes on there."]
     note = "Is it the adapting, or the mean weight? Fixed at the mean W that the adaptive row had, on the same draws."
-    best = [_line(["student", "setting", "against", "error less"]), _line(["---", "---", "---", "---:"])]
+    best = [row_text(["student", "setting", "against", "error less"]), row_text(["---", "---", "---", "---:"])]
     rivals = [("perflow", 2), ("adaptive-0.25", 3), ("tokens", 4)]
     for name, table in rivals:
         for setting in SETTINGS:
@@ -203,16 +223,16 @@ def _controls(results: dict[str, Any]) -> str:
             for other in others:
                 found = t_interval(compared(results, table, other, key))
                 if found is not None:
-                    best.append(_line([name, setting, _label(results, other, table), _signed(found)]))
+                    best.append(row_text([name, setting, _label(results, other, table), signed_text(found)]))
     between = "Against what can be had without training, at the same cost (solver and nodes searched on spare draws):"
     return "\n\n".join(["## Controls", note, "\n".join(lines), between, "\n".join(best)])
 
 
 def _training(results: dict[str, Any]) -> str:
-    lines = [_line(["student", "mean W", "share with W = 0", "median R"]), _line(["---", "---:", "---:", "---:"])]
+    lines = [row_text(["student", "mean W", "share with W = 0", "median R"]), row_text(["---", "---:", "---:", "---:"])]
     for name, means in results["training"].items():
         figures = (means["weight_mean"], means["dead_share"], means["ratio_median"])
-        lines.append(_line([name, *(f"{value:.3g}" for value in figures)]))
+        lines.append(row_text([name, *(f"{value:.3g}" for value in figures)]))
     return "## What training saw\n\nMeans over the second half of the steps and over seeds.\n\n" + "\n".join(lines)
 
 
@@ -220,19 +240,3 @@ def _label(results: dict[str, Any], name: str, table: int) -> str:
     """A row's name, with the solver and nodes that were chosen for it."""
     chosen = results["rows"].get(name, {}).get(str(table), {}).get("chosen")
     return f"{name} ({chosen[0]})" if chosen else name
-
-
-def _interval(found: Interval | None) -> str:
-    if found is None:
-        return "–"
-    half = "" if found.half_width is None else f" ± {found.half_width:.4f}"
-    return f"{found.mean:.4f}{half}"
-
-
-def _signed(found: Interval) -> str:
-    half = "" if found.half_width is None else f" ± {found.half_width:.4f}"
-    return f"{'+' if found.mean >= 0 else '−'}{abs(found.mean):.4f}{half}"
-
-
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fada.build.ablation_rows import ADAPTIVES, TEACHERS, control
+from fada.eval.exact_world.courses import Course, Student
 from fada.eval.exact_world.samplers import Call
-from fada.eval.exact_world.training import Course, Student
 from fada.student.guidance import GuidanceMode
 from fada.student.mixed_loss import MixedLossConfig
 
@@ -18,6 +18,13 @@ PRIMARY = {2: "error", 3: "error_open", 4: "error_open"}
 """The one measure that decides a table: 2 distils on A and asks as in A; 3 and 4 distil on B and ask both ways."""
 SCALES = {2: (2.5, 6.5), 3: (2.5, 6.5), 4: (2.0, 6.5)}
 """Reference and audio scale of a table: the paper's, without and with guidance inside the student."""
+SWEEPS = {
+    "audio": tuple((2.5, audio) for audio in (1.0, 2.0, 3.5, 5.0, 6.5, 8.0, 9.0)),
+    "reference": tuple((reference, 6.5) for reference in (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)),
+}
+"""Scales (reference, audio) along the axes of the paper's Figures 3 and 4."""
+SWEPT = ("adaptive-0.25@paper", "tokens@paper")
+"""Students that are swept beside their teacher: the balanced one and the fast one."""
 SETTINGS = ("paper", "matched")
 """The paper's windows, and the same with points matched in signal-to-noise ratio."""
 FIXED_NONE = MixedLossConfig(weighting="fixed", base=0.0)
@@ -56,12 +63,8 @@ class Row:
     call: Call = "guided"
 
 
-def students_of(course: str, mean_weights: dict[str, float]) -> list[Student]:
-    """What is trained on a course, in both settings; `mean_weights` of adaptive students, for their controls."""
-    return [each for setting in SETTINGS for each in _students(course, setting, mean_weights)]
-
-
-def _students(course: str, setting: str, mean_weights: dict[str, float]) -> list[Student]:
+def students_of(course: str, mean_weights: dict[str, float], setting: str) -> list[Student]:
+    """What is trained on a course in a setting; `mean_weights` of adaptive students, for their controls."""
     shared, is_matched = COURSES[course], setting == "matched"
     if shared.method == "tcd" or shared.times == "starts":
         # No points inside windows: one student, which is no row of the matched setting.
@@ -90,6 +93,12 @@ def rows_of(student: str) -> list[Row]:
     if name == "adaptive-0.25":
         rows.append(Row(keyed("without-cfg", setting), student, (4,), "conditional"))
     return rows
+
+
+def student_of(row: str) -> str:
+    """The student that a keyed row is."""
+    name, setting = row.split("@")
+    return keyed("adaptive-0.25", setting) if name == "without-cfg" else row
 
 
 def keyed(name: str, setting: str) -> str:

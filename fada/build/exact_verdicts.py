@@ -21,13 +21,14 @@ def headroom(results: Mapping[str, Any], table: int, untrained: str, teacher: st
     return t_interval(compared(results, table, untrained, teacher))
 
 
-def compared(results: Mapping[str, Any], table: int, name: str, other: str) -> list[float]:
-    """Differences of a table's primary measure, per seed; empty where a row is missing."""
+def compared(results: Mapping[str, Any], table: int, name: str, other: str, measure: str | None = None) -> list[float]:
+    """Differences of a table's primary measure (or of `measure`), per seed that both rows have; empty without any."""
     columns = [results["rows"].get(each, {}).get(str(table)) for each in (name, other)]
     if any(column is None for column in columns):
         return []
-    mine, theirs = (column[PRIMARY[table]] for column in columns)
-    return [a - b for a, b in zip(mine, theirs, strict=True)]
+    mine, theirs = (column[measure or PRIMARY[table]] for column in columns)
+    # Rows have the same first seeds; some have more of them than others.
+    return [a - b for a, b in zip(mine, theirs, strict=False)]
 
 
 def _differences(results: Mapping[str, Any], claim: Claim, setting: str) -> list[float]:

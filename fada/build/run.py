@@ -211,7 +211,7 @@ class Run:
         """The model folder whose weights a phase's student starts from."""
         if phase.init == "teacher":
             return teacher
-        given = {} if self.shared is None else self.shared.students
+        given: Mapping[str, Path] = {} if self.shared is None else self.shared.students
         return given[phase.init] if phase.init in given else inside(self.folder, "students", phase.init)
 
     def stage_objective(self, stage: Stage, model: DualUNet, prepared: Accelerator) -> PretrainObjective:

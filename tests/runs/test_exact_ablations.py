@@ -19,16 +19,22 @@ from fada.build.exact_rows import COURSES, SETTINGS, key_of, keyed, rows_of, stu
 from fada.build.exact_verdicts import headroom, verdicts_of
 from fada.build.order_verdicts import seeds_needed
 from fada.cli.app import run
-from fada.eval.exact_world.training import Plan
+from fada.eval.exact_world.courses import Plan
 from fada.files.errors import FolderFault
 
 TINY = Plan((), steps=2, batch=4, copy_steps=2, copy_batch=8)
 
 
+def small_plan(out: Path) -> ExactPlan:
+    """Two blocks of two seeds, both settings in both."""
+    lengths = {"tokens@paper": (1, 2, 3), "adaptive-0.25@paper": (1,)}
+    return ExactPlan(4, out, TINY, 5, block=2, beside=2, scale_pairs=((2.0, 6.5),), lengths=lengths, most=8)
+
+
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> ExactPlan:
-    """Four seeds in two blocks, finished."""
-    made = ExactPlan(4, tmp_path_factory.mktemp("exact"), TINY, questions=5, block=2)
+    """Four seeds in two blocks, finished, and rows of undecided orders beyond them."""
+    made = small_plan(tmp_path_factory.mktemp("exact"))
     run_exact(made, Console(quiet=True))
     return made
 
@@ -38,7 +44,13 @@ def weights() -> dict[str, float]:
 
 
 def test_every_row_of_the_paper_is_trained_in_both_settings() -> None:
-    made = {row.name for course in COURSES for each in students_of(course, weights()) for row in rows_of(each.name)}
+    made = {
+        row.name
+        for course in COURSES
+        for setting in SETTINGS
+        for each in students_of(course, weights(), setting)
+        for row in rows_of(each.name)
+    }
     listed = {row.name for _, rows in TABLES.values() for row in rows} - {TEACHER_B}
     for setting in SETTINGS:
         assert {key_of(name, setting) for name in listed} <= made
@@ -52,7 +64,7 @@ def test_the_orders_are_the_papers_and_the_teachers() -> None:
 
 
 def test_courses_have_the_papers_windows_and_settings_differ_in_matching_alone() -> None:
-    plain, matched = ([each for each in students_of("windows-B", {}) if each.name.endswith(end)] for end in SETTINGS)
+    plain, matched = (students_of("windows-B", {}, setting) for setting in SETTINGS)
     assert [each.name.split("@")[0] for each in plain] == [each.name.split("@")[0] for each in matched]
     assert [each.loss for each in plain] == [each.loss for each in matched]
     assert [each.is_matched for each in plain + matched] == [False] * 7 + [True] * 7
@@ -63,13 +75,13 @@ def test_a_run_has_every_row_for_every_seed(plan: ExactPlan) -> None:
     results = json.loads((plan.out / "exact.json").read_text())
     assert results["seeds"] == [0, 1, 2, 3]
     for tables in results["rows"].values():
-        assert all(len(values["error"]) == 4 for values in tables.values())
+        assert all(len(values["error"]) >= 4 for values in tables.values())
     assert [len(verdicts_of(results, setting)) for setting in SETTINGS] == [17, 17]
 
 
 def test_controls_have_the_mean_weight_of_their_adaptive_row(plan: ExactPlan) -> None:
-    first = json.loads((plan.out / "blocks/000-001-windows-B.json").read_text())["training"]
-    controls = json.loads((plan.out / "blocks/000-001-controls-B.json").read_text())["training"]
+    first = json.loads((plan.out / "blocks/000-001-windows-B-paper.json").read_text())["training"]
+    controls = json.loads((plan.out / "blocks/000-001-controls-B-paper.json").read_text())["training"]
     for name in ADAPTIVES:
         assert controls[keyed(control(name), "paper")]["weight_mean"] == pytest.approx(
             first[keyed(name, "paper")]["weight_mean"], rel=1e-4
@@ -77,7 +89,7 @@ def test_controls_have_the_mean_weight_of_their_adaptive_row(plan: ExactPlan) ->
 
 
 def test_what_is_finished_is_not_made_again(plan: ExactPlan) -> None:
-    missing = plan.out / "blocks/002-003-rflow-A.json"
+    missing = plan.out / "blocks/002-003-rflow-A-paper.json"
     before = {file.name: file.stat().st_mtime_ns for file in (plan.out / "blocks").iterdir()}
     content = json.loads(missing.read_text())
     missing.unlink()
@@ -90,21 +102,34 @@ def test_what_is_finished_is_not_made_again(plan: ExactPlan) -> None:
 def test_an_unfinished_block_is_left_out(plan: ExactPlan, tmp_path: Path) -> None:
     (tmp_path / "blocks").mkdir()
     for file in (plan.out / "blocks").iterdir():
-        if file.name != "002-003-guided-B.json":
+        if file.name != "002-003-guided-B-paper.json":
             (tmp_path / "blocks" / file.name).write_bytes(file.read_bytes())
-    assert exact_results(ExactPlan(4, tmp_path, TINY, 5, 2))["seeds"] == [0, 1]
+    assert exact_results(small_plan(tmp_path))["seeds"] == [0, 1]
 
 
 def test_controls_that_a_block_lacks_are_left_out_alone(plan: ExactPlan, tmp_path: Path) -> None:
     (tmp_path / "blocks").mkdir()
     for file in (plan.out / "blocks").iterdir():
-        if file.name != "002-003-controls-B.json":
+        if file.name != "002-003-controls-B-paper.json":
             (tmp_path / "blocks" / file.name).write_bytes(file.read_bytes())
-    results = exact_results(ExactPlan(4, tmp_path, TINY, 5, 2))
+    results = exact_results(small_plan(tmp_path))
     assert results["seeds"] == [0, 1, 2, 3]
-    assert keyed(control("adaptive-0.5"), "paper") not in results["rows"]
-    page = write_exact_page(results, tmp_path / "exact.md")
-    assert "**Not finished.** The command goes on there." in page.read_text()
+    assert len(results["rows"][keyed(control("adaptive-0.5"), "paper")]["3"]["error"]) == 2
+    assert len(results["rows"][keyed("adaptive-0.5", "paper")]["3"]["error"]) >= 4
+    assert write_exact_page(results, tmp_path / "exact.md").is_file()
+
+
+def test_rows_of_undecided_orders_go_on_alone_and_decided_ones_stop(plan: ExactPlan) -> None:
+    results = json.loads((plan.out / "exact.json").read_text())
+    rows = json.loads((plan.out / "blocks/004-005-rows-paper.json").read_text())["rows"]
+    first = replace(plan, seeds=4)
+    assert [list(block) for block in first.further()] == [[4, 5], [6, 7]]
+    assert results["looks"] == 4
+    for claim in ORDERS:
+        for name in (claim.better, claim.worse):
+            key = key_of(name, "paper")
+            count = len(results["rows"][key][str(claim.table)]["error"])
+            assert (count > 4) == (key in rows)
 
 
 def test_the_page_says_its_tier_its_seeds_and_its_headroom_and_keeps_the_reading(
@@ -115,9 +140,13 @@ def test_the_page_says_its_tier_its_seeds_and_its_headroom_and_keeps_the_reading
     write_exact_page(results, page)
     text = page.read_text()
     assert "**Tier: exact world.**" in text
-    assert "**4 seeds** per row" in text
+    assert "**4 seeds** of every row" in text
     assert "| 4 | untrained once, paper | 6 |" in text
     assert "**tokens**" not in text
+    for title in ("Does it win?", "Length of training", "What a perfect student could reach", "Guidance scales"):
+        assert f"## {title}" in text
+    assert "| fast student, 6 evaluations | error, quiet |" in text
+    assert (tmp_path / "exact.png").is_file()
     page.write_text(text.replace("Not written yet.", "What I make of it."))
     write_exact_page(results, page)
     assert "What I make of it." in page.read_text()
@@ -202,6 +231,5 @@ def test_a_page_of_somebody_elses_is_not_replaced(plan: ExactPlan, tmp_path: Pat
 def test_a_damaged_block_is_made_again(plan: ExactPlan, tmp_path: Path) -> None:
     copied = replace(plan, out=tmp_path / "exact")
     shutil.copytree(plan.out, copied.out)
-    blocks = sorted(copied.out.rglob("*baselines*.json"))
-    blocks[-1].write_text("[")
+    (copied.out / "blocks/002-003-baselines-paper.json").write_text("[")
     assert len(exact_results(copied)["seeds"]) == 2

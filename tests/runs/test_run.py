@@ -16,8 +16,10 @@ from PIL import Image
 from rich.console import Console
 
 from fada import build
+from fada.build.data import fingerprint
 from fada.build.dry_run import state_bytes
 from fada.build.models import find_model, find_teacher, load_pipeline, pipeline, untrained
+from fada.build.run import Run, Shared
 from fada.build.settings import default_scales
 from fada.media.video import read_video
 from fada.recipe import load_recipe
@@ -79,6 +81,27 @@ def test_an_untrained_student_is_the_teacher_in_the_students_windows(smoke, fini
         )  # fmt: skip
         assert torch.equal(made, expected)
         assert not torch.equal(made, teacher(image, audio, steps=6, guidance=guidance, decode=False).latents)
+
+
+def test_checkpoints_know_the_student_that_a_phase_started_from(finished: Path) -> None:
+    def facts(phase: str) -> dict:
+        (manifest, *_) = (finished / "work" / phase / "checkpoints").glob("step-*/manifest.json")
+        return json.loads(manifest.read_text())["facts"]
+
+    assert facts("fast")["start"] == fingerprint(load_pipeline(finished, "balanced").model)
+    assert "start" not in facts("balanced")
+
+
+def test_a_phase_starts_from_the_student_that_other_runs_made(smoke, finished: Path, tmp_path: Path) -> None:
+    recipe, balanced = smoke(tmp_path / "run"), finished / "students" / "balanced"
+    first, fast = recipe.distill.phases
+    shared = Shared(None, finished / "teacher", tmp_path / "targets", {first.name: balanced})  # type: ignore[arg-type]
+    run = Run(recipe, QUIET, shared)
+    assert run.student(first, shared.teacher) == balanced
+    student, given = run.new_student(fast, shared.teacher), load_pipeline(balanced).model
+    own, theirs = student.denoising_unet.state_dict(), given.denoising_unet.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in theirs.items())
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_same_command_again_trains_nothing(smoke, finished: Path) -> None:

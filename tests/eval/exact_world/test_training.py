@@ -10,17 +10,13 @@ import torch
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.solvers import solve
 from fada.diffusion.windows import Windows
+from fada.eval.exact_world.bounds import best_undistilled, by_perfect_windows
+from fada.eval.exact_world.copying import train_copy
+from fada.eval.exact_world.courses import Course, Plan, Student, windows_of
 from fada.eval.exact_world.measures import Questions, measure, scales_like
-from fada.eval.exact_world.samplers import (
-    Undistilled,
-    best_undistilled,
-    by_perfect_windows,
-    by_windows,
-    of_students,
-    of_teacher,
-)
+from fada.eval.exact_world.samplers import Undistilled, by_windows, of_students, of_teacher
 from fada.eval.exact_world.students import Asked, Students
-from fada.eval.exact_world.training import Course, Plan, Student, train, train_copy, windows_of
+from fada.eval.exact_world.training import train
 from fada.eval.exact_world.world import DIRECTIONS, PLACES, ExactTeacher, World, mouth
 from fada.student.mixed_loss import MixedLossConfig
 
@@ -63,12 +59,12 @@ def test_distilling_brings_students_nearer_to_their_teacher() -> None:
     students = train(WORLD, course, [Student("row", course)], new_copy(), plan)["row"].students
     untrained = Students(WORLD.path, "none", [0, 0]).start_from(new_copy())
     tests = Questions.draw(WORLD, (5, 6), 50)
-    reference = Undistilled(25, "conditional").sample(WORLD, ExactTeacher(WORLD))(
+    reference = Undistilled(25, "conditional").sample(WORLD, of_teacher(ExactTeacher(WORLD)))(
         tests.asked, tests.noise, scales_like((1.0, 1.0), tests.noise)
     )
     found = []
     for each in (students, untrained):
-        sample = by_windows(WORLD, windows_of(WORLD, course, False), of_students(each, "conditional"))
+        sample = by_windows(WORLD, windows_of(WORLD, course, False), of_students(each)("conditional"))
         found.append(sum(measure(WORLD, tests, sample, (1.0, 1.0), reference)["distance"]))
     assert found[0] < 0.5 * found[1]
 
@@ -93,7 +89,7 @@ def test_a_fixed_weight_is_seen_as_it_is_and_thresholds_are_counted() -> None:
 
 
 def test_the_copy_learns_the_teachers_answers() -> None:
-    early, late = (train_copy(WORLD, Plan((), copy_steps=steps, copy_batch=64)) for steps in (1, 150))
+    early, late = (train_copy(WORLD, steps, 64, 5e-3) for steps in (1, 150))
     z, t = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)), torch.full((400,), 0.5).double()
     asked = Asked(torch.arange(400) % 4, torch.linspace(-0.5, 0.5, 400), torch.arange(400) % 3)
     target = ExactTeacher(WORLD).at_branch(asked.person, asked.heard, asked.branch)(z, t)
@@ -125,8 +121,8 @@ def test_a_test_set_of_a_seed_is_the_same_beside_others() -> None:
 
 
 def test_the_undistilled_search_takes_the_smallest_error() -> None:
-    spare, teacher = Questions.draw(WORLD, (8,), 100), ExactTeacher(WORLD)
-    best = best_undistilled(WORLD, 6, "guided", (2.5, 6.5), "error", spare)
+    spare, teacher = Questions.draw(WORLD, (8,), 100), of_teacher(ExactTeacher(WORLD))
+    best = best_undistilled(WORLD, {"teacher": teacher}, 6, "guided", (2.5, 6.5), "error", spare).way
     none = torch.zeros_like(spare.noise)
     plain = Undistilled(6)
     errors = [measure(WORLD, spare, way.sample(WORLD, teacher), (2.5, 6.5), none)["error"][0] for way in (best, plain)]
@@ -137,7 +133,7 @@ def test_the_undistilled_search_takes_the_smallest_error() -> None:
 def test_the_untrained_teacher_in_windows_is_ddim_where_windows_are_steps() -> None:
     tests = Questions.draw(WORLD, (2,), 30)
     scales, ones = scales_like((2.0, 4.0), tests.noise), torch.ones(60, dtype=torch.float64)
-    predict = of_teacher(ExactTeacher(WORLD), "guided")(tests.asked, scales)
+    predict = of_teacher(ExactTeacher(WORLD))("guided")(tests.asked, scales)
     stepped = sample_student(predict, WORLD.path, Windows(4), tests.noise, 4)
     solved = solve(predict, WORLD.path, tests.noise, ones, 0 * ones, 4)
     torch.testing.assert_close(stepped, solved, rtol=0, atol=1e-3)
@@ -148,5 +144,5 @@ def test_a_perfect_student_without_guidance_goes_where_the_teacher_does() -> Non
     tests, teacher = Questions.draw(WORLD, (2,), 30), ExactTeacher(WORLD)
     ones, scales = torch.ones(60, dtype=torch.float64), scales_like((1.0, 1.0), tests.noise)
     found = by_perfect_windows(WORLD, Windows(4), teacher)(tests.asked, tests.noise, scales)
-    predict = of_teacher(teacher, "conditional")(tests.asked, scales)
+    predict = of_teacher(teacher)("conditional")(tests.asked, scales)
     torch.testing.assert_close(found, solve(predict, WORLD.path, tests.noise, ones, 0 * ones, 64), rtol=0, atol=1e-3)

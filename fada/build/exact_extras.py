@@ -1,0 +1,68 @@
+"""What is computed once beside the rows of the exact world: bounds without error, and the curve over steps.
+
+Each is kept for itself, so that a page shows what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fada.build.exact_parts import Block, baselines, course, networks_of, spare_questions
+from fada.build.exact_rows import SETTINGS, students_of
+from fada.eval.exact_world.bounds import as_plain, bounds_at
+from fada.eval.exact_world.courses import Plan
+from fada.eval.exact_world.measures import Questions
+from fada.eval.exact_world.stacked import Weights
+from fada.eval.exact_world.world import World
+
+BOUND_SEEDS = tuple(range(80_000, 80_004))
+"""Of the draws on which bounds are measured."""
+CURVE_SEEDS = tuple(range(70_000, 70_004))
+"""Of the trainings of the curve; no row has them, so that lengths are not chosen on the rows' seeds."""
+CURVE = {"tokens@paper": (500, 2000, 8000), "adaptive-0.25@paper": (500, 2000)}
+"""The fast and the balanced student, with the lengths of their trainings."""
+COURSE = {"tokens@paper": "guided-B", "adaptive-0.25@paper": "windows-B"}
+
+Extra = Callable[[], list[dict[str, Any]]]
+
+
+def extras(
+    world: World,
+    copy: Weights,
+    training: Plan,
+    questions: int,
+    pairs: Sequence[tuple[float, float]],
+    lengths: Mapping[str, Sequence[int]],
+) -> dict[str, Extra]:
+    """Name of a part, which begins with `bounds` or `curve`, and how it is made: the cheap ones first."""
+    block = Block(world, CURVE_SEEDS, questions, copy, training)
+    made: dict[str, Extra] = {"curve-untrained": partial(_untrained, block)}
+    made |= {
+        f"bounds-{reference:g}-{audio:g}": partial(_bounds, world, copy, questions, (reference, audio))
+        for reference, audio in pairs
+    }
+    trained = sorted((steps, row) for row, each in lengths.items() for steps in each)
+    return made | {f"curve-{row}-{steps}": partial(_trained, block, row, steps) for steps, row in trained}
+
+
+def _bounds(world: World, copy: Weights, questions: int, scales: tuple[float, float]) -> list[dict[str, Any]]:
+    """Perfect students and undistilled samplers at a pair of scales."""
+    tests = Questions.draw(world, BOUND_SEEDS, questions)
+    return as_plain(bounds_at(world, networks_of(world, copy), tests, spare_questions(world, questions), scales))
+
+
+def _untrained(block: Block) -> list[dict[str, Any]]:
+    """What the curve is held against."""
+    rows = baselines(block, with_sweeps=False)["rows"]
+    return [{"row": row, "steps": 0, "tables": tables} for row, tables in rows.items()]
+
+
+def _trained(block: Block, row: str, steps: int) -> list[dict[str, Any]]:
+    """A training of a length: the row, its steps, and what it measures in its tables."""
+    students = [each for each in students_of(COURSE[row], {}, SETTINGS[0]) if each.name == row]
+    longer = replace(block, training=replace(block.training, steps=steps))
+    found = course(longer, COURSE[row], students, with_sweeps=False)
+    return [{"row": row, "steps": steps, "tables": found["rows"][row]}]
