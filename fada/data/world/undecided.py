@@ -92,11 +92,7 @@ def rare_look(identity: Identity, rng: np.random.Generator) -> Identity:
 def _held(
     frames: int, ways: np.ndarray, seconds: tuple[float, float], change: float, rng: np.random.Generator
 ) -> np.ndarray:
-<<<<<<< HEAD
     """(F, D) one of `ways` (N, D) after the other, each held for a time between `seconds`; `change` seconds apart."""
-=======
-    """(F, D) one of `ways` (N, D) after the other: each is held for `seconds` (least, most); a `change` takes s."""
->>>>>>> tier
     middles = (np.arange(frames) + 0.5) / FPS
     at = int(rng.integers(len(ways)))
     values = np.tile(ways[at], (frames, 1))
