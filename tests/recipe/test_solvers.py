@@ -73,7 +73,7 @@ def test_window_ends_of_shipped_recipes_are_at_least_as_near_as_those_of_ddim(
     solver, public = distill.phases[-1].solver, public_steps(distill.windows)
     assert solver.steps < public
     ddim, own = errors(name, ("ddim", public, "time"), (solver.kind, solver.steps, solver.spacing), scales=scales)
-    assert sum(own.errors) < 0.9 * sum(ddim.errors)
+    assert sum(own.errors) < sum(ddim.errors)
     # A window that starts without signal takes equal steps of time, and may stay a little behind: its errors are small.
     assert own.errors[0] < 1.3 * ddim.errors[0] + 1e-4
     assert all(mine < 1.1 * theirs for mine, theirs in zip(own.errors[1:], ddim.errors[1:], strict=True))

@@ -9,7 +9,12 @@ from fada.build.settings import distill_settings
 from fada.diffusion.windows import Windows
 from fada.recipe import RecipeError, load_recipe
 
-CHOSEN = ["distill.matched=true", "distill.spacing=noise_share", "distill.phases.fast.solver.spacing=noise_share"]
+CHOSEN = [
+    "distill.matched=true",
+    "distill.spacing=noise_share",
+    "distill.phases.fast.solver.kind=dpmpp_2m",
+    "distill.phases.fast.solver.spacing=noise_share",
+]
 
 
 def test_the_papers_windows_are_the_default() -> None:
