@@ -76,7 +76,7 @@ def run_exact(plan: ExactPlan, console: Console) -> dict[str, Any]:
     for number, seeds in enumerate(plan.blocks()):
         _run_block(plan, _block(plan, world, seeds, copy), paper, None, number == 0, console)
         _say(exact_results(plan), console)
-    made = extras(world, copy, plan.training, plan.questions, plan.scale_pairs, plan.lengths)
+    made = extras(world, copy, plan.training, plan.questions, plan.scale_pairs, plan.lengths, plan.blocks()[0])
     for name, make in made.items():
         _kept(plan.out / "extras" / f"{name}.json", name, partial(_as_part, make), console)
     for seeds in plan.further():
@@ -132,8 +132,9 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
     spent += sum(each["cpu_seconds"] for each in [*parts.values(), kept_json(plan.out / "copy.json")] if each)
     beside = {
         kind: [each for name, part in parts.items() if name.startswith(kind) and part for each in part["found"]]
-        for kind in ("bounds", "curve")
+        for kind in ("bounds", "curve", "sweeps")
     }
+    found["sweeps"] |= {each["name"]: each["axes"] for each in beside.pop("sweeps")}
     results = {
         "schema_version": 2,
         "seeds": list(range(_complete(plan, rows))),

@@ -10,11 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fada.build.exact_parts import Block, baselines, course, networks_of, spare_questions
-from fada.build.exact_rows import SETTINGS, students_of
-from fada.eval.exact_world.bounds import as_plain, bounds_at
+from fada.build.exact_parts import Block, Measurer, baselines, course, networks_of, spare_questions
+from fada.build.exact_rows import SETTINGS, SWEEPS, students_of
+from fada.eval.exact_world.bounds import SEARCHED, as_plain, best_undistilled, bounds_at
 from fada.eval.exact_world.courses import Plan
 from fada.eval.exact_world.measures import Questions
+from fada.eval.exact_world.samplers import Call, Undistilled
 from fada.eval.exact_world.stacked import Weights
 from fada.eval.exact_world.world import World
 
@@ -36,14 +37,21 @@ def extras(
     questions: int,
     pairs: Sequence[tuple[float, float]],
     lengths: Mapping[str, Sequence[int]],
+    first_seeds: tuple[int, ...],
 ) -> dict[str, Extra]:
-    """Name of a part, which begins with `bounds` or `curve`, and how it is made: the cheap ones first."""
+    """Name of a part, which begins with `bounds`, `curve` or `sweeps`, and how it is made.
+
+    Args:
+        first_seeds: those whose students are swept over scales.
+    """
     block = Block(world, CURVE_SEEDS, questions, copy, training)
     made: dict[str, Extra] = {"curve-untrained": partial(_untrained, block)}
     made |= {
         f"bounds-{reference:g}-{audio:g}": partial(_bounds, world, copy, questions, (reference, audio))
         for reference, audio in pairs
     }
+    first = replace(block, seeds=first_seeds)
+    made["sweeps-undistilled"] = partial(_undistilled_sweeps, first)
     trained = sorted((steps, row) for row, each in lengths.items() for steps in each)
     return made | {f"curve-{row}-{steps}": partial(_trained, block, row, steps) for steps, row in trained}
 
@@ -66,3 +74,29 @@ def _trained(block: Block, row: str, steps: int) -> list[dict[str, Any]]:
     longer = replace(block, training=replace(block.training, steps=steps))
     found = course(longer, COURSE[row], students, with_sweeps=False)
     return [{"row": row, "steps": steps, "tables": found["rows"][row]}]
+
+
+def _undistilled_sweeps(block: Block) -> list[dict[str, Any]]:
+    """The best undistilled samplers of 6 and 18 evaluations along both axes, for each measure its own best."""
+    networks, measurer = networks_of(block.world, block.copy), Measurer(block)
+    spare = spare_questions(block.world, block.questions)
+
+    def best(steps_and_calls: Sequence[tuple[int, Call]], scales: tuple[float, float], measure: str) -> list[float]:
+        found = []
+        for steps, call in steps_and_calls:
+            chosen = best_undistilled(block.world, networks, steps, call, scales, measure, spare)
+            found.append(measurer.at(chosen.way.sample(block.world, networks[chosen.network]), scales)[measure])
+        return min(found, key=sum)
+
+    kinds: dict[str, Sequence[tuple[int, Call]]] = {
+        f"best undistilled {cost}": [(steps, call) for steps, call in SEARCHED if Undistilled(steps, call).cost == cost]
+        for cost in (18, 6)
+    }
+
+    def point(kind: Sequence[tuple[int, Call]], scales: tuple[float, float]) -> dict[str, Any]:
+        return {"scales": list(scales), "measures": {key: best(kind, scales, key) for key in ("error", "error_open")}}
+
+    return [
+        {"name": name, "axes": {axis: [point(kind, scales) for scales in points] for axis, points in SWEEPS.items()}}
+        for name, kind in kinds.items()
+    ]

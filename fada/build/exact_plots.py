@@ -31,6 +31,6 @@ def plot_sweeps(results: Mapping[str, Any], path: Path) -> Path | None:
         panel.tick_params(labelsize=8)
         panel.set_ylim(bottom=0.0)
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8, frameon=False
     )
     return save_figure(figure, path)

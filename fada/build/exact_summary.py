@@ -27,6 +27,8 @@ RIVALS = {
 """Student → its table, and what has its cost without training."""
 MOST_DOUBLINGS = 30
 """Of a step: a billion of them are in nobody's sight."""
+SAME_COST = {"tokens@paper": "best undistilled 6", "adaptive-0.25@paper": "best undistilled 18"}
+"""Swept student → what is swept beside it."""
 NAMES = {
     "tokens@paper": "fast student, 6 evaluations",
     "adaptive-0.25@paper": "balanced student, 18 evaluations",
@@ -136,20 +138,33 @@ def _bound_lines(
 
 
 def sweeps_text(results: Mapping[str, Any], picture: str) -> str:
-    """The paper's Figures 3 and 4, for the teacher and both students."""
-    if not results.get("sweeps"):
+    """The paper's Figures 3 and 4: teacher, students, and the best that can be had without training at their costs."""
+    sweeps = results.get("sweeps", {})
+    if not sweeps:
         return ""
     parts = [f"## Guidance scales: the paper's Figures 3 and 4\n\n![error over audio and reference scale]({picture})"]
-    for axis in next(iter(results["sweeps"].values())):
-        lines = table_head(
-            ["reference, audio", *(f"{name}, {kind}" for name in results["sweeps"] for kind in ("quiet", "both"))]
-        )
-        for place, first in enumerate(results["sweeps"]["teacher"][axis]):
-            cells = [interval_text(t_interval(swept[axis][place]["measures"][key]))
-                     for swept in results["sweeps"].values() for key in ("error", "error_open")]  # fmt: skip
-            lines.append(row_text(["{:g}, {:g}".format(*first["scales"]), *cells]))
-        parts.append(f"Over the {axis} scale, error, first block of seeds:\n\n" + "\n".join(lines))
-    return "\n\n".join(parts)
+    for axis in next(iter(sweeps.values())):
+        for measure in ("error", "error_open"):
+            lines = table_head(["reference, audio", *(NAMES.get(name, name) for name in sweeps)])
+            for place, first in enumerate(sweeps["teacher"][axis]):
+                columns = {name: swept[axis][place]["measures"][measure] for name, swept in sweeps.items()}
+                cells = [_beside_rival(columns, name) for name in columns]
+                lines.append(row_text(["{:g}, {:g}".format(*first["scales"]), *cells]))
+            parts.append(f"Over the {axis} scale, {MEASURES[measure]}:\n\n" + "\n".join(lines))
+    note = "The first block of seeds. **Bold**: a student ahead of the best undistilled sampler of its cost at the same"
+    return "\n\n".join([*parts, f"{note} scales (solver, nodes and network searched there; paired 95 % interval)."])
+
+
+def _beside_rival(columns: Mapping[str, list[float]], name: str) -> str:
+    """A cell of a sweep, bold where a student is ahead of what has its cost."""
+    text = interval_text(t_interval(columns[name]))
+    rival = columns.get(
+        {"tokens@paper": "best undistilled 6", "adaptive-0.25@paper": "best undistilled 18"}.get(name, "")
+    )
+    if rival is None:
+        return text
+    gain = t_interval([a - b for a, b in zip(rival, columns[name], strict=True)])
+    return f"**{text}**" if gain is not None and gain.low is not None and gain.low > 0 else text
 
 
 def table_head(cells: Sequence[str]) -> list[str]:
