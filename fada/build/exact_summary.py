@@ -97,7 +97,7 @@ def bounds_text(results: Mapping[str, Any]) -> str:
     parts = []
     for measure in ("error", "error_open"):
         head = ["reference, audio", "teacher, 75", "best undistilled 18", "best undistilled 6", "equal steps of"]
-        lines = table_head([*head, *(f"{count} windows, {3 * count}" for count in counts)])
+        lines = table_head([*head, *(f"{count}: {3 * count}" for count in counts)])
         for pair in pairs:
             at = [each for each in results["bounds"] if (each["reference"], each["audio"]) == pair]
             lines += _bound_lines(pair, at, counts, measure)
@@ -106,8 +106,8 @@ def bounds_text(results: Mapping[str, Any]) -> str:
 
 A *perfect fast* student ends where its teacher does: its bound is the teacher's column, whatever the windows. A
 *perfect balanced* one goes each branch's true way to the window's end and combines the ends, a step per window, so that
-its bound depends on windows and scales. **Bold**: better than the best undistilled 18 evaluations (paired 95 %
-interval) with no more evaluations than these.
+its bound depends on windows and scales. Columns: windows, and the evaluations of a step in each. **Bold**: better than
+the best undistilled 18 evaluations (paired 95 % interval) with no more evaluations than these.
 
 {parts[0]}
 
