@@ -128,19 +128,14 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
             for student, means in part["training"].items():
                 training.setdefault(student, []).append(means)
         before += len(seeds)
-    parts = {file.name: kept_json(file) for file in sorted((plan.out / "extras").glob("*.json"))}
-    spent += sum(each["cpu_seconds"] for each in [*parts.values(), kept_json(plan.out / "copy.json")] if each)
-    beside = {
-        kind: [each for name, part in parts.items() if name.startswith(kind) and part for each in part["found"]]
-        for kind in ("bounds", "curve", "sweeps")
-    }
+    beside, more = _kept_extras(plan)
     found["sweeps"] |= {each["name"]: each["axes"] for each in beside.pop("sweeps")}
     results = {
         "schema_version": 2,
         "seeds": list(range(_complete(plan, rows))),
         "looks": len(plan.blocks()) + len(plan.further()),
         "plan": {**asdict(replace(plan.training, seeds=())), "questions": plan.questions, "block": plan.block},
-        "cpu_seconds": spent,
+        "cpu_seconds": spent + more,
         "rows": rows,
         **found,
         "training": {
@@ -151,6 +146,18 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
     }
     write_json(plan.out / "exact.json", results)
     return results
+
+
+def _kept_extras(plan: ExactPlan) -> tuple[dict[str, list[Any]], float]:
+    """What is there of bounds, curve and sweeps, and the seconds that these and the copy took."""
+    parts = {file.name: kept_json(file) for file in sorted((plan.out / "extras").glob("*.json"))}
+    spent = sum(each["cpu_seconds"] for each in [*parts.values(), kept_json(plan.out / "copy.json")] if each)
+    kinds = ("bounds", "curve", "sweeps")
+    found = {
+        kind: [each for name, part in parts.items() if name.startswith(kind) and part for each in part["found"]]
+        for kind in kinds
+    }
+    return found, spent
 
 
 def _extend(rows: dict[str, Any], part: Mapping[str, Any], before: int) -> None:
