@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from fada.build.exact_extras import CURVE, Extra, extras
+from fada.build.exact_extras import CURVE, Extra, Length, extras
 from fada.build.exact_parts import Block, baselines, course
 from fada.build.exact_rows import CONTROLS, COURSES, ORDERS, SETTINGS, TEACHERS, key_of, student_of, students_of
 from fada.build.exact_verdicts import decided, verdicts_of
@@ -53,7 +53,7 @@ class ExactPlan:
     block: int = BLOCK
     beside: int = BESIDE
     scale_pairs: tuple[tuple[float, float], ...] = SCALE_PAIRS
-    lengths: Mapping[str, Sequence[int]] = field(default_factory=lambda: CURVE)
+    lengths: Mapping[str, Sequence[Length]] = field(default_factory=lambda: CURVE)
     most: int = MOST
 
     def blocks(self) -> list[tuple[int, ...]]:

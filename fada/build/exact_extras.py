@@ -23,7 +23,12 @@ BOUND_SEEDS = tuple(range(80_000, 80_004))
 """Of the draws on which bounds are measured."""
 CURVE_SEEDS = tuple(range(70_000, 70_004))
 """Of the trainings of the curve; no row has them, so that lengths are not chosen on the rows' seeds."""
-CURVE = {"tokens@paper": (500, 2000, 8000), "adaptive-0.25@paper": (500, 2000)}
+Length = tuple[int, int]
+"""Steps of a training, and clips in each."""
+CURVE: dict[str, tuple[Length, ...]] = {
+    "tokens@paper": ((500, 32), (2000, 32), (8000, 32), (3500, 128)),
+    "adaptive-0.25@paper": ((500, 32), (2000, 32)),
+}
 """The fast and the balanced student, with the lengths of their trainings."""
 COURSE = {"tokens@paper": "guided-B", "adaptive-0.25@paper": "windows-B"}
 
@@ -36,7 +41,7 @@ def extras(
     training: Plan,
     questions: int,
     pairs: Sequence[tuple[float, float]],
-    lengths: Mapping[str, Sequence[int]],
+    lengths: Mapping[str, Sequence[Length]],
     first_seeds: tuple[int, ...],
 ) -> dict[str, Extra]:
     """Name of a part, which begins with `bounds`, `curve` or `sweeps`, and how it is made.
@@ -52,8 +57,10 @@ def extras(
     }
     first = replace(block, seeds=first_seeds)
     made["sweeps-undistilled"] = partial(_undistilled_sweeps, first)
-    trained = sorted((steps, row) for row, each in lengths.items() for steps in each)
-    return made | {f"curve-{row}-{steps}": partial(_trained, block, row, steps) for steps, row in trained}
+    trained = sorted((steps * batch, steps, batch, row) for row, each in lengths.items() for steps, batch in each)
+    return made | {
+        f"curve-{row}-{steps}x{batch}": partial(_trained, block, row, steps, batch) for _, steps, batch, row in trained
+    }
 
 
 def _bounds(world: World, copy: Weights, questions: int, scales: tuple[float, float]) -> list[dict[str, Any]]:
@@ -68,12 +75,12 @@ def _untrained(block: Block) -> list[dict[str, Any]]:
     return [{"row": row, "steps": 0, "tables": tables} for row, tables in rows.items()]
 
 
-def _trained(block: Block, row: str, steps: int) -> list[dict[str, Any]]:
-    """A training of a length: the row, its steps, and what it measures in its tables."""
+def _trained(block: Block, row: str, steps: int, batch: int) -> list[dict[str, Any]]:
+    """A training of a length: the row, steps and clips in each, and what it measures in its tables."""
     students = [each for each in students_of(COURSE[row], {}, SETTINGS[0]) if each.name == row]
-    longer = replace(block, training=replace(block.training, steps=steps))
+    longer = replace(block, training=replace(block.training, steps=steps, batch=batch))
     found = course(longer, COURSE[row], students, with_sweeps=False)
-    return [{"row": row, "steps": steps, "tables": found["rows"][row]}]
+    return [{"row": row, "steps": steps, "batch": batch, "tables": found["rows"][row]}]
 
 
 def _undistilled_sweeps(block: Block) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def plot_sweeps(results: Mapping[str, Any], path: Path) -> Path | None:
             found = [t_interval(point["measures"][measure]) for point in swept[axis]]
             halves = [0.0 if each is None or each.half_width is None else each.half_width for each in found]
             means = [0.0 if each is None else each.mean for each in found]
-            style = {"color": COLOURS[place], "marker": MARKERS[place], "capsize": 3}
+            style: dict[str, Any] = {"color": COLOURS[place], "marker": MARKERS[place], "capsize": 3}
             panel.errorbar(scales, means, yerr=halves, label=NAMES.get(name, name), **style)
         panel.set_xlabel(LABELS[axis], fontsize=8)
         panel.set_title(f"{SHOWN[measure]}, lower is better", fontsize=9)

@@ -67,15 +67,17 @@ def curve_text(results: Mapping[str, Any]) -> str:
     known = {each["row"]: each["tables"] for each in entries if not each["steps"]}
     if not known:
         return ""
-    lines = table_head(["student", "steps", *MEASURES.values(), "error less than the best undistilled, quiet", "both"])
+    lines = table_head(
+        ["student", "steps × clips", *MEASURES.values(), "error less than the best undistilled, quiet", "both"]
+    )
     notes = []
     for student, (table, names) in RIVALS.items():
         trained = [each for each in entries if each["row"] == student and each["steps"]]
-        trained.sort(key=lambda each: int(each["steps"]))
+        trained.sort(key=_clips)
         for each in trained:
             values = each["tables"][str(table)]
             gains = [_against(values, known, names, table, measure)[0] for measure in ("error", "error_open")]
-            lines.append(row_text([NAMES[student], str(each["steps"]),
+            lines.append(row_text([NAMES[student], f"{each['steps']} × {each['batch']}",
                                    *(interval_text(t_interval(values[key])) for key in MEASURES),
                                    *map(signed_text, gains)]))  # fmt: skip
         for measure in ("error", "error_open"):
@@ -192,11 +194,11 @@ def _extrapolated(
     table: int,
     measure: str,
 ) -> str:
-    """A line through the last three lengths, in doublings of them."""
+    """A line through the last three lengths, in doublings of the clips that were seen."""
     last = trained[-3:]
-    steps = [math.log2(each["steps"]) for each in last]
+    lengths = [math.log2(_clips(each)) for each in last]
     means = [float(np.mean(each["tables"][str(table)][measure])) for each in last]
-    slope, start = (float(value) for value in np.polyfit(steps, means, 1))
+    slope, start = (float(value) for value in np.polyfit(lengths, means, 1))
     rival = _against(last[-1]["tables"][str(table)], known, names, table, measure)[1]
     said = f"- {NAMES[student]}, {MEASURES[measure]}: {slope:+.4f} per doubling at the end; "
     if means[-1] < rival:
@@ -205,7 +207,12 @@ def _extrapolated(
     if doublings > MOST_DOUBLINGS:
         return said + f"at that rate no length in sight reaches the best undistilled ({rival:.3f})."
     needed = 2**doublings
-    return said + f"if that went on, the best undistilled ({rival:.3f}) would be reached after {needed:,.0f} steps."
+    return said + f"if that went on, the best undistilled ({rival:.3f}) would be reached after {needed:,.0f} clips."
+
+
+def _clips(trained: Mapping[str, Any]) -> int:
+    """How many clips a training has seen."""
+    return int(trained["steps"]) * int(trained["batch"])
 
 
 def _word(found: Interval | None) -> str:
