@@ -26,7 +26,7 @@ CURVE_SEEDS = tuple(range(70_000, 70_004))
 Length = tuple[int, int]
 """Steps of a training, and clips in each."""
 CURVE: dict[str, tuple[Length, ...]] = {
-    "tokens@paper": ((500, 32), (2000, 32), (8000, 32), (3500, 128)),
+    "tokens@paper": ((500, 32), (2000, 32), (8000, 32)),
     "adaptive-0.25@paper": ((500, 32), (2000, 32)),
 }
 """The fast and the balanced student, with the lengths of their trainings."""
