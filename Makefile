@@ -95,7 +95,7 @@ ablations: $(STAMP)  ## every row of the paper's ablations, 24 seeds each: many 
 	OMP_NUM_THREADS=1 $(BIN)/fada ablate --jobs 2 --threads 1 --page docs/results/ablations.md
 	$(BIN)/fada ablate --orders docs/results
 
-exact: $(STAMP)  ## the same tables in a world whose teacher is a closed form, 48 seeds, under 45 minutes on one core
+exact: $(STAMP)  ## the same tables in a world whose teacher is a closed form, 48 seeds and more where undecided, under 45 minutes on one core
 	OMP_NUM_THREADS=1 $(BIN)/fada ablate --world exact --page docs/results/exact.md
 
 bench: $(STAMP)  ## what a training step, a pass and a clip cost, the public way against ours: minutes on 2 cores

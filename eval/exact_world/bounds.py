@@ -24,7 +24,7 @@ from fada.eval.exact_world.students import BRANCHES, Asked
 from fada.eval.exact_world.world import ExactTeacher, World
 from fada.eval.undistilled import SAMPLERS
 
-SCALE_PAIRS = ((1.5, 2.0), (2.0, 4.0), (2.0, 6.5), (2.5, 6.5), (4.0, 9.0))
+SCALE_PAIRS = ((1.0, 1.0), (1.5, 2.0), (2.0, 4.0), (2.0, 6.5), (2.5, 6.5), (4.0, 9.0))
 """Reference and audio scales, the paper's among them."""
 WINDOW_COUNTS = (1, 2, 3, 4, 6, 8)
 SPACINGS: tuple[Spacing, ...] = ("time", "log_snr", "noise_share")

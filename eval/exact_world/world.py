@@ -197,9 +197,8 @@ class ExactTeacher:
         if self.quality == "A":
             width, unknown = torch.tensor([0.0, world.sound]), torch.tensor([0.0, 1.0])
             spread = torch.full_like(width, world.spread)
-            return Openings(
-                torch.stack([heard, zero], 1), width, spread, (*[unknown.expand(count, 2)] * 2, right.expand(count, 2))
-            )
+            any_sound, this_sound = unknown.expand(count, 2), right.expand(count, 2)
+            return Openings(torch.stack([heard, zero], 1), width, spread, (any_sound, any_sound, this_sound))
         loud = len(LOUD)
         centre = torch.cat([torch.stack([heard, mouth(heard), zero], dim=1), mouth(LOUD).expand(count, -1)], dim=1)
         width = torch.tensor([0.0, 0.0, world.sound] + [0.0] * loud)

@@ -20,7 +20,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from fada.build.ablation_rows import ORDERS, TEACHERS
-from fada.build.exact_extras import CURVE, Extra, extras
+from fada.build.exact_extras import CURVE, Extra, Length, extras
 from fada.build.exact_parts import Block, baselines, course
 from fada.build.exact_rows import CONTROLS, COURSES, SETTINGS, key_of, student_of, students_of
 from fada.build.exact_verdicts import verdicts_of
@@ -55,7 +55,7 @@ class ExactPlan:
     block: int = BLOCK
     beside: int = BESIDE
     scale_pairs: tuple[tuple[float, float], ...] = SCALE_PAIRS
-    lengths: Mapping[str, Sequence[int]] = field(default_factory=lambda: CURVE)
+    lengths: Mapping[str, Sequence[Length]] = field(default_factory=lambda: CURVE)
     most: int = MOST
 
     def blocks(self) -> list[tuple[int, ...]]:
@@ -78,7 +78,7 @@ def run_exact(plan: ExactPlan, console: Console) -> dict[str, Any]:
     for number, seeds in enumerate(plan.blocks()):
         _run_block(plan, _block(plan, world, seeds, copy), paper, None, number == 0, console)
         _say(exact_results(plan), console)
-    made = extras(world, copy, plan.training, plan.questions, plan.scale_pairs, plan.lengths)
+    made = extras(world, copy, plan.training, plan.questions, plan.scale_pairs, plan.lengths, plan.blocks()[0])
     for name, make in made.items():
         _kept(plan.out / "extras" / f"{name}.json", name, partial(_as_part, make), console)
     for seeds in plan.further():
@@ -130,18 +130,14 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
             for student, means in part["training"].items():
                 training.setdefault(student, []).append(means)
         before += len(seeds)
-    parts = {file.name: kept_json(file) for file in sorted((plan.out / "extras").glob("*.json"))}
-    spent += sum(each["cpu_seconds"] for each in [*parts.values(), kept_json(plan.out / "copy.json")] if each)
-    beside = {
-        kind: [each for name, part in parts.items() if name.startswith(kind) and part for each in part["found"]]
-        for kind in ("bounds", "curve")
-    }
+    beside, more = _kept_extras(plan)
+    found["sweeps"] |= {each["name"]: each["axes"] for each in beside.pop("sweeps")}
     results = {
         "schema_version": 2,
         "seeds": list(range(_complete(plan, rows))),
         "looks": len(plan.blocks()) + len(plan.further()),
         "plan": {**asdict(replace(plan.training, seeds=())), "questions": plan.questions, "block": plan.block},
-        "cpu_seconds": spent,
+        "cpu_seconds": spent + more,
         "rows": rows,
         **found,
         "training": {
@@ -152,6 +148,18 @@ def exact_results(plan: ExactPlan) -> dict[str, Any]:
     }
     write_json(plan.out / "exact.json", results)
     return results
+
+
+def _kept_extras(plan: ExactPlan) -> tuple[dict[str, list[Any]], float]:
+    """What is there of bounds, curve and sweeps, and the seconds that these and the copy took."""
+    parts = {file.name: kept_json(file) for file in sorted((plan.out / "extras").glob("*.json"))}
+    spent = sum(each["cpu_seconds"] for each in [*parts.values(), kept_json(plan.out / "copy.json")] if each)
+    kinds = ("bounds", "curve", "sweeps")
+    found = {
+        kind: [each for name, part in parts.items() if name.startswith(kind) and part for each in part["found"]]
+        for kind in kinds
+    }
+    return found, spent
 
 
 def _extend(rows: dict[str, Any], part: Mapping[str, Any], before: int) -> None:

@@ -10,11 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fada.build.exact_parts import Block, baselines, course, networks_of, spare_questions
-from fada.build.exact_rows import SETTINGS, students_of
-from fada.eval.exact_world.bounds import as_plain, bounds_at
+from fada.build.exact_parts import Block, Measurer, baselines, course, networks_of, spare_questions
+from fada.build.exact_rows import SETTINGS, SWEEPS, students_of
+from fada.eval.exact_world.bounds import SEARCHED, as_plain, best_undistilled, bounds_at
 from fada.eval.exact_world.courses import Plan
 from fada.eval.exact_world.measures import Questions
+from fada.eval.exact_world.samplers import Call, Undistilled
 from fada.eval.exact_world.stacked import Weights
 from fada.eval.exact_world.world import World
 
@@ -22,7 +23,12 @@ BOUND_SEEDS = tuple(range(80_000, 80_004))
 """Of the draws on which bounds are measured."""
 CURVE_SEEDS = tuple(range(70_000, 70_004))
 """Of the trainings of the curve; no row has them, so that lengths are not chosen on the rows' seeds."""
-CURVE = {"tokens@paper": (500, 2000, 8000), "adaptive-0.25@paper": (500, 2000)}
+Length = tuple[int, int]
+"""Steps of a training, and clips in each."""
+CURVE: dict[str, tuple[Length, ...]] = {
+    "tokens@paper": ((500, 32), (2000, 32), (8000, 32)),
+    "adaptive-0.25@paper": ((500, 32), (2000, 32)),
+}
 """The fast and the balanced student, with the lengths of their trainings."""
 COURSE = {"tokens@paper": "guided-B", "adaptive-0.25@paper": "windows-B"}
 
@@ -35,17 +41,26 @@ def extras(
     training: Plan,
     questions: int,
     pairs: Sequence[tuple[float, float]],
-    lengths: Mapping[str, Sequence[int]],
+    lengths: Mapping[str, Sequence[Length]],
+    first_seeds: tuple[int, ...],
 ) -> dict[str, Extra]:
-    """Name of a part, which begins with `bounds` or `curve`, and how it is made: the cheap ones first."""
+    """Name of a part, which begins with `bounds`, `curve` or `sweeps`, and how it is made.
+
+    Args:
+        first_seeds: those whose students are swept over scales.
+    """
     block = Block(world, CURVE_SEEDS, questions, copy, training)
     made: dict[str, Extra] = {"curve-untrained": partial(_untrained, block)}
     made |= {
         f"bounds-{reference:g}-{audio:g}": partial(_bounds, world, copy, questions, (reference, audio))
         for reference, audio in pairs
     }
-    trained = sorted((steps, row) for row, each in lengths.items() for steps in each)
-    return made | {f"curve-{row}-{steps}": partial(_trained, block, row, steps) for steps, row in trained}
+    first = replace(block, seeds=first_seeds)
+    made["sweeps-undistilled"] = partial(_undistilled_sweeps, first)
+    trained = sorted((steps * batch, steps, batch, row) for row, each in lengths.items() for steps, batch in each)
+    return made | {
+        f"curve-{row}-{steps}x{batch}": partial(_trained, block, row, steps, batch) for _, steps, batch, row in trained
+    }
 
 
 def _bounds(world: World, copy: Weights, questions: int, scales: tuple[float, float]) -> list[dict[str, Any]]:
@@ -60,9 +75,35 @@ def _untrained(block: Block) -> list[dict[str, Any]]:
     return [{"row": row, "steps": 0, "tables": tables} for row, tables in rows.items()]
 
 
-def _trained(block: Block, row: str, steps: int) -> list[dict[str, Any]]:
-    """A training of a length: the row, its steps, and what it measures in its tables."""
+def _trained(block: Block, row: str, steps: int, batch: int) -> list[dict[str, Any]]:
+    """A training of a length: the row, steps and clips in each, and what it measures in its tables."""
     students = [each for each in students_of(COURSE[row], {}, SETTINGS[0]) if each.name == row]
-    longer = replace(block, training=replace(block.training, steps=steps))
+    longer = replace(block, training=replace(block.training, steps=steps, batch=batch))
     found = course(longer, COURSE[row], students, with_sweeps=False)
-    return [{"row": row, "steps": steps, "tables": found["rows"][row]}]
+    return [{"row": row, "steps": steps, "batch": batch, "tables": found["rows"][row]}]
+
+
+def _undistilled_sweeps(block: Block) -> list[dict[str, Any]]:
+    """The best undistilled samplers of 6 and 18 evaluations along both axes, for each measure its own best."""
+    networks, measurer = networks_of(block.world, block.copy), Measurer(block)
+    spare = spare_questions(block.world, block.questions)
+
+    def best(steps_and_calls: Sequence[tuple[int, Call]], scales: tuple[float, float], measure: str) -> list[float]:
+        found = []
+        for steps, call in steps_and_calls:
+            chosen = best_undistilled(block.world, networks, steps, call, scales, measure, spare)
+            found.append(measurer.at(chosen.way.sample(block.world, networks[chosen.network]), scales)[measure])
+        return min(found, key=sum)
+
+    kinds: dict[str, Sequence[tuple[int, Call]]] = {
+        f"best undistilled {cost}": [(steps, call) for steps, call in SEARCHED if Undistilled(steps, call).cost == cost]
+        for cost in (18, 6)
+    }
+
+    def point(kind: Sequence[tuple[int, Call]], scales: tuple[float, float]) -> dict[str, Any]:
+        return {"scales": list(scales), "measures": {key: best(kind, scales, key) for key in ("error", "error_open")}}
+
+    return [
+        {"name": name, "axes": {axis: [point(kind, scales) for scales in points] for axis, points in SWEEPS.items()}}
+        for name, kind in kinds.items()
+    ]

@@ -25,6 +25,7 @@ SHOWN = {"error": "error, quiet", "error_loud": "error, loud", "error_open": "er
          "face": "face", "head": "head", "distance": "distance to teacher"}  # fmt: skip
 TITLE = "# The exact world"
 """How the page begins: only such a file is replaced."""
+UNFINISHED = "**Not finished.** The command goes on there."
 TITLES = {2: "basic distillation methods, on A", 3: "mixed supervision", 4: "guidance inside the student"}
 BASELINES = {
     2: ("best undistilled 18 guided",),
@@ -55,7 +56,7 @@ def write_exact_page(results: dict[str, Any], page: Path) -> Path:
     plot_sweeps(results, page.with_suffix(""))
     parts = [_opening(results, page), summary(results), curve_text(results), bounds_text(results)]
     parts += [sweeps_text(results, f"{page.stem}.png"), _headroom(results), *(_table(results, each) for each in TITLES)]
-    parts += [_orders(results, setting) for setting in SETTINGS]
+    parts += [_orders(results, setting) for setting in SETTINGS if _has_setting(results, setting)]
     parts += [_matched(results), _controls(results), _training(results), reading]
     write_text(page, "\n\n".join(part for part in parts if part))
     return page
@@ -178,8 +179,8 @@ def _orders(results: dict[str, Any], setting: str) -> str:
 
 Advantage: of the first row in its table's measure, paired over seeds, ± half its 95 % interval; positive where the
 paper is right. Decided where Holm's p over all {len(orders)} orders is below 0.05 / {results["looks"]}: there are as
-many looks as blocks of seeds, those of undecided orders too; what is decided gets no more seeds. "seeds needed": for a
-power of 0.8 if the difference is the one seen."""
+many looks as blocks of seeds, those of undecided orders too; rows of decided orders alone get no more seeds. "seeds
+needed": for a power of 0.8 if the difference is the one seen."""
 
 
 def _order_line(order: Order) -> str:
@@ -189,6 +190,10 @@ def _order_line(order: Order) -> str:
     return row_text([*cells, str(found.count), signed_text(found), p_value, "" if needed is None else str(needed)])
 
 
+def _has_setting(results: dict[str, Any], setting: str) -> bool:
+    return any(name.endswith(f"@{setting}") for name in results["rows"])
+
+
 def _matched(results: dict[str, Any]) -> str:
     lines = [row_text(["row", "table", "error less by matching"]), row_text(["---", "---", "---:"])]
     for table in TITLES:
@@ -196,6 +201,8 @@ def _matched(results: dict[str, Any]) -> str:
             found = t_interval(compared(results, table, keyed(name, "paper"), keyed(name, "matched")))
             if found is not None:
                 lines.append(row_text([name, str(table), signed_text(found)]))
+    if len(lines) == 2:
+        lines = [UNFINISHED]
     return (
         "## Matched points against the paper's\n\nPaired over seeds; positive where matching is better.\n\n"
         + "\n".join(lines)
@@ -212,7 +219,7 @@ def _controls(results: dict[str, Any]) -> str:
                 weight = results["training"][keyed(name, setting)]["weight_mean"]
                 lines.append(row_text([name, setting, f"{weight:.3f}", signed_text(found)]))
     if len(lines) == 2:
-        lines = ["**Not finished.** The command goes on there."]
+        lines = [UNFINISHED]
     note = "Is it the adapting, or the mean weight? Fixed at the mean W that the adaptive row had, on the same draws."
     best = [row_text(["student", "setting", "against", "error less"]), row_text(["---", "---", "---", "---:"])]
     rivals = [("perflow", 2), ("adaptive-0.25", 3), ("tokens", 4)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fada.build.exact_summary import NAMES
 from fada.eval.report.canvas import COLOURS, MARKERS, new_figure, save_figure
 from fada.eval.statistics import t_interval
 
@@ -24,8 +25,9 @@ def plot_sweeps(results: Mapping[str, Any], path: Path) -> Path | None:
             scales = [point["scales"][axis == "audio"] for point in swept[axis]]
             found = [t_interval(point["measures"][measure]) for point in swept[axis]]
             halves = [0.0 if each is None or each.half_width is None else each.half_width for each in found]
-            panel.errorbar(scales, [0.0 if each is None else each.mean for each in found], yerr=halves,
-                           label=name, color=COLOURS[place], marker=MARKERS[place], capsize=3)  # fmt: skip
+            means = [0.0 if each is None else each.mean for each in found]
+            style: dict[str, Any] = {"color": COLOURS[place], "marker": MARKERS[place], "capsize": 3}
+            panel.errorbar(scales, means, yerr=halves, label=NAMES.get(name, name), **style)
         panel.set_xlabel(LABELS[axis], fontsize=8)
         panel.set_title(f"{SHOWN[measure]}, lower is better", fontsize=9)
         panel.tick_params(labelsize=8)

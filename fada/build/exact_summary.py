@@ -27,6 +27,8 @@ RIVALS = {
 """Student → its table, and what has its cost without training."""
 MOST_DOUBLINGS = 30
 """Of a step: a billion of them are in nobody's sight."""
+SAME_COST = {"tokens@paper": "best undistilled 6", "adaptive-0.25@paper": "best undistilled 18"}
+"""Swept student → what is swept beside it."""
 NAMES = {
     "tokens@paper": "fast student, 6 evaluations",
     "adaptive-0.25@paper": "balanced student, 18 evaluations",
@@ -65,15 +67,17 @@ def curve_text(results: Mapping[str, Any]) -> str:
     known = {each["row"]: each["tables"] for each in entries if not each["steps"]}
     if not known:
         return ""
-    lines = table_head(["student", "steps", *MEASURES.values(), "error less than the best undistilled, quiet", "both"])
+    lines = table_head(
+        ["student", "steps × clips", *MEASURES.values(), "error less than the best undistilled, quiet", "both"]
+    )
     notes = []
     for student, (table, names) in RIVALS.items():
         trained = [each for each in entries if each["row"] == student and each["steps"]]
-        trained.sort(key=lambda each: int(each["steps"]))
+        trained.sort(key=_clips)
         for each in trained:
             values = each["tables"][str(table)]
             gains = [_against(values, known, names, table, measure)[0] for measure in ("error", "error_open")]
-            lines.append(row_text([NAMES[student], str(each["steps"]),
+            lines.append(row_text([NAMES[student], f"{each['steps']} × {each['batch']}",
                                    *(interval_text(t_interval(values[key])) for key in MEASURES),
                                    *map(signed_text, gains)]))  # fmt: skip
         for measure in ("error", "error_open"):
@@ -95,7 +99,7 @@ def bounds_text(results: Mapping[str, Any]) -> str:
     parts = []
     for measure in ("error", "error_open"):
         head = ["reference, audio", "teacher, 75", "best undistilled 18", "best undistilled 6", "equal steps of"]
-        lines = table_head([*head, *(f"{count} windows, {3 * count}" for count in counts)])
+        lines = table_head([*head, *(f"{count}: {3 * count}" for count in counts)])
         for pair in pairs:
             at = [each for each in results["bounds"] if (each["reference"], each["audio"]) == pair]
             lines += _bound_lines(pair, at, counts, measure)
@@ -104,8 +108,8 @@ def bounds_text(results: Mapping[str, Any]) -> str:
 
 A *perfect fast* student ends where its teacher does: its bound is the teacher's column, whatever the windows. A
 *perfect balanced* one goes each branch's true way to the window's end and combines the ends, a step per window, so that
-its bound depends on windows and scales. **Bold**: better than the best undistilled 18 evaluations (paired 95 %
-interval) with no more evaluations than these.
+its bound depends on windows and scales. Columns: windows, and the evaluations of a step in each. **Bold**: better than
+the best undistilled 18 evaluations (paired 95 % interval) with no more evaluations than these.
 
 {parts[0]}
 
@@ -136,20 +140,33 @@ def _bound_lines(
 
 
 def sweeps_text(results: Mapping[str, Any], picture: str) -> str:
-    """The paper's Figures 3 and 4, for the teacher and both students."""
-    if not results.get("sweeps"):
+    """The paper's Figures 3 and 4: teacher, students, and the best that can be had without training at their costs."""
+    sweeps = results.get("sweeps", {})
+    if not sweeps:
         return ""
     parts = [f"## Guidance scales: the paper's Figures 3 and 4\n\n![error over audio and reference scale]({picture})"]
-    for axis in next(iter(results["sweeps"].values())):
-        lines = table_head(
-            ["reference, audio", *(f"{name}, {kind}" for name in results["sweeps"] for kind in ("quiet", "both"))]
-        )
-        for place, first in enumerate(results["sweeps"]["teacher"][axis]):
-            cells = [interval_text(t_interval(swept[axis][place]["measures"][key]))
-                     for swept in results["sweeps"].values() for key in ("error", "error_open")]  # fmt: skip
-            lines.append(row_text(["{:g}, {:g}".format(*first["scales"]), *cells]))
-        parts.append(f"Over the {axis} scale, error, first block of seeds:\n\n" + "\n".join(lines))
-    return "\n\n".join(parts)
+    for axis in next(iter(sweeps.values())):
+        for measure in ("error", "error_open"):
+            lines = table_head(["reference, audio", *(NAMES.get(name, name) for name in sweeps)])
+            for place, first in enumerate(sweeps["teacher"][axis]):
+                columns = {name: swept[axis][place]["measures"][measure] for name, swept in sweeps.items()}
+                cells = [_beside_rival(columns, name) for name in columns]
+                lines.append(row_text(["{:g}, {:g}".format(*first["scales"]), *cells]))
+            parts.append(f"Over the {axis} scale, {MEASURES[measure]}:\n\n" + "\n".join(lines))
+    note = "The first block of seeds. **Bold**: a student ahead of the best undistilled sampler of its cost at the same"
+    return "\n\n".join([*parts, f"{note} scales (solver, nodes and network searched there; paired 95 % interval)."])
+
+
+def _beside_rival(columns: Mapping[str, list[float]], name: str) -> str:
+    """A cell of a sweep, bold where a student is ahead of what has its cost."""
+    text = interval_text(t_interval(columns[name]))
+    rival = columns.get(
+        {"tokens@paper": "best undistilled 6", "adaptive-0.25@paper": "best undistilled 18"}.get(name, "")
+    )
+    if rival is None:
+        return text
+    gain = t_interval([a - b for a, b in zip(rival, columns[name], strict=True)])
+    return f"**{text}**" if gain is not None and gain.low is not None and gain.low > 0 else text
 
 
 def table_head(cells: Sequence[str]) -> list[str]:
@@ -177,11 +194,11 @@ def _extrapolated(
     table: int,
     measure: str,
 ) -> str:
-    """A line through the last three lengths, in doublings of them."""
+    """A line through the last three lengths, in doublings of the clips that were seen."""
     last = trained[-3:]
-    steps = [math.log2(each["steps"]) for each in last]
+    lengths = [math.log2(_clips(each)) for each in last]
     means = [float(np.mean(each["tables"][str(table)][measure])) for each in last]
-    slope, start = (float(value) for value in np.polyfit(steps, means, 1))
+    slope, start = (float(value) for value in np.polyfit(lengths, means, 1))
     rival = _against(last[-1]["tables"][str(table)], known, names, table, measure)[1]
     said = f"- {NAMES[student]}, {MEASURES[measure]}: {slope:+.4f} per doubling at the end; "
     if means[-1] < rival:
@@ -190,7 +207,12 @@ def _extrapolated(
     if doublings > MOST_DOUBLINGS:
         return said + f"at that rate no length in sight reaches the best undistilled ({rival:.3f})."
     needed = 2**doublings
-    return said + f"if that went on, the best undistilled ({rival:.3f}) would be reached after {needed:,.0f} steps."
+    return said + f"if that went on, the best undistilled ({rival:.3f}) would be reached after {needed:,.0f} clips."
+
+
+def _clips(trained: Mapping[str, Any]) -> int:
+    """How many clips a training has seen."""
+    return int(trained["steps"]) * int(trained["batch"])
 
 
 def _word(found: Interval | None) -> str:

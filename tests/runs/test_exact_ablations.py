@@ -27,7 +27,7 @@ TINY = Plan((), steps=2, batch=4, copy_steps=2, copy_batch=8)
 
 def small_plan(out: Path) -> ExactPlan:
     """Two blocks of two seeds, both settings in both."""
-    lengths = {"tokens@paper": (1, 2, 3), "adaptive-0.25@paper": (1,)}
+    lengths = {"tokens@paper": ((1, 4), (2, 4), (3, 8)), "adaptive-0.25@paper": ((1, 4),)}
     return ExactPlan(4, out, TINY, 5, block=2, beside=2, scale_pairs=((2.0, 6.5),), lengths=lengths, most=8)
 
 

@@ -41,16 +41,16 @@ def lengths(errors: dict[int, float]) -> dict[str, Any]:
     column = {key: [0.2, 0.2] for key in ("error", "error_open", "wrong_open")}
     known = [{"row": name, "steps": 0, "tables": {"2": column, "4": column}} for name in NAMES]
     trained = [
-        {"row": "tokens@paper", "steps": steps, "tables": {"4": {key: [error, error] for key in column}}}
+        {"row": "tokens@paper", "steps": steps, "batch": 2, "tables": {"4": {key: [error, error] for key in column}}}
         for steps, error in errors.items()
     ]
     return {"curve": [*known, *trained]}
 
 
 def test_the_curve_is_extrapolated_in_doublings() -> None:
-    # 0.1 less per doubling: from 0.4 at 1000 to 0.2 at 4000.
+    # 0.1 less per doubling: from 0.4 at 1000 steps of 2 to 0.2 at 4000.
     expected = (
-        "-0.1000 per doubling at the end; if that went on, the best undistilled (0.200) would be reached after 4,000"
+        "-0.1000 per doubling at the end; if that went on, the best undistilled (0.200) would be reached after 8,000"
     )
     assert expected in curve_text(lengths({1000: 0.4, 500: 0.5}))
     assert "ahead of the best undistilled." in curve_text(lengths({500: 0.3, 1000: 0.1}))

@@ -143,6 +143,6 @@ def test_the_untrained_teacher_in_windows_is_ddim_where_windows_are_steps() -> N
 def test_a_perfect_student_without_guidance_goes_where_the_teacher_does() -> None:
     tests, teacher = Questions.draw(WORLD, (2,), 30), ExactTeacher(WORLD)
     ones, scales = torch.ones(60, dtype=torch.float64), scales_like((1.0, 1.0), tests.noise)
-    found = by_perfect_windows(WORLD, Windows(4), teacher)(tests.asked, tests.noise, scales)
+    found = by_perfect_windows(WORLD, Windows(4), teacher, 16)(tests.asked, tests.noise, scales)
     predict = of_teacher(teacher)("conditional")(tests.asked, scales)
     torch.testing.assert_close(found, solve(predict, WORLD.path, tests.noise, ones, 0 * ones, 64), rtol=0, atol=1e-3)
