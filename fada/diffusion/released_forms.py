@@ -3,8 +3,8 @@
 Source: the public PeRFlow code, ``src/scheduler_perflow.py``. Its ``ddim_eps`` is our eps form. Like that, both forms
 here are constant over a window whose ends lie on a path with betas:
 
-- ``diff_eps``: ``z_end = lambda z_start + eta prediction``, lambda of the eps form and ``eta = -sqrt(lambda^2 - 1)``, the
-  noise between the two ends; it differs from the eps form by one factor per window.
+- ``diff_eps``: ``z_end = lambda z_start + eta prediction``, lambda of the eps form and ``eta = -sqrt(lambda^2 - 1)``,
+  the noise between the two ends; it differs from the eps form by one factor per window.
 - ``velocity``: ``z_end = z_start + (t_end - t_start) prediction``.
 """
 
