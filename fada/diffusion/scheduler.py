@@ -59,6 +59,8 @@ class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about c
     _compatibles = [scheduler.name for scheduler in KarrasDiffusionSchedulers]  # noqa: RUF012 - diffusers' own form
     order = 1
     init_noise_sigma = 1.0
+    _step_index: int | None = None
+    _begin_index: int | None = None
 
     @register_to_config
     def __init__(
@@ -242,8 +244,8 @@ class PeRFlowScheduler(SchedulerMixin, ConfigMixin):  # the two disagree about c
         t = torch.tensor(times, dtype=torch.float64, device="cpu")
         self._steps = StepTimes(self.path, t, self._points(t).t if self.windows.is_matched else t, device)
         self.timesteps = self._steps.timesteps
-        self._step_index: int | None = None
-        self._begin_index: int | None = None
+        self._step_index = None
+        self._begin_index = None
 
     def _points(self, t: Tensor) -> MatchedPoints:
         return matched_points(self.path, t, *self.windows.look_up(t))

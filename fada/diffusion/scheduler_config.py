@@ -121,7 +121,7 @@ def _defaults_of_its_class(config: Mapping[str, Any]) -> dict[str, Any]:
     kind = getattr(diffusers.schedulers, str(config.get("_class_name")), None)
     if not (isinstance(kind, type) and issubclass(kind, SchedulerMixin)):
         return {}
-    parameters = inspect.signature(kind.__init__).parameters
+    parameters = inspect.signature(kind).parameters
     return {name: parameters[name].default for name in (PATH_KEYS | {"shift"}) & parameters.keys()}
 
 
