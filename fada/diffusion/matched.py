@@ -50,6 +50,21 @@ def matched_points(path: NoisePath, t: Tensor, t_start: Tensor, t_end: Tensor) -
     return MatchedPoints(scale, signal / scale, noise / scale, time)
 
 
+def unmatched_time(path: NoisePath, t: Tensor, windows: Windows) -> Tensor:
+    """The time (B,) in its window of the point that is matched at time t, float64: ``matched_points`` inverted."""
+    if path.is_flow:
+        return t.double()
+    start, end = windows.look_up(t)
+    signal, noise = path.signal_noise_between(t)
+    # How far the chord's ends lie from the ray of this signal-to-noise ratio, on its two sides.
+    before, behind = (
+        each_signal * noise - each_noise * signal for each_signal, each_noise in map(path.signal_noise, (start, end))
+    )
+    # A start is matched to itself, also where the path's grid rounds it.
+    share = torch.where(t.double() >= start, 0.0, torch.nan_to_num(before / (before - behind)).clamp(0.0, 1.0))
+    return torch.lerp(start, end, share)
+
+
 def window_prediction(path: NoisePath, answer: Tensor, z: Tensor, points: MatchedPoints, t_start: Tensor) -> Tensor:
     """The window's prediction that an answer of the network means, float32 or better.
 
