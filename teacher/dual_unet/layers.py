@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from diffusers.models import attention
 from torch import Tensor, nn
 
+from fada.diffusion.transfer import moved
+
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 INNER_VALUES = {"cpu": 2**20, "cuda": 2**27}
 """Values of a feed-forward's inner width that are made at once: what a CPU's caches hold, and what fills a GPU."""
@@ -259,7 +261,7 @@ def places(height: int, width: int, channels: int, dtype: torch.dtype, device: t
     half = channels // 2
     rows = sinusoids(height, half)[0][:, None].expand(height, width, half)
     columns = sinusoids(width, channels - half)[0][None].expand(height, width, channels - half)
-    return torch.cat((rows, columns), dim=-1).reshape(1, height * width, channels).to(device, dtype)
+    return moved(torch.cat((rows, columns), dim=-1).reshape(1, height * width, channels).to(dtype), device)
 
 
 class TemporalBlock(nn.Module):

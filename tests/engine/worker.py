@@ -73,7 +73,7 @@ def train(order: dict[str, object], strategy: str, name: str) -> None:
         precision=str(order.get("precision", "fp32")),
         accumulate=accumulate,
         clip_norm=0.5,
-        timeout_minutes=1,
+        timeout_minutes=float(str(order.get("timeout_minutes", 1))),
         deepspeed=None if order.get("deepspeed") is None else Path(str(order["deepspeed"])),
     )
     world = int(os.environ["WORLD_SIZE"])
