@@ -81,7 +81,7 @@ class DistillObjective:
         else:
             result = mixed_loss(predictions[0], targets[0], predictions[1], targets[1], *told)
         clock.lap("seconds_forward")
-        scalars = {**self._scalars(result, draws, batch), **clock.laps}
+        scalars: dict[str, SupportsFloat] = {**self._scalars(result, draws, batch), **clock.laps}
         return StepLoss(result.total, scalars, _histograms(result), batch.keys)
 
     def _student_scales(self, scales: Tensor, device: torch.device) -> Tensor | None:

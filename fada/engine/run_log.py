@@ -84,7 +84,13 @@ class RunLog:
             laps: parts of the step in seconds.
         """
         self.latest_loss = loss
-        figures = {**(laps or {}), "loss": loss, "grad_norm": norm, "lr": lr, "seconds": seconds}
+        figures: dict[str, SupportsFloat] = {
+            **(laps or {}),
+            "loss": loss,
+            "grad_norm": norm,
+            "lr": lr,
+            "seconds": seconds,
+        }
         for named in (figures, *(each.scalars for each in losses)):
             for name, value in named.items():
                 self._scalars[name].append(value.detach() if isinstance(value, torch.Tensor) else value)
