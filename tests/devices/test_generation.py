@@ -34,6 +34,11 @@ WAYS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
+CASES = [("dual_unet", way) for way in WAYS] + [
+    pytest.param("hallo", way, marks=() if way in ("teacher", "fast") else pytest.mark.slow) for way in WAYS
+]
+
+
 @torch.no_grad()
 def denoised(model: AnyTeacher, way: str, sampler: ClipSampler, device: torch.device) -> tuple[Tensor, int]:
     """Two steps of one clip; the model lies on the device."""
@@ -47,7 +52,7 @@ def denoised(model: AnyTeacher, way: str, sampler: ClipSampler, device: torch.de
     return ClipDenoiser(model, **made)(clip.latents, conditions, Settings(**told), 0, None)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("model", "way"), CASES, indirect=["model"])
 def test_denoising_is_the_cpus_and_waits_for_nothing(model: AnyTeacher, sampler: ClipSampler, way: str) -> None:
     mode = WAYS[way][0]
     network = model if mode is None else student_of(model, mode, 2, 2)
@@ -61,10 +66,9 @@ def test_denoising_is_the_cpus_and_waits_for_nothing(model: AnyTeacher, sampler:
     torch.testing.assert_close(values(found), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("model", ["dual_unet"], indirect=True)
 def test_a_video_is_the_cpus(model: AnyTeacher, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sound, portrait, two clips with motion frames between them, and frames; for the family that needs no face."""
-    if not hasattr(model, "part"):
-        pytest.skip("asks for a face; its networks are tried above")
     # Autocast knows the devices by name; that the VAE runs in float32 in both makes them comparable.
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())
     torch.manual_seed(0)

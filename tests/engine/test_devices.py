@@ -32,9 +32,8 @@ def test_a_cpu_has_bfloat16_and_an_unknown_device_none() -> None:
     assert not has_bf16(torch.device("mps"))
 
 
+@pytest.mark.parametrize("card", ["V100", "T4"], indirect=True)
 def test_training_in_bf16_is_refused_where_the_card_has_none(card: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if card not in ("V100", "T4"):
-        pytest.skip("has it")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(ValueError, match=r"engine\.precision: bf16 needs a CUDA device of 2020 or later \(Ampere\)"):
         new_accelerator(ParallelSettings(precision="bf16"), batch=1)
