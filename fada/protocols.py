@@ -31,7 +31,10 @@ class Denoiser(Protocol):
         ...
 
     def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Any:
-        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to rung `rungs[i]`; both (rows,)."""
+        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to rung `rungs[i]`; both (rows,).
+
+        Wherever the conditions lie; both decide what is computed, and on the CPU nothing waits for a device.
+        """
         ...
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Any) -> Tensor:

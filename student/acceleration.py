@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fada.engine.devices import has_bf16
 from fada.media.processors import usable_processors
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -46,13 +47,13 @@ def pick_device(name: str | None = None) -> torch.device:
 
 
 def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """The type of a name (`fp32`, `bf16`, `fp16`); without one bfloat16 on a CUDA device, else float32.
+    """The type of a name (`fp32`, `bf16`, `fp16`); without one bfloat16 on a CUDA device that has it, else float32.
 
     Raises:
         ValueError: it is none of these.
     """
     if name is None:
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        return torch.bfloat16 if device.type == "cuda" and has_bf16(device) else torch.float32
     if name not in DTYPES:
         raise ValueError(f"dtype: got {name!r}; choose from {', '.join(DTYPES)}")
     return DTYPES[name]

@@ -12,6 +12,7 @@ from torch import Tensor
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues, stack_clues
 from fada.data.stages import StageClock
+from fada.diffusion.transfer import moved
 from fada.media.image import square_resize
 from fada.student.denoising import ClipDenoiser, Settings
 from fada.student.overlap import wait_for
@@ -51,7 +52,7 @@ def denoised_clips(
             return
         with clock("reference"):
             conditions = _conditions(pipeline, reference, face, before, windows)
-        noise = torch.randn(1, config.frames, *reference.shape[1:], generator=generator).to(pipeline.device)
+        noise = moved(torch.randn(1, config.frames, *reference.shape[1:], generator=generator), pipeline.device)
         with clock("denoise"):
             told = _in_all(on_step, index * settings.steps)
             clip, nfe = denoise(noise, conditions, settings, index, told)
@@ -73,7 +74,7 @@ def _conditions(
     if config.motion_frames:
         blank = reference.new_zeros(1, config.motion_frames, *reference.shape[1:])
         motion = blank if before is None else before[None].to(reference)
-        has_motion = torch.tensor([before is not None], device=reference.device)
+        has_motion = moved(torch.tensor([before is not None]), reference.device)
     known = None if face is None else stack_clues([face]).to(reference.device)
     model: Any = pipeline.model
     return model.prepare(model.inputs_of(ClipInputs(reference, windows[None], motion, has_motion, known)))

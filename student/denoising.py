@@ -14,6 +14,7 @@ from fada.diffusion.sampling import sample_student
 from fada.diffusion.solvers import Predict, Solver, solve
 from fada.diffusion.spacing import Spacing
 from fada.diffusion.trajectory import sample_trajectory
+from fada.diffusion.transfer import moved
 from fada.diffusion.windows import Windows
 from fada.student.guidance import ScalesInside
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
@@ -86,7 +87,7 @@ class ClipDenoiser:
             return sample_trajectory(predict, path, noise, steps, self.gamma, again, on_step), steps * rungs
         if self.is_student:
             return sample_student(predict, path, self.windows, noise, steps, on_step), steps * rungs
-        ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
+        ones = torch.ones(len(noise), dtype=torch.float64)
         made = solve(predict, path, noise, ones, 0 * ones, steps, settings.solver, on_step, settings.spacing)
         return made, steps * rungs
 
@@ -95,7 +96,7 @@ def embedded(student: AnyStudent, conditions: Any, scales: Tensor) -> Predict:
     """Predictor of a student that is told its scales (B, 2): one pass a step."""
     count = len(scales)
     rows = student.at_rungs(conditions, torch.arange(count), torch.full((count,), CLIMBS))
-    told = student.denoising_unet.told(rows, scales.to(student.denoising_unet.conv_in.weight.device))
+    told = student.denoising_unet.told(rows, moved(scales, student.denoising_unet.conv_in.weight.device))
     return lambda latents, t: student.evaluate(latents, t, told)
 
 

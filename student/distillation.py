@@ -9,6 +9,7 @@ Times and targets are those of method.md, sections 3 to 5. With a single window 
 from __future__ import annotations
 
 from functools import partial
+from typing import SupportsFloat
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from fada.data.dataset import Batch, BatchShape, ClipSampler
 from fada.diffusion.forms import lambda_eta, student_point, window_target
 from fada.diffusion.matched import window_predictor
+from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
+from fada.engine.figures import finite_median, mean_where
 from fada.engine.loop import StepLoss
 from fada.student.mixed_loss import MixedLoss, distillation_loss, mixed_loss
 from fada.student.network import AnyStudent, AnyTeacher, neutral_scales
@@ -51,9 +54,10 @@ class DistillObjective:
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """The mixed loss of one micro-batch."""
-        clock = Clock()
+        device = device_of(self.module)
+        clock = Clock(device)
         self.solved.shape = self.shape
-        found = self.solved.solved(step, micro, device_of(self.module), clock)
+        found = self.solved.solved(step, micro, device, clock)
         batch, draws, z_start, z_end = found.batch, found.draws, found.z_start, found.z_end
         path = self.solved.path
         window = (draws.t_start, draws.t_end)
@@ -65,7 +69,7 @@ class DistillObjective:
             model,
             found.inputs,
             rung=draws.rung.repeat(len(ends)) if self.settings.guidance == "sync" else None,
-            scales=self._student_scales(draws.scales),
+            scales=self._student_scales(draws.scales, device),
             features=None if self.trains_reference else found.features,
         )
         predictor = window_predictor(predict, path, self.solved.windows)
@@ -77,40 +81,38 @@ class DistillObjective:
         else:
             result = mixed_loss(predictions[0], targets[0], predictions[1], targets[1], *told)
         clock.lap("seconds_forward")
-        scalars = {**self._scalars(result, draws, batch), **clock.laps}
+        scalars: dict[str, SupportsFloat] = {**self._scalars(result, draws, batch), **clock.laps}
         return StepLoss(result.total, scalars, _histograms(result), batch.keys)
 
-    def _student_scales(self, scales: Tensor) -> Tensor | None:
+    def _student_scales(self, scales: Tensor, device: torch.device) -> Tensor | None:
         """Scales of both halves of the batch, or of the one; data are the target of plain conditional prediction."""
         if self.settings.guidance == "sync":
             return None
-        if not self.settings.loss.uses_ground_truth:
-            return scales
-        is_neutral = self.settings.gt_guidance == "neutral"
-        return torch.cat([scales, neutral_scales(len(scales), scales.device) if is_neutral else scales])
+        if self.settings.loss.uses_ground_truth:
+            is_neutral = self.settings.gt_guidance == "neutral"
+            scales = torch.cat([scales, neutral_scales(len(scales)) if is_neutral else scales])
+        return moved(scales, device)
 
-    def _scalars(self, result: MixedLoss, draws: Draws, batch: Batch) -> dict[str, Tensor | float]:
-        finite = result.ratio[torch.isfinite(result.ratio)]
-        scalars: dict[str, Tensor | float] = {
+    def _scalars(self, result: MixedLoss, draws: Draws, batch: Batch) -> dict[str, SupportsFloat]:
+        # Nothing here asks the device for a value: `if` and masks of its values would wait for it in every step.
+        scalars: dict[str, SupportsFloat] = {
             "loss_distill": result.distill.mean(),
             "loss_ground_truth": result.ground_truth.mean(),
-            "ratio_median": finite.median() if len(finite) else float("nan"),
+            "ratio_median": finite_median(result.ratio),
             "weight_mean": result.weight.mean(),
             "dead_share": (result.weight == 0).float().mean(),
         }
         for start in draws.t_start.unique().tolist():
-            scalars[f"loss_distill_from_{start:g}"] = result.distill[draws.t_start == start].mean()
+            scalars[f"loss_distill_from_{start:g}"] = mean_where(result.distill, draws.t_start == start)
         for quality in set(batch.qualities):
-            chosen = torch.tensor([each == quality for each in batch.qualities], device=result.ratio.device)
-            ratios = result.ratio[chosen & torch.isfinite(result.ratio)]
-            scalars[f"ratio_{quality}"] = ratios.median() if len(ratios) else float("nan")
+            chosen = torch.tensor([each == quality for each in batch.qualities])
+            scalars[f"ratio_{quality}"] = finite_median(result.ratio, chosen)
         return scalars
 
 
 def _histograms(result: MixedLoss) -> dict[str, Tensor]:
-    """Ratio and weight; the ratio on a decimal scale, where its spread is seen."""
-    ratio = result.ratio[torch.isfinite(result.ratio)].clamp(min=1e-6)
-    return {"log10_ratio": ratio.log10(), "weight": result.weight}
+    """Ratio and weight; the ratio on a decimal scale, where its spread is seen. Logs leave out what is not finite."""
+    return {"log10_ratio": result.ratio.clamp(min=1e-6).log10(), "weight": result.weight}
 
 
 def train_student(student: AnyStudent, trains_reference: bool) -> None:

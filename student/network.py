@@ -107,7 +107,7 @@ class TrainedAtOnce(nn.Module):
         """
         model: Any = self
         rows, clips = len(latents), len(inputs.reference)
-        rungs = torch.full((rows,), CLIMBS) if rung is None else rung.cpu()
+        rungs = torch.full((rows,), CLIMBS) if rung is None else rung
         conditions = model.at_rungs(model.prepare(inputs, features), torch.arange(clips).repeat(rows // clips), rungs)
         return model.evaluate(latents, t, model.denoising_unet.told(conditions, scales))
 

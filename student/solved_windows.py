@@ -17,6 +17,7 @@ from fada.data.dataset import Batch, BatchShape, ClipSampler, stack
 from fada.data.seeds import sample_generator
 from fada.diffusion.solvers import Solver, solve
 from fada.diffusion.spacing import Spacing, spaced_windows
+from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
@@ -52,7 +53,8 @@ class Draws:
     """Random numbers of a batch.
 
     t, t_start, t_end: (B,) float64; noise (B, F, C, h, w); rung (B,); scales (B, 2): reference, audio;
-    keeps_motion (B,) booleans.
+    keeps_motion (B,) booleans. Noise and keeps_motion lie where the batch does. What decides about the computation
+    (times, rungs, scales) stays on the CPU, where it is drawn: asking a device for it would wait for the device.
     """
 
     t: Tensor
@@ -122,7 +124,7 @@ class SolvedWindows:
         batch, draws = self.cached_inputs(numbers, device)
         draws = self.redraw_times(draws, step, micro)
         z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
-        z_end = self.cache.read(numbers).to(z_start)
+        z_end = moved(self.cache.read(numbers), z_start.device).to(z_start.dtype)
         clock.lap("seconds_data")
         return Solved(batch, draws, self._inputs(batch, draws), z_start, z_end, None)
 
@@ -151,10 +153,9 @@ class SolvedWindows:
         steps = self.path.num_train_timesteps
         generators = [sample_generator(self.settings.seed, step, each, "time") for each in self.shape.samples(micro)]
         share = torch.stack([torch.rand((), generator=generator).double() for generator in generators])
-        ends, lengths = draws.t_end.cpu(), (draws.t_start - draws.t_end).cpu()
+        lengths = draws.t_start - draws.t_end
         # (0, 1] of the window, on the grid: its end belongs to the next one.
-        t = torch.ceil((ends + (1 - share) * lengths) * steps - 1e-6) / steps
-        return replace(draws, t=t.to(draws.t.device))
+        return replace(draws, t=torch.ceil((draws.t_end + (1 - share) * lengths) * steps - 1e-6) / steps)
 
     @torch.no_grad()
     def _teacher_window(self, batch: Batch, draws: Draws, inputs: Any) -> tuple[Tensor, Tensor, Any]:
@@ -181,12 +182,12 @@ class SolvedWindows:
 
     def draw(self, batch: Batch, samples: Sequence[tuple[int, int]]) -> Draws:
         """Random numbers of samples that are known by (step, sample)."""
-        device = batch.latents.device
         rows = [self._draw_one(batch.latents[0], *sample) for sample in samples]
-        t, noise, rung, scales, keeps_motion = (torch.stack(column).to(device) for column in zip(*rows, strict=True))
+        t, noise, rung, scales, keeps_motion = (torch.stack(column) for column in zip(*rows, strict=True))
         t_start, t_end = self.windows.look_up(t)
         if self.settings.times == "starts":
             t = t_start
+        noise, keeps_motion = (moved(each, batch.latents.device) for each in (noise, keeps_motion))
         return Draws(t, t_start, t_end, noise, rung, scales, keeps_motion)
 
     def _draw_one(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, ...]:

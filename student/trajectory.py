@@ -8,7 +8,7 @@ Source: TCD (arXiv 2402.19159), algorithm 1, with the first-order jump: the netw
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.func import functional_call
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.data.seeds import sample_generator
 from fada.diffusion.trajectory import jump
+from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
 from fada.engine.loop import StepLoss
 from fada.student.distillation import device_of, train_student
@@ -67,14 +68,15 @@ class TrajectoryObjective:
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """Distance of the student's and its average's landings of one micro-batch."""
-        clock = Clock()
+        device = device_of(self.module)
+        clock = Clock(device)
         self.solved.shape = self.shape
-        found = self.solved.solved(step, micro, device_of(self.module), clock)
+        found = self.solved.solved(step, micro, device, clock)
         draws, path = found.draws, self.solved.path
         goal = self._goals(draws.t_end, step, micro)
         options: dict[str, Any] = {
             "rung": draws.rung if self.settings.guidance == "sync" else None,
-            "scales": draws.scales if self.settings.guidance == "distill" else None,
+            "scales": moved(draws.scales, device) if self.settings.guidance == "distill" else None,
             "features": None if self.trains_reference else found.features,
         }
         with torch.no_grad():
@@ -84,7 +86,7 @@ class TrajectoryObjective:
         landing = jump(path, found.z_start, prediction.float(), draws.t_start, goal)
         error = squared_error(landing, target)
         clock.lap("seconds_forward")
-        scalars: dict[str, Tensor | float] = {
+        scalars: dict[str, SupportsFloat] = {
             "loss_distill": error.detach().mean(),
             "jump_length": (draws.t_start - goal).mean(),
             **clock.laps,
@@ -101,5 +103,5 @@ class TrajectoryObjective:
         steps = self.solved.path.num_train_timesteps
         generators = [sample_generator(self.settings.seed, step, each, "goal") for each in self.shape.samples(micro)]
         share = torch.stack([torch.rand((), generator=generator).double() for generator in generators])
-        whole = torch.round(latest.cpu() * steps)
-        return (torch.floor(share * (whole + 1)) / steps).to(latest.device)
+        whole = torch.round(latest * steps)
+        return torch.floor(share * (whole + 1)) / steps

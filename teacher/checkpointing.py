@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from fada.teacher.dual_unet.layers import SpatialTransformer, TemporalTransformer
 from fada.teacher.dual_unet.trunk import Trunk
@@ -29,7 +30,17 @@ def checkpoint_activations(network: nn.Module, which: Recomputed = "all") -> Non
     """
     for block in recomputed_blocks(network, which):
         if not isinstance(block.forward, partial):
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
+            block.forward = partial(recomputed, block.forward)  # type: ignore[method-assign]
+
+
+def recomputed(forward: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """What `forward` answers; its activations are computed again in the backward pass.
+
+    To its end: torch would stop at the last activation that is needed, by an exception that passes over the hooks with
+    which ZeRO-3 gives a layer's gathered weights back. What lies behind it costs next to nothing.
+    """
+    with set_checkpoint_early_stop(False):
+        return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **options)
 
 
 def recomputed_blocks(network: nn.Module, which: Recomputed) -> list[nn.Module]:

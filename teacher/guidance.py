@@ -17,7 +17,8 @@ def guided(denoiser: Denoiser, conditions: Any, scales: Tensor) -> Predict:
     """Predictor that runs the rungs it needs in one batched pass and combines them.
 
     Args:
-        scales: (B, rungs - 1), one row per clip; equal scales or ones make rungs fall away (method.md, section 2).
+        scales: (B, rungs - 1), one row per clip, on the CPU (elsewhere this waits for the device); equal scales or
+            ones make rungs fall away (method.md, section 2).
     """
     rungs = needed_rungs(scales)
     coefficients = rung_coefficients(scales)[:, list(rungs)]
@@ -26,7 +27,7 @@ def guided(denoiser: Denoiser, conditions: Any, scales: Tensor) -> Predict:
 
 
 def at_rung(denoiser: Denoiser, conditions: Any, rung: Tensor) -> Predict:
-    """Predictor with each clip at its own rung (B,), unguided."""
+    """Predictor with each clip at its own rung (B,), unguided; rungs on the CPU, or this waits for the device."""
     rows = denoiser.at_rungs(conditions, torch.arange(len(rung)), rung)
     return lambda latents, t: denoiser.evaluate(latents, t, rows)
 

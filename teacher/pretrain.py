@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.data.seeds import sample_generator
+from fada.diffusion.transfer import moved
 from fada.diffusion.windows import Windows
+from fada.engine.figures import mean_where
 from fada.engine.loop import StepLoss
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.inputs import ClipInputs
@@ -61,7 +63,9 @@ class PretrainObjective:
         device = next(self.module.parameters()).device
         batch = self.sampler.batch(step, self.shape, micro).to(device)
         draws = [self._draw(batch.latents[0], step, sample) for sample in self.shape.samples(micro)]
-        t, rung, keeps_motion, noise = (torch.stack(column).to(device) for column in zip(*draws, strict=True))
+        t, rung, keeps_motion, noise = (torch.stack(column) for column in zip(*draws, strict=True))
+        # Times and rungs decide about the computation: they stay where nothing waits for a device to learn them.
+        keeps_motion, noise = (moved(each, device) for each in (keeps_motion, noise))
         path = self.module.path
         noisy = path.add_noise(batch.latents, noise, t)
         inputs = ClipInputs.of_batch(batch, keeps_motion)
@@ -70,9 +74,9 @@ class PretrainObjective:
         prediction = model(inputs, noisy, t, rung, use_temporal=not self.is_image_stage)
         target = path.training_target(batch.latents, noise, t)
         errors = (prediction.float() - target).square().mean(dim=(1, 2, 3, 4))
-        weights = self._weights(t).to(device)
+        weights = moved(self._weights(t), device)
         names = zip(("nothing", "reference", "audio"), (NOTHING, REFERENCE, AUDIO), strict=True)
-        scalars = {f"loss_{name}": _mean_where(errors, rung == value) for name, value in names}
+        scalars = {f"loss_{name}": mean_where(errors, rung == value) for name, value in names}
         return StepLoss((weights * errors).mean(), {**scalars, **self._per_window(errors, t)}, keys=batch.keys)
 
     def _draw(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -91,7 +95,7 @@ class PretrainObjective:
     def _weights(self, t: Tensor) -> Tensor:
         if self.min_snr_gamma is None:
             return torch.ones(len(t))
-        alpha_bar = self.module.path.alpha_bar(t.cpu())
+        alpha_bar = self.module.path.alpha_bar(t)
         snr = alpha_bar / (1 - alpha_bar)
         clipped = snr.clamp(max=self.min_snr_gamma)
         # For v the plain loss already weighs x0 by snr + 1, for eps by snr.
@@ -100,9 +104,4 @@ class PretrainObjective:
 
     def _per_window(self, errors: Tensor, t: Tensor) -> dict[str, Tensor]:
         starts = Windows(4).look_up(t)[0]
-        return {f"loss_from_{start:g}": _mean_where(errors, starts == start) for start in (0.25, 0.5, 0.75, 1.0)}
-
-
-def _mean_where(values: Tensor, chosen: Tensor) -> Tensor:
-    """Mean over the chosen samples, NaN when there is none (which logs as nothing)."""
-    return values.detach()[chosen].mean()
+        return {f"loss_from_{start:g}": mean_where(errors, starts == start) for start in (0.25, 0.5, 0.75, 1.0)}

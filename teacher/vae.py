@@ -15,6 +15,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from fada.data.seeds import sample_generator
+from fada.engine.devices import has_bf16
 from fada.pretrained.networks import load_network
 
 LATENT_NOISE = 0.05
@@ -80,14 +81,14 @@ def start_near_identity(vae: AutoencoderKL) -> None:
 def encode_frames(vae: AutoencoderKL, frames: np.ndarray, chunk: int = 64) -> Tensor:
     """Scaled latents (F, C, h, w) in float32 of uint8 frames (F, H, W, 3): the mean of the posterior.
 
-    Passes of a float32 VAE run in bfloat16, several times as fast; its rounding is far below a VAE's own error. One in
-    half precision runs as it is.
+    Passes of a float32 VAE run in bfloat16 where the device has it, several times as fast; its rounding is far below a
+    VAE's own error. One in half precision runs as it is.
     """
-    is_whole = vae.dtype == torch.float32
+    is_short = vae.dtype == torch.float32 and has_bf16(vae.device)
     parts = []
     for start in range(0, len(frames), chunk):
         pixels = to_network(frames[start : start + chunk]).to(vae.device, vae.dtype)
-        with torch.autocast(vae.device.type, torch.bfloat16, enabled=is_whole):
+        with torch.autocast(vae.device.type, torch.bfloat16, enabled=is_short):
             parts.append(vae.encode(pixels).latent_dist.mean.float())
     return (torch.cat(parts) - shift(vae)) * vae.config.scaling_factor
 
@@ -131,7 +132,8 @@ def train_vae(
 
     The loss is L1 and squared error of pixels and L1 of their differences, which keeps edges (mouth, eyes) sharp. Noise
     of `LATENT_NOISE` times the latents' deviation takes the posterior's place: sampling a fresh posterior, whose
-    deviation starts at 1, drowns the latents for hundreds of steps. Weights stay in float32, passes run in bfloat16.
+    deviation starts at 1, drowns the latents for hundreds of steps. Weights stay in float32, passes run in bfloat16
+    where the device has it.
     Afterwards `scaling_factor` and `shift_factor` bring latents to zero mean and unit variance.
     """
     optimizer = torch.optim.AdamW(vae.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=1e-4)
@@ -141,7 +143,7 @@ def train_vae(
             group["lr"] = lr * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
         index = torch.randint(len(frames), (batch,), generator=sample_generator(seed, step, 0, "vae"))
         pixels = to_network(frames[index.numpy()]).to(vae.device)
-        with torch.autocast(vae.device.type, torch.bfloat16):
+        with torch.autocast(vae.device.type, torch.bfloat16, enabled=has_bf16(vae.device)):
             latents = vae.encode(pixels).latent_dist.mean
             noise = torch.randn(latents.shape, generator=sample_generator(seed, step, 0, "latents")).to(latents)
             restored = vae.decode(latents + LATENT_NOISE * latents.detach().std() * noise).sample.float()

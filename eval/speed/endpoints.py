@@ -82,10 +82,7 @@ def endpoint_errors(
     errors: dict[Compared, list[float]] = {each: [] for each in compared}
     for window in range(windows.count):
         place = windows.count - 1 - window
-        end, start = (
-            torch.full((batch,), bound, dtype=torch.float64, device=samples.latents.device)
-            for bound in windows.bounds[place : place + 2]
-        )
+        end, start = (torch.full((batch,), bound, dtype=torch.float64) for bound in windows.bounds[place : place + 2])
         z_start = path.add_noise(samples.latents, samples.noise, start)
         fine = solve(predict, path, z_start, start, end, fine_steps, "ddim")
         for each in compared:

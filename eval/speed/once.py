@@ -78,7 +78,7 @@ def run_once(
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, foreach=False)
     before = trained[0].detach().clone()
     seconds: dict[str, float] = {}
-    with PeakMemory() as memory:
+    with PeakMemory(latents.device) as memory:
         with _part("forward", seconds), torch.no_grad():
             model: Any = student
             rows = model.at_rungs(model.prepare(inputs), torch.zeros(1, dtype=torch.long), torch.tensor([CLIMBS]))

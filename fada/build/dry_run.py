@@ -124,14 +124,15 @@ def state_bytes(engine: Engine, processes: int) -> float:
     """Bytes per trained weight in one process's device memory: weight, gradient, and fp32 copies of the optimiser.
 
     Plain training keeps weight and gradient in fp32 and three more (two moments, the moving average). Under DeepSpeed
-    weights and gradients have the training's precision, and the optimiser owns a fp32 weight beside its three.
+    weights have the training's precision, gradients too unless they are summed in fp32 (bf16), and the optimiser owns a
+    fp32 weight beside its three.
     """
     if engine.strategy == "ddp":
         return 4 + 4 + 12
     stage = int(engine.strategy.removeprefix("zero"))
     short = 4 if engine.precision == "fp32" else 2
     weight = short / (processes if stage == 3 else 1)
-    gradient = short / (processes if stage >= 2 else 1)
+    gradient = (2 if engine.precision == "fp16" else 4) / (processes if stage >= 2 else 1)
     optimiser = 0.0 if engine.offload_optimizer == "cpu" else 16 / processes
     return (0.0 if engine.offload_parameters == "cpu" else weight) + gradient + optimiser
 

@@ -51,6 +51,7 @@ from fada.engine.parallel import (
     main_first,
     main_only,
     shard_frozen,
+    until_all,
 )
 from fada.engine.progress import sample_bar
 from fada.engine.run_log import RunLog
@@ -301,18 +302,19 @@ class Run:
         return TargetCache(folder, phase.cached_samples, settings.windows, settings.seed, made_with)
 
     def _fill(self, solved: SolvedWindows, cache: TargetCache, phase: Phase, prepared: Accelerator) -> None:
-        missing = cache.missing()
-        if missing:
-            total = min(cache.count, len(missing) * PER_FILE)
-            with sample_bar(f"{phase.name}: targets", total, self.console) as on_samples:
-                cache.fill(
-                    lambda numbers: solved.window_ends(numbers, prepared.device),
-                    phase.batch,
-                    prepared.process_index,
-                    prepared.num_processes,
-                    on_samples=lambda count: on_samples(count * prepared.num_processes),
-                )
-        prepared.wait_for_everyone()
+        # A process whose share is there already waits for the others as long as it takes.
+        with until_all():
+            missing = cache.missing()
+            if missing:
+                total = min(cache.count, len(missing) * PER_FILE)
+                with sample_bar(f"{phase.name}: targets", total, self.console) as on_samples:
+                    cache.fill(
+                        lambda numbers: solved.window_ends(numbers, prepared.device),
+                        phase.batch,
+                        prepared.process_index,
+                        prepared.num_processes,
+                        on_samples=lambda count: on_samples(count * prepared.num_processes),
+                    )
         solved.let_teacher_go()
 
     def _fit(

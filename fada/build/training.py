@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import TypeVar
 
+from accelerate import Accelerator
 from rich.console import Console
 
 from fada.build.data import prepare_data
@@ -23,6 +25,8 @@ from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline
 from fada.teacher.pretrain import PretrainObjective
+
+AnyObjective = TypeVar("AnyObjective", PretrainObjective, StudentObjective)
 
 
 def train_teacher(recipe: Recipe, console: Console) -> Path:
@@ -86,13 +90,21 @@ def _objective_in(run: Run, recipe: Recipe, work: str) -> PretrainObjective | St
         for stage in itertools.takewhile(lambda stage: stage is not stages[work], stages.values()):
             # What a stage does not train it has from those before.
             run.load_stage(stage, model)
-        return run.stage_objective(stages[work], model, accelerator(recipe, stages[work].batch))
+        prepared = accelerator(recipe, stages[work].batch)
+        return _on_device(run.stage_objective(stages[work], model, prepared), prepared)
     for phase in recipe.distill.phases:
         if work == phase.name:
             prepared = accelerator(recipe, phase.batch)
-            return run.phase_objective(phase, run.teacher(), prepared, run.new_student(phase, run.teacher()))
+            student = run.new_student(phase, run.teacher())
+            return _on_device(run.phase_objective(phase, run.teacher(), prepared, student), prepared)
     names = [*stages, *(phase.name for phase in recipe.distill.phases)]
     raise RecipeError(f"{recipe.name}: no stage or phase {work!r}; choose from {', '.join(names)}")
+
+
+def _on_device(made: AnyObjective, prepared: Accelerator) -> AnyObjective:
+    """The objective with its module where its teacher is: no training wraps it and moves it there."""
+    made.module.to(prepared.device)
+    return made
 
 
 def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Console) -> AvatarPipeline:

@@ -67,7 +67,8 @@ def generate(
         str | None, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Default: cuda if there is one.")
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(metavar="fp32|bf16|fp16", help="Of the networks; default: bf16 on cuda, else fp32.")
+        str | None,
+        typer.Option(metavar="fp32|bf16|fp16", help="Of the networks; default: bf16 where cuda has it, else fp32."),
     ] = None,
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the networks: minutes at first, for long or many videos.")

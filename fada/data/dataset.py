@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fada.data.face import FaceClues, join_clues, stack_clues
 from fada.data.seeds import EpochOrders, sample_generator
+from fada.diffusion.transfer import moved
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,10 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
-        moved = {name: getattr(self, name).to(device) for name in ("latents", "reference", "motion", "audio")}
+        names = ("latents", "reference", "motion", "audio", "has_motion")
+        there = {name: moved(getattr(self, name), device) for name in names}
         face = None if self.face is None else self.face.to(device)
-        return Batch(self.keys, self.qualities, has_motion=self.has_motion.to(device), face=face, **moved)
+        return Batch(self.keys, self.qualities, face=face, **there)
 
 
 class ClipSampler:

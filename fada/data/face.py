@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fada.data.prepare.masks import FACE_OUTLINE, LIP_OUTLINE
+from fada.diffusion.transfer import moved
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class FaceClues:
 
     def to(self, device: torch.device | str) -> FaceClues:
         """The same on another device."""
-        return FaceClues(self.embedding.to(device), self.face_box.to(device), self.lip_box.to(device))
+        return FaceClues(*(moved(each, device) for each in (self.embedding, self.face_box, self.lip_box)))
 
 
 def stack_clues(clues: Sequence[FaceClues]) -> FaceClues:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fada.diffusion.transfer import moved
+
 _PIXELS_PER_CELL = 8
 """Of Stable Diffusion's VAE: boxes are rounded to whole pixels."""
 _DRAWN = 64
@@ -56,7 +58,7 @@ def _blurred(box: Tensor, side: int, kernel: int) -> Tensor:
     rows, columns = F.interpolate(edges, _DRAWN, mode="linear", align_corners=False).unbind(1)
     small = (255 * rows[:, :, None] * columns[:, None, :] + 0.5).floor()
     # In float64, which autocast leaves alone.
-    weights = torch.tensor(_kernel(kernel), dtype=torch.float64, device=box.device)
+    weights = moved(torch.tensor(_kernel(kernel), dtype=torch.float64), box.device)
     pixels = torch.eye(_DRAWN, dtype=torch.float64, device=box.device)[None]
     blur = F.pad(pixels, (kernel // 2, kernel // 2), mode="reflect")[0].unfold(-1, kernel, 1) @ weights
     mask = (blur.T @ small.double() @ blur + 0.5).floor().float()

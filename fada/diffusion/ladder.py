@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fada.diffusion.transfer import moved
+
 
 def rung_coefficients(scales: Tensor) -> Tensor:
     """Share of every rung in the combination.
@@ -50,7 +52,7 @@ def weighted_rungs(rungs: Sequence[Tensor], coefficients: Tensor) -> Tensor:
         )
     dtype = torch.promote_types(rungs[0].dtype, torch.float32)
     shape = (-1,) + (1,) * (rungs[0].ndim - 1)
-    columns = coefficients.to(device=rungs[0].device, dtype=dtype).unbind(dim=1)
+    columns = moved(coefficients.to(dtype), rungs[0].device).unbind(dim=1)
     total = columns[0].view(shape) * rungs[0].to(dtype)
     for column, rung in zip(columns[1:], rungs[1:], strict=True):
         total = total + column.view(shape) * rung.to(dtype)

@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from fada.diffusion.transfer import moved
+
 PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
 BetaSchedule = Literal["linear", "scaled_linear"]
 
@@ -201,7 +203,7 @@ class NoisePath:
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """Values (B,) as (B, 1, 1, ...) to scale ``like``, on its device, in float32 (float64 for float64)."""
     dtype = torch.promote_types(like.dtype, torch.float32)
-    return values.to(device=like.device, dtype=dtype).view(-1, *(1,) * (like.ndim - 1))
+    return moved(values.to(dtype), like.device).view(-1, *(1,) * (like.ndim - 1))
 
 
 @lru_cache(maxsize=32)

@@ -37,7 +37,7 @@ def sample_student(
     """
     z = z.to(torch.promote_types(z.dtype, torch.float32))
     predict = window_predictor(predict, path, windows)
-    times = torch.tensor([*windows.sampling_times(steps), 0.0], dtype=torch.float64, device=z.device)
+    times = torch.tensor([*windows.sampling_times(steps), 0.0], dtype=torch.float64)
     for step in range(steps):
         t, t_next = times[step].expand(len(z)), times[step + 1].expand(len(z))
         t_start, t_end = windows.look_up(t)

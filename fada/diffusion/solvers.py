@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from fada.diffusion.paths import NoisePath
+from fada.diffusion.paths import NoisePath, per_sample
 from fada.diffusion.spacing import Spacing, spaced_points
 
 Predict = Callable[[Tensor, Tensor], Tensor]
@@ -35,7 +35,7 @@ def solve(
     Args:
         predict: may answer in half precision; its z is float32 (float64 if ``z`` is).
         z: (B, ...), at ``t_start`` on the path.
-        t_start, t_end: (B,), ``t_start > t_end``.
+        t_start, t_end: (B,), ``t_start > t_end``; best on the CPU: choosing steps looks at their values.
         solver: ``ddim`` is first order (on a flow path it is Euler's method); ``dpmpp_2m`` is DPM-Solver++ 2M, second
             order with as many evaluations, first order in its first step and after a start without signal;
             ``dpmpp_2m_log_snr`` is the same at equal steps of log-SNR instead of time, whatever ``spacing``: near
@@ -54,7 +54,6 @@ def solve(
     if solver not in get_args(Solver):
         raise ValueError(f"solver: got {solver!r}; choose from {', '.join(get_args(Solver))}")
     z = z.to(torch.promote_types(z.dtype, torch.float32))
-    t_start, t_end = t_start.to(z.device), t_end.to(z.device)
     points = spaced_points(path, t_start, t_end, steps, "log_snr" if solver == "dpmpp_2m_log_snr" else spacing)
     if path.is_flow:
         # Flow has no table to round to: the first point must be where z lies.
@@ -86,8 +85,5 @@ def _second_order_step(path: NoisePath, z: Tensor, clean: Tensor, previous_clean
     keep = noise[2] / noise[1]
     gain = signal[2] - signal[1] * keep
 
-    def shaped(values: Tensor) -> Tensor:
-        return values.to(z.dtype).view(-1, *(1,) * (z.ndim - 1))
-
-    extrapolated = clean + shaped(weight) * (clean - previous_clean)
-    return shaped(keep) * z + shaped(gain) * extrapolated
+    extrapolated = clean + per_sample(weight, z) * (clean - previous_clean)
+    return per_sample(keep, z) * z + per_sample(gain, z) * extrapolated

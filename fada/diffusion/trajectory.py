@@ -12,6 +12,7 @@ from torch import Tensor
 from fada.diffusion.forms import lambda_eta
 from fada.diffusion.paths import NoisePath, per_sample
 from fada.diffusion.solvers import Predict
+from fada.diffusion.transfer import moved
 from fada.diffusion.windows import Windows, round_to_grid
 
 
@@ -62,14 +63,14 @@ def sample_trajectory(
     if not 0.0 <= gamma <= 1.0:
         raise ValueError(f"trajectory sampling: gamma must be between 0 and 1, got {gamma}")
     z = z.to(torch.promote_types(z.dtype, torch.float32))
-    starts = torch.tensor([*Windows(1).sampling_times(steps), 0.0], dtype=torch.float64, device=z.device)
+    starts = torch.tensor([*Windows(1).sampling_times(steps), 0.0], dtype=torch.float64)
     times = round_to_grid(starts, path.num_train_timesteps)
     for step in range(steps):
         t, t_next = times[step].expand(len(z)), times[step + 1].expand(len(z))
         s = jump_goal(t_next, gamma, path.num_train_timesteps)
         z = jump(path, z, predict(z, t).to(z.dtype), t, s)
         if gamma > 0 and step + 1 < steps:
-            noise = torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z.device)
+            noise = moved(torch.randn(z.shape, generator=generator, dtype=z.dtype), z.device)
             z = noise_again(path, z, noise, s, t_next)
         if on_step is not None:
             on_step(step + 1)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, SupportsFloat, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -26,8 +26,9 @@ from fada.engine.checkpoint_state import load_state
 from fada.engine.checkpoints import Checkpoints, step_of
 from fada.engine.clock import Clock
 from fada.engine.failures import TrainingFailed, explain
+from fada.engine.figures import numbers_of
 from fada.engine.optimizer import STEP, AveragingAdamW
-from fada.engine.parallel import agree, is_sharded
+from fada.engine.parallel import agree, is_sharded, main_only
 from fada.engine.progress import step_bar
 from fada.engine.run_log import RunLog
 from fada.engine.signals import on_stop
@@ -76,8 +77,9 @@ class StepLoss:
 
     total: Tensor
     """Scalar that is minimised."""
-    scalars: dict[str, Tensor | float] = field(default_factory=dict)
-    """Averaged over the steps between two log lines; NaN means that there was nothing to count."""
+    scalars: Mapping[str, SupportsFloat] = field(default_factory=dict)
+    """Averaged over the steps between two log lines; NaN means that there was nothing to count. Left where they were
+    made: they are read when the line is written, and no step waits for them."""
     samples: dict[str, Tensor] = field(default_factory=dict)
     """Per-sample values, collected between two log lines into histograms."""
     keys: list[str] = field(default_factory=list)
@@ -234,7 +236,7 @@ class _Training:
         # Whatever draws from torch's own generators draws the same after a resume.
         torch.manual_seed((self.settings.seed * 1_000_003 + step) * 1009 + self.accelerator.process_index)
         losses = []
-        clock = Clock()
+        clock = Clock(self.accelerator.device)
         for micro in range(self.settings.accumulate):
             with self.accelerator.accumulate(self.model):
                 loss = self._drawn(step, micro)
@@ -242,19 +244,27 @@ class _Training:
                 self.accelerator.backward(loss.total)
                 clock.lap("seconds_backward")
                 losses.append(loss)
-        norm = self._update()
+        norm, mean_loss = self._update(losses)
         clock.lap("seconds_update")
         if agree(self.accelerator, not math.isfinite(norm)):
             raise self._failure(step, losses, f"the gradient norm is {norm}")
-        self.log.collect(losses, norm, lr, time.perf_counter() - started, clock.laps)
+        self.log.collect(losses, mean_loss, norm, lr, time.perf_counter() - started, clock.laps)
         self._note_spike(step, losses)
 
-    def _update(self) -> float:
-        """Clip and step; the gradient's norm before clipping. DeepSpeed did both after the last backward pass."""
+    def _update(self, losses: list[StepLoss]) -> tuple[float, float]:
+        """Clip and step; the gradient's norm before clipping, and the micro-batches' mean loss.
+
+        DeepSpeed did both after the last backward pass. The norm decides whether the step is taken, so here the device
+        is waited for, once a step; the losses come along.
+        """
         if is_sharded(self.accelerator):
-            norm = self.model.get_global_grad_norm()
-            return float(norm) if norm is not None else 0.0
-        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm))
+            given = self.model.get_global_grad_norm()
+        else:
+            given = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        (norm, *totals), *_ = numbers_of([[0.0 if given is None else given, *(loss.total.detach() for loss in losses)]])
+        mean_loss = sum(totals) / len(totals)
+        if is_sharded(self.accelerator):
+            return norm, mean_loss
         if self.accelerator.scaler is not None:
             # fp16: the scaler itself leaves out steps whose gradient overflowed, and lowers its scale.
             norm = norm if math.isfinite(norm) else 0.0
@@ -262,7 +272,7 @@ class _Training:
         elif math.isfinite(norm):
             self.wrapped.step()
         self.wrapped.zero_grad(set_to_none=True)
-        return norm
+        return norm, mean_loss
 
     def _drawn(self, step: int, micro: int) -> StepLoss:
         """A micro-batch's loss that is finite in all processes; within the budget, others are drawn for it."""
@@ -290,7 +300,7 @@ class _Training:
     def _failure(self, step: int, losses: list[StepLoss], fault: str | None, micro: int = 0) -> TrainingFailed:
         """What to raise; the weights and the step are saved so that `--replay` can look at it again."""
         folder = self.folder / "failed" / f"step-{step:08d}"
-        weights = {name: self.state.read(name, WEIGHT) for name in self.state.parameters}
+        weights = self.state.collected(WEIGHT, self.accelerator.is_main_process)
         if self.accelerator.is_main_process:
             save_tensors(weights, folder / "weights.safetensors")
             keys = [key for loss in losses for key in loss.keys]
@@ -329,10 +339,11 @@ class _Training:
         if step % settings.checkpoint_every == 0 or is_last or is_stopping:
             self.checkpoints.save(self.accelerator, step, self.state)
         if self.preview is not None and settings.preview_every and step % settings.preview_every == 0:
-            result = self.state.result()
-            if self.accelerator.is_main_process:
-                self.preview(step, self.log, result)
-            self.accelerator.wait_for_everyone()
+            is_main = self.accelerator.is_main_process
+            result = self.state.result(keeps=is_main)
+            preview = self.preview
+            # The others wait outside of a collective of the training's: one of NCCL's would give up, and spin.
+            main_only(lambda: preview(step, self.log, result))
         if is_stopping and not is_last:
             raise Interrupted(f"stopped at step {step} of {settings.steps}; the same command resumes")
 

@@ -25,6 +25,8 @@ from accelerate.state import AcceleratorState, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import nn
 
+from fada.engine.devices import has_bf16
+
 Strategy = Literal["ddp", "zero1", "zero2", "zero3"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Place = Literal["device", "cpu"]
@@ -65,16 +67,35 @@ def is_main() -> bool:
 @contextmanager
 def main_first() -> Iterator[None]:
     """The main process runs the block alone, the others after it; waiting is patient, as preparing may take hours."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
+    with _patient_group() as patient:
+        if not is_main():
+            dist.barrier(patient)
         yield
+        if is_main() and patient is not None:
+            dist.barrier(patient)
+
+
+@contextmanager
+def until_all() -> Iterator[None]:
+    """Every process runs the block, and goes on when all have come to its end; waiting is patient.
+
+    For shares of work that take unequally long. The training's own collectives give up after `timeout_minutes`, and
+    NCCL's keep a GPU busy with waiting.
+    """
+    with _patient_group() as patient:
+        yield
+        if patient is not None:
+            dist.barrier(patient)
+
+
+@contextmanager
+def _patient_group() -> Iterator[dist.ProcessGroup | None]:
+    """All processes, in a group that waits long, on the CPU; None where there is one alone."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        yield None
         return
     patient = dist.new_group(backend="gloo", timeout=PATIENCE)
-    if is_main():
-        yield
-        dist.barrier(patient)
-    else:
-        dist.barrier(patient)
-        yield
+    yield patient
     dist.destroy_process_group(patient)
 
 
@@ -87,12 +108,10 @@ def main_only(work: Callable[[], object]) -> None:
 
 def from_main(work: Callable[[], Result]) -> Result:
     """What the work gives in the main process, in all of them; waiting is patient."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return work()
-    patient = dist.new_group(backend="gloo", timeout=PATIENCE)
-    found: list[Any] = [work() if is_main() else None]
-    dist.broadcast_object_list(found, group=patient)
-    dist.destroy_process_group(patient)
+    with _patient_group() as patient:
+        found: list[Any] = [work() if is_main() else None]
+        if patient is not None:
+            dist.broadcast_object_list(found, group=patient)
     result: Result = found[0]
     return result
 
@@ -116,6 +135,8 @@ def new_accelerator(settings: ParallelSettings, batch: int) -> Accelerator:
     has_cuda = torch.cuda.is_available()
     if settings.precision == "fp16" and not has_cuda:
         raise ValueError("engine.precision: fp16 needs a CUDA device; use bf16 or fp32 here")
+    if settings.precision == "bf16" and has_cuda and not has_bf16(torch.device("cuda")):
+        raise ValueError("engine.precision: bf16 needs a CUDA device of 2020 or later (Ampere); use fp16 or fp32 here")
     precision = "no" if settings.precision == "fp32" else settings.precision
     timeout = timedelta(minutes=settings.timeout_minutes)
     if settings.strategy == "ddp":
@@ -165,6 +186,9 @@ def deepspeed_config(settings: ParallelSettings, batch: int) -> dict[str, Any]:
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 1_000_000_000,
     }
+    if settings.precision == "bf16":
+        # Unset, micro-batches would be summed in bfloat16, whose 8 bits lose what is 256 times smaller than the sum.
+        config["data_types"] = {"grad_accum_dtype": "fp32"}
     if settings.deepspeed is None:
         return config
     try:

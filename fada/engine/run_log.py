@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import numpy as np
 import psutil
@@ -17,6 +18,7 @@ from rich.text import Text
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
+from fada.engine.figures import numbers_of
 from fada.files.json_lines import append_line, keep_steps
 from fada.files.whole import whole_file
 from fada.terminal import SafeConsole, printable
@@ -36,7 +38,7 @@ class RunLog:
         self.is_main = is_main
         self.console = console or SafeConsole()
         self.latest_loss = math.nan
-        self._scalars: dict[str, list[float]] = defaultdict(list)
+        self._scalars: dict[str, list[SupportsFloat]] = defaultdict(list)
         self._samples: dict[str, list[torch.Tensor]] = defaultdict(list)
         self._folder = folder
         self._open: Any = None
@@ -67,30 +69,49 @@ class RunLog:
             self.console.print(Text.assemble((printable(self.name), "bold"), f" {printable(text)}"))
 
     def collect(
-        self, losses: list[StepLoss], norm: float, lr: float, seconds: float, laps: dict[str, float] | None = None
+        self,
+        losses: list[StepLoss],
+        loss: float,
+        norm: float,
+        lr: float,
+        seconds: float,
+        laps: Mapping[str, SupportsFloat] | None = None,
     ) -> None:
-        """Take in one optimiser step; `laps` are its parts in seconds."""
-        for name, value in (laps or {}).items():
-            self._scalars[name].append(value)
-        self.latest_loss = sum(float(loss.total.detach()) for loss in losses) / len(losses)
-        for name, value in (("loss", self.latest_loss), ("grad_norm", norm), ("lr", lr), ("seconds", seconds)):
-            self._scalars[name].append(value)
-        for loss in losses:
-            for name, scalar in loss.scalars.items():
-                if math.isfinite(float(scalar)):
-                    self._scalars[name].append(float(scalar))
-            for name, samples in loss.samples.items():
-                self._samples[name].append(samples.detach().float().cpu())
+        """Take in one optimiser step; nothing waits for the device that its figures are made on.
+
+        Args:
+            losses: of its micro-batches; loss: their mean.
+            laps: parts of the step in seconds.
+        """
+        self.latest_loss = loss
+        figures: dict[str, SupportsFloat] = {
+            **(laps or {}),
+            "loss": loss,
+            "grad_norm": norm,
+            "lr": lr,
+            "seconds": seconds,
+        }
+        for named in (figures, *(each.scalars for each in losses)):
+            for name, value in named.items():
+                self._scalars[name].append(value.detach() if isinstance(value, torch.Tensor) else value)
+        for each in losses:
+            for name, samples in each.samples.items():
+                self._samples[name].append(samples.detach())
 
     def flush(self, step: int) -> dict[str, float]:
-        """Write the means since the last flush; returns them."""
-        means = {name: sum(values) / len(values) for name, values in self._scalars.items()}
+        """Write the means of what was finite since the last flush; returns them. Here the device is waited for."""
+        numbers = dict(zip(self._scalars, numbers_of(list(self._scalars.values())), strict=True))
+        kept = {name: [each for each in values if math.isfinite(each)] for name, values in numbers.items()}
+        means = {name: sum(values) / len(values) for name, values in kept.items() if values}
         means["memory_gib"] = _memory() / 2**30
         if self.is_main:
             for name, value in means.items():
                 self._writer.add_scalar(f"train/{name}", value, step)
             for name, parts in self._samples.items():
-                self._writer.add_histogram(f"train/{name}", torch.cat(parts), step)
+                found = torch.cat([part.flatten() for part in parts]).float().cpu()
+                found = found[torch.isfinite(found)]
+                if len(found):
+                    self._writer.add_histogram(f"train/{name}", found, step)
             append_line(self._lines, {"step": step, **means})
             self._writer.flush()
         self._scalars.clear()

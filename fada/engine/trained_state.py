@@ -86,9 +86,19 @@ class TrainedState:
         average = self.result_key == AVERAGE
         return {name: (self._plain(p, AVERAGE) if average else p).detach() for name, p in self.parameters.items()}
 
-    def result(self) -> dict[str, Tensor]:
+    def result(self, keeps: bool = True) -> dict[str, Tensor]:
         """The run's result by name: averaged weights where an average is kept."""
-        return {name: self.read(name, self.result_key).clone() for name in self.parameters}
+        return self.collected(self.result_key, keeps)
+
+    def collected(self, key: str, keeps: bool) -> dict[str, Tensor]:
+        """Copies of all parameters' weight or state; in a process that does not keep them nothing, one at a time.
+
+        All processes must ask: under DeepSpeed each holds a part of what the others want.
+        """
+        if not keeps and not self.is_sharded:
+            return {}
+        copies = ((name, self.read(name, key)) for name in self.parameters)
+        return {name: value.clone() for name, value in copies if keeps}
 
     def _plain(self, parameter: nn.Parameter, key: str) -> Tensor:
         """Optimiser state; of a parameter that no loss has reached yet, what it starts from."""

@@ -17,6 +17,9 @@ import torch.nn.functional as F
 from diffusers.models import attention
 from torch import Tensor, nn
 
+from fada.diffusion.transfer import moved
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 INNER_VALUES = {"cpu": 2**20, "cuda": 2**27}
 """Values of a feed-forward's inner width that are made at once: what a CPU's caches hold, and what fills a GPU."""
 
@@ -33,19 +36,38 @@ def each_pair(pairs: list[KeysValues], change: Callable[[Tensor], Tensor]) -> li
     return [type(pair)(change(pair.keys), change(pair.values)) for pair in pairs]
 
 
+CUDA_GRID = 65_535
+"""Most blocks in a CUDA grid's second and third dimension, where attention kernels lay out batch and heads."""
+
+
 def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Softmax attention of (batch, heads, tokens, channels of a head), in the queries' type.
+
+    On a device a batch is taken in parts that its grids can hold: attention over time has every place of every clip as
+    a row, 4096 of a latent of 64 x 64, and from 16 clips on kernels fail with "invalid configuration argument".
 
     On a CPU what has a backward pass is computed in float32: torch's for bfloat16 takes 1.2 to 8 times as long there
     (4 to 2048 keys, 16 to 32 channels, one core), and rounds more.
     """
     is_learned = torch.is_grad_enabled() and any(each.requires_grad for each in (query, keys, values))
     is_short = query.dtype in (torch.bfloat16, torch.float16)
-    if query.device.type != "cpu" or not is_short or not is_learned:
+    if query.device.type != "cpu":
+        return in_parts(F.scaled_dot_product_attention, query, keys, values, most=CUDA_GRID)
+    if not is_short or not is_learned:
         return F.scaled_dot_product_attention(query, keys, values)
     with torch.autocast("cpu", enabled=False):
         attended = F.scaled_dot_product_attention(query.float(), keys.float(), values.float())
     return attended.to(query.dtype)
+
+
+def in_parts(attention: Attend, query: Tensor, keys: Tensor, values: Tensor, most: int) -> Tensor:
+    """The attention of a batch, of at most so many rows times heads at once, in equal parts."""
+    rows, heads = query.shape[:2]
+    count = math.ceil(rows / (most // heads))
+    if count < 2:
+        return attention(query, keys, values)
+    parts = zip(*(each.chunk(count) for each in (query, keys, values)), strict=True)
+    return torch.cat([attention(*part) for part in parts])
 
 
 class Attention(nn.Module):
@@ -240,7 +262,7 @@ def places(height: int, width: int, channels: int, dtype: torch.dtype, device: t
     half = channels // 2
     rows = sinusoids(height, half)[0][:, None].expand(height, width, half)
     columns = sinusoids(width, channels - half)[0][None].expand(height, width, channels - half)
-    return torch.cat((rows, columns), dim=-1).reshape(1, height * width, channels).to(device, dtype)
+    return moved(torch.cat((rows, columns), dim=-1).reshape(1, height * width, channels).to(dtype), device)
 
 
 class TemporalBlock(nn.Module):

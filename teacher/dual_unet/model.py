@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.transfer import moved
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.unets import Conditions, DenoisingUNet, ReferenceFeatures, ReferenceUNet
 from fada.teacher.inputs import ClipInputs
@@ -81,7 +82,7 @@ class DualUNet(nn.Module):
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions, use_temporal: bool = True) -> Tensor:
         """Prediction (B, F, C, H, W) of noisy latents at times (B,), one pass."""
-        timestep = self.path.network_timestep(t).to(latents.device)
+        timestep = moved(self.path.network_timestep(t), latents.device)
         return self.denoising_unet(latents.to(self.dtype), timestep, conditions, use_temporal)
 
     def part(self, name: str) -> list[nn.Parameter]:

@@ -10,6 +10,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from fada.diffusion.transfer import moved
 from fada.teacher.dual_unet.layers import (
     KeysValues,
     SpatialTransformer,
@@ -57,13 +58,16 @@ class Conditions:
 
         A dropped condition is zeros, as in training with dropout; motion frames belong to every rung.
         """
-        count = len(self.reference[0].keys)
-        pick = rows_of(clips, count)
-        sees = rungs >= 1
+        clips, rungs = clips.cpu(), rungs.cpu()
+        count, device = len(self.reference[0].keys), self.reference[0].keys.device
+        pick = rows_of(clips, count, device)
         reference = each_pair(self.reference, pick)
+        if not bool((rungs >= 1).all()):
+            sees = moved(rungs >= 1, device)
+            reference = each_pair(reference, lambda tensor: scale_rows(tensor, sees))
         return Conditions(
-            reference if bool(sees.all()) else each_pair(reference, lambda tensor: scale_rows(tensor, sees)),
-            each_pair(self.audio, rows_that_hear(clips, rungs >= 2, count)),
+            reference,
+            each_pair(self.audio, rows_that_hear(clips, rungs >= 2, count, device)),
             [pick(tokens) for tokens in self.motion],
             each_pair(self.guidance, pick),
             None if self.time is None else pick(self.time),

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fada.diffusion.transfer import moved
 from fada.teacher.dual_unet.layers import KeysValues, each_pair
 from fada.teacher.rows import rows_of, rows_that_hear, scale_rows
 
@@ -70,20 +71,22 @@ class Conditions:
         Rung 0 is Hallo's unconditional branch: tokens of a zero face embedding, no face locator, zero audio tokens
         after their projection, self-attention without the bank, motion frames kept.
         """
+        clips, rungs = clips.cpu(), rungs.cpu()
         has_reference = rungs >= 1
-        count = len(self.located)
-        pick = rows_of(clips, count)
-        pick_heard = rows_that_hear(clips, rungs >= 2, count)
+        count, device = len(self.located), self.located.device
+        pick = rows_of(clips, count, device)
+        pick_heard = rows_that_hear(clips, rungs >= 2, count, device)
+        branch = (moved(clips, device), moved(has_reference.long(), device))
 
         def pick_branch(tensor: Tensor) -> Tensor:
-            return tensor[clips, has_reference.long()]
+            return tensor[branch]
 
         return RowConditions(
-            each_pair(self.reference, rows_of(clips[has_reference], count)),
+            each_pair(self.reference, rows_of(clips[has_reference], count, device)),
             each_pair(self.face, pick_branch),
             [each_pair(regions, pick_heard) for regions in self.audio],
             [pick_branch(tokens) for tokens in self.motion],
-            scale_rows(pick(self.located), has_reference),
+            scale_rows(pick(self.located), branch[1]),
             [pick(mask) for mask in self.masks],
             has_reference.nonzero().flatten().tolist(),
             (~has_reference).nonzero().flatten().tolist(),
@@ -124,10 +127,10 @@ def writer_tokens(null: Tensor, real: Tensor, images: int, tiling: BankTiling) -
     return pair[:, index].unflatten(1, (2, images))
 
 
-def banks_of_frames(frames: int, banks: int) -> list[int]:
-    """Which bank each frame of a conditional row reads.
+def banks_of_frames(frames: int, banks: int, device: torch.device | str = "cpu") -> Tensor:
+    """Which bank (frames,) each frame of a conditional row reads.
 
     `released` has two, null and real, in turn: the public code repeats the pair along the frames of both branches, and
     the conditional branch is the second. `fixed` has the real one only.
     """
-    return [(frames + frame) % banks for frame in range(frames)]
+    return (frames + torch.arange(frames, device=device)) % banks

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fada.data.face_masks import face_region, region_masks
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.transfer import moved
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import RUNGS
 from fada.teacher.hallo.conditions import (
@@ -141,7 +142,7 @@ class Hallo(nn.Module):
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: RowConditions) -> Tensor:
         """Prediction (rows, F, C, h, w) of noisy latents at times (rows,), one pass."""
-        timestep = self.path.network_timestep(t).to(latents.device)
+        timestep = moved(self.path.network_timestep(t), latents.device)
         return self.denoising_unet(latents.to(self.dtype), timestep, conditions, self.region_weights)
 
     def _face_tokens(self, inputs: HalloInputs) -> Tensor:

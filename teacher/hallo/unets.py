@@ -16,6 +16,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from fada.diffusion.transfer import moved
 from fada.teacher.dual_unet.layers import Attention, KeysValues, SpatialTransformer, TemporalTransformer
 from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
 from fada.teacher.dual_unet.unets import SD15_ATTENTION, SD15_CHANNELS
@@ -183,7 +184,12 @@ class _Sites:
         masks_of_sites = [masks[depth] for depth in net.audio_depths()]
         self.audio = iter(zip(net.audio_sites(), masks_of_sites, conditions.audio, strict=True))
         self.motion = dict(zip(net.motion_sites(), conditions.motion, strict=True))
-        self.kept, self.dropped = conditions.kept, conditions.dropped
+        device = conditions.located.device
+        self.kept, self.dropped = (_place(rows, device) for rows in (conditions.kept, conditions.dropped))
+        order = conditions.dropped + conditions.kept
+        self.back = None if order == sorted(order) else moved(torch.tensor(order).argsort(), device)
+        banks = conditions.reference[0].keys.shape[1] if conditions.reference else 1
+        self.banks = banks_of_frames(frames, banks, device) if frames % banks else None
         self.reference = iter(conditions.reference)
         self.face = iter(conditions.face)
         self.guidance = iter(conditions.guidance)
@@ -205,24 +211,18 @@ class _Sites:
         reference, face = next(self.reference), next(self.face)
         maps = hidden.unflatten(0, (-1, self.frames))
         parts = []
-        for rows, bank in ((self.dropped, None), (self.kept, self._in_turn(reference))):
-            if rows:
-                # A slice where they are neighbours, as in a batch of rungs: no copy.
-                place = slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
+        for place, bank in ((self.dropped, None), (self.kept, self._in_turn(reference))):
+            if place is not None:
                 tokens = KeysValues(*(each[place].repeat_interleave(self.frames, dim=0) for each in face))
                 parts.append(attention(maps[place].flatten(0, 1), bank, tokens)[0].unflatten(0, (-1, self.frames)))
-        order = self.dropped + self.kept
         together = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if order != sorted(order):
-            together = together[torch.tensor(order, device=hidden.device).argsort()]
-        return together.flatten(0, 1)
+        return (together if self.back is None else together[self.back]).flatten(0, 1)
 
     def _in_turn(self, reference: KeysValues) -> KeysValues:
         """Banks that frames read in turn, the first frame the first; of each frame where turns do not divide them."""
-        banks = banks_of_frames(self.frames, reference.keys.shape[1])
-        if len(banks) % reference.keys.shape[1] == 0:
+        if self.banks is None:
             return reference
-        return KeysValues(*(each[:, banks].flatten(0, 1)[:, None] for each in reference))
+        return KeysValues(*(each[:, self.banks].flatten(0, 1)[:, None] for each in reference))
 
 
 def audio_widths(channels: Sequence[int], layers_per_block: int) -> list[tuple[int, list[int]]]:
@@ -235,6 +235,15 @@ def audio_widths(channels: Sequence[int], layers_per_block: int) -> list[tuple[i
     down = [(width, [first] + [width] * (layers_per_block - 1)) for width, first in zip(channels, before, strict=True)]
     up = [(width, [first] * (layers_per_block + 1)) for width, first in zip(channels, before, strict=True)]
     return [*down, (channels[-1], [channels[-1]]), *reversed(up)]
+
+
+def _place(rows: list[int], device: torch.device) -> slice | Tensor | None:
+    """Rows as an index, copied to the device once a pass: a slice where they are neighbours, as in a batch of rungs."""
+    if not rows:
+        return None
+    if rows[-1] - rows[0] + 1 == len(rows):
+        return slice(rows[0], rows[-1] + 1)
+    return moved(torch.tensor(rows), device)
 
 
 def _face_attention(site: SpatialTransformer) -> Attention:

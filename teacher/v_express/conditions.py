@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from fada.diffusion.transfer import moved
 from fada.teacher.dual_unet.layers import KeysValues, each_pair
 from fada.teacher.rows import rows_of, scale_rows
 
@@ -41,14 +42,15 @@ class Conditions:
         Rung 0 is V-Express's unconditional branch: a bank of zeros, zero audio tokens after their projection, no
         keypoint maps. Keys and values have no bias, so zero tokens are zero keys and values.
         """
-
-        pick = rows_of(clips, len(self.keypoints))
+        clips, rungs, device = clips.cpu(), rungs.cpu(), self.keypoints.device
+        pick = rows_of(clips, len(self.keypoints), device)
+        sees, hears = (moved(rungs >= least, device) for least in (1, 2))
 
         def pick_seen(tensor: Tensor) -> Tensor:
-            return scale_rows(pick(tensor), rungs >= 1)
+            return scale_rows(pick(tensor), sees)
 
         def pick_heard(tensor: Tensor) -> Tensor:
-            return scale_rows(pick(tensor), rungs >= 2)
+            return scale_rows(pick(tensor), hears)
 
         return Conditions(
             each_pair(self.reference, pick_seen), each_pair(self.audio, pick_heard), pick_seen(self.keypoints)

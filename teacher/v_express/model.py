@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.transfer import moved
 from fada.teacher.dual_unet.model import RUNGS
 from fada.teacher.hallo.projections import FaceLocator
 from fada.teacher.inputs import ClipInputs
@@ -100,7 +101,7 @@ class VExpress(nn.Module):
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """Prediction (rows, F, C, h, w) of noisy latents at times (rows,), context by context."""
-        latents, timestep = latents.to(self.dtype), self.path.network_timestep(t).to(latents.device)
+        latents, timestep = latents.to(self.dtype), moved(self.path.network_timestep(t), latents.device)
 
         def predict(frames: slice) -> Tensor:
             return self.denoising_unet(latents[:, frames], timestep, conditions.of_frames(frames), self.weights)

@@ -129,7 +129,7 @@ class VExpressPipeline(DiffusionPipeline):
               config.audio_scale if audio_scale is None else audio_scale]]
         )  # fmt: skip
         predict = guided(self.model, self.model.prepare(inputs), scales)
-        ones = torch.ones(len(noise), dtype=torch.float64, device=noise.device)
+        ones = torch.ones(len(noise), dtype=torch.float64)
         steps = config.steps if steps is None else steps
         return solve(predict, self.model.path, noise, ones, 0 * ones, steps, solver, on_step)
 

@@ -11,8 +11,10 @@ from torch import nn
 from fada.engine.checkpoints import CheckpointMismatch, Checkpoints
 from fada.engine.failures import TrainingFailed
 from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit, learning_rate_factor
+from fada.engine.optimizer import AveragingAdamW
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
+from fada.engine.trained_state import TrainedState
 
 
 class Line:
@@ -335,3 +337,10 @@ def test_what_was_logged_before_the_first_checkpoint_is_forgotten_too(tmp_path: 
     run(tmp_path, Line(), log_every=1)
     steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert steps == [step for step, _ in scalars(tmp_path)] == list(range(1, 13))
+
+
+def test_a_process_that_keeps_no_copy_of_the_result_makes_none() -> None:
+    module = nn.Linear(2, 1)
+    state = TrainedState(module, AveragingAdamW(module.parameters(), 0.1, 0.0, 0.9))
+    assert state.result(keeps=False) == {}
+    assert same(state.result(), {name: p.detach() for name, p in module.named_parameters()})

@@ -39,6 +39,9 @@ def assert_near(left: Path, right: Path, rtol: float = 1e-4, atol: float = 1e-6)
 def trained(tmp_path_factory: pytest.TempPathFactory, finish) -> Path:
     """One process: plain, ZeRO alone, accumulating; two: every strategy, in fp32 and bf16, and stopped and resumed."""
     out = tmp_path_factory.mktemp("trained")
+    # DeepSpeed keeps parameters of fewer than 100,000 weights whole: without this, these would never be divided.
+    divided = out / "divided.json"
+    divided.write_text(json.dumps({"zero_optimization": {"stage3_param_persistence_threshold": 0}}))
     finish(
         1,
         [
@@ -51,16 +54,31 @@ def trained(tmp_path_factory: pytest.TempPathFactory, finish) -> Path:
     finish(
         2,
         [
-            {"out": out / "two", "strategies": STRATEGIES},
-            {"out": out / "bf16", "strategies": STRATEGIES, "precision": "bf16"},
+            {"out": out / "two", "strategies": STRATEGIES, "deepspeed": divided},
+            {
+                "out": out / "two",
+                "strategies": ["zero3"],
+                "name": "recomputed",
+                "recomputes": True,
+                "deepspeed": divided,
+            },
+            {"out": out / "bf16", "strategies": STRATEGIES, "precision": "bf16", "deepspeed": divided},
             {"out": out / "two", "strategies": ["zero2"], "name": "accumulated", "accumulate": 2},
-            {"out": out / "parts", "strategies": STRATEGIES, "until": 5},
-            {"out": out / "moved", "strategies": STRATEGIES},
+            {"out": out / "parts", "strategies": STRATEGIES, "until": 5, "deepspeed": divided},
+            {
+                "out": out / "bf16-parts",
+                "strategies": STRATEGIES,
+                "precision": "bf16",
+                "until": 5,
+                "deepspeed": divided,
+            },
+            {"out": out / "moved", "strategies": STRATEGIES, "deepspeed": divided},
             # Begun by two with ZeRO-3, gone on with by one.
-            {"out": out / "back", "strategies": ["zero3"], "name": "back", "until": 5},
+            {"out": out / "back", "strategies": ["zero3"], "name": "back", "until": 5, "deepspeed": divided},
         ],
     )
-    finish(2, [{"out": out / "parts", "strategies": STRATEGIES}])
+    resumed = [{"out": out / "parts"}, {"out": out / "bf16-parts", "precision": "bf16"}]
+    finish(2, [{**order, "strategies": STRATEGIES, "deepspeed": divided} for order in resumed])
     finish(1, [{"out": out / "back", "strategies": ["zero1"], "name": "back"}])
     return out
 
@@ -84,9 +102,22 @@ def test_bf16_stays_near(trained: Path, strategy: str) -> None:
     assert_near(trained / "bf16" / strategy, trained / "one" / "ddp", rtol=0.1, atol=0.02)
 
 
+def test_between_steps_zero3_holds_no_weight_whole(trained: Path) -> None:
+    rows = [json.loads(line) for line in (trained / "two" / "zero3" / "log.jsonl").read_text().splitlines()]
+    assert [row["held"] for row in rows] == [0] * 8
+
+
+def test_activations_computed_again_give_the_same_where_weights_are_divided(trained: Path) -> None:
+    two = trained / "two"
+    assert all(torch.equal(result(two / "recomputed")[name], value) for name, value in result(two / "zero3").items())
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_stopped_and_resumed_run_equals_the_unbroken_one_bit_for_bit(trained: Path, strategy: str) -> None:
-    parts, whole = trained / "parts" / strategy, trained / "two" / strategy
+@pytest.mark.parametrize(("part", "unbroken"), [("parts", "two"), ("bf16-parts", "bf16")])
+def test_a_stopped_and_resumed_run_equals_the_unbroken_one_bit_for_bit(
+    trained: Path, part: str, unbroken: str, strategy: str
+) -> None:
+    parts, whole = trained / part / strategy, trained / unbroken / strategy
     assert result(parts).keys() == result(whole).keys()
     assert all(torch.equal(result(parts)[name], value) for name, value in result(whole).items())
     assert losses(parts) == losses(whole)

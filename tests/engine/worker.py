@@ -19,6 +19,7 @@ from fada.data.dataset import BatchShape
 from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit
 from fada.engine.parallel import ParallelSettings, leave, new_accelerator
 from fada.engine.run_log import RunLog
+from fada.teacher.checkpointing import recomputed
 
 GLOBAL_BATCH = 8
 
@@ -26,27 +27,33 @@ GLOBAL_BATCH = 8
 class Net(nn.Module):
     """Widths are odd, so that shards must be padded; one layer is frozen, and one learns but is not used."""
 
-    def __init__(self) -> None:
+    def __init__(self, recomputes: bool = False) -> None:
         super().__init__()
+        self.recomputes = recomputes
         self.first, self.middle, self.last = nn.Linear(7, 13), nn.Linear(13, 13), nn.Linear(13, 1)
         self.unused = nn.Linear(3, 3)
         self.middle.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(recomputed(self.body, x) if self.recomputes else self.body(x))
+
+    def body(self, x: torch.Tensor) -> torch.Tensor:
         gelu = nn.functional.gelu
-        return self.last(gelu(self.middle(gelu(self.first(x)))))
+        return gelu(self.middle(gelu(self.first(x))))
 
 
 class Plane:
     """Learn a fixed function of seven numbers."""
 
-    def __init__(self, shape: BatchShape, delay: float = 0.0) -> None:
+    def __init__(self, shape: BatchShape, delay: float = 0.0, recomputes: bool = False) -> None:
         torch.manual_seed(0)
-        self.module: nn.Module = Net()
+        self.module: nn.Module = Net(recomputes)
         self.shape, self.delay = shape, delay
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         time.sleep(self.delay)
+        # What this process holds of the weights between two steps.
+        held = sum(parameter.numel() for parameter in self.module.parameters())
         rows = [
             torch.randn(7, generator=torch.Generator().manual_seed(step * 1000 + sample))
             for sample in self.shape.samples(micro)
@@ -55,7 +62,8 @@ class Plane:
         y = x.prod(dim=1, keepdim=True) + x.sum(dim=1, keepdim=True)
         made = model(x.to(next(self.module.parameters()).dtype))
         error = (made.float() - y).square().mean()
-        return StepLoss(error, {"error": error.detach()}, keys=[f"{step}-{each}" for each in self.shape.samples(micro)])
+        scalars = {"error": error.detach(), "held": float(held)}
+        return StepLoss(error, scalars, keys=[f"{step}-{each}" for each in self.shape.samples(micro)])
 
 
 def train(order: dict[str, object], strategy: str, name: str) -> None:
@@ -65,7 +73,8 @@ def train(order: dict[str, object], strategy: str, name: str) -> None:
         precision=str(order.get("precision", "fp32")),
         accumulate=accumulate,
         clip_norm=0.5,
-        timeout_minutes=1,
+        timeout_minutes=float(str(order.get("timeout_minutes", 1))),
+        deepspeed=None if order.get("deepspeed") is None else Path(str(order["deepspeed"])),
     )
     world = int(os.environ["WORLD_SIZE"])
     size = GLOBAL_BATCH // world // accumulate
@@ -87,7 +96,8 @@ def train(order: dict[str, object], strategy: str, name: str) -> None:
     )
     preview = _stop_after(int(str(order["until"]))) if "until" in order else None
     try:
-        result = fit(Plane(shape, float(order.get("delay", 0))), loop, accelerator, folder, log, preview)
+        objective = Plane(shape, float(order.get("delay", 0)), bool(order.get("recomputes", False)))
+        result = fit(objective, loop, accelerator, folder, log, preview)
     except Interrupted:
         return
     finally:

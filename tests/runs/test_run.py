@@ -222,7 +222,7 @@ def test_dry_run_prices_the_paper_scale_recipe() -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "processes", "expected"),
-    [("ddp", 8, 20), ("zero1", 8, 4 + 2), ("zero2", 8, 2 + 18 / 8), ("zero3", 8, 20 / 8), ("zero3", 1, 20)],
+    [("ddp", 8, 20), ("zero1", 8, 6 + 2), ("zero2", 8, 2 + 20 / 8), ("zero3", 8, 22 / 8), ("zero3", 1, 22)],
 )
 def test_state_per_weight_falls_with_what_is_divided(strategy: str, processes: int, expected: float) -> None:
     engine = load_recipe("sd15/fast", [f"engine.strategy={strategy}"]).engine

@@ -9,7 +9,7 @@ import torch
 from diffusers.models.attention import FeedForward as WholeFeedForward
 
 from fada.teacher.dual_unet import layers
-from fada.teacher.dual_unet.layers import Attention, FeedForward, KeysValues, attend, joined, places
+from fada.teacher.dual_unet.layers import Attention, FeedForward, KeysValues, attend, in_parts, joined, places
 
 
 @pytest.fixture
@@ -109,3 +109,18 @@ def test_attention_that_does_not_learn_stays_in_its_type(monkeypatch: pytest.Mon
         attend(*(each.clone().requires_grad_() for each in frozen))
     attend(*(each.double().requires_grad_() for each in frozen))
     assert seen == [torch.bfloat16, torch.bfloat16, torch.float64]
+
+
+@pytest.mark.parametrize("most", [4, 7, 8, 40, 41, 80, 1000])
+def test_attention_in_parts_is_that_of_the_whole(most: int) -> None:
+    query, keys, values = torch.randn(3, 20, 4, 5, 3, dtype=torch.float64).unbind()
+    seen: list[int] = []
+
+    def counted(*parts: torch.Tensor) -> torch.Tensor:
+        seen.append(len(parts[0]) * parts[0].shape[1])
+        return torch.nn.functional.scaled_dot_product_attention(*parts)
+
+    found = in_parts(counted, query, keys, values, most)
+    assert torch.equal(found, torch.nn.functional.scaled_dot_product_attention(query, keys, values))
+    assert max(seen) <= most
+    assert sum(seen) == 80

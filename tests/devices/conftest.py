@@ -1,0 +1,79 @@
+"""The pretended device, and small models of every family that is distilled."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fada.data.dataset import ClipSampler, LatentClip
+from fada.data.face import FaceClues
+from fada.diffusion.paths import NoisePath
+from fada.student.network import AnyTeacher
+from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
+from fada.teacher.hallo import FaceLocator, FaceProjection, Hallo, HalloDenoisingUNet, HalloReferenceUNet
+
+PATH = NoisePath(prediction_type="v_prediction", beta_schedule="linear", rescale_betas_zero_snr=True)
+
+
+def dual_unet() -> DualUNet:
+    """Two levels, one with attention."""
+    shape = {"channels": (8, 16), "layers_per_block": 1, "heads": 2, "norm_groups": 4,
+             "attention_levels": (False, True)}  # fmt: skip
+    return DualUNet(
+        ReferenceUNet(**shape, temporal_levels=(True, True), has_places=True),
+        DenoisingUNet(**shape, temporal_levels=(True, True), has_places=True, audio_dim=8, max_frames=8),
+        AudioProjection(5, 1, 12, 16, 2, 8),
+        PATH,
+    )
+
+
+def hallo() -> Hallo:
+    """The same in Hallo's layout; its motion modules want 32 channels."""
+    shape = {"channels": (32, 32), "layers_per_block": 1, "heads": 2, "norm_groups": 4,
+             "attention_levels": (True, True), "token_dim": 8}  # fmt: skip
+    return Hallo(
+        HalloReferenceUNet(**shape),
+        HalloDenoisingUNet(**shape, audio_dim=8, max_frames=8),
+        AudioProjection(5, 1, 12, 16, 2, 8),
+        FaceProjection(20, 2, 8),
+        FaceLocator(32),
+        PATH,
+    )
+
+
+FAMILIES: dict[str, Callable[[], AnyTeacher]] = {"dual_unet": dual_unet, "hallo": hallo}
+
+
+@pytest.fixture(params=FAMILIES)
+def model(request: pytest.FixtureRequest) -> AnyTeacher:
+    """A teacher of each family, with no output at zero, so that every condition has an effect."""
+    torch.manual_seed(0)
+    made = FAMILIES[request.param]()
+    for parameter in made.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return made.eval()
+
+
+@pytest.fixture
+def sampler() -> ClipSampler:
+    """Four clips with faces, of both qualities."""
+    generator = torch.Generator().manual_seed(3)
+    face, lips = torch.tensor([0.1, 0.1, 0.8, 0.9]), torch.tensor([0.3, 0.5, 0.6, 0.8])
+    clips = [
+        LatentClip(
+            f"clip-{i}",
+            "AB"[i % 2],
+            torch.randn(9, 4, 8, 8, generator=generator),
+            torch.randn(9, 1, 12, generator=generator),
+            FaceClues(torch.randn(20, generator=generator), face, lips),
+        )
+        for i in range(4)
+    ]
+    return ClipSampler(clips, frames=3, motion_frames=2, context=2)
