@@ -109,6 +109,11 @@ class AvatarPipeline(DiffusionPipeline):
         check_parts(pipeline, pretrained_model_name_or_path)
         return cast(Self, pipeline)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the networks' weights; diffusers asks the first component, which may be the audio encoder."""
+        return cast(torch.dtype, self.denoising_unet.dtype)
+
     def to(self, *args: Any, **options: Any) -> Self:
         """Move and cast the networks, as diffusers does; the audio encoder moves along and stays in float32.
 

@@ -30,7 +30,7 @@ def checkpoint_activations(network: nn.Module, which: Recomputed = "all") -> Non
     """
     for block in recomputed_blocks(network, which):
         if not isinstance(block.forward, partial):
-            block.forward = partial(recomputed, block.forward)  # type: ignore[method-assign]
+            block.forward = partial(recomputed, block.forward)
 
 
 def recomputed(forward: Callable[..., Any], *args: Any, **options: Any) -> Any:

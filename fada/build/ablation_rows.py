@@ -139,9 +139,9 @@ CONTROLS = {control(name): name for name in ADAPTIVES}
 
 def paper_agrees(claim: Claim) -> int | None:
     """In how many of the paper's five columns its own figures are in the claimed order; None without figures."""
-    figures = [found.paper for name in (claim.better, claim.worse) if (found := rows().get(name)) is not None]
-    if len(figures) < 2 or figures[0] is None or figures[1] is None:
+    figures = {name: row.paper for name, row in rows().items()}
+    better, worse = figures.get(claim.better), figures.get(claim.worse)
+    if better is None or worse is None:
         return None
-    better, worse = figures
     signs = [1.0 if column.endswith("↑") else -1.0 for column in PAPER_COLUMNS]
     return sum(sign * (a - b) > 0 for sign, a, b in zip(signs, better, worse, strict=True))

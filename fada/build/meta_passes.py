@@ -123,7 +123,7 @@ def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any]) 
 def _meta_inputs(recipe: Recipe, model: AnyTeacher) -> tuple[torch.Tensor, Any]:
     clip = recipe.clip
     side = clip.size // _downscale(recipe)
-    shape = (recipe.vae.latent_channels, side, side)
+    shape = (model.denoising_unet.config.in_channels, side, side)
     config = model.audio_projection.config
     audio = (1, clip.frames, config.window, config.layers, config.states_dim)
     motion = torch.zeros(1, clip.motion_frames, *shape, device="meta") if clip.motion_frames else None

@@ -102,8 +102,8 @@ def seeds(
     from fada.eval.headroom import headroom_words
     from fada.eval.report.undistilled import rivals_table
     from fada.eval.rivals import contests
-    from fada.files.folders import check_output
     from fada.files.markdown import markdown_text
+    from fada.files.output_file import check_output
     from fada.files.whole import write_text
     from fada.terminal import SafeConsole
 

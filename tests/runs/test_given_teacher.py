@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +13,31 @@ from rich.console import Console
 
 from fada import build
 from fada.pretrained import shipped
+from fada.recipe.schema import Recipe
 from fada.student.export import Contents, export_run
 from fada.student.pipeline import FadaPipeline, open_pipeline
 from fada.teacher.face_space import FEWEST, FaceSpace
 
 QUIET = Console(quiet=True)
-NAMED = ("teacher.path=shipped:small", "vae.path=shipped:small/vae", "teacher.stages=[]")
+Smoke = Callable[..., Recipe]
+SHORT = ("distill.phases=[{name: fast, steps: 1, batch: 2, lr: 1e-4, solver: {steps: 1}}]", "engine.preview_every=0")
+NAMED = (*SHORT, "teacher.path=shipped:small", "vae.path=shipped:small/vae", "teacher.stages=[]")
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Path:
-    """A folder of models as a package has it: the tiny run's teacher in half precision, which knows some faces."""
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny: Smoke) -> Path:
+    """A small teacher of two clips."""
+    return build.train_teacher(tiny(tmp_path_factory.mktemp("trained") / "run", *SHORT), QUIET)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Path:
+    """A folder of models as a package has it: that teacher in half precision, which knows some faces."""
     folder = tmp_path_factory.mktemp("package")
     run = folder / "run"
-    teacher = open_pipeline(tiny_run / "teacher")
+    teacher = open_pipeline(trained)
     shape = (teacher.vae.config.latent_channels, 16, 16)
-    teacher.register_modules(face_space=FaceSpace(shape, directions=2, limit=0.25))
+    teacher.register_modules(face_space=FaceSpace(shape, directions=2, limit=250.0))
     teacher.save_pretrained(str(run / "teacher"))
     (folder / "shipped").mkdir()
     export_run(run, folder / "shipped" / "small", "teacher", contents=Contents("full", "bf16"))
@@ -41,7 +51,7 @@ def models(packed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_run_distils_a_shipped_teacher_and_goes_on_wherever_the_package_lies(
-    tiny, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Smoke, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny(tmp_path / "run", *NAMED)
     students = build.distill(recipe, QUIET)
@@ -55,7 +65,7 @@ def test_a_run_distils_a_shipped_teacher_and_goes_on_wherever_the_package_lies(
     assert student.dtype == torch.float32
     for name, value in teacher.reference_unet.state_dict().items():
         assert torch.equal(student.reference_unet.state_dict()[name], value)
-    assert student.face_space.config.limit == 0.25
+    assert student.face_space.config.limit == 250.0
 
     moved = tmp_path / "moved"
     (models / "small").rename(models / "kept")
@@ -70,7 +80,7 @@ def test_a_run_distils_a_shipped_teacher_and_goes_on_wherever_the_package_lies(
         (models / "kept").rename(models / "small")
 
 
-def test_a_report_may_be_measured_in_half_precision(tiny, models: Path, tmp_path: Path) -> None:
+def test_a_report_may_be_measured_in_half_precision(tiny: Smoke, models: Path, tmp_path: Path) -> None:
     settings = (*NAMED, "distill.phases=[]", "bench.precision=bf16", "bench.seconds=0.2", "bench.search_clips=0")
     recipe = tiny(tmp_path / "run", *settings)
     build.distill(recipe, QUIET)
@@ -79,20 +89,20 @@ def test_a_report_may_be_measured_in_half_precision(tiny, models: Path, tmp_path
     assert {system["notes"]["dtype"] for system in results["systems"]} == {"bfloat16"}
 
 
-def test_a_teacher_of_drawn_clips_knows_their_faces_and_its_students_too(tiny, tmp_path: Path) -> None:
-    recipe = tiny(tmp_path / "run", f"data.world.clips={FEWEST}")
-    students = build.distill(recipe, QUIET)
-    limits = [open_pipeline(folder).face_space.config.limit for folder in (tmp_path / "run" / "teacher", *students)]
-    assert limits == [limits[0]] * 3
+def test_a_teacher_of_drawn_clips_knows_their_faces_and_its_students_too(tiny: Smoke, tmp_path: Path) -> None:
+    own = tiny(tmp_path / "run", f"data.world.clips={FEWEST}", "data.world.frames=5", *SHORT)
+    folders = [build.train_teacher(own, QUIET), *build.distill(own, QUIET)]
+    limits = [open_pipeline(folder).face_space.config.limit for folder in folders]
+    assert limits == [limits[0]] * 2
     assert np.isfinite(limits[0])
 
 
-def test_a_teacher_of_a_few_clips_does_not_say_what_it_knows(tiny_run: Path) -> None:
-    assert open_pipeline(tiny_run / "teacher").face_space is None
-    assert not (tiny_run / "teacher" / "face_space").exists()
+def test_a_teacher_of_a_few_clips_does_not_say_what_it_knows(trained: Path) -> None:
+    assert open_pipeline(trained).face_space is None
+    assert not (trained / "face_space").exists()
 
 
-def test_a_dry_run_prices_the_networks_that_are_given(tiny, models: Path, tmp_path: Path) -> None:
+def test_a_dry_run_prices_the_networks_that_are_given(tiny: Smoke, models: Path, tmp_path: Path) -> None:
     """They are those that the recipe would train: one pass costs the same, whatever the recipe says of its own VAE."""
     own = build.dry_run(tiny(tmp_path / "own"))
     other = ("vae.channels=[8,8,8,8]", "vae.latent_channels=9", "teacher.network.channels=[16,16]")
@@ -103,4 +113,4 @@ def test_a_dry_run_prices_the_networks_that_are_given(tiny, models: Path, tmp_pa
 
 def test_python_opens_a_shipped_model_by_its_name(models: Path) -> None:
     assert open_pipeline("shipped:small").config.size == open_pipeline(models / "small").config.size
-    assert FadaPipeline.from_pretrained("shipped:small").face_space.config.limit == 0.25
+    assert FadaPipeline.from_pretrained("shipped:small").face_space.config.limit == 250.0

@@ -259,3 +259,9 @@ def test_numbers_are_checked_before_anything_is_computed(pipeline: FadaPipeline)
     for make in (pipeline, pipeline.in_chunks, pipeline.stream):
         with pytest.raises(ValueError, match="audio_scale: must be a number from 0 to 100, got nan"):
             make(PORTRAIT, speech(0.5), audio_scale=float("nan"))
+
+
+def test_the_type_of_a_pipeline_is_its_networks_not_its_audio_encoder_s() -> None:
+    built = student_pipeline(small_wav2vec2()).to(torch.bfloat16)
+    assert built.audio_encoder.dtype == torch.float32
+    assert built.dtype == torch.bfloat16
