@@ -68,7 +68,7 @@ def is_main() -> bool:
 def main_first() -> Iterator[None]:
     """The main process runs the block alone, the others after it; waiting is patient, as preparing may take hours."""
     with _patient_group() as patient:
-        if not is_main():
+        if not is_main() and patient is not None:
             dist.barrier(patient)
         yield
         if is_main() and patient is not None:
