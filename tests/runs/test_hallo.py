@@ -97,7 +97,7 @@ def recipe(made: Path) -> Recipes:
         *(f"data.{split}_shards={made / 'shards' / split}" for split in ("train", "test")),
         f"clip.size={SIZE}", "clip.frames=3", "clip.motion_frames=1", "distill.cfg.tokens=2",
         *(f"distill.phases.{name}.{rest}" for name in ("balanced", "fast")
-          for rest in ("steps=2", "batch=2", "solver.steps=2")),
+          for rest in ("steps=2", "batch=2", "solver.steps=2", "cached_samples=4")),
         "engine.processes=1", "engine.strategy=ddp", "engine.precision=fp32", "engine.accumulate=1",
         "engine.checkpoint_every=2", "engine.preview_every=2", "engine.log_every=1", "engine.ema=0",
         "bench.clips=1", "bench.seconds=0.2", "bench.teacher_steps=6", "bench.repeats=1", "bench.warmups=0",
