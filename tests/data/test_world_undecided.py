@@ -60,6 +60,13 @@ def test_half_of_the_mouths_say_something_else_too() -> None:
     assert 0.4 < np.mean(loose) < 0.6
 
 
+def test_a_loose_mouth_lies_between_two_speeches_of_its_loudness() -> None:
+    for index in range(40):
+        _, _, motion, effort = plan_clip(0, index, 50, "train", version=2)
+        assert motion.aperture.min() >= 0.0
+        assert motion.aperture.max() <= effort
+
+
 def test_a_louder_voice_opens_the_mouth_wider_and_sounds_louder() -> None:
     quiet, loud = (make_clip(0, 3, size=32, frames=25, version=2, reach=reach) for reach in ("narrow", "beyond"))
     opening = [max(clip.meta["truth"]["heard_aperture"]) for clip in (quiet, loud)]

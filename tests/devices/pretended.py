@@ -95,12 +95,19 @@ class _Operations(TorchDispatchMode):
 
 
 class _Functions(TorchFunctionMode):
-    """What torch decides by the device before any operation: kernels of attention, and numbers from Python."""
+    """What torch decides by the device before any operation: kernels of attention, numbers from Python and to it."""
+
+    def __init__(self, told: Pretended) -> None:
+        super().__init__()
+        self.told = told
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention and isinstance(args[0], There):
             return _attention(*args)
+        if func is Tensor.tolist and isinstance(args[0], There):
+            self.told.note("a value of the device's")
+            return args[0].held.tolist()
         if func in (torch.tensor, torch.as_tensor) and torch.device(kwargs.get("device") or "cpu") == DEVICE:
             return func(*args, **{**kwargs, "device": "cpu"}).to(DEVICE)
         return func(*args, **kwargs)
@@ -182,7 +189,7 @@ def pretended_device() -> Iterator[Pretended]:
     told = Pretended()
     _forget_tables()
     try:
-        with _Operations(told), _Functions():
+        with _Operations(told), _Functions(told):
             yield told
     finally:
         _forget_tables()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.engine.loop import StepLoss
+from fada.engine.run_log import RunLog
 from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.network import AnyTeacher, student_of
@@ -116,6 +117,26 @@ def test_a_step_is_the_cpus_and_waits_for_the_device_only_where_it_must(
     assert told.waits == waits
     torch.testing.assert_close(values(found.total), expected.total.detach(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(gradients(there.module), gradients(made.module), rtol=1e-3, atol=1e-5)
+
+
+def test_a_step_is_logged_without_waiting_and_read_in_one_transfer(
+    model: AnyTeacher, sampler: ClipSampler, tmp_path: Path
+) -> None:
+    made = distilled("tokens")(model, sampler, tmp_path)
+    log = RunLog(tmp_path / "log", "fast")
+    with pretended_device() as told:
+        found = stepped(to_device(made))
+        del told.waits[:]
+        log.collect([found], 1.0, 1.0, 1e-4, 0.1)
+        assert told.waits == []
+        means = log.flush(1)
+    log.close()
+    expected = stepped(made)
+    places = [place for _, place in told.waits]
+    assert places.count("figures.py:numbers_of") == 1
+    # Each of two histograms is fetched too; nothing else is.
+    assert len(places) == 3
+    assert means["loss_distill"] == pytest.approx(float(expected.scalars["loss_distill"]), rel=1e-4)
 
 
 def test_rungs_may_lie_on_the_device_too(model: AnyTeacher, sampler: ClipSampler) -> None:
