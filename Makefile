@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml $(LOCKS)
 lock:  ## resolve all packages and write their versions and hashes (UPGRADE=1: the newest); needs uv
 	$(PYTHON) .ci/lock.py $(if $(UPGRADE),--upgrade)
 
-demo: $(STAMP)  ## the main job in small, 6 minutes on 2 cores; run it again to resume
+demo: $(STAMP)  ## the main job in small, about 6 minutes on 2 cores; run it again to resume
 	$(BIN)/fada distill recipes/tiny/demo.yaml
 	@echo
 	@echo "report: runs/demo/report/report.md"
