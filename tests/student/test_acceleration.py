@@ -100,9 +100,15 @@ def test_devices_have_torch_s_names(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("has_cuda", [True, False])
 def test_without_names_a_cuda_device_is_used_in_bfloat16(monkeypatch: pytest.MonkeyPatch, has_cuda: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     device = pick_device()
     assert device.type == ("cuda" if has_cuda else "cpu")
     assert pick_dtype(None, device) == (torch.bfloat16 if has_cuda else torch.float32)
+
+
+def test_a_cuda_device_before_ampere_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert pick_dtype(None, torch.device("cuda")) == torch.float32
 
 
 def test_types_have_their_short_names() -> None:
