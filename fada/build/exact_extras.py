@@ -21,12 +21,12 @@ from fada.eval.exact_world.world import World
 
 BOUND_SEEDS = tuple(range(80_000, 80_004))
 """Of the draws on which bounds are measured."""
-CURVE_SEEDS = tuple(range(70_000, 70_004))
+CURVE_SEEDS = tuple(range(70_000, 70_008))
 """Of the trainings of the curve; no row has them, so that lengths are not chosen on the rows' seeds."""
 Length = tuple[int, int]
 """Steps of a training, and clips in each."""
 CURVE: dict[str, tuple[Length, ...]] = {
-    "tokens@paper": ((500, 32), (2000, 32), (8000, 32)),
+    "tokens@paper": ((500, 32), (2000, 32), (8000, 32), (32000, 32)),
     "adaptive-0.25@paper": ((500, 32), (2000, 32)),
 }
 """The fast and the balanced student, with the lengths of their trainings."""
