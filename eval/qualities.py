@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from statistics import fmean
 
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.results import BenchResults
@@ -21,6 +22,8 @@ QUALITY_KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """Per kind the first that was measured decides. The last kind's are distances over all clips."""
 
+QUALITY_ERROR = "quality_error"
+"""Mouth and identity in one number, the logarithm of their `quality_error`, by which samplers are searched."""
 SMALLEST_ERROR = 1e-6
 """Below that an error counts as this: nothing is divided by zero, and nothing perfect wins whatever else it does."""
 
@@ -66,6 +69,35 @@ def over_clips(clips: Sequence[str], value: float | None, without: Sequence[floa
     if value is None or without is None or len(without) != len(clips):
         return {}
     return dict(zip(clips, pseudo_values(value, without), strict=True))
+
+
+def quality_errors(results: BenchResults, name: str) -> dict[str, float]:
+    """The logarithm of a system's quality error as a number per clip (its pseudo-values).
+
+    Of the measures that every clip has a value of its own in; empty where these are not a mouth's and an identity's.
+    A mouth that does not move follows no sound: its correlation counts as 0.
+    """
+    named = [each for each in measured_qualities(results) if each in CATALOGUE]
+    if len(named) < 2:
+        return {}
+    columns = {each: results.values(name, each) for each in named}
+    absent = {each: 0.0 if badness(each, 1.0) < 0 else None for each in named}
+    filled = {
+        each: {clip: absent[each] if value is None else value for clip, value in values.items()}
+        for each, values in columns.items()
+    }
+    clips = [row["clip"] for row in results.rows_of(name)]
+    clips = [clip for clip in clips if all(values.get(clip) is not None for values in filled.values())]
+
+    def error(chosen: Sequence[str]) -> float:
+        return math.log(
+            quality_error({each: fmean(values[clip] for clip in chosen) for each, values in filled.items()})
+        )
+
+    if len(clips) < 2:
+        return {}
+    without = [error([each for each in clips if each != left]) for left in clips]
+    return dict(zip(clips, pseudo_values(error(clips), without), strict=True))
 
 
 def losses(worse: Badness, better: Badness) -> dict[str, Interval]:

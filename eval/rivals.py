@@ -1,5 +1,8 @@
 """Does a student beat what needs no training? Against the strongest undistilled way at its cost, in every measure.
 
+The quality error decides where there is one: mouth and identity in one number, the number by which undistilled ways are
+searched. In each measure alone another rival may be the strongest, one that fails in the other.
+
 Of one run the clips are drawn anew; of several, which differ in their training's seed, seeds and clips both.
 """
 
@@ -13,7 +16,7 @@ import numpy as np
 
 from fada.eval.comparable import CompareError, check_protocols, common_clips
 from fada.eval.headroom import students, undistilled
-from fada.eval.qualities import Badness, badness_of
+from fada.eval.qualities import QUALITY_ERROR, Badness, badness_of, quality_errors
 from fada.eval.results import BenchResults
 from fada.eval.statistics import SIGNIFICANCE, Interval, t_interval
 
@@ -56,7 +59,7 @@ def contests(runs: Sequence[BenchResults]) -> list[Contest]:
     """Every student of the runs in every quality measure that all of them have.
 
     In each measure the strongest rival is the one with the best mean there, on these very clips: the choice favours it.
-    Intervals are widened for the number of measures (Bonferroni).
+    The quality error comes first. Intervals of the others are widened for their number (Bonferroni).
 
     Raises:
         CompareError: the runs were not measured alike, or have no clip or student in common.
@@ -69,7 +72,8 @@ def contests(runs: Sequence[BenchResults]) -> list[Contest]:
             continue
         measures = [name for name in tables[0][0] if all(name in own for own, _ in tables)]
         for measure in measures:
-            contest = _contest(student, measure, tables, clips, 1 - SIGNIFICANCE / len(measures))
+            share = 1 if measure == QUALITY_ERROR else len([each for each in measures if each != QUALITY_ERROR])
+            contest = _contest(student, measure, tables, clips, 1 - SIGNIFICANCE / share)
             found += [] if contest is None else [contest]
     return found
 
@@ -79,7 +83,11 @@ _Tables = tuple[Badness, Mapping[str, Badness]]
 
 
 def _of_run(run: BenchResults, student: str) -> _Tables:
-    return badness_of(run, student), {name: badness_of(run, name) for name in undistilled(run, student)}
+    def table(name: str) -> Badness:
+        whole = quality_errors(run, name)
+        return {**({QUALITY_ERROR: whole} if whole else {}), **badness_of(run, name)}
+
+    return table(student), {name: table(name) for name in undistilled(run, student)}
 
 
 def _contest(

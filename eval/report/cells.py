@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fada.eval.metrics.catalogue import CATALOGUE
+from fada.eval.qualities import QUALITY_ERROR
 from fada.eval.report.table import Cell
 from fada.eval.statistics import Interval
 
@@ -46,7 +47,9 @@ def distance_label(name: str) -> str:
 
 
 def measure_head(name: str) -> str:
-    """The head of a metric of clips, or of a distance over all of them."""
+    """The head of a metric of clips, of a distance over all of them, or of the quality error."""
+    if name == QUALITY_ERROR:
+        return "quality error, log ↓ (decides)"
     return metric_head(name) if name in CATALOGUE else f"{distance_label(name)} ↓"
 
 

@@ -71,7 +71,9 @@ def rivals_table(found: Sequence[Contest]) -> Table:
     note = (
         "Advantage of the student over the strongest undistilled way at its cost, chosen in each measure on these very "
         "clips, positive where the student is better; paired over clips, ± half the interval (together "
-        f"{SIGNIFICANCE:.0%} for all measures of a student). "
+        f"{SIGNIFICANCE:.0%} for all measures of a student). Quality error: logarithm of the geometric mean of what "
+        "the mouth lacks (1 - r) and the identity error, so that 0.1 is a tenth less; what is strongest in one of them "
+        "alone may fail in the other. "
         + ("Every interval must lie on one side of zero." if has_runs else "One run: other training seeds may differ.")
     )
     columns = ("student", "measure", "verdict", "strongest rival", "of", *over, "clips")

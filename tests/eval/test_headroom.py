@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from fada.eval.comparable import CompareError
 from fada.eval.headroom import NO_HEADROOM, gate, gates_of, headroom_words, undistilled
+from fada.eval.qualities import QUALITY_ERROR, quality_errors
 from fada.eval.report.tables import all_tables
 from fada.eval.results import BenchResults
 from fada.eval.rivals import contests
@@ -141,3 +143,46 @@ def test_runs_that_cannot_be_set_beside_each_other_are_refused() -> None:
 def test_without_students_there_is_no_gate_and_no_contest() -> None:
     nobody = handmade({"teacher-2x3": (6, "alternative", CLEAR)})
     assert headroom_words(nobody) == contests([nobody]) == []
+
+
+def with_mouths(results: BenchResults, mouths: dict[str, tuple[float | None, ...]]) -> BenchResults:
+    """The same results with a mouth's correlation per clip."""
+    rows = [
+        {
+            **row,
+            "metrics": {**row["metrics"], "mouth_correlation_synth": mouths[row["system"]][CLIPS.index(row["clip"])]},
+        }
+        for row in results.rows
+    ]
+    return replace(results, rows=rows)
+
+
+def test_the_quality_error_is_a_jackknife_of_the_logarithm_over_mouth_and_identity() -> None:
+    results = with_mouths(handmade({}), {"teacher-75": (0.8, None, 0.6, 0.7)})
+    found = quality_errors(results, "teacher-75")
+    # Means 0.525 and 5; without the second clip 0.7 and 5: a mouth without correlation follows no sound.
+    whole, without = 0.5 * math.log(0.475 * 5.0), 0.5 * math.log(0.3 * 5.0)
+    assert found["b"] == pytest.approx(4 * whole - 3 * without)
+    assert quality_errors(handmade({}), "teacher-75") == {}
+
+
+def test_a_rival_that_is_strongest_in_one_measure_and_fails_in_the_other_does_not_decide() -> None:
+    mouths = {
+        "teacher-75": (0.90, 0.91, 0.92, 0.90),
+        "teacher-2x3": (0.89, 0.90, 0.91, 0.92),
+        "teacher-6-conditional-best": (0.20, 0.21, 0.22, 0.20),
+        "untrained-6": (0.20, 0.21, 0.22, 0.20),
+        "teacher-6x3": (0.90, 0.91, 0.92, 0.90),
+        "fast-6": (0.85, 0.86, 0.84, 0.85),
+    }
+    results = with_mouths(fast(best=BETTER, student=TEACHER), mouths)
+    worse_guided = [
+        {**row, "metrics": {**row["metrics"], "identity_error_synth": 30.0}} if row["system"] == "teacher-2x3" else row
+        for row in results.rows
+    ]
+    found = {each.measure: each for each in contests([replace(results, rows=worse_guided)])}
+    assert next(iter(found)) == QUALITY_ERROR
+    assert (found[QUALITY_ERROR].word, found["identity_error_synth"].word) == ("beats", "loses")
+    assert found[QUALITY_ERROR].rivals == ("teacher-2x3",)
+    # Its own interval is no wider for the others: half of the 95 %.
+    assert found["mouth_correlation_synth"].word == "loses"
