@@ -21,16 +21,17 @@ from fada.eval.exact_world.world import World
 
 BOUND_SEEDS = tuple(range(80_000, 80_004))
 """Of the draws on which bounds are measured."""
-CURVE_SEEDS = tuple(range(70_000, 70_008))
+CURVE_SEEDS = tuple(range(70_000, 70_016))
 """Of the trainings of the curve; no row has them, so that lengths are not chosen on the rows' seeds."""
 Length = tuple[int, int]
 """Steps of a training, and clips in each."""
 CURVE: dict[str, tuple[Length, ...]] = {
     "tokens@paper": ((500, 32), (2000, 32), (8000, 32), (32000, 32)),
+    "tokens@matched": ((500, 32), (2000, 32), (8000, 32)),
     "adaptive-0.25@paper": ((500, 32), (2000, 32)),
 }
-"""The fast and the balanced student, with the lengths of their trainings."""
-COURSE = {"tokens@paper": "guided-B", "adaptive-0.25@paper": "windows-B"}
+"""The fast student, with matched points too, and the balanced one, with the lengths of their trainings."""
+COURSE = {"tokens@paper": "guided-B", "tokens@matched": "guided-B", "adaptive-0.25@paper": "windows-B"}
 
 Extra = Callable[[], list[dict[str, Any]]]
 
@@ -77,7 +78,7 @@ def _untrained(block: Block) -> list[dict[str, Any]]:
 
 def _trained(block: Block, row: str, steps: int, batch: int) -> list[dict[str, Any]]:
     """A training of a length: the row, steps and clips in each, and what it measures in its tables."""
-    students = [each for each in students_of(COURSE[row], {}, SETTINGS[0]) if each.name == row]
+    students = [each for each in students_of(COURSE[row], {}, row.split("@")[1]) if each.name == row]
     longer = replace(block, training=replace(block.training, steps=steps, batch=batch))
     found = course(longer, COURSE[row], students, with_sweeps=False)
     return [{"row": row, "steps": steps, "batch": batch, "tables": found["rows"][row]}]

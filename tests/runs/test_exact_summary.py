@@ -71,3 +71,11 @@ def test_perfect_students_that_beat_eighteen_evaluations_with_no_more_are_bold()
               for count in (2, 6, 8)]  # fmt: skip
     line = next(each for each in bounds_text({"bounds": found}).splitlines() if each.startswith("| 2, 6.5 |"))
     assert line == "| 2, 6.5 | 0.103 | 0.303 | 0.303 | time | 0.403 | **0.203** | 0.103 |"
+
+
+def test_the_curve_of_matched_points_stands_beside_the_same_rival() -> None:
+    found = lengths({500: 0.3})
+    matched = [{**each, "row": "tokens@matched"} for each in found["curve"] if each["steps"]]
+    text = curve_text({"curve": [*found["curve"], *matched]})
+    paper, other = (line for line in text.splitlines() if line.startswith("| fast student"))
+    assert other == paper.replace("fast student, 6", "fast student, matched points, 6")
