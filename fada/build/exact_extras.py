@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from fada.build.exact_parts import Block, Measurer, baselines, course, networks_of, spare_questions
-from fada.build.exact_rows import SETTINGS, SWEEPS, students_of
+from fada.build.exact_rows import SWEEPS, students_of
 from fada.eval.exact_world.bounds import SEARCHED, as_plain, best_undistilled, bounds_at
 from fada.eval.exact_world.courses import Plan
 from fada.eval.exact_world.measures import Questions
