@@ -56,8 +56,10 @@ demo-from-scratch: $(STAMP)  ## the same with a teacher of its own, trained from
 	@echo "report: runs/demo-from-scratch/report/report.md"
 	@echo "videos: runs/demo-from-scratch/report/index.html"
 
+# One process for each processor (JOBS=1: none beside pytest's own); the slowest groups of tests are begun first.
+JOBS ?= auto
 test: $(STAMP)  ## the tests: no GPU, no network, minutes
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 test-slow: $(STAMP)  ## the long tests
 	$(BIN)/python -m pytest -q -m slow

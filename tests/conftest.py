@@ -1,13 +1,17 @@
-"""What every test runs under: no network, fixed seeds, few threads, no windows."""
+"""What every test runs under: no network, fixed seeds, one thread, no windows; how tests share the processors."""
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from fada.media.processors import usable_processors
 
 if TYPE_CHECKING:
     import torch
@@ -15,13 +19,67 @@ if TYPE_CHECKING:
     from fada.teacher.dual_unet import DualUNet
     from fada.teacher.inputs import ClipInputs
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# As many processes of tests as processors: a second thread in each would wait for the others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["DS_ACCELERATOR"] = os.environ.get("DS_ACCELERATOR", "cpu")
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARED = ("finished", "tiny_run", "scored")
+"""Session fixtures that cost many seconds: all tests that use one are run by one process, which makes it once."""
+LONGEST = ()
+"""Groups of tests that take longest, by the beginning of their name: begun first, so that at the end no process is left
+alone with one. Nothing but the time depends on it."""
+NEW_MODULES = 100
+"""So many more are loaded before they are put out of the garbage collector's sight again."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: a process for each processor that may be used, at most eight (each takes up to 2 GB)."""
+    return min(usable_processors(), 8)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    """Where several processes run the tests (`--dist loadgroup`): what one of them runs whole, and what comes first."""
+    if not hasattr(config, "workerinput"):
+        return
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    last = len(LONGEST)
+    places = {
+        group: next((i for i, name in enumerate(LONGEST) if group.startswith(name)), last) for group in groups.values()
+    }
+    items.sort(key=lambda item: places[groups[item]])
+
+
+def _group(item: pytest.Function) -> str:
+    """Name of the tests that stay together: a shared fixture's, or their file's."""
+    for name in SHARED:
+        for fixture in item._fixtureinfo.name2fixturedefs.get(name, ()):
+            if fixture.scope == "session":
+                return f"{fixture.baseid}:{name}"
+    return item.nodeid.partition("::")[0]
+
+
+_seen = 0
+
+
+def pytest_runtest_setup() -> None:
+    """Keep loaded modules out of the garbage collector's sight.
+
+    Each training ends with a `gc.collect()` of accelerate's, which would look through all of torch again: as long as
+    many a small training takes.
+    """
+    global _seen
+    if len(sys.modules) > _seen + NEW_MODULES:
+        gc.collect()
+        gc.freeze()
+        _seen = len(sys.modules)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +106,6 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def _fixed_seeds() -> None:
     """Tests that forget their generator are still the same every time."""
     import random
-    import sys
 
     random.seed(0)
     # Only where a test has loaded them already: importing torch costs seconds.
