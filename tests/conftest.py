@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,13 +27,33 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["DS_ACCELERATOR"] = os.environ.get("DS_ACCELERATOR", "cpu")
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ("finished", "tiny_run", "scored")
-"""Session fixtures that cost many seconds: all tests that use one are run by one process, which makes it once."""
-LONGEST = ()
-"""Groups of tests that take longest, by the beginning of their name: begun first, so that at the end no process is left
-alone with one. Nothing but the time depends on it."""
+TOGETHER = (
+    ("tests/runs/test_run.py", "tests/runs/test_processes.py", "tests/runs/test_run_folders_are_held.py"),
+    ("tests/runs/test_broken_runs.py", "tests/runs/test_damaged_parts.py"),
+    ("tests/data/scores/test_folder.py", "tests/data/scores/test_truth.py"),
+)
+"""Files that share a session fixture of many seconds: one process runs them, and makes it once."""
+LONGEST = (
+    "tests/engine/test_processes.py",
+    "tests/runs/test_run.py",
+    "tests/data/test_prepare_ray.py",
+    "tests/runs/test_hallo.py",
+    "tests/runs/test_broken_runs.py",
+    "tests/data/test_prepare_executors.py",
+    "tests/data/scores/test_folder.py",
+    "tests/runs/",
+    "tests/fuzz/",
+    "tests/data/",
+)
+"""What takes longest, in that order: begun first, so that at the end no process is left alone with much."""
 NEW_MODULES = 100
 """So many more are loaded before they are put out of the garbage collector's sight again."""
+
+
+def _group(name: str) -> str:
+    """The first of the files that one process runs together with a test's, by the test's name."""
+    file = name.partition("::")[0]
+    return next((files[0] for files in TOGETHER if file in files), file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,28 +62,29 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(usable_processors(), 8)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
-    """Where several processes run the tests (`--dist loadgroup`): what one of them runs whole, and what comes first."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Processes take whole groups of files, in the order in which they were collected."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In processes that share the tests, the longest come first; else the order stays."""
     if not hasattr(config, "workerinput"):
         return
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    last = len(LONGEST)
-    places = {
-        group: next((i for i, name in enumerate(LONGEST) if group.startswith(name)), last) for group in groups.values()
-    }
-    items.sort(key=lambda item: places[groups[item]])
 
+    def place(item: pytest.Item) -> int:
+        group = _group(item.nodeid)
+        return next((place for place, name in enumerate(LONGEST) if group.startswith(name)), len(LONGEST))
 
-def _group(item: pytest.Function) -> str:
-    """Name of the tests that stay together: a shared fixture's, or their file's."""
-    for name in SHARED:
-        for fixture in item._fixtureinfo.name2fixturedefs.get(name, ()):
-            if fixture.scope == "session":
-                return f"{fixture.baseid}:{name}"
-    return item.nodeid.partition("::")[0]
+    items.sort(key=place)
 
 
 _seen = 0
