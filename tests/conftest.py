@@ -64,7 +64,7 @@ NEW_MODULES = 100
 """So many more are loaded before they are put out of the garbage collector's sight again."""
 
 
-def _group(name: str) -> str:
+def group_of(name: str) -> str:
     """The first of the files that one process runs together with a test's, by the test's name."""
     file = name.partition("::")[0]
     return next((files[0] for files in TOGETHER if file in files), file)
@@ -83,7 +83,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Groups(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return _group(nodeid)
+            return group_of(nodeid)
 
     config.option.loadscopereorder = False
     return Groups(config, log)
@@ -95,7 +95,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
 
     def place(item: pytest.Item) -> int:
-        group = _group(item.nodeid)
+        group = group_of(item.nodeid)
         return next((place for place, name in enumerate(LONGEST) if group.startswith(name)), len(LONGEST))
 
     items.sort(key=place)
@@ -111,7 +111,8 @@ def pytest_runtest_setup() -> None:
     many a small training takes.
     """
     global _seen
-    if len(sys.modules) > _seen + NEW_MODULES:
+    # A test that looks for garbage itself has put them back.
+    if len(sys.modules) > _seen + NEW_MODULES or not gc.get_freeze_count():
         gc.collect()
         gc.freeze()
         _seen = len(sys.modules)
