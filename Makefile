@@ -56,8 +56,10 @@ demo-from-scratch: $(STAMP)  ## the same with a teacher of its own, trained from
 	@echo "report: runs/demo-from-scratch/report/report.md"
 	@echo "videos: runs/demo-from-scratch/report/index.html"
 
+# A process for each processor, JOBS=3 for three, JOBS=0 for none; tests/conftest.py shares the tests out.
+JOBS ?= auto
 test: $(STAMP)  ## the tests: no GPU, no network, minutes
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS)
 
 test-slow: $(STAMP)  ## the long tests
 	$(BIN)/python -m pytest -q -m slow

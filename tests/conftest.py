@@ -1,13 +1,18 @@
-"""What every test runs under: no network, fixed seeds, few threads, no windows."""
+"""What every test runs under: no network, fixed seeds, one thread, no windows; how tests share the processors."""
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import socket
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from fada.media.processors import usable_processors
 
 if TYPE_CHECKING:
     import torch
@@ -15,13 +20,102 @@ if TYPE_CHECKING:
     from fada.teacher.dual_unet import DualUNet
     from fada.teacher.inputs import ClipInputs
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# As many processes of tests as processors: a second thread in each would wait for the others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["DS_ACCELERATOR"] = os.environ.get("DS_ACCELERATOR", "cpu")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@functools.wraps(os.fsync)
+def _fsync(descriptor: Any) -> None:
+    """In place of the real one, which waits for the disk at every line of a log: no test pulls the plug.
+
+    Whatever it would refuse is refused. tests/files, where writing is the subject, and processes that tests start have
+    the real one.
+    """
+    os.fstat(descriptor if isinstance(descriptor, int) else descriptor.fileno())
+
+
+os.fsync = _fsync
+TOGETHER = (
+    ("tests/runs/test_run.py", "tests/runs/test_processes.py", "tests/runs/test_run_folders_are_held.py"),
+    ("tests/runs/test_broken_runs.py", "tests/runs/test_damaged_parts.py"),
+    ("tests/data/scores/test_folder.py", "tests/data/scores/test_truth.py"),
+)
+"""Files that share a session fixture of many seconds: one process runs them, and makes it once."""
+LONGEST = (
+    "tests/engine/test_processes.py",
+    "tests/runs/test_run.py",
+    "tests/data/test_prepare_ray.py",
+    "tests/runs/test_hallo.py",
+    "tests/runs/test_broken_runs.py",
+    "tests/data/test_prepare_executors.py",
+    "tests/data/scores/test_folder.py",
+    "tests/runs/",
+    "tests/fuzz/",
+    "tests/data/",
+)
+"""What takes longest, in that order: begun first, so that at the end no process is left alone with much."""
+NEW_MODULES = 100
+"""So many more are loaded before they are put out of the garbage collector's sight again."""
+
+
+def group_of(name: str) -> str:
+    """The first of the files that one process runs together with a test's, by the test's name."""
+    file = name.partition("::")[0]
+    return next((files[0] for files in TOGETHER if file in files), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: a process for each processor that may be used, at most eight (each takes up to 2 GB)."""
+    return min(usable_processors(), 8)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Processes take whole groups of files, in the order in which they were collected."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In processes that share the tests, the longest come first; else the order stays."""
+    if not hasattr(config, "workerinput"):
+        return
+
+    def place(item: pytest.Item) -> int:
+        group = group_of(item.nodeid)
+        return next((place for place, name in enumerate(LONGEST) if group.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
+
+
+_seen = 0
+
+
+def pytest_runtest_setup() -> None:
+    """Keep loaded modules out of the garbage collector's sight.
+
+    Each training ends with a `gc.collect()` of accelerate's, which would look through all of torch again: as long as
+    many a small training takes.
+    """
+    global _seen
+    # A test that looks for garbage itself has put them back.
+    if len(sys.modules) > _seen + NEW_MODULES or not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+        _seen = len(sys.modules)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +142,6 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def _fixed_seeds() -> None:
     """Tests that forget their generator are still the same every time."""
     import random
-    import sys
 
     random.seed(0)
     # Only where a test has loaded them already: importing torch costs seconds.

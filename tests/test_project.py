@@ -41,6 +41,21 @@ def test_ci_calls_check_and_test(project_root: Path) -> None:
     assert script.stat().st_mode & 0o111
 
 
+def test_tests_that_share_a_fixture_go_to_one_process_and_the_longest_first(
+    project_root: Path, pytestconfig: pytest.Config
+) -> None:
+    shared_out = pytestconfig.pluginmanager.get_plugin(str(project_root / "tests" / "conftest.py"))
+    assert shared_out is not None
+    named = [*(file for files in shared_out.TOGETHER for file in files), *shared_out.LONGEST]
+    assert [name for name in named if not (project_root / name).exists()] == []
+    # A group goes by its first file: only that can say how early it is begun.
+    late = {file for files in shared_out.TOGETHER for file in files[1:]}
+    assert late.isdisjoint(shared_out.LONGEST)
+    group = shared_out.group_of
+    assert group("tests/runs/test_processes.py::test_one[a::b]") == group("tests/runs/test_run.py::test_other")
+    assert group("tests/media/test_audio.py::test_one[a::b]") == "tests/media/test_audio.py"
+
+
 def test_make_alone_lists_its_targets(project_root: Path) -> None:
     listed = subprocess.run(["make"], cwd=project_root, capture_output=True, text=True, check=True).stdout
     assert all(f"\n{target} " in f"\n{listed}" for target in ("env", "demo", "test", "check", "bench"))

@@ -3,6 +3,7 @@
 The samples of a step follow from its number, so any number of processes trains on the same global batches.
 """
 
+import gc
 import json
 import os
 import signal
@@ -19,7 +20,6 @@ from fada.data.dataset import BatchShape
 from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit
 from fada.engine.parallel import ParallelSettings, leave, new_accelerator
 from fada.engine.run_log import RunLog
-from fada.teacher.checkpointing import recomputed
 
 GLOBAL_BATCH = 8
 
@@ -35,7 +35,12 @@ class Net(nn.Module):
         self.middle.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(recomputed(self.body, x) if self.recomputes else self.body(x))
+        if not self.recomputes:
+            return self.last(self.body(x))
+        # Half of what this process would load, and only one of the orders needs it.
+        from fada.teacher.checkpointing import recomputed
+
+        return self.last(recomputed(self.body, x))
 
     def body(self, x: torch.Tensor) -> torch.Tensor:
         gelu = nn.functional.gelu
@@ -118,6 +123,8 @@ def _stop_after(step: int):
 
 def main() -> None:
     torch.set_num_threads(1)
+    # Loaded modules are no garbage: accelerate collects after every training, and would look through all of them.
+    gc.freeze()
     for order in json.loads(sys.argv[1]):
         for strategy in order["strategies"]:
             train(order, strategy, str(order.get("name", strategy)))

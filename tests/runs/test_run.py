@@ -21,6 +21,7 @@ from fada.build.dry_run import state_bytes
 from fada.build.models import find_model, find_teacher, load_pipeline, pipeline, untrained
 from fada.build.run import Run, Shared
 from fada.build.settings import default_scales
+from fada.cli.app import run as fada
 from fada.media.video import read_video
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
@@ -160,8 +161,7 @@ def test_an_exported_folder_generates_a_video_with_sound(finished: Path, tmp_pat
     portrait, video = tmp_path / "portrait.png", tmp_path / "out.mp4"
     Image.new("RGB", (64, 64), (180, 120, 90)).save(portrait)
     paths = ["--model", str(out), "--image", str(portrait), "--audio", str(sound), "--out", str(video)]
-    command = [sys.executable, "-m", "fada", "generate", *paths, "--seconds", "0.2"]
-    subprocess.run(command, check=True, capture_output=True)
+    assert fada(["generate", *paths, "--seconds", "0.2"]) == 0
     assert len(read_video(video)) == 5
 
 

@@ -31,12 +31,19 @@ FILES = {
 }
 
 
-@pytest.fixture
-def run(student_run: Path, tmp_path: Path) -> Path:
-    """A run in a folder of its own, with a whole recipe and a report, whose models were loaded and saved again."""
-    run = Path(shutil.copytree(student_run, tmp_path / "home" / "alice" / "run"))
+@pytest.fixture(scope="module")
+def saved(student_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose models were loaded and saved again, which must not tell where they lay."""
+    run = Path(shutil.copytree(student_run, tmp_path_factory.mktemp("saved") / "home" / "alice" / "run"))
     for name in ("teacher", "students/fast"):
         open_pipeline(run / name).save_pretrained(str(run / name))
+    return run
+
+
+@pytest.fixture
+def run(saved: Path, tmp_path: Path) -> Path:
+    """Its copy in a folder of its own, with a whole recipe and a report."""
+    run = Path(shutil.copytree(saved, tmp_path / "home" / "alice" / "run"))
     recipe = load_recipe("tiny/smoke").model_dump(mode="json")
     recipe["data"] |= {
         "world": None,
@@ -53,10 +60,12 @@ def run(student_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", ["full", "delta", "lora"])
-def test_an_export_says_nothing_of_this_machine_and_its_recipe_loads(run: Path, tmp_path: Path, form: str) -> None:
+def test_an_export_says_nothing_of_this_machine_and_its_recipe_loads(
+    run: Path, saved: Path, tmp_path: Path, form: str
+) -> None:
     out = export_run(run, tmp_path / "model", contents=Contents(form, keep=0.0))  # type: ignore[arg-type]
     told = {file: file.read_text() for file in out.rglob("*") if file.suffix in (".json", ".md", ".yaml")}
-    private = (str(tmp_path), "alice", socket.gethostname(), "s3://", '"_name_or_path"')
+    private = (str(tmp_path), str(saved), "alice", socket.gethostname(), "s3://", '"_name_or_path"')
     assert [(file.name, word) for file, text in told.items() for word in private if word in text] == []
     recipe = load_recipe(out / "recipe.yaml")
     assert (str(recipe.data.train_shards), str(recipe.data.test_shards), str(recipe.output)) == ("train", "test", "run")
