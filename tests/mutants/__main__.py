@@ -17,6 +17,7 @@ import queue
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -68,9 +69,11 @@ def run(root: Path, mutants: list[Mutant], results: Results, jobs: int) -> dict[
         return outcomes
     with tempfile.TemporaryDirectory(prefix="fada-mutants-") as folder:
         trees: queue.SimpleQueue[Tree] = queue.SimpleQueue()
-        for number in range(min(jobs, len(waiting))):
-            trees.put(Tree(root, Path(folder) / f"tree-{number}"))
-        with ThreadPoolExecutor(trees.qsize()) as pool:
+        with ExitStack() as open_trees, ThreadPoolExecutor(jobs) as pool:
+            for number in range(min(jobs, len(waiting))):
+                tree = Tree(root, Path(folder) / f"tree-{number}")
+                open_trees.callback(tree.close)
+                trees.put(tree)
             try:
                 sets = list(dict.fromkeys(mutant.tests for mutant in waiting))
                 print(f"without mutants: {len(sets)} sets of tests", flush=True)

@@ -5,28 +5,30 @@ The tree of the user is read once, when it is copied, and never written.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mutant_lists import Mutant
 
 Result = Literal["killed", "survived", "broken"]
 PACKAGE = "fada"
+SERVER = Path(__file__).with_name("preloaded_pytest.py")
 LEFT_OUT = (".git", ".venv*", "runs", "data", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
 """What is not copied, at the top of the tree; of it, only `__pycache__` further down."""
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+(?:\[.*\])?)(?: - (.*))?$", re.MULTILINE)
-PASSED, FAILURES, INTERRUPTED = 0, 1, 2
-"""pytest's exit codes; it is interrupted where a file of tests cannot be imported."""
+OPTIONS = "-x -q -p no:cacheprovider -p no:anyio --no-header --assert=plain".split()
+"""For pytest. Explained assertions would cost more than most tests: their files are compiled in every run."""
+PASSED, FAILURES = 0, 1
+"""pytest's exit codes; another one where a file of tests cannot be imported."""
 
 
 class TreeFault(RuntimeError):
@@ -58,13 +60,19 @@ class Tree:
         # Compiled files are checked by content: a mutant of the same length in the same second is not overlooked.
         compiled = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", str(folder)]
         subprocess.run(compiled, check=False, stdout=subprocess.DEVNULL)
-        code = f"import {PACKAGE}; print({PACKAGE}.__file__)"
-        found = subprocess.run(
-            [sys.executable, "-c", code], cwd=folder, env=self._environment(), capture_output=True, text=True
+        self._preload: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, str(SERVER), PACKAGE],
+            cwd=folder,
+            env=self._environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        place = found.stdout.strip()
+        place = self._answer()["place"]
         if not place or not Path(place).resolve().is_relative_to(folder.resolve()):
-            raise TreeFault(f"{PACKAGE} must be imported from the copy {folder}, got {place or found.stderr.strip()}")
+            self.close()
+            raise TreeFault(f"{PACKAGE} must be imported from the copy {folder}, got {place}")
 
     def seconds_of(self, tests: Sequence[str], limit: float) -> float:
         """How long tests take without a mutant.
@@ -89,45 +97,43 @@ class Tree:
 
     def run(self, tests: Sequence[str], limit: float) -> Outcome:
         """Run tests up to the first that fails, `limit` seconds at most."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
-        begun = time.monotonic()
-        with _own_group(command, self.folder, self._environment()) as process:
-            try:
-                said = process.communicate(timeout=limit)[0]
-            except subprocess.TimeoutExpired:
-                return Outcome("killed", "time limit", f"no end in {limit:.0f} s", time.monotonic() - begun)
-        seconds = time.monotonic() - begun
-        if process.returncode == PASSED:
+        base = self.folder.with_suffix(".tests")
+        arguments = [*OPTIONS, f"--basetemp={base}", *tests]
+        answer = self._ask({"arguments": arguments, "limit": limit, "preload": self._preload})
+        self._preload = answer["imported"] or self._preload
+        code, said, seconds = answer["code"], answer["said"], answer["seconds"]
+        if code is None:
+            return Outcome("killed", "time limit", f"no end in {limit:.0f} s", seconds)
+        if code == PASSED:
             return Outcome("survived", seconds=seconds)
         found = FAILED.search(said)
         by, detail = (found[1], found[2] or "") if found else ("", said.strip()[-400:])
-        if process.returncode == FAILURES or process.returncode < 0:
-            return Outcome("killed", by or f"signal {-process.returncode}", detail, seconds)
-        return Outcome("broken", by or f"pytest's exit code {process.returncode}", detail, seconds)
+        if code == FAILURES or code < 0:
+            return Outcome("killed", by or f"signal {-code}", detail, seconds)
+        return Outcome("broken", by or f"pytest's exit code {code}", detail, seconds)
+
+    def close(self) -> None:
+        """End the process that runs the tests."""
+        with suppress(BrokenPipeError):
+            self._process.communicate()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise TreeFault(f"the process that runs the tests ended with exit code {self._process.wait()}")
+        return json.loads(line)
 
     def _environment(self) -> dict[str, str]:
         own = {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "400"}
-        return {**os.environ, "OMP_NUM_THREADS": "1", **own}
-
-
-@contextmanager
-def _own_group(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that is gone with all its children when the block ends."""
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        # As tests/conftest.py sets them: packages that are imported before it read them then.
+        early = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        return {**os.environ, **early, **own}
 
 
 def _left_out(root: Path):  # type: ignore[no-untyped-def]  # what copytree takes

@@ -84,7 +84,9 @@ def test_a_mutant_that_never_ends_is_killed_by_the_time_limit(tree: Path, tmp_pa
 
     write_list(tree, {**KILLED, "old": "    return a + b", "new": "    while True:\n        pass"})
     (mutant,) = read_mutants(tree / "tests" / "mutants", tree)
-    outcome = Tree(tree, tmp_path / "copy").try_mutant(mutant, limit=3.0)
+    copy = Tree(tree, tmp_path / "copy")
+    outcome = copy.try_mutant(mutant, limit=4.0)
+    copy.close()
     assert (outcome.result, outcome.by) == ("killed", "time limit")
 
 
@@ -100,8 +102,8 @@ def test_tests_that_fail_without_a_mutant_are_an_error(
 def test_a_package_that_is_imported_from_elsewhere_is_an_error(tree: Path, tmp_path: Path) -> None:
     from mutant_trials import Tree, TreeFault
 
-    (tree / "fada" / "__init__.py").write_text("__file__ = '/elsewhere/fada/__init__.py'\n")
-    with pytest.raises(TreeFault, match=r"must be imported from the copy .*, got /elsewhere"):
+    (tree / "fada").rename(tree / "other")
+    with pytest.raises(TreeFault, match=r"must be imported from the copy .*, got .*fada/__init__.py"):
         Tree(tree, tmp_path / "copy")
 
 
