@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -112,7 +113,7 @@ class Formulas:
     def second_order_end(self, z: Tensor, nodes: Sequence[Tensor], means: Tensor) -> Tensor:
         """Where DPM-Solver++ 2M leads (arXiv 2211.01095, algorithm 2), extrapolating by one step at most."""
         z, before, log_snr_before = z.double(), None, None
-        for node, following in zip(nodes, nodes[1:], strict=False):
+        for node, following in pairwise(nodes):
             (a, c), (a_next, c_next) = self.levels(node), self.levels(following)
             clean = wide(means) + wide(a) * STD**2 * (z - wide(a) * wide(means)) / wide(a**2 * STD**2 + c**2)
             log_snr, log_snr_next = torch.log(a / c), torch.log(a_next / c_next)

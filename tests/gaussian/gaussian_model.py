@@ -27,7 +27,7 @@ SHAPE = {"channels": (8, 16), "layers_per_block": 1, "heads": 2, "norm_groups": 
 
 @dataclass(frozen=True)
 class Call:
-    """One pass of the denoising net: latents as given, times that the timesteps mean, which rows, what they are told."""
+    """One pass of the denoising net: latents as given, times by the timesteps, which rows, what they are told."""
 
     latents: Tensor
     t: Tensor
