@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,14 @@ from test_gaussian_generation import (
     sound,
 )
 
-from fada.build.systems import Setting, generator, systems, undistilled_costs
+from fada.build.systems import Setting, bench_clip, generator, systems, undistilled_costs
+from fada.data.clip import Clip
 from fada.eval.bench import run_bench
 from fada.eval.systems import BenchClip, GenerationResult, System
 from fada.eval.undistilled import Search, Tried
 from fada.recipe import load_recipe
 from fada.student.pipeline import FadaPipeline
+from fada.teacher.vae import new_vae
 
 V = Formulas("v_prediction")
 SCALES = (2.0, 6.5)
@@ -235,3 +238,83 @@ def test_in_a_benchmark_every_system_has_a_clips_own_noise_and_the_reference_goe
         assert rows["fast-6", key]["metrics"]["latent_mse_reference"] == pytest.approx(expected, rel=1e-4)
         assert rows["teacher-30", key]["metrics"]["latent_mse_reference"] is None
         assert rows["fast-6", key]["seed"] == one.seed(3) != one.seed(4)
+
+
+def test_the_reference_is_sampled_as_the_recipe_says(models: dict[str, FadaPipeline]) -> None:
+    chosen = recipe("bench.teacher_solver=dpmpp_2m", "bench.teacher_spacing=noise_share", "bench.teacher_steps=4")
+    reference = systems(chosen, models["teacher"], {"fast": models["fast"]}, SCALES)[0]
+    assert (reference.name, reference.nfe_expected) == ("teacher-12", 12)
+    built = models["teacher"]
+    made(built)
+    result, calls = asked(reference, models)
+    nodes = [call.t[:1].round(decimals=3) for call in calls[:4]]
+    grid = torch.arange(1, 1001).double() / 1000
+    a, c = V.levels(grid)
+    share = c / (a + c)
+    wanted = [share[-1] + number / 4 * (share[0] - share[-1]) for number in range(4)]
+    near(torch.cat(nodes), torch.stack([grid[share <= each + 1e-12].max() for each in wanted]), 1e-6)
+    every = [*nodes, torch.zeros(1).double()]
+    expected = expected_latents(
+        built, result, lambda z, means: V.second_order_end(z, every, means), torch.tensor([SCALES]).double()
+    )
+    near(result.latents, expected)
+
+
+def test_stored_rows_are_known_by_all_that_they_follow_from(models: dict[str, FadaPipeline]) -> None:
+    teacher = models["teacher"]
+    students = {"fast": models["fast"]}
+
+    def marks(chosen: Any, scales: tuple[float, float]) -> dict[str, str]:
+        return {each.name: each.fingerprint for each in systems(chosen, teacher, students, scales)}
+
+    plain = marks(recipe(), SCALES)
+    assert len(set(plain.values())) == len(plain)
+    assert plain == marks(recipe(), SCALES)
+    others = [marks(recipe(), (2.0, 5.0)), marks(recipe(), (3.0, 6.5))]
+    assert all(other[name] != mark for other in others for name, mark in plain.items())
+    # Other windows are other untrained students, and the same teacher.
+    last = marks(recipe("distill.extra_steps=last"), SCALES)
+    assert last["untrained-6"] != plain["untrained-6"]
+    assert last["teacher-30"] == plain["teacher-30"]
+    assert marks(recipe("bench.teacher_solver=dpmpp_2m"), SCALES)["teacher-30"] != plain["teacher-30"]
+
+
+def test_untrained_and_teacher_at_equal_settings_have_rows_of_their_own(models: dict[str, FadaPipeline]) -> None:
+    # The same weights, steps and guidance: what tells them apart is the sampler.
+    balanced = {"balanced": models["balanced"]}
+    found = {each.name: each for each in systems(recipe("bench.teacher_steps=6"), models["teacher"], balanced, SCALES)}
+    settings = [found[name].notes["steps"] for name in ("teacher-6-conditional", "untrained-18")]
+    assert settings == [6, 6]
+    assert all("untrained" in each.fingerprint for name, each in found.items() if name.startswith("untrained"))
+    assert not any("untrained" in each.fingerprint for name, each in found.items() if not name.startswith("untrained"))
+
+
+def test_another_seed_generates_every_video_again(tmp_path: Path, models: dict[str, FadaPipeline]) -> None:
+    seeds: list[int] = []
+    frames = np.zeros((TOTAL, 16, 16, 3), np.uint8)
+
+    def generate(one: BenchClip, seed: int) -> GenerationResult:
+        seeds.append(seed)
+        return GenerationResult(frames, torch.zeros(TOTAL, 4, 8, 8), {"denoise": 0.1}, 6)
+
+    system = System("teacher", "", None, generate, is_reference=True)
+    for seed in (3, 3, 4):
+        run_bench([system], [clip()], tmp_path, seed=seed, repeats=0, warmups=0)
+    assert seeds == [clip().seed(3), clip().seed(4)]
+
+
+def test_a_benched_clip_is_the_beginning_of_its_own() -> None:
+    frames = np.random.default_rng(1).integers(0, 255, (20, 16, 16, 3), dtype=np.uint8)
+    audio = np.arange(20 * 640, dtype=np.float32)
+    truth = {"aperture": list(range(20)), "colour": [1, 2, 3], "radius": 5.0}
+    whole = Clip("clip-0", frames, audio, meta={"identity": "someone", "truth": truth})
+    vae = new_vae((8, 16), 4).eval()
+    found = bench_clip(whole, SimpleNamespace(vae=vae), seconds=0.5)  # type: ignore[arg-type]
+    assert (found.key, found.identity) == ("clip-0", "someone")
+    assert np.array_equal(found.reference, frames[0])
+    # Half a second is twelve whole frames of 40 ms.
+    assert np.array_equal(found.truth_frames, frames[:12])
+    assert np.array_equal(found.audio, audio[: 12 * 640])
+    assert len(found.truth_latents) == 12
+    assert found.drawn_truth == {"aperture": list(range(12)), "colour": [1, 2, 3], "radius": 5.0}
+    assert len(truth["aperture"]) == 20
