@@ -25,7 +25,7 @@ SERVER = Path(__file__).with_name("preloaded_pytest.py")
 LEFT_OUT = (".git", ".venv*", "runs", "data", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
 """What is not copied, at the top of the tree; of it, only `__pycache__` further down."""
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+(?:\[.*\])?)(?: - (.*))?$", re.MULTILINE)
-OPTIONS = "-x -q -p no:cacheprovider -p no:anyio --no-header --assert=plain".split()
+OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:anyio", "--no-header", "--assert=plain"]
 """For pytest. Explained assertions would cost more than most tests: their files are compiled in every run."""
 PASSED, FAILURES = 0, 1
 """pytest's exit codes; another one where a file of tests cannot be imported."""
