@@ -79,7 +79,7 @@ fuzz: $(STAMP)  ## damage recipes, lists, shards, clips, models and media, and r
 	$(if $(MEDIA),$(BIN)/python tests/fuzz/fuzz_media.py --count 1000 --keep runs/fuzz/media $(MEDIA))
 
 MUTANT_OPTIONS ?=
-mutants: $(STAMP)  ## put faults into a copy of the code, one at a time: do the tests notice? MUTANT_OPTIONS="--only NAME", --area, --fresh
+mutants: $(STAMP)  ## put faults into a copy of the code, one at a time: do the tests notice? MUTANT_OPTIONS="--only NAME"
 	$(BIN)/python tests/mutants --page docs/results/mutants.md $(MUTANT_OPTIONS)
 
 check: $(STAMP)  ## format, lint, types, import rule

@@ -75,10 +75,13 @@ def run(root: Path, mutants: list[Mutant], results: Results, jobs: int) -> dict[
                 open_trees.callback(tree.close)
                 trees.put(tree)
             try:
-                sets = list(dict.fromkeys(mutant.tests for mutant in waiting))
-                print(f"without mutants: {len(sets)} sets of tests", flush=True)
-                seconds = dict(zip(sets, pool.map(lambda tests: _lent(trees, _time, tests), sets), strict=True))
-                tried = pool.map(lambda each: _lent(trees, _try, each, seconds[each.tests]), waiting)
+                groups = _by_files(waiting)
+                seconds = {}
+                timed = pool.map(lambda tests: _lent(trees, _time, tests), groups.values())
+                for number, (files, found) in enumerate(zip(groups, timed, strict=True), 1):
+                    seconds[files] = found
+                    print(f"{number} of {len(groups)} without mutants: {' '.join(files)}: {found:.0f} s", flush=True)
+                tried = pool.map(lambda each: _lent(trees, _try, each, seconds[_files(each)]), waiting)
                 for mutant, outcome in zip(waiting, tried, strict=True):
                     results.keep(mutant, outcome)
                     outcomes[mutant.name] = outcome
@@ -89,6 +92,20 @@ def run(root: Path, mutants: list[Mutant], results: Results, jobs: int) -> dict[
     return outcomes
 
 
+def _files(mutant: Mutant) -> tuple[str, ...]:
+    """The files that a mutant's tests are in."""
+    return tuple(dict.fromkeys(test.partition("::")[0] for test in mutant.tests))
+
+
+def _by_files(mutants: list[Mutant]) -> dict[tuple[str, ...], list[str]]:
+    """All tests that mutants name, by the files that they are in: what must pass without a mutant, in few runs."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for mutant in mutants:
+        known = groups.setdefault(_files(mutant), [])
+        known += [test for test in mutant.tests if test not in known]
+    return groups
+
+
 def _lent(trees: queue.SimpleQueue[Tree], work, *arguments):  # type: ignore[no-untyped-def]
     tree = trees.get()
     try:
@@ -97,7 +114,7 @@ def _lent(trees: queue.SimpleQueue[Tree], work, *arguments):  # type: ignore[no-
         trees.put(tree)
 
 
-def _time(tree: Tree, tests: tuple[str, ...]) -> float:
+def _time(tree: Tree, tests: list[str]) -> float:
     return tree.seconds_of(tests, LONGEST)
 
 

@@ -5,6 +5,7 @@ The tree of the user is read once, when it is copied, and never written.
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import Any, Literal
 
 from mutant_lists import Mutant
@@ -58,8 +60,7 @@ class Tree:
         self.folder = folder
         shutil.copytree(root, folder, symlinks=True, ignore=_left_out(root))
         # Compiled files are checked by content: a mutant of the same length in the same second is not overlooked.
-        compiled = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", str(folder)]
-        subprocess.run(compiled, check=False, stdout=subprocess.DEVNULL)
+        compileall.compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
         self._preload: list[str] = []
         self._process = subprocess.Popen(
             [sys.executable, str(SERVER), PACKAGE],

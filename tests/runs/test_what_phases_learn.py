@@ -52,6 +52,11 @@ def run_of(folder: Path, *overrides: str) -> Run:
     return Run(recipe_of(folder, *overrides), QUIET, shared)
 
 
+def first_bias(model: DualUNet) -> float:
+    """A number by which weights are told apart."""
+    return float(model.denoising_unet.conv_in.bias.detach()[0])
+
+
 def qualities(made: Any) -> set[str]:
     return {clip.quality for clip in made.sampler.clips}
 
@@ -198,25 +203,29 @@ def test_a_saved_student_takes_its_own_steps_and_a_teacher_the_reports(
     assert cast(Any, run.pipeline(student))["scales"] == (2.0, 6.0)
 
 
-def test_stages_and_phases_come_in_the_recipes_order_each_on_what_the_one_before_left(
+def test_stages_come_in_the_recipes_order_each_on_what_the_one_before_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, done = run_of(tmp_path), []
 
     def train(self: Run, stage: Any, model: DualUNet) -> None:
-        done.append((stage.name, float(model.denoising_unet.conv_in.bias[0])))
+        done.append((stage.name, first_bias(model)))
         nn.init.constant_(model.denoising_unet.conv_in.bias, float(len(done)))
 
     monkeypatch.setattr(Run, "_train_stage", train)
     monkeypatch.setattr(run_module, "save_pipeline", lambda built, folder: done.append(("saved", built)))
-    monkeypatch.setattr(Run, "pipeline", lambda self, model: float(model.denoising_unet.conv_in.bias[0]))
-    first = float(run.new_teacher().denoising_unet.conv_in.bias[0])
+    monkeypatch.setattr(Run, "pipeline", lambda self, model: first_bias(model))
+    first = first_bias(run.new_teacher())
     run.teacher()
     assert done == [("images", first), ("clips", 1.0), ("saved", 2.0)]
     # The last finished stage holds all of the model.
     done.clear()
     run.teacher()
     assert done == [("saved", 2.0)]
+
+
+def test_phases_come_in_the_recipes_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(tmp_path)
     monkeypatch.setattr(Run, "student", lambda self, phase, teacher: phase.name)
     assert run.shared is not None
     assert cast(Any, training.distill_shared(run.recipe, run.shared, QUIET)) == ["balanced", "fast"]

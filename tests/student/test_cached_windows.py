@@ -51,7 +51,8 @@ def test_times_never_reach_the_window_below_however_the_draw_falls(
 ) -> None:
     draws = windows.cached_inputs(list(range(12)), CPU)[1]
     windows.shape = BatchShape(12)
-    for share, place in ((0.0, 1.0), (1 - 1e-9, 1e-9)):
+    # The least and the greatest number that float32 draws.
+    for share, place in ((0.0, 1.0), (1 - 2.0**-24, 2.0**-24)):
         monkeypatch.setattr(torch, "rand", lambda *size, share=share, **options: torch.tensor(share).double())
         t = windows.redraw_times(draws, 0, 0).t
         expected = torch.ceil((draws.t_end + place * (draws.t_start - draws.t_end)) * 1000 - 1e-6) / 1000
