@@ -81,6 +81,19 @@ def test_processes_together_have_the_times_of_one_big_batch() -> None:
     assert torch.equal(torch.cat([part.t for part in parts]), whole.t)
 
 
+@pytest.mark.parametrize("spacing", ["noise_share", "log_snr"])
+def test_windows_that_the_recipe_spaces_start_where_its_clock_is_at_equal_parts(spacing: str) -> None:
+    formulas = FORMS[0]
+    grid = torch.arange(1, 1001).double() / 1000
+    a, c = formulas.levels(grid)
+    clock = c / (a + c) if spacing == "noise_share" else (c / a).log()
+    wanted = [float(clock[0] + number / 4 * (clock[-1] - clock[0])) for number in (1, 2, 3)]
+    edges = [float(grid[(clock - each).abs().argmin()]) for each in wanted]
+    found = taken(objective(formulas, spacing=spacing, guidance="sync", shape=BatchShape(4)))
+    assert found.teacher[0].t.tolist() == pytest.approx([*edges, 1.0], abs=1e-6)
+    assert max(abs(edge - number / 4) for number, edge in enumerate(edges, 1)) > 0.1
+
+
 def test_a_goal_may_be_the_data_or_the_teachers_own_step_and_nothing_beyond() -> None:
     teacher = gaussian_teacher(FORMS[0])
     chosen = settings(guidance="sync", windows=20, times="starts", solver_steps=1)
