@@ -317,24 +317,24 @@ def test_steps_are_counted_over_all_chunks() -> None:
     assert seen == [(done, 18) for done in range(1, 19)]
 
 
-def test_a_consistent_student_without_noise_jumps_along_the_ode_and_with_it_draws_apart_from_the_initial_noise() -> (
-    None
-):
-    teacher = gaussian_teacher(EPSILON)
-    still = pipeline(gaussian_student(teacher, 4, True), True, gamma=0.0, steps=4)
-    found = made(still)
-    near(found.latents, expected_latents(still, found, exact(EPSILON)))
-    noisy = pipeline(gaussian_student(teacher, 4, True), True, gamma=0.3, steps=4)
-    first, second = made(noisy), made(noisy)
+def test_a_consistent_student_without_noise_jumps_along_the_ode() -> None:
+    built = pipeline(gaussian_student(gaussian_teacher(EPSILON), 4, True), True, gamma=0.0, steps=4)
+    found = made(built)
+    near(found.latents, expected_latents(built, found, exact(EPSILON)))
+    assert [float(call.t[0]) for call in calls_of(built)[:4]] == pytest.approx([1.0, 0.75, 0.5, 0.25], abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [SEED, 0])
+def test_a_consistent_students_fresh_noise_is_neither_the_initial_one_nor_alike_in_chunks(seed: int) -> None:
+    built = pipeline(gaussian_student(gaussian_teacher(EPSILON), 4, True), True, gamma=0.3, steps=4)
+    first, second = made(built, seed=seed), made(built, seed=seed)
     assert torch.equal(first.latents, second.latents)
-    assert not torch.equal(first.latents, found.latents)
-    calls = calls_of(noisy)
-    assert [float(call.t[0]) for call in calls[:4]] == pytest.approx([1.0, 0.75, 0.5, 0.25], abs=1e-6)
-    assert torch.equal(torch.cat([calls[4 * chunk].latents for chunk in range(3)]).float(),
-                       torch.cat([initial_noise(chunk) for chunk in range(3)]))  # fmt: skip
+    calls = calls_of(built)
+    initial = torch.cat([initial_noise(chunk, seed) for chunk in range(3)])
+    assert torch.equal(torch.cat([calls[4 * chunk].latents for chunk in range(3)]).float(), initial)
     added = torch.cat([_added(calls[index].latents, calls[index + 1].latents, calls[index]) for index in (0, 4, 8)])
     assert float(added.std()) == pytest.approx(1.0, abs=0.06)
-    flat = torch.cat([added.flatten(1), torch.cat([initial_noise(chunk) for chunk in range(3)]).flatten(1)])
+    flat = torch.cat([added.flatten(1), initial.flatten(1)])
     assert float((flat @ flat.T / flat.shape[1]).fill_diagonal_(0).abs().max()) < 0.15
 
 
