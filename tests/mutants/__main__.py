@@ -38,17 +38,20 @@ class Results:
     def __init__(self, path: Path, root: Path, *, is_fresh: bool = False) -> None:
         self.path, self.root = path, root
         self.kept: dict[str, dict] = {}
+        self.hashes: dict[str, str] = {}
+        """Of what was there when a mutant was looked up: the tree may change while its copies are run."""
         if path.is_file() and not is_fresh:
             self.kept = json.loads(path.read_text(encoding="utf-8"))
 
     def find(self, mutant: Mutant) -> Outcome | None:
         """What became of a mutant before, where nothing of it has changed since."""
-        entry = self.kept.get(mutant.name)
-        return Outcome(**entry["outcome"]) if entry and entry["hash"] == self._hash(mutant) else None
+        entry, now = self.kept.get(mutant.name), self._hash(mutant)
+        self.hashes[mutant.name] = now
+        return Outcome(**entry["outcome"]) if entry and entry["hash"] == now else None
 
     def keep(self, mutant: Mutant, outcome: Outcome) -> None:
         """Note an outcome, at once on disk."""
-        self.kept[mutant.name] = {"hash": self._hash(mutant), "outcome": asdict(outcome)}
+        self.kept[mutant.name] = {"hash": self.hashes[mutant.name], "outcome": asdict(outcome)}
         write_json(self.path, self.kept)
 
     def _hash(self, mutant: Mutant) -> str:

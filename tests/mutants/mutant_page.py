@@ -69,4 +69,4 @@ def _row(mutant: Mutant, outcome: Outcome) -> str:
 
 def _test(by: str) -> str:
     """A test's file and name, without folders and parameters."""
-    return by.rpartition("/")[2].partition("[")[0]
+    return by.partition("[")[0].rpartition("/")[2]

@@ -43,9 +43,9 @@ def recipe_of(folder: Path, *overrides: str) -> Recipe:
 
 def run_of(folder: Path, *overrides: str) -> Run:
     """A run whose data are two clips of each set."""
-    clips = [
-        LatentClip(f"{set}{i}", set, torch.randn(8, 4, 16, 16), torch.randn(8, 1, 8)) for set in "AB" for i in "12"
-    ]
+    generator = torch.Generator().manual_seed(3)
+    latents, states = (torch.randn(4, 8, *shape, generator=generator) for shape in ((4, 16, 16), (1, 8)))
+    clips = [LatentClip(f"{number}", "AABB"[number], latents[number], states[number]) for number in range(4)]
     vae: Any = SimpleNamespace(config=SimpleNamespace(latent_channels=4))
     data = RunData(clips, [], vae, LogMelEncoder(8))
     shared = Shared(data, folder / "given-teacher", folder / "targets", {})
