@@ -28,7 +28,7 @@ def page(mutants: Sequence[Mutant], outcomes: Mapping[str, Outcome]) -> str:
     for area in sorted({mutant.area for mutant in mutants}):
         rows = [_row(mutant, outcomes[mutant.name]) for mutant in mutants if mutant.area == area]
         parts.append(
-            "\n".join([f"## {area}\n", "| mutant | file | result | why it matters |", "| --- |" * 4, *rows, ""])
+            "\n".join([f"## {area}\n", "| mutant | file | result | why it matters |", "|" + " --- |" * 4, *rows, ""])
         )
     return "\n".join(parts)
 

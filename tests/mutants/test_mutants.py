@@ -58,6 +58,7 @@ def test_a_mutant_that_a_test_sees_is_killed_by_it_and_the_tree_stays_as_it_was(
     assert command.main(["--jobs", "2", "--out", str(tmp_path / "out"), "--page", str(page)], tree) == 0
     assert {path: path.read_bytes() for path in tree.rglob("*.py")} == before
     text = page.read_text()
+    assert "## sums\n\n| mutant | file | result | why it matters |\n| --- | --- | --- | --- |\n| minus |" in text
     assert "| minus | sums/add.py | killed by test_add.py::test_add | Sums are wrong. |" in text
     assert "| other-order | sums/add.py | **survived** |" in text
     assert "of 1 that must be killed, 1 are (100.0%); 1 are accepted" in capsys.readouterr().out
