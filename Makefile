@@ -8,7 +8,7 @@ export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export DS_BUILD_OPS := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock demo demo-from-scratch test test-slow test-extras soak fuzz check format bench ablations exact clean
+.PHONY: help env lock demo demo-from-scratch test test-slow test-extras soak fuzz mutants check format bench ablations exact clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -79,6 +79,10 @@ FUZZ_COUNT ?= 10000
 fuzz: $(STAMP)  ## damage recipes, lists, shards, clips, models and media, and read them: make fuzz MEDIA="videos/ speech.wav"
 	$(BIN)/python tests/fuzz/fuzz_files.py --count $(FUZZ_COUNT) --keep runs/fuzz/files
 	$(if $(MEDIA),$(BIN)/python tests/fuzz/fuzz_media.py --count 1000 --keep runs/fuzz/media $(MEDIA))
+
+MUTANT_OPTIONS ?=
+mutants: $(STAMP)  ## put faults into a copy of the code, one at a time: do the tests notice? MUTANT_OPTIONS="--only NAME"
+	$(BIN)/python tests/mutants --page docs/results/mutants.md $(MUTANT_OPTIONS)
 
 check: $(STAMP)  ## format, lint, types, import rule
 	$(BIN)/ruff format --check .

@@ -83,13 +83,20 @@ class ClipDenoiser:
             predict, noise = _elsewhere(predict, noise.device), noise.cpu()
         if self.gamma is not None:
             # A generator of its own: the initial noise of later clips must stay that of every other model.
-            again = torch.Generator().manual_seed((settings.seed * 1_000_003 + index) % 2**63)
+            again = torch.Generator().manual_seed(fresh_noise_seed(settings.seed, index))
             return sample_trajectory(predict, path, noise, steps, self.gamma, again, on_step), steps * rungs
         if self.is_student:
             return sample_student(predict, path, self.windows, noise, steps, on_step), steps * rungs
         ones = torch.ones(len(noise), dtype=torch.float64)
         made = solve(predict, path, noise, ones, 0 * ones, steps, settings.solver, on_step, settings.spacing)
         return made, steps * rungs
+
+
+def fresh_noise_seed(seed: int, index: int) -> int:
+    """Where the noise between the jumps of a call's clip of this index comes from; never the initial noise's seed."""
+    found = (seed * 1_000_003 + index) % 2**63
+    # Of seed 0, a call's default, the first clip would be 0 too: its fresh noise would be the initial one again.
+    return found if found != seed else 2**63 - 1
 
 
 def embedded(student: AnyStudent, conditions: Any, scales: Tensor) -> Predict:

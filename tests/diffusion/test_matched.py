@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fada.diffusion.forms import student_point, student_step, window_end, window_target
-from fada.diffusion.matched import matched_points, window_prediction, window_predictor
+from fada.diffusion.matched import matched_points, unmatched_time, window_prediction, window_predictor
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.scheduler import PeRFlowScheduler
@@ -143,6 +143,13 @@ def test_samples_of_a_batch_are_matched_each_in_its_own_window_and_time(v_path: 
     together = matched(z, t)
     alone = torch.cat([matched(z[each : each + 1], t[each : each + 1]) for each in range(4)])
     assert torch.equal(together, alone)
+
+
+def test_a_points_time_in_its_window_is_found_again_from_the_matched_one(path: NoisePath) -> None:
+    windows = Windows(4, is_matched=True)
+    t = torch.tensor([1.0, 0.93, 0.76, 0.75, 0.55, 0.45, 0.26, 0.2, 0.01], dtype=torch.float64)
+    matched = matched_points(path, t, *windows.look_up(t)).t
+    torch.testing.assert_close(unmatched_time(path, matched, windows), t, rtol=0, atol=1e-9)
 
 
 def test_the_zero_snr_start_gives_finite_predictions_in_half_precision(v_path: NoisePath) -> None:

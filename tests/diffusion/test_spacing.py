@@ -2,7 +2,7 @@
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -87,6 +87,15 @@ def test_targets_of_unequal_windows_are_constant_along_their_chords(world: Any) 
         t = start + share * (end - start)
         z_t = student_point(z_start, z_end, t, start, end)
         torch.testing.assert_close(world.perfect_student(z_t, t, start, end), target, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("spacing", get_args(Spacing))
+def test_unequal_windows_keep_what_they_are_told(eps_path: NoisePath, spacing: Spacing) -> None:
+    found = spaced_windows(eps_path, 4, spacing, "last", is_matched=True)
+    assert (found.extra_steps, found.is_matched) == ("last", True)
+    # 1-1-2-2, from noise to data.
+    below = [sum(low < time <= high for time in found.sampling_times(6)) for low, high in pairwise(found.bounds)]
+    assert below == [2, 2, 1, 1]
 
 
 def test_solver_steps_of_equal_noise_share(eps_path: NoisePath) -> None:

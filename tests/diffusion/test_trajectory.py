@@ -93,7 +93,8 @@ def test_fresh_noise_follows_the_generator(world: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("t_next", "gamma", "goal"), [(0.7, 0.0, 0.7), (0.5, 0.3, 0.35), (0.333, 0.3, 0.233), (0, 0.3, 0)]
+    ("t_next", "gamma", "goal"),
+    [(0.7, 0.0, 0.7), (0.5, 0.3, 0.35), (0.333, 0.3, 0.233), (0, 0.3, 0), (0.09, 0.3, 0.063)],
 )
 def test_a_jump_goes_too_far_by_gamma_down_to_the_grid(t_next: float, gamma: float, goal: float) -> None:
     assert jump_goal(times(t_next), gamma, 1000).tolist() == [goal]
