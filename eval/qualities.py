@@ -80,14 +80,13 @@ def quality_errors(results: BenchResults, name: str) -> dict[str, float]:
     named = [each for each in measured_qualities(results) if each in CATALOGUE]
     if len(named) < 2:
         return {}
-    columns = {each: results.values(name, each) for each in named}
-    absent = {each: 0.0 if badness(each, 1.0) < 0 else None for each in named}
-    filled = {
-        each: {clip: absent[each] if value is None else value for clip, value in values.items()}
-        for each, values in columns.items()
-    }
+    filled: dict[str, dict[str, float]] = {}
+    for each in named:
+        absent = 0.0 if badness(each, 1.0) < 0 else None
+        values = {clip: absent if value is None else value for clip, value in results.values(name, each).items()}
+        filled[each] = {clip: value for clip, value in values.items() if value is not None}
     clips = [row["clip"] for row in results.rows_of(name)]
-    clips = [clip for clip in clips if all(values.get(clip) is not None for values in filled.values())]
+    clips = [clip for clip in clips if all(clip in values for values in filled.values())]
 
     def error(chosen: Sequence[str]) -> float:
         return math.log(
