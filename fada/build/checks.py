@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fada.data.dataset import LatentClip
+from fada.data.clip_source import LatentClip, source_of
 from fada.data.location import Location
-from fada.data.shards import read_shards
+from fada.data.shard_set import ShardSet
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 
@@ -19,21 +19,22 @@ def check_trained_clips(recipe: Recipe, clips: Sequence[LatentClip]) -> None:
     Raises:
         RecipeError: naming the key path of the first that has none.
     """
-    check_qualities(recipe, (clip.quality for clip in clips))
+    facts = source_of(clips).facts
+    check_qualities(recipe, facts.counts())
     for where, quality, frames in recipe.wanted_clips():
-        lengths = [len(clip.latents) for clip in clips if quality in ("all", clip.quality)]
-        if max(lengths) < frames:
+        lengths = facts.frames[facts.of_quality(quality)]
+        if lengths.max() < frames:
             raise RecipeError(
                 f"{where}: wants {frames} frames, but the longest of its {len(lengths)} training clips has "
-                f"{max(lengths)}; make longer clips, or lower clip.frames"
+                f"{lengths.max()}; make longer clips, or lower clip.frames"
             )
 
 
-def check_qualities(recipe: Recipe, qualities: Iterable[str]) -> None:
+def check_qualities(recipe: Recipe, qualities: Iterable[str] | Mapping[str, int]) -> None:
     """Know that each stage and phase has a clip of its quality.
 
     Args:
-        qualities: of all training clips.
+        qualities: of all training clips, or how many there are of each.
 
     Raises:
         RecipeError: naming the key path of the first that has none.
@@ -50,7 +51,7 @@ def check_qualities(recipe: Recipe, qualities: Iterable[str]) -> None:
 
 
 def check_shards(recipe: Recipe) -> None:
-    """`check_qualities` of shards on this machine, from what they say of their clips; nothing is decoded.
+    """`check_qualities` of shards on this machine, from the table of their samples; nothing is decoded.
 
     Raises:
         RecipeError: as `check_qualities`.
@@ -59,4 +60,4 @@ def check_shards(recipe: Recipe) -> None:
     shards = recipe.data.train_shards
     if shards is None or Location(shards).folder is None or not Path(shards).exists():
         return
-    check_qualities(recipe, [str(sample.meta.get("quality", "A")) for sample in read_shards(shards, parts=())])
+    check_qualities(recipe, ShardSet(shards).table.quality_counts())

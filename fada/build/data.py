@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from rich.console import Console
@@ -19,9 +20,12 @@ from fada.build.run_folder import put_aside, trained_parts
 from fada.build.run_vae import prepare_vae
 from fada.build.sources import face_parts, sources_of
 from fada.data.clip import Clip
-from fada.data.dataset import LatentClip, hash_clips
-from fada.data.face import FaceClues, face_boxes
+from fada.data.clip_source import ClipsInMemory, ClipSource, LatentClip
+from fada.data.dataset import hash_clips
+from fada.data.location import Location
+from fada.data.shard_set import ShardSet
 from fada.data.shards import Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.stored_clips import StoredClips, face_clues
 from fada.files.folders import inside
 from fada.files.manifest import hash_file
 from fada.files.whole import whole_folder
@@ -40,7 +44,7 @@ PORTRAIT_RATIOS = (1.2, 2.0)
 class RunData:
     """What training and the report need of the data."""
 
-    train: list[LatentClip]
+    train: ClipSource
     test: list[Clip]
     vae: AutoencoderKL
     encoder: AudioEncoder
@@ -87,9 +91,16 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = T
         train = load_latents(encoded)
     check_size(recipe, train, vae)
     check_trained_clips(recipe, train)
-    held = sum(clip.latents.nbytes + clip.states.nbytes for clip in train)
-    console.print(f"data: {len(train)} training clips, {held / 2**20:.1f} MiB in the memory of each process")
+    console.print(f"data: {len(train)} training clips, {_where(train)}")
     return RunData(train, [_clip(sample) for sample in sources["test"]], vae, encoder)
+
+
+def _where(clips: ClipSource) -> str:
+    """Where training clips lie, for people."""
+    if isinstance(clips, StoredClips):
+        return f"read as they are needed from {clips.shard_bytes / 2**20:.1f} MiB of shards"
+    held = sum(clip.latents.nbytes + clip.states.nbytes for clip in clips)
+    return f"{held / 2**20:.1f} MiB in the memory of each process"
 
 
 def _is_encoded(encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: Path, console: Console) -> bool:
@@ -181,20 +192,22 @@ def check_features(recipe: Recipe, features: dict[str, str]) -> None:
         )
 
 
-def check_size(recipe: Recipe, clips: Iterable[LatentClip], vae: AutoencoderKL) -> None:
+def check_size(recipe: Recipe, clips: ClipSource, vae: AutoencoderKL) -> None:
     """Refuse clips of another size than the recipe's.
 
     Raises:
         RecipeError: naming the first of them.
     """
     pixels = 2 ** (len(vae.config.block_out_channels) - 1)
-    for clip in clips:
-        height, width = (side * pixels for side in clip.latents.shape[-2:])
-        if (height, width) != (recipe.clip.size, recipe.clip.size):
-            raise RecipeError(
-                f"data.train_shards: {recipe.data.train_shards}: clip {clip.key} has {width}x{height} pixels, but "
-                f"clip.size is {recipe.clip.size}; set clip.size, or prepare clips of that size"
-            )
+    wanted = recipe.clip.size // pixels if recipe.clip.size % pixels == 0 else -1
+    others = np.flatnonzero((clips.facts.sides != wanted).any(axis=1))
+    if len(others):
+        first = int(others[0])
+        height, width = (int(side) * pixels for side in clips.facts.sides[first])
+        raise RecipeError(
+            f"data.train_shards: {recipe.data.train_shards}: clip {clips.key(first)} has {width}x{height} pixels, but "
+            f"clip.size is {recipe.clip.size}; set clip.size, or prepare clips of that size"
+        )
 
 
 def encode_samples(
@@ -213,12 +226,16 @@ def encode_samples(
         yield encoded if keep_media else replace(encoded, frames=None, audio=None)
 
 
-def load_latents(folder: str | Path, *, face_ratio: float = 1.0, lip_ratio: float = 1.0) -> list[LatentClip]:
-    """Training clips of shards with features, in memory; with face clues where embedding and landmarks are stored.
+def load_latents(folder: str | Path, *, face_ratio: float = 1.0, lip_ratio: float = 1.0) -> ClipSource:
+    """Training clips of shards with features, each read when it is asked for; with face clues where embedding and
+    landmarks are stored. Those of an object store are read now, and held.
 
     Args:
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
     """
+    location = Location(folder)
+    if location.folder is not None:
+        return StoredClips([ShardSet(location.folder)], face_ratio=face_ratio, lip_ratio=lip_ratio)
     clips = []
     for sample in read_shards(folder, parts=("latents", "audio_states", *face_parts(folder))):
         if sample.latents is None or sample.audio_states is None:
@@ -226,15 +243,7 @@ def load_latents(folder: str | Path, *, face_ratio: float = 1.0, lip_ratio: floa
         face = face_clues(sample, face_ratio, lip_ratio)
         quality = str(sample.meta.get("quality", "A"))
         clips.append(LatentClip(sample.key, quality, sample.latents, sample.audio_states, face))
-    return clips
-
-
-def face_clues(sample: Sample, face_ratio: float, lip_ratio: float, frames: int | None = None) -> FaceClues | None:
-    """What a sample tells of its face, boxes around the first `frames` (all); None without embedding or landmarks."""
-    if sample.face is None or sample.landmarks is None:
-        return None
-    landmarks = sample.landmarks["landmarks"][:frames].float().numpy()
-    return FaceClues(sample.face.float(), *face_boxes(landmarks, face_ratio, lip_ratio))
+    return ClipsInMemory(clips)
 
 
 def fingerprint(module: torch.nn.Module) -> str:

@@ -37,6 +37,7 @@ FREE = (
     ("engine", "preview_every"),
     ("engine", "log_every"),
     ("engine", "threads"),
+    ("engine", "data_workers"),
     ("engine", "processes"),
     ("engine", "accumulate"),
     ("engine", "strategy"),

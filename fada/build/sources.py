@@ -13,6 +13,7 @@ from rich.console import Console
 from fada.build.run_folder import put_aside
 from fada.data.clip import Clip, ClipError, list_clips, read_clip, read_record
 from fada.data.shards import Sample, read_index, read_shards
+from fada.data.stored_clips import face_parts_of
 from fada.data.world import make_world
 from fada.data.world.make import SETTINGS_FILE
 from fada.eval.results import fingerprint as hash_of
@@ -131,8 +132,8 @@ class Shards:
 
 
 def face_parts(shards: str | Path) -> tuple[str, ...]:
-    """Parts that tell of faces; landmarks alone tell nothing and stay unread."""
-    return ("face", "landmarks") if read_index(shards).parts.get("face") else ()
+    """Parts that tell of faces."""
+    return face_parts_of(read_index(shards))
 
 
 def _split_of(folder: Path, key: str) -> str:

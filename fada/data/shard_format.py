@@ -99,11 +99,25 @@ def suffixes_of(parts: Collection[str]) -> set[str]:
     return {"json", *(_SUFFIXES[part] for part in parts)}
 
 
+def suffix_of(part: str) -> str:
+    """Suffix of the member that holds a part."""
+    return _SUFFIXES[part]
+
+
 def decode_sample(
-    key: str, members: dict[str, bytes], split: str | None, parts: Collection[str], skip: Skip
+    key: str,
+    members: dict[str, bytes],
+    split: str | None,
+    parts: Collection[str],
+    skip: Skip,
+    record_hash: bytes | None = None,
 ) -> Sample | None:
-    """The sample, or None where a member is damaged or the split is another."""
-    record = _record(key, members, skip)
+    """The sample, or None where a member is damaged or the split is another.
+
+    Args:
+        record_hash: SHA-256 of the JSON member, where it is known.
+    """
+    record = _record(key, members, skip, record_hash)
     if record is None or (split is not None and record.meta.get("split", "train") != split):
         return None
     hashes = record.members
@@ -139,9 +153,13 @@ def check_members(key: str, members: dict[str, bytes], skip: Skip) -> None:
             skip(f"{key}.{suffix}", reason)
 
 
-def _record(key: str, members: dict[str, bytes], skip: Skip) -> Record | None:
+def _record(key: str, members: dict[str, bytes], skip: Skip, expected: bytes | None = None) -> Record | None:
     if "json" not in members:
         skip(f"{key}.json", "missing")
+        return None
+    reason = None if expected is None else _damage(members["json"], expected.hex())
+    if reason is not None:
+        skip(f"{key}.json", reason)
         return None
     try:
         return parse_record(key, members["json"])

@@ -80,11 +80,11 @@ def test_stored_features_equal_those_that_a_run_makes(recipe: Recipes, tmp_path:
         torch.testing.assert_close(one.states, two.states, rtol=0, atol=0)
 
 
-def test_the_console_says_how_much_memory_the_clips_take(recipe: Recipes, tmp_path: Path) -> None:
+def test_the_console_says_that_the_clips_stay_in_their_shards(recipe: Recipes, made: Path, tmp_path: Path) -> None:
     text = io.StringIO()
-    data = prepare_data(recipe("features"), tmp_path / "run", Console(file=text, width=200))
-    size = sum(each.numel() * 2 for clip in data.train for each in (clip.latents, clip.states)) / 2**20
-    assert f"data: 2 training clips, {size:.1f} MiB in the memory of each process" in text.getvalue()
+    prepare_data(recipe("features"), tmp_path / "run", Console(file=text, width=200))
+    size = sum(file.stat().st_size for file in (made / "features/train").glob("*.tar")) / 2**20
+    assert f"data: 2 training clips, read as they are needed from {size:.1f} MiB of shards" in text.getvalue()
 
 
 def test_features_of_another_vae_are_refused_with_both_fingerprints(

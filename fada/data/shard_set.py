@@ -1,0 +1,140 @@
+"""A set of shards whose samples are read one at a time, by number, from where the table says that they lie.
+
+Nothing of the set is held but the table's small columns. What is read is checked as when shards are read in order: the
+record against the table's hash, every other member against the record's.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fada.data.clip_source import DamagedClip
+from fada.data.location import Location, UnexpectedSize
+from fada.data.open_files import OpenFiles
+from fada.data.shard_format import Sample, decode_sample, suffixes_of
+from fada.data.shard_index import ShardError, ShardIndex
+from fada.data.shard_rows import rows_of
+from fada.data.shard_table import Row, SampleTable, TableFault, open_table, table_name, table_of, write_table
+from fada.data.shards import DamagedShardWarning, Skipped, read_index, warning_of
+
+logger = logging.getLogger(__name__)
+
+
+class ShardSet:
+    """Samples of a folder of shards by number, in the order in which the shards hold them.
+
+    Args:
+        folder: on this machine.
+
+    Raises:
+        ShardError: no index.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.index = read_index(folder)
+        self.table = table_of_set(self.folder, self.index)
+        self._files = OpenFiles(self.folder)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def sample(self, number: int, parts: Collection[str]) -> Sample:
+        """A sample with these parts, read now.
+
+        Raises:
+            DamagedClip: something of it is not what was written; the message names shard and member.
+        """
+        table = self.table
+        shard = self.index.shards[int(table.shard[number])].name
+        key = table.key_of(number)
+        try:
+            places = table.members_of(number)
+            members = {
+                suffix: self._files.read(shard, *places[suffix])
+                for suffix in ("json", *sorted(suffixes_of(parts) - {"json"}))
+                if suffix in places
+            }
+            record = bytes(table.record[number])
+        except (OSError, TableFault) as error:
+            raise DamagedClip(Skipped(shard, key, f"cannot be read ({error})")) from error
+        faults: list[Skipped] = []
+        # The table's hash stands for the record as the record's stand for the others.
+        found = decode_sample(key, members, None, parts, lambda *said: faults.append(Skipped(shard, *said)), record)
+        if found is None:
+            raise DamagedClip(faults[0])
+        return found
+
+
+def table_of_set(folder: Path, index: ShardIndex) -> SampleTable:
+    """The table beside an index; where there is none that can be used, one made now of the tars' headers.
+
+    Warns:
+        DamagedShardWarning: of members without which a sample has no row, where it is made now.
+    """
+    file = folder / table_name(index)
+    if file.is_file():
+        try:
+            return open_table(file, index)
+        except (TableFault, OSError, ValueError) as error:
+            logger.warning("%s: %s; it is not used, make it again with fada data index", file, error)
+    skipped: list[Skipped] = []
+    table = table_of(all_rows(Location(folder), index, skipped.append))
+    if skipped:
+        warnings.warn(DamagedShardWarning(warning_of(folder, skipped)), stacklevel=2)
+    return table
+
+
+@dataclass(frozen=True)
+class MadeTable:
+    """A table that was made of shards: its file, its samples of those that the index states, and what was left out."""
+
+    name: str
+    samples: int
+    stated: int
+    skipped: list[Skipped]
+
+
+def make_table(location: Location) -> MadeTable:
+    """Make the table of a set's samples and put it beside its index, in place of one that is there.
+
+    Raises:
+        ShardError: no index, or no sample that can be read.
+        LocationError: the object store cannot be reached.
+    """
+    index, skipped = read_index(location), list[Skipped]()
+    table = table_of(all_rows(location, index, skipped.append))
+    if not len(table):
+        raise ShardError(f"{location}: no sample can be read: {warning_of(location, skipped)}")
+    with location.scratch() as scratch:
+        write_table(table, index, scratch / table_name(index))
+        location.put(scratch / table_name(index), table_name(index))
+    return MadeTable(table_name(index), len(table), index.samples, skipped)
+
+
+def all_rows(location: Location, index: ShardIndex, on_skip: Callable[[Skipped], None]) -> Iterator[Row]:
+    """Rows of all samples of a set, in its order, from its tars; of a store a shard at a time is copied here.
+
+    Args:
+        on_skip: told of every member without which a sample has no row.
+    """
+    for number, shard in enumerate(index.shards):
+        found = 0
+        try:
+            with location.fetched(shard.name, shard.bytes if location.folder is None else None) as file:
+                for row in rows_of(file, number, lambda *said: on_skip(Skipped(*said))):
+                    found += 1
+                    if found <= shard.samples:
+                        yield row
+        except FileNotFoundError:
+            on_skip(Skipped(shard.name, "*", "the shard is missing"))
+            continue
+        except UnexpectedSize as error:
+            on_skip(Skipped(shard.name, "*", f"{error}: get it again, or write the shards again"))
+            continue
+        if found < shard.samples:
+            on_skip(Skipped(shard.name, "*", f"{shard.samples - found} of {shard.samples} samples could not be found"))
