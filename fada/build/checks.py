@@ -41,9 +41,10 @@ def check_qualities(recipe: Recipe, qualities: Iterable[str] | Mapping[str, int]
     """
     counts = Counter(qualities)
     held = ", ".join(f"{count} of {quality}" for quality, count in sorted(counts.items())) or "none"
-    source = recipe.data.train_shards or "data.world"
+    source, weights = recipe.data.train_name, recipe.data.quality_weights
     for where, quality, _ in recipe.wanted_clips():
-        if not (counts.total() if quality == "all" else counts[quality]):
+        wanted = [*counts] if weights is None else [*weights]
+        if not (sum(counts[each] for each in wanted) if quality == "all" else counts[quality]):
             raise RecipeError(
                 f"{where}.quality: {quality}, but of {source}'s training clips none has it (there are {held}); change "
                 "it, or filter the clips with other thresholds"
@@ -57,7 +58,10 @@ def check_shards(recipe: Recipe) -> None:
         RecipeError: as `check_qualities`.
         ShardError: they cannot be read.
     """
-    shards = recipe.data.train_shards
-    if shards is None or Location(shards).folder is None or not Path(shards).exists():
+    sets = [each.path for each in recipe.data.train_sets]
+    if not sets or any(Location(each).folder is None or not Path(each).exists() for each in sets):
         return
-    check_qualities(recipe, ShardSet(shards).table.quality_counts())
+    counts: Counter[str] = Counter()
+    for each in sets:
+        counts.update(ShardSet(each).table.quality_counts())
+    check_qualities(recipe, counts)

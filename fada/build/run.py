@@ -42,6 +42,7 @@ from fada.build.settings import (
     loop_settings,
     recompute,
 )
+from fada.build.stored_features import mixture_of
 from fada.data.clip_source import LatentClip
 from fada.data.dataset import ClipSampler, hash_clips, portraits_of
 from fada.data.prefetch import reading_ahead
@@ -261,7 +262,8 @@ class Run:
         )
 
     def _sampler(self, frames: int, motion: int, quality: str) -> ClipSampler:
-        return ClipSampler(self.data.train, frames, motion, self.recipe.audio.context, quality, self.recipe.seed)
+        context, mixture = self.recipe.audio.context, mixture_of(self.recipe)
+        return ClipSampler(self.data.train, frames, motion, context, quality, self.recipe.seed, mixture)
 
     def _train_stage(self, stage: Stage, model: DualUNet) -> None:
         """Train one stage; its result is left in `model`."""

@@ -27,20 +27,22 @@ class Mixture:
         Raises:
             ValueError: no clip is of a quality that has a weight.
         """
-        facts, count = clips.facts, len(clips.facts.qualities)
-        numbers = clips.set_numbers.astype(np.int64) * count + facts.quality
-        sizes = np.bincount(numbers, minlength=count * (int(clips.set_numbers.max()) + 1)).reshape(-1, count)
-        named = self.qualities
-        by_quality = np.ones(count) if named is None else np.array([named.get(name, 0.0) for name in facts.qualities])
-        within = (sizes if named is None else (sizes > 0)) * by_quality
-        totals = within.sum(axis=1, keepdims=True)
-        shares = np.divide(within, totals, out=np.zeros_like(within, dtype=np.float64), where=totals > 0)
+        facts, of_set = clips.facts, clips.set_numbers.astype(np.int64)
+        if self.qualities is None:
+            present = np.flatnonzero(np.bincount(of_set))
+            weights = self.sets or tuple(np.bincount(of_set).tolist())
+            return of_set, {int(number): float(weights[number]) for number in present}
+        count = len(facts.qualities)
+        numbers = of_set * count + facts.quality
+        by_quality = np.array([self.qualities.get(name, 0.0) for name in facts.qualities])
+        sizes = np.bincount(numbers, minlength=count * (int(of_set.max()) + 1)).reshape(-1, count)
+        within = (sizes > 0) * by_quality
         drawn = (sizes * (by_quality > 0)).sum(axis=1)
         by_set = drawn if self.sets is None else np.array(self.sets[: len(sizes)]) * (drawn > 0)
-        weights = (shares * by_set[:, None]).reshape(-1)
-        if not weights.any():
+        if not drawn.any():
             raise ValueError(
-                f"no clip is of a quality that has a weight ({', '.join(named or ())}); there are "
+                f"no clip is of a quality that has a weight ({', '.join(self.qualities)}); there are "
                 f"{', '.join(f'{number} of {name}' for name, number in facts.counts().items())}"
             )
-        return numbers, {int(number): float(weights[number]) for number in np.flatnonzero(weights)}
+        shares = within * (by_set / np.maximum(within.sum(axis=1), 1e-300))[:, None]
+        return numbers, {int(number): float(shares.reshape(-1)[number]) for number in np.flatnonzero(shares)}

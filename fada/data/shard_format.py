@@ -144,11 +144,17 @@ def decode_sample(
     return Sample(key, record.meta, **values, fps=record.fps, sample_rate=record.sample_rate)
 
 
-def check_members(key: str, members: dict[str, bytes], skip: Skip) -> None:
-    """Call `skip` for a record that cannot be read, and for members that are not those that it names."""
-    record = _record(key, members, skip)
+def check_members(
+    key: str,
+    members: dict[str, bytes],
+    skip: Skip,
+    parts: Collection[str] = PARTS,
+    record_hash: bytes | None = None,
+) -> None:
+    """Call `skip` for a record that cannot be read, and for members of these parts that are not those that it names."""
+    record, suffixes = _record(key, members, skip, record_hash), suffixes_of(parts)
     for suffix, expected in () if record is None else record.members.items():
-        reason = _damage(members.get(suffix), expected) if suffix in _SUFFIXES.values() else None
+        reason = _damage(members.get(suffix), expected) if suffix in suffixes else None
         if reason is not None:
             skip(f"{key}.{suffix}", reason)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from fada.data.clip_source import DamagedClip
 from fada.data.location import Location, UnexpectedSize
 from fada.data.open_files import OpenFiles
-from fada.data.shard_format import Sample, decode_sample, suffixes_of
+from fada.data.shard_format import Sample, check_members, decode_sample, suffixes_of
 from fada.data.shard_index import ShardError, ShardIndex
 from fada.data.shard_rows import rows_of
 from fada.data.shard_table import Row, SampleTable, TableFault, open_table, table_name, table_of, write_table
@@ -49,25 +49,39 @@ class ShardSet:
         Raises:
             DamagedClip: something of it is not what was written; the message names shard and member.
         """
+        key, members, record = self._read(number, parts)
+        faults: list[Skipped] = []
+        found = decode_sample(key, members, None, parts, self._noting(number, faults), record)
+        if found is None:
+            raise DamagedClip(faults[0])
+        return found
+
+    def fault_of(self, number: int, parts: Collection[str]) -> Skipped | None:
+        """What is damaged of these parts of a sample, None where nothing is; its bytes are read, not decoded."""
+        faults: list[Skipped] = []
+        try:
+            key, members, record = self._read(number, parts)
+        except DamagedClip as error:
+            return error.args[0]  # type: ignore[no-any-return]
+        check_members(key, members, self._noting(number, faults), parts, record)
+        return faults[0] if faults else None
+
+    def _noting(self, number: int, faults: list[Skipped]) -> Callable[[str, str], None]:
+        shard = self.index.shards[int(self.table.shard[number])].name
+        return lambda member, reason: faults.append(Skipped(shard, member, reason))
+
+    def _read(self, number: int, parts: Collection[str]) -> tuple[str, dict[str, bytes], bytes]:
+        """Key, bytes of the members by suffix, and the hash that stands for the record as its own for the others."""
         table = self.table
         shard = self.index.shards[int(table.shard[number])].name
         key = table.key_of(number)
         try:
             places = table.members_of(number)
-            members = {
-                suffix: self._files.read(shard, *places[suffix])
-                for suffix in ("json", *sorted(suffixes_of(parts) - {"json"}))
-                if suffix in places
-            }
-            record = bytes(table.record[number])
+            wanted = ("json", *sorted(suffixes_of(parts) - {"json"}))
+            members = {suffix: self._files.read(shard, *places[suffix]) for suffix in wanted if suffix in places}
+            return key, members, bytes(table.record[number])
         except (OSError, TableFault) as error:
             raise DamagedClip(Skipped(shard, key, f"cannot be read ({error})")) from error
-        faults: list[Skipped] = []
-        # The table's hash stands for the record as the record's stand for the others.
-        found = decode_sample(key, members, None, parts, lambda *said: faults.append(Skipped(shard, *said)), record)
-        if found is None:
-            raise DamagedClip(faults[0])
-        return found
 
 
 def table_of_set(folder: Path, index: ShardIndex) -> SampleTable:

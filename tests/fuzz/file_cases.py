@@ -353,7 +353,7 @@ def read_clips(case: Path) -> None:
 
 
 def read_shards(case: Path) -> None:
-    from fada.build.data import holds_features, load_latents
+    from fada.build.stored_features import holds_features, load_latents
     from fada.cli.inspection import contact_sheet_of, summary
     from fada.data.shards import read_shards as read
     from fada.recipe import load_recipe
@@ -363,7 +363,8 @@ def read_shards(case: Path) -> None:
     summary(case / "shards")
     contact_sheet_of(case / "shards", 2)
     holds_features(load_recipe("tiny/smoke", [f"data={{train_shards: {case}/shards, test_shards: x}}", "vae.path=x"]))
-    load_latents(case / "shards")
+    for clip in load_latents(case / "shards"):
+        assert len(clip.latents)
 
 
 def read_model(case: Path) -> None:
