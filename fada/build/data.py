@@ -23,7 +23,6 @@ from fada.data.clip import Clip
 from fada.data.clip_source import ClipSource
 from fada.data.dataset import hash_clips
 from fada.data.held_out import HeldOutClips, clip_of
-from fada.data.location import Location
 from fada.data.shard_set import ShardSet
 from fada.data.shards import Sample, ShardError, read_index, write_shards
 from fada.files.folders import inside
@@ -78,7 +77,7 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = T
     features = features_of(vae, encoder)
     if has_features:
         check_features(recipe, features)
-        train = load_latents(*(each.path for each in recipe.data.train_sets))
+        train = load_latents(*(each.path for each in recipe.data.train_sets), cache=recipe.data.cache)
     else:
         encoded = inside(folder, "data", "train")
         made_of = {**features, **_face_embedder(recipe), "clips": sources["train"].hash(), "encoding": str(ENCODING)}
@@ -94,10 +93,9 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = T
 
 
 def _held_out(recipe: Recipe, source: Source) -> Sequence[Clip]:
-    """Held-out clips; those of shards on this machine are decoded when they are needed."""
+    """Held-out clips; those of shards are decoded when they are needed."""
     shards = recipe.data.test_shards
-    folder = None if shards is None else Location(shards).folder
-    return [clip_of(sample) for sample in source] if folder is None else HeldOutClips(ShardSet(folder))
+    return [clip_of(sample) for sample in source] if shards is None else HeldOutClips(ShardSet(shards))
 
 
 def _is_encoded(encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: Path, console: Console) -> bool:

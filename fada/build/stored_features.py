@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from diffusers import AutoencoderKL
 
-from fada.build.sources import face_parts
-from fada.data.clip_source import ClipsInMemory, ClipSource, LatentClip
-from fada.data.location import Location
+from fada.data.clip_source import ClipSource
 from fada.data.mixture import Mixture
+from fada.data.parts_cache import PartsCache
 from fada.data.shard_set import ShardSet
-from fada.data.shards import read_index, read_shards
-from fada.data.stored_clips import StoredClips, face_clues
+from fada.data.shards import read_index
+from fada.data.stored_clips import StoredClips
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
+from fada.recipe.sections.data import Cache
 
 
 def holds_features(recipe: Recipe) -> bool:
@@ -99,33 +99,18 @@ def check_size(recipe: Recipe, clips: ClipSource, vae: AutoencoderKL) -> None:
         )
 
 
-def load_latents(*folders: str | Path, face_ratio: float = 1.0, lip_ratio: float = 1.0) -> ClipSource:
-    """Training clips of shards with features, each read when it is asked for; with face clues where embedding and
-    landmarks are stored. Those of an object store are read now, and held.
+def load_latents(
+    *folders: str | Path, face_ratio: float = 1.0, lip_ratio: float = 1.0, cache: Cache | None = None
+) -> StoredClips:
+    """Training clips of sets of shards with features, each read when it is asked for; with face clues where embedding
+    and landmarks are stored.
 
     Args:
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
-
-    Raises:
-        RecipeError: several sets of which one is in an object store.
+        cache: for sets in object stores.
     """
-    places = [Location(folder) for folder in folders]
-    local = [place.folder for place in places if place.folder is not None]
-    if len(local) == len(places):
-        return StoredClips([ShardSet(folder) for folder in local], face_ratio=face_ratio, lip_ratio=lip_ratio)
-    if len(places) > 1:
-        raise RecipeError(
-            f"data.train_shards: {next(place for place in places if place.folder is None)}: is in an object store; "
-            "several sets are read from this machine's folders: copy it there"
-        )
-    clips = []
-    for sample in read_shards(places[0], parts=("latents", "audio_states", *face_parts(places[0]))):
-        if sample.latents is None or sample.audio_states is None:
-            continue
-        face = face_clues(sample, face_ratio, lip_ratio)
-        quality = str(sample.meta.get("quality", "A"))
-        clips.append(LatentClip(sample.key, quality, sample.latents, sample.audio_states, face))
-    return ClipsInMemory(clips)
+    kept = None if cache is None else PartsCache(cache.path, int(cache.gib * 2**30))
+    return StoredClips([ShardSet(folder, kept) for folder in folders], face_ratio=face_ratio, lip_ratio=lip_ratio)
 
 
 def mixture_of(recipe: Recipe) -> Mixture | None:
@@ -137,9 +122,6 @@ def mixture_of(recipe: Recipe) -> Mixture | None:
     return None if sets is None and qualities is None else Mixture(sets, qualities)
 
 
-def where_of(clips: ClipSource) -> str:
+def where_of(clips: StoredClips) -> str:
     """Where training clips lie, for people."""
-    if isinstance(clips, StoredClips):
-        return f"read as they are needed from {clips.shard_bytes / 2**20:.1f} MiB of shards"
-    held = sum(clip.latents.nbytes + clip.states.nbytes for clip in clips)
-    return f"{held / 2**20:.1f} MiB in the memory of each process"
+    return f"read as they are needed from {clips.shard_bytes / 2**20:.1f} MiB of shards"

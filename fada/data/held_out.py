@@ -31,7 +31,7 @@ class HeldOutClips(Sequence[Clip]):
         self._numbers = [number for number, fault in enumerate(faults) if fault is None]
         damaged = [fault for fault in faults if fault is not None]
         if damaged:
-            warnings.warn(DamagedShardWarning(warning_of(shards.folder, damaged)), stacklevel=2)
+            warnings.warn(DamagedShardWarning(warning_of(shards.place, damaged)), stacklevel=2)
         held = shards.table.holds("frames", "audio")
         without = [shards.table.key_of(number) for number in self._numbers if not held[number]]
         if without:
@@ -53,7 +53,7 @@ class HeldOutClips(Sequence[Clip]):
         try:
             return clip_of(self._shards.sample(self._numbers[number], self._parts))
         except DamagedClip as error:
-            raise DamagedClip(f"{self._shards.folder}: {error}; remove this held-out clip, or get it again") from error
+            raise DamagedClip(f"{self._shards.place}: {error}; remove this held-out clip, or get it again") from error
 
 
 def clip_of(sample: Sample) -> Clip:

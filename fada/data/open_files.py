@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ class OpenFiles:
         self.folder = folder
         self._opened: OrderedDict[str, int] = OrderedDict()
         self._process = os.getpid()
+
+    def read_parts(self, name: str, places: Mapping[str, tuple[int, int]]) -> dict[str, bytes]:
+        """Bytes of a file at each place (offset, bytes), as `read`."""
+        return {each: self.read(name, offset, size) for each, (offset, size) in places.items()}
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         """Bytes of a file; none where the end of the file is missing: the hash will tell.

@@ -6,15 +6,21 @@ record against the table's hash, every other member against the record's.
 
 from __future__ import annotations
 
+import atexit
 import logging
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fada.data.clip_source import DamagedClip
 from fada.data.location import Location, UnexpectedSize
 from fada.data.open_files import OpenFiles
+from fada.data.parts_cache import PartsCache
+from fada.data.ranges import StoreFiles
 from fada.data.shard_format import Sample, check_members, decode_sample, suffixes_of
 from fada.data.shard_index import ShardError, ShardIndex
 from fada.data.shard_rows import rows_of
@@ -25,20 +31,25 @@ logger = logging.getLogger(__name__)
 
 
 class ShardSet:
-    """Samples of a folder of shards by number, in the order in which the shards hold them.
+    """Samples of a folder of shards, here or in an object store, by number in the order in which the shards hold them.
+
+    Of a store the table is copied to this machine, and of shards what a sample needs is asked for when it does.
 
     Args:
-        folder: on this machine.
+        cache: keeps what was read of a store.
 
     Raises:
         ShardError: no index.
+        LocationError: the object store cannot be reached.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.index = read_index(folder)
-        self.table = table_of_set(self.folder, self.index)
-        self._files = OpenFiles(self.folder)
+    def __init__(self, folder: str | Path | Location, cache: PartsCache | None = None) -> None:
+        self.place = Location(folder)
+        self.index = read_index(self.place)
+        self.table = table_of_set(self.place, self.index)
+        sizes = {shard.name: shard.bytes for shard in self.index.shards}
+        here = self.place.folder
+        self._files = StoreFiles(self.place, sizes, cache) if here is None else OpenFiles(here)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -62,7 +73,7 @@ class ShardSet:
         try:
             key, members, record = self._read(number, parts)
         except DamagedClip as error:
-            return error.args[0]  # type: ignore[no-any-return]
+            return error.args[0]
         check_members(key, members, self._noting(number, faults), parts, record)
         return faults[0] if faults else None
 
@@ -78,29 +89,47 @@ class ShardSet:
         try:
             places = table.members_of(number)
             wanted = ("json", *sorted(suffixes_of(parts) - {"json"}))
-            members = {suffix: self._files.read(shard, *places[suffix]) for suffix in wanted if suffix in places}
+            members = self._files.read_parts(shard, {each: places[each] for each in wanted if each in places})
             return key, members, bytes(table.record[number])
         except (OSError, TableFault) as error:
             raise DamagedClip(Skipped(shard, key, f"cannot be read ({error})")) from error
 
 
-def table_of_set(folder: Path, index: ShardIndex) -> SampleTable:
+def table_of_set(place: Location, index: ShardIndex) -> SampleTable:
     """The table beside an index; where there is none that can be used, one made now of the tars' headers.
 
     Warns:
         DamagedShardWarning: of members without which a sample has no row, where it is made now.
     """
-    file = folder / table_name(index)
-    if file.is_file():
-        try:
-            return open_table(file, index)
-        except (TableFault, OSError, ValueError) as error:
-            logger.warning("%s: %s; it is not used, make it again with fada data index", file, error)
+    name = table_name(index)
+    try:
+        return open_table(_here(place, name), index)
+    except FileNotFoundError:
+        pass
+    except (TableFault, OSError, ValueError) as error:
+        logger.warning("%s/%s: %s; it is not used, make it again with fada data index", place, name, error)
     skipped: list[Skipped] = []
-    table = table_of(all_rows(Location(folder), index, skipped.append))
+    table = table_of(all_rows(place, index, skipped.append))
     if skipped:
-        warnings.warn(DamagedShardWarning(warning_of(folder, skipped)), stacklevel=2)
+        warnings.warn(DamagedShardWarning(warning_of(place, skipped)), stacklevel=2)
     return table
+
+
+def _here(place: Location, name: str) -> Path:
+    """A file of the set on this machine; a copy of a store's lasts as long as this process."""
+    if place.folder is not None:
+        return place.folder / name
+    scratch = _copies()
+    with place.fetched(name) as file:
+        return Path(shutil.copyfile(file, scratch / name))
+
+
+@cache
+def _copies() -> Path:
+    """A folder for copies, which goes when this process ends."""
+    folder = tempfile.mkdtemp(prefix="fada-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ class StoredClips(ClipSource):
     """Clips with latents and audio states of sets of shards, one set after the other, in the sets' order.
 
     Args:
-        sets: on this machine.
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
     """
 
@@ -53,13 +52,13 @@ class StoredClips(ClipSource):
         sample = self._sets[at].sample(row, self._parts[at])
         quality = str(sample.meta.get("quality", "A"))
         if sample.latents is None or sample.audio_states is None:
-            raise DamagedClip(f"{self._sets[at].folder}: {sample.key}: has no latents or no audio states")
+            raise DamagedClip(f"{self._sets[at].place}: {sample.key}: has no latents or no audio states")
         said = (self.facts.qualities[int(self.facts.quality[number])], int(self.facts.frames[number]))
         sides = tuple(self.facts.sides[number].tolist())
         found = (quality, len(sample.latents))
         if said != found or sides != tuple(sample.latents.shape[-2:]):
             raise DamagedClip(
-                f"{self._sets[at].folder}: {sample.key}: is {found} of {tuple(sample.latents.shape[-2:])}, the table "
+                f"{self._sets[at].place}: {sample.key}: is {found} of {tuple(sample.latents.shape[-2:])}, the table "
                 f"of samples says {said} of {sides}; make it again with fada data index"
             )
         face = face_clues(sample, *self._ratios)

@@ -93,6 +93,16 @@ class ShardsWithWeight(Section):
     """Its share of all samples, against the other sets' weights; all sets have one, or none has."""
 
 
+class Cache(Section):
+    """Where clips of object stores are kept on this machine, for all its processes."""
+
+    path: FilePath
+    """A folder of its own on a local disk."""
+    gib: Annotated[float, Field(gt=0.0, le=1e6)] = 100.0
+    """GiB that it takes at most; what was not used for longest goes first. It should hold the set: each epoch needs all
+    of it once, and of a smaller cache most has gone when it is needed again."""
+
+
 class Data(Section):
     """Where clips come from: the drawn world, or shards made by `fada data shard`."""
 
@@ -106,6 +116,8 @@ class Data(Section):
     quality_weights: Annotated[dict[str, PositiveWeight], Field(min_length=1, max_length=100)] | None = None
     """How often qualities are drawn within every set, against each other, whatever number of clips they have; those
     that are not named are not drawn. Default: by their numbers of clips."""
+    cache: Cache | None = None
+    """Keeps what is read of train_shards in an object store; without it every epoch reads them again."""
     test_shards: Shards | None = None
     """Shards with held-out clips: a folder or a URL. Frames and sound are needed."""
 
