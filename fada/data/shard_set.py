@@ -27,6 +27,8 @@ from fada.data.shard_rows import rows_of
 from fada.data.shard_table import Row, SampleTable, TableFault, open_table, table_name, table_of, write_table
 from fada.data.shards import DamagedShardWarning, Skipped, read_index, warning_of
 
+_MANY = 2000
+"""Samples from which on making a table takes long enough to say so."""
 logger = logging.getLogger(__name__)
 
 
@@ -108,6 +110,9 @@ def table_of_set(place: Location, index: ShardIndex) -> SampleTable:
         pass
     except (TableFault, OSError, ValueError) as error:
         logger.warning("%s/%s: %s; it is not used, make it again with fada data index", place, name, error)
+    if index.samples > _MANY:
+        logger.warning("%s: has no table of its %d samples; fada data index makes it once, instead of now and at every "
+                       "start", place, index.samples)  # fmt: skip
     skipped: list[Skipped] = []
     table = table_of(all_rows(place, index, skipped.append))
     if skipped:

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from fada.data import open_files
+from fada.data import open_files, shard_set
 from fada.data.clip_source import DamagedClip
 from fada.data.location import Location
 from fada.data.shard_set import ShardSet, make_table
@@ -86,6 +86,15 @@ def test_shards_without_a_table_are_read_as_well_and_get_the_same_one(folder: Pa
     (folder / "written").write_bytes(written)
     for name, column in load_file(folder / "written").items():
         np.testing.assert_array_equal(column, load_file(table_file(folder))[name])
+
+
+def test_where_making_a_table_takes_long_it_says_how_to_have_it_once(folder: Path, monkeypatch, caplog) -> None:
+    table_file(folder).unlink()
+    ShardSet(folder)
+    assert not caplog.records
+    monkeypatch.setattr(shard_set, "_MANY", 6)
+    ShardSet(folder)
+    assert f"{folder}: has no table of its 7 samples; fada data index makes it once" in caplog.text
 
 
 def test_a_table_of_other_shards_is_not_taken(folder: Path) -> None:

@@ -210,8 +210,8 @@ def test_damaged_held_out_clips_are_left_out_and_named(made: Path, tmp_path: Pat
     write_shards([replace(samples[0], audio=None)], tmp_path / "silent", 1)
     with pytest.raises(ValueError, match="c0: held-out clips need frames and sound; write shards with both"):
         HeldOutClips(shard_set.ShardSet(tmp_path / "silent"))
-    file.unlink()
-    with pytest.raises(DamagedClip, match=r"s: .*c0: cannot be read .*remove this held-out clip, or get it again"):
+    file.write_bytes(b"")
+    with pytest.raises(DamagedClip, match=r"s: .*c0.json: empty or cut off; remove this held-out clip, or get it again"):
         clips[0]
 
 
