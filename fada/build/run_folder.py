@@ -48,6 +48,7 @@ FREE = (
     ("engine", "activation_checkpointing"),
     ("engine", "timeout_minutes"),
     ("engine", "skip_budget"),
+    ("data", "cache"),
     ("bench",),
     ("name",),
     ("output",),

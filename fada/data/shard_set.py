@@ -20,7 +20,7 @@ from fada.data.clip_source import DamagedClip
 from fada.data.location import Location, UnexpectedSize
 from fada.data.open_files import OpenFiles
 from fada.data.parts_cache import PartsCache
-from fada.data.ranges import StoreFiles
+from fada.data.ranges import StoreFiles, tried_again
 from fada.data.shard_format import Sample, check_members, decode_sample, suffixes_of
 from fada.data.shard_index import ShardError, ShardIndex
 from fada.data.shard_rows import rows_of
@@ -87,8 +87,9 @@ class ShardSet:
         """Key, bytes of the members by suffix, and the hash that stands for the record as its own for the others."""
         table = self.table
         shard = self.index.shards[int(table.shard[number])].name
-        key = table.key_of(number)
+        key = f"sample {number}"
         try:
+            key = table.key_of(number)
             places = table.members_of(number)
             wanted = ("json", *sorted(suffixes_of(parts) - {"json"}))
             members = self._files.read_parts(shard, {each: places[each] for each in wanted if each in places})
@@ -100,6 +101,9 @@ class ShardSet:
 def table_of_set(place: Location, index: ShardIndex) -> SampleTable:
     """The table beside an index; where there is none that can be used, one made now of the tars' headers.
 
+    Raises:
+        LocationError: the store stays away.
+
     Warns:
         DamagedShardWarning: of members without which a sample has no row, where it is made now.
     """
@@ -108,7 +112,7 @@ def table_of_set(place: Location, index: ShardIndex) -> SampleTable:
         return open_table(_here(place, name), index)
     except FileNotFoundError:
         pass
-    except (TableFault, OSError, ValueError) as error:
+    except (TableFault, OSError) as error:
         logger.warning("%s/%s: %s; it is not used, make it again with fada data index", place, name, error)
     if index.samples > _MANY:
         logger.warning("%s: has no table of its %d samples; fada data index makes it once, instead of now and at every "
@@ -124,9 +128,12 @@ def _here(place: Location, name: str) -> Path:
     """A file of the set on this machine; a copy of a store's lasts as long as this process."""
     if place.folder is not None:
         return place.folder / name
-    scratch = _copies()
-    with place.fetched(name) as file:
-        return Path(shutil.copyfile(file, scratch / name))
+
+    def copied() -> Path:
+        with place.fetched(name) as file:
+            return Path(shutil.move(file, _copies() / name))
+
+    return tried_again(f"{place}/{name}", copied)
 
 
 @cache

@@ -249,6 +249,9 @@ class FileRows:
 
 def _header_of(file: Path) -> tuple[dict[str, Any], int]:
     """What stands in front of a safetensors file's data, and where the data begin."""
+    if file.exists() and not file.is_file():
+        # A pipe would keep the reader waiting.
+        raise TableFault("is no ordinary file")
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if not 2 <= length <= _LARGEST_HEADER:

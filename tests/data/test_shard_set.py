@@ -137,6 +137,18 @@ def test_a_table_that_says_what_cannot_be_is_not_used_and_made_anew(folder, chan
     assert found.sample(3, PARTS).meta["number"] == 3
 
 
+def test_a_pipe_in_place_of_a_table_or_a_shard_keeps_nobody_waiting(folder: Path) -> None:
+    shard, table = folder / read_index(folder).shards[2].name, table_file(folder)
+    for file, wanted in ((shard, "clip-6"), (table, "sample 6")):
+        found = pickle.dumps(ShardSet(folder))
+        file.unlink()
+        os.mkfifo(file)
+        with pytest.raises(DamagedClip, match=rf"{wanted}: cannot be read \({file.name} is no ordinary file\)"):
+            pickle.loads(found).sample(6, PARTS)
+    with pytest.raises(TableFault, match="is no ordinary file"):
+        open_table(table, read_index(folder))
+
+
 @pytest.mark.parametrize("length", [0, 4, 8, 40, 2000])
 def test_a_table_that_is_cut_is_not_used(folder: Path, length: int) -> None:
     file = table_file(folder)

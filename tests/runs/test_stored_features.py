@@ -211,7 +211,7 @@ def test_damaged_held_out_clips_are_left_out_and_named(made: Path, tmp_path: Pat
     with pytest.raises(ValueError, match="c0: held-out clips need frames and sound; write shards with both"):
         HeldOutClips(shard_set.ShardSet(tmp_path / "silent"))
     file.write_bytes(b"")
-    with pytest.raises(DamagedClip, match=r"s: .*c0.json: empty or cut off; remove this held-out clip, or get it again"):
+    with pytest.raises(DamagedClip, match=r"s: .*c0.json: empty or cut off; remove this held-out clip, or get it"):
         clips[0]
 
 
