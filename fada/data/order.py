@@ -18,7 +18,8 @@ LARGEST_PERMUTED = 2**17
 TURNS = 1000
 """Samples in which every share of a mixture is kept."""
 _ROUNDS = 8
-_MIXED_WITH = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_WORD = 2**64 - 1
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 """Multipliers of SplitMix64's output function (Steele, Lea and Flood 2014, as improved by Stafford's mix 13)."""
 
 
@@ -31,15 +32,19 @@ class EpochOrders:
 
     def at(self, epoch: int, place: int) -> int:
         """The thing, 0 to `count` - 1, at a place of an epoch; every epoch has each of them once."""
-        return int(self.among(epoch, np.array([place]))[0])
+        order = self._order(epoch)
+        return order.one(place) if isinstance(order, Bijection) else int(order[place])
 
     def among(self, epoch: int, places: np.ndarray) -> np.ndarray:
         """The things at many places of an epoch."""
+        return self._order(epoch)[places]
+
+    def _order(self, epoch: int) -> np.ndarray | Bijection:
         if epoch not in self._orders:
             entropy = sample_generator(self.seed, epoch, 0, self.purpose).initial_seed()
             kept = {known: order for known, order in self._orders.items() if abs(known - epoch) == 1}
             self._orders = {**kept, epoch: self._drawn(entropy)}
-        return self._orders[epoch][places]
+        return self._orders[epoch]
 
     def _drawn(self, entropy: int) -> np.ndarray | Bijection:
         if self.count <= LARGEST_PERMUTED:
@@ -59,7 +64,23 @@ class Bijection:
         self.count = count
         self._half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
         digests = [hashlib.sha256(f"{entropy}/{number}".encode()).digest() for number in range(_ROUNDS)]
-        self._keys = [np.uint64(int.from_bytes(digest[:8], "big")) for digest in digests]
+        self._numbers = [int.from_bytes(digest[:8], "big") for digest in digests]
+        self._keys = [np.uint64(number) for number in self._numbers]
+
+    def one(self, place: int) -> int:
+        """What stands at a place: as `[]`, without arrays, which take longer for one number."""
+        half, low = int(self._half), (1 << int(self._half)) - 1
+        found = place
+        while True:
+            left, right = found >> half, found & low
+            for key in self._numbers:
+                mixed = right ^ key
+                mixed = ((mixed ^ (mixed >> 30)) * _FIRST) & _WORD
+                mixed = ((mixed ^ (mixed >> 27)) * _SECOND) & _WORD
+                left, right = right, left ^ ((mixed ^ (mixed >> 31)) & low)
+            found = (left << half) | right
+            if found < self.count:
+                return found
 
     def __getitem__(self, places: np.ndarray) -> np.ndarray:
         """What stands at these places."""
@@ -80,8 +101,8 @@ class Bijection:
 
 def _mixed(values: np.ndarray) -> np.ndarray:
     """64 bits of which each depends on all those of the values."""
-    values = (values ^ (values >> np.uint64(30))) * _MIXED_WITH[0]
-    values = (values ^ (values >> np.uint64(27))) * _MIXED_WITH[1]
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(_FIRST)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(_SECOND)
     return values ^ (values >> np.uint64(31))
 
 
