@@ -82,7 +82,7 @@ class DistillObjective:
             result = mixed_loss(predictions[0], targets[0], predictions[1], targets[1], *told)
         clock.lap("seconds_forward")
         scalars: dict[str, SupportsFloat] = {**self._scalars(result, draws, batch), **clock.laps}
-        return StepLoss(result.total, scalars, _histograms(result), batch.keys)
+        return StepLoss(result.total, scalars, _histograms(result), batch.keys, batch.faults)
 
     def _student_scales(self, scales: Tensor, device: torch.device) -> Tensor | None:
         """Scales of both halves of the batch, or of the one; data are the target of plain conditional prediction."""

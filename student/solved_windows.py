@@ -6,14 +6,14 @@ Solved anew in every step, or read from a cache. What a student makes of them is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler, stack
+from fada.data.dataset import Asked, Batch, BatchShape, ClipSampler
 from fada.data.seeds import sample_generator
 from fada.diffusion.solvers import Solver, solve
 from fada.diffusion.spacing import Spacing, spaced_windows
@@ -119,9 +119,9 @@ class SolvedWindows:
             z_start, z_end, features = self._teacher_window(batch, draws, inputs)
             clock.lap("seconds_teacher")
             return Solved(batch, draws, inputs, z_start, z_end, features)
-        positions = [step * self.shape.per_step + sample for sample in self.shape.samples(micro)]
-        numbers = [self.cache.number(position) for position in positions]
-        batch, draws = self.cached_inputs(numbers, device)
+        numbers = self._cached_numbers(step, micro)
+        upcoming = (self._cached_numbers(*place) for place in self.shape.following(step, micro))
+        batch, draws = self.cached_inputs(numbers, device, upcoming)
         draws = self.redraw_times(draws, step, micro)
         z_start = self.path.add_noise(batch.latents, draws.noise, draws.t_start)
         z_end = moved(self.cache.read(numbers), z_start.device).to(z_start.dtype)
@@ -139,12 +139,28 @@ class SolvedWindows:
         batch, draws = self.cached_inputs(numbers, device)
         return self._teacher_window(batch, draws, self._inputs(batch, draws))[1]
 
-    def cached_inputs(self, numbers: Sequence[int], device: torch.device) -> tuple[Batch, Draws]:
-        """Clips and draws of cached samples: they follow from a sample's number alone, whatever step uses it."""
+    def cached_inputs(
+        self, numbers: Sequence[int], device: torch.device, upcoming: Iterable[Sequence[int]] = ()
+    ) -> tuple[Batch, Draws]:
+        """Clips and draws of cached samples: they follow from a sample's number alone, whatever step uses it.
+
+        Args:
+            upcoming: numbers of the next batches, for whoever reads ahead.
+        """
         assert self.cache is not None
         count = self.cache.count
-        batch = stack([self.sampler.sample(0, number, count) for number in numbers]).to(device)
+
+        def asked(numbers: Sequence[int]) -> Asked:
+            return tuple((0, number, count) for number in numbers)
+
+        batch = self.sampler.fetch(asked(numbers), map(asked, upcoming)).to(device)
         return batch, self.draw(batch, [(0, number) for number in numbers])
+
+    def _cached_numbers(self, step: int, micro: int) -> list[int]:
+        """Cached samples of a micro-batch of this process."""
+        assert self.cache is not None
+        first = step * self.shape.per_step
+        return [self.cache.number(first + sample) for sample in self.shape.samples(micro)]
 
     def redraw_times(self, draws: Draws, step: int, micro: int) -> Draws:
         """The same windows at times of this step, so that an endpoint teaches another point in every epoch."""

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from fada.data.seeds import EpochOrders
+from fada.data.order import EpochOrders
 from fada.engine.tensor_files import DamagedFile, load_tensors, save_tensors
 from fada.files.whole import set_aside, write_json
 
@@ -61,7 +61,7 @@ class TargetCache:
         """The cached sample at a position of the training: each once per epoch, shuffled within its window."""
         epoch, place = divmod(position, self.count)
         turn, window = divmod(place, self.windows)
-        return int(self._orders.at(epoch)[turn]) * self.windows + window
+        return self._orders.at(epoch, turn) * self.windows + window
 
     def missing(self) -> list[int]:
         """Files that are not there yet."""

@@ -91,7 +91,7 @@ class TrajectoryObjective:
             "jump_length": (draws.t_start - goal).mean(),
             **clock.laps,
         }
-        return StepLoss(error.mean(), scalars, keys=found.batch.keys)
+        return StepLoss(error.mean(), scalars, keys=found.batch.keys, faults=found.batch.faults)
 
     def _target_network(self, inputs: Any, latents: Tensor, t: Tensor, options: dict[str, Any]) -> Tensor:
         """What the moving average predicts; before a loop has one, the student itself."""

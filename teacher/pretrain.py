@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from fada.data.dataset import BatchShape, ClipSampler
 from fada.data.seeds import sample_generator
 from fada.diffusion.transfer import moved
 from fada.diffusion.windows import Windows
+from fada.engine.clock import Clock
 from fada.engine.figures import mean_where
 from fada.engine.loop import StepLoss
 from fada.teacher.dual_unet.model import DualUNet
@@ -61,7 +63,9 @@ class PretrainObjective:
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """Mean squared error of the prediction at random times."""
         device = next(self.module.parameters()).device
+        clock = Clock(device)
         batch = self.sampler.batch(step, self.shape, micro).to(device)
+        clock.lap("seconds_data")
         draws = [self._draw(batch.latents[0], step, sample) for sample in self.shape.samples(micro)]
         t, rung, keeps_motion, noise = (torch.stack(column) for column in zip(*draws, strict=True))
         # Times and rungs decide about the computation: they stay where nothing waits for a device to learn them.
@@ -76,8 +80,10 @@ class PretrainObjective:
         errors = (prediction.float() - target).square().mean(dim=(1, 2, 3, 4))
         weights = moved(self._weights(t), device)
         names = zip(("nothing", "reference", "audio"), (NOTHING, REFERENCE, AUDIO), strict=True)
-        scalars = {f"loss_{name}": mean_where(errors, rung == value) for name, value in names}
-        return StepLoss((weights * errors).mean(), {**scalars, **self._per_window(errors, t)}, keys=batch.keys)
+        scalars: dict[str, SupportsFloat] = {f"loss_{name}": mean_where(errors, rung == value) for name, value in names}
+        clock.lap("seconds_forward")
+        scalars |= {**self._per_window(errors, t), **clock.laps}
+        return StepLoss((weights * errors).mean(), scalars, keys=batch.keys, faults=batch.faults)
 
     def _draw(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         generator = sample_generator(self.seed, step, sample, "teacher")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fada.data.dataset import LatentClip
+from fada.data.clip_source import LatentClip, source_of
 from fada.data.location import Location
-from fada.data.shards import read_shards
+from fada.data.shard_set import ShardSet
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 
@@ -19,30 +19,32 @@ def check_trained_clips(recipe: Recipe, clips: Sequence[LatentClip]) -> None:
     Raises:
         RecipeError: naming the key path of the first that has none.
     """
-    check_qualities(recipe, (clip.quality for clip in clips))
+    facts = source_of(clips).facts
+    check_qualities(recipe, facts.counts())
     for where, quality, frames in recipe.wanted_clips():
-        lengths = [len(clip.latents) for clip in clips if quality in ("all", clip.quality)]
-        if max(lengths) < frames:
+        lengths = facts.frames[facts.of_quality(quality)]
+        if lengths.max() < frames:
             raise RecipeError(
                 f"{where}: wants {frames} frames, but the longest of its {len(lengths)} training clips has "
-                f"{max(lengths)}; make longer clips, or lower clip.frames"
+                f"{lengths.max()}; make longer clips, or lower clip.frames"
             )
 
 
-def check_qualities(recipe: Recipe, qualities: Iterable[str]) -> None:
+def check_qualities(recipe: Recipe, qualities: Iterable[str] | Mapping[str, int]) -> None:
     """Know that each stage and phase has a clip of its quality.
 
     Args:
-        qualities: of all training clips.
+        qualities: of all training clips, or how many there are of each.
 
     Raises:
         RecipeError: naming the key path of the first that has none.
     """
     counts = Counter(qualities)
     held = ", ".join(f"{count} of {quality}" for quality, count in sorted(counts.items())) or "none"
-    source = recipe.data.train_shards or "data.world"
+    source, weights = recipe.data.train_name, recipe.data.quality_weights
     for where, quality, _ in recipe.wanted_clips():
-        if not (counts.total() if quality == "all" else counts[quality]):
+        wanted = [*counts] if weights is None else [*weights]
+        if not (sum(counts[each] for each in wanted) if quality == "all" else counts[quality]):
             raise RecipeError(
                 f"{where}.quality: {quality}, but of {source}'s training clips none has it (there are {held}); change "
                 "it, or filter the clips with other thresholds"
@@ -50,13 +52,16 @@ def check_qualities(recipe: Recipe, qualities: Iterable[str]) -> None:
 
 
 def check_shards(recipe: Recipe) -> None:
-    """`check_qualities` of shards on this machine, from what they say of their clips; nothing is decoded.
+    """`check_qualities` of shards on this machine, from the table of their samples; nothing is decoded.
 
     Raises:
         RecipeError: as `check_qualities`.
         ShardError: they cannot be read.
     """
-    shards = recipe.data.train_shards
-    if shards is None or Location(shards).folder is None or not Path(shards).exists():
+    sets = [each.path for each in recipe.data.train_sets]
+    if not sets or any(Location(each).folder is None or not Path(each).exists() for each in sets):
         return
-    check_qualities(recipe, [str(sample.meta.get("quality", "A")) for sample in read_shards(shards, parts=())])
+    counts: Counter[str] = Counter()
+    for each in sets:
+        counts.update(ShardSet(each).table.quality_counts())
+    check_qualities(recipe, counts)

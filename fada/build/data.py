@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,14 @@ from fada.build.checks import check_trained_clips
 from fada.build.models import AudioEncoder, audio_encoder
 from fada.build.run_folder import put_aside, trained_parts
 from fada.build.run_vae import prepare_vae
-from fada.build.sources import face_parts, sources_of
+from fada.build.sources import Source, sources_of
+from fada.build.stored_features import check_features, check_size, holds_features, load_latents, where_of
 from fada.data.clip import Clip
-from fada.data.dataset import LatentClip, hash_clips
-from fada.data.face import FaceClues, face_boxes
-from fada.data.shards import Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.clip_source import ClipSource
+from fada.data.dataset import hash_clips
+from fada.data.held_out import HeldOutClips, clip_of
+from fada.data.shard_set import ShardSet
+from fada.data.shards import Sample, ShardError, read_index, write_shards
 from fada.files.folders import inside
 from fada.files.manifest import hash_file
 from fada.files.whole import whole_folder
@@ -32,16 +35,14 @@ from fada.teacher.vae import encode_frames, shift
 SAMPLES_PER_SHARD = 100
 ENCODING = 1
 """Raised when equal clips and encoders give other latents or states than before."""
-PORTRAIT_RATIOS = (1.2, 2.0)
-"""How much larger than the landmarks Hallo draws face and lips of the portrait that it animates."""
 
 
 @dataclass(frozen=True)
 class RunData:
     """What training and the report need of the data."""
 
-    train: list[LatentClip]
-    test: list[Clip]
+    train: ClipSource
+    test: Sequence[Clip]
     vae: AutoencoderKL
     encoder: AudioEncoder
 
@@ -70,13 +71,13 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = T
             other clips than those that a part of the run was trained on.
     """
     sources = sources_of(recipe, folder, console, makes)
-    has_features = recipe.data.train_shards is not None and holds_features(recipe)
+    has_features = bool(recipe.data.train_sets) and holds_features(recipe)
     encoder = audio_encoder(recipe.audio)
     vae = prepare_vae(recipe, folder, sources["train"], console, makes)
     features = features_of(vae, encoder)
-    if has_features and recipe.data.train_shards is not None:
+    if has_features:
         check_features(recipe, features)
-        train = load_latents(recipe.data.train_shards)
+        train = load_latents(*(each.path for each in recipe.data.train_sets), cache=recipe.data.cache)
     else:
         encoded = inside(folder, "data", "train")
         made_of = {**features, **_face_embedder(recipe), "clips": sources["train"].hash(), "encoding": str(ENCODING)}
@@ -87,9 +88,14 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = T
         train = load_latents(encoded)
     check_size(recipe, train, vae)
     check_trained_clips(recipe, train)
-    held = sum(clip.latents.nbytes + clip.states.nbytes for clip in train)
-    console.print(f"data: {len(train)} training clips, {held / 2**20:.1f} MiB in the memory of each process")
-    return RunData(train, [_clip(sample) for sample in sources["test"]], vae, encoder)
+    console.print(f"data: {len(train)} training clips, {where_of(train)}")
+    return RunData(train, _held_out(recipe, sources["test"]), vae, encoder)
+
+
+def _held_out(recipe: Recipe, source: Source) -> Sequence[Clip]:
+    """Held-out clips; those of shards are decoded when they are needed."""
+    shards = recipe.data.test_shards
+    return [clip_of(sample) for sample in source] if shards is None else HeldOutClips(ShardSet(shards))
 
 
 def _is_encoded(encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: Path, console: Console) -> bool:
@@ -106,7 +112,7 @@ def _is_encoded(encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: 
         # Earlier versions noted no clips.
         if trained and "clips" in before:
             raise RecipeError(
-                f"{encoded}: {fault} than {recipe.data.train_shards or 'data.world'} and the recipe name now, and "
+                f"{encoded}: {fault} than {recipe.data.train_name} and the recipe name now, and "
                 f"{', '.join(trained)} trained on it; give back what it was made of, or start anew with output=..."
             )
     put_aside(encoded, fault, console)
@@ -128,75 +134,6 @@ def find_shard_fault(shards: Path) -> str | None:
     return None
 
 
-def holds_features(recipe: Recipe) -> bool:
-    """Whether the training shards hold latents and audio states, and the recipe names a VAE that may have made them.
-
-    Raises:
-        RecipeError: only some clips have them, or the recipe trains its own VAE.
-    """
-    shards = recipe.data.train_shards
-    assert shards is not None
-    index = read_index(shards)
-    latents, states = (index.parts.get(part, 0) for part in ("latents", "audio_states"))
-    if not latents and not states:
-        return False
-    if (latents, states) != (index.samples, index.samples):
-        raise RecipeError(
-            f"data.train_shards: {shards}: {latents} clips with latents and {states} with audio states, of "
-            f"{index.samples}; shard the clips again, with features or without"
-        )
-    if recipe.vae.path is None:
-        raise RecipeError(
-            f"data.train_shards: {shards}: holds latents of the VAE {index.features.get('vae')}, but this recipe "
-            "trains a VAE of its own; give vae.path=... of the VAE that made them, or shard the clips again without "
-            "--vae and --audio-encoder"
-        )
-    return True
-
-
-def check_features(recipe: Recipe, features: dict[str, str]) -> None:
-    """Refuse stored features that other encoders than the recipe's have made.
-
-    Raises:
-        RecipeError: naming the fingerprints of both.
-    """
-    shards, audio = recipe.data.train_shards, recipe.audio
-    assert shards is not None
-    stored = read_index(shards).features
-    ours = {
-        "vae": f"vae.path={recipe.vae.path}",
-        "audio_encoder": f"audio.path={audio.path}, audio.rate={audio.rate}"
-        if audio.path
-        else f"audio.kind={audio.kind}",
-    }
-    differing = [
-        f"{name} {stored.get(name)} made its features, but {ours[name]} is {features[name]}"
-        for name in ours
-        if stored.get(name) != features[name]
-    ]
-    if differing:
-        raise RecipeError(
-            f"data.train_shards: {shards}: {'; '.join(differing)}; name the encoders that made them (vae.path=..., "
-            "audio), or shard the clips again without --vae and --audio-encoder"
-        )
-
-
-def check_size(recipe: Recipe, clips: Iterable[LatentClip], vae: AutoencoderKL) -> None:
-    """Refuse clips of another size than the recipe's.
-
-    Raises:
-        RecipeError: naming the first of them.
-    """
-    pixels = 2 ** (len(vae.config.block_out_channels) - 1)
-    for clip in clips:
-        height, width = (side * pixels for side in clip.latents.shape[-2:])
-        if (height, width) != (recipe.clip.size, recipe.clip.size):
-            raise RecipeError(
-                f"data.train_shards: {recipe.data.train_shards}: clip {clip.key} has {width}x{height} pixels, but "
-                f"clip.size is {recipe.clip.size}; set clip.size, or prepare clips of that size"
-            )
-
-
 def encode_samples(
     samples: Iterable[Sample], vae: AutoencoderKL, encoder: AudioEncoder, keep_media: bool = False
 ) -> Iterator[Sample]:
@@ -211,30 +148,6 @@ def encode_samples(
         states = encoder(torch.from_numpy(sample.audio).float()[None], len(sample.frames))[0].to(torch.bfloat16)
         encoded = replace(sample, latents=latents.cpu(), audio_states=states.cpu())
         yield encoded if keep_media else replace(encoded, frames=None, audio=None)
-
-
-def load_latents(folder: str | Path, *, face_ratio: float = 1.0, lip_ratio: float = 1.0) -> list[LatentClip]:
-    """Training clips of shards with features, in memory; with face clues where embedding and landmarks are stored.
-
-    Args:
-        face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
-    """
-    clips = []
-    for sample in read_shards(folder, parts=("latents", "audio_states", *face_parts(folder))):
-        if sample.latents is None or sample.audio_states is None:
-            continue
-        face = face_clues(sample, face_ratio, lip_ratio)
-        quality = str(sample.meta.get("quality", "A"))
-        clips.append(LatentClip(sample.key, quality, sample.latents, sample.audio_states, face))
-    return clips
-
-
-def face_clues(sample: Sample, face_ratio: float, lip_ratio: float, frames: int | None = None) -> FaceClues | None:
-    """What a sample tells of its face, boxes around the first `frames` (all); None without embedding or landmarks."""
-    if sample.face is None or sample.landmarks is None:
-        return None
-    landmarks = sample.landmarks["landmarks"][:frames].float().numpy()
-    return FaceClues(sample.face.float(), *face_boxes(landmarks, face_ratio, lip_ratio))
 
 
 def fingerprint(module: torch.nn.Module) -> str:
@@ -255,13 +168,5 @@ def features_of(vae: AutoencoderKL, encoder: AudioEncoder) -> dict[str, str]:
 
 def _face_embedder(recipe: Recipe) -> dict[str, str]:
     """What made the embeddings that a run takes over into its own shards; nothing where there are none."""
-    shards = recipe.data.train_shards
-    maker = None if shards is None else read_index(shards).features.get("face_embedder")
-    return {} if maker is None else {"face_embedder": maker}
-
-
-def _clip(sample: Sample) -> Clip:
-    if sample.frames is None or sample.audio is None:
-        raise ValueError(f"{sample.key}: held-out clips need frames and sound; write shards with both")
-    face = face_clues(sample, *PORTRAIT_RATIOS, frames=1)
-    return Clip(sample.key, sample.frames, sample.audio, meta=dict(sample.meta), face=face)
+    makers = {read_index(each.path).features.get("face_embedder") for each in recipe.data.train_sets} - {None}
+    return {"face_embedder": ", ".join(sorted(map(str, makers)))} if makers else {}

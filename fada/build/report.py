@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +118,9 @@ def _measuring(recipe: Recipe, out: Path, console: Console) -> Iterator[_Asked]:
     console.print(f"measuring {', '.join(label_of(place) for place in places)}", markup=False, highlight=False)
     measured, spare = _split(data.test, recipe.bench.clips)
     clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]
-    spare_clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in spare]
+    # Of many spare clips no more are decoded than are asked for.
+    used = spare[: max(recipe.bench.sweep_clips, recipe.bench.search_clips)]
+    spare_clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in used]
     with opened([*clips, *spare_clips], recipe.bench.weights) as tools:
         sweeps, scales = sweep_scales(recipe, teacher, spare_clips, tools, out / "sweep.json", console)
         write_json(out / "scales.json", {"reference_scale": scales[0], "audio_scale": scales[1]})
@@ -165,8 +167,8 @@ def _write_scalars(results: BenchResults, out: Path) -> None:
                     writer.add_scalar(f"bench-{metric}/{system['name']}", mean.mean, 0)
 
 
-def _split(test: list[Clip], count: int) -> tuple[list[Clip], list[Clip]]:
+def _split(test: Sequence[Clip], count: int) -> tuple[Sequence[Clip], Sequence[Clip]]:
     """Clips of the report, and spare held-out ones on which scales and nodes may be chosen."""
-    if not test:
+    if not len(test):
         raise ValueError("bench: there are no held-out clips; give data.test_shards, or data.world.test_clips")
     return test[:count], test[count:]

@@ -35,16 +35,20 @@ from fada.build.run_parts import is_model_there, load_stage
 from fada.build.settings import (
     accelerator,
     batch_shape,
+    data_workers,
     default_scales,
     default_steps,
     distill_settings,
     loop_settings,
     recompute,
 )
-from fada.data.dataset import ClipSampler, LatentClip, hash_clips, portraits_of
+from fada.build.stored_features import mixture_of
+from fada.data.clip_source import LatentClip
+from fada.data.dataset import ClipSampler, hash_clips, portraits_of
+from fada.data.prefetch import reading_ahead
 from fada.data.seeds import seeded
 from fada.engine.launch import processes_to_start
-from fada.engine.loop import LoopSettings, Objective, fit
+from fada.engine.loop import LoopSettings, fit
 from fada.engine.parallel import (
     is_main,
     join,
@@ -84,7 +88,7 @@ SOLVED_AT = ("spacing", "solver_spacing")
 class Shared:
     """What several runs of one teacher have in common, so that none of them makes it again.
 
-    data: clips in memory, with the VAE and the audio encoder; teacher: its folder; targets: a folder where solved
+    data: the clips, with the VAE and the audio encoder; teacher: its folder; targets: a folder where solved
     window ends lie by their fingerprint; students: folders of students by their phase's name, which are not trained
     again and from which later phases start.
     """
@@ -258,7 +262,8 @@ class Run:
         )
 
     def _sampler(self, frames: int, motion: int, quality: str) -> ClipSampler:
-        return ClipSampler(self.data.train, frames, motion, self.recipe.audio.context, quality, self.recipe.seed)
+        context, mixture = self.recipe.audio.context, mixture_of(self.recipe)
+        return ClipSampler(self.data.train, frames, motion, context, quality, self.recipe.seed, mixture)
 
     def _train_stage(self, stage: Stage, model: DualUNet) -> None:
         """Train one stage; its result is left in `model`."""
@@ -319,7 +324,7 @@ class Run:
 
     def _fit(
         self,
-        objective: Objective,
+        objective: PretrainObjective | StudentObjective,
         settings: LoopSettings,
         prepared: Accelerator,
         work: str,
@@ -333,7 +338,8 @@ class Run:
         log = RunLog(folder, name, self.console, prepared.is_main_process)
         preview = None if shown is None else previews(shown, result, self.data, prepared.device)
         try:
-            weights = fit(objective, settings, prepared, folder, log, preview)
+            with reading_ahead(objective.sampler, data_workers(self.recipe, prepared.device, self.data.train)):
+                weights = fit(objective, settings, prepared, folder, log, preview)
         finally:
             log.close()
         put(weights, result)

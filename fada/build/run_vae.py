@@ -92,7 +92,7 @@ def _earlier_fault(saved: Path) -> str | None:
 
 
 def _named(recipe: Recipe) -> str:
-    return recipe.data.train_shards or "data.world"
+    return recipe.data.train_name
 
 
 def _made_of(recipe: Recipe, source: Source) -> dict[str, str]:

@@ -6,10 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import nn
 
+from fada.data.clip_source import ClipSource
 from fada.data.dataset import BatchShape
+from fada.data.stored_clips import StoredClips
 from fada.engine.loop import LoopSettings
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.recipe.schema import Recipe
@@ -43,6 +46,15 @@ def accelerator(recipe: Recipe, batch: int) -> Accelerator:
 def batch_shape(recipe: Recipe, size: int, prepared: Accelerator) -> BatchShape:
     """Samples of a step, and this process's among them."""
     return BatchShape(size, prepared.process_index, prepared.num_processes, recipe.engine.accumulate)
+
+
+def data_workers(recipe: Recipe, device: torch.device, clips: ClipSource) -> int:
+    """Processes that read ahead for a training process; clips that are in memory need none."""
+    if not isinstance(clips, StoredClips):
+        return 0
+    asked = recipe.engine.data_workers
+    # On a CPU they would take the processors that train.
+    return (2 if device.type == "cuda" else 0) if asked is None else asked
 
 
 def loop_settings(recipe: Recipe, steps: int, lr: float, facts: Mapping[str, Any]) -> LoopSettings:

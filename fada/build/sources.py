@@ -13,6 +13,7 @@ from rich.console import Console
 from fada.build.run_folder import put_aside
 from fada.data.clip import Clip, ClipError, list_clips, read_clip, read_record
 from fada.data.shards import Sample, read_index, read_shards
+from fada.data.stored_clips import face_parts_of
 from fada.data.world import make_world
 from fada.data.world.make import SETTINGS_FILE
 from fada.eval.results import fingerprint as hash_of
@@ -44,9 +45,9 @@ def sources_of(recipe: Recipe, folder: Path, console: Console, makes: bool = Tru
         if makes:
             world.draw()
         return {split: _DrawnClips(world, split) for split in ("train", "test")}
-    assert recipe.data.train_shards is not None
     assert recipe.data.test_shards is not None
-    return {"train": Shards(recipe.data.train_shards), "test": Shards(recipe.data.test_shards)}
+    sets = [each.path for each in recipe.data.train_sets]
+    return {"train": Shards(*sets), "test": Shards(recipe.data.test_shards)}
 
 
 class DrawnWorld:
@@ -117,22 +118,23 @@ class _DrawnClips:
 
 
 class Shards:
-    """Frames and sound of shards, with what tells of faces."""
+    """Frames and sound of sets of shards, one after the other, with what tells of faces."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, *folders: str) -> None:
+        self.folders = folders
 
     def __iter__(self) -> Iterator[Sample]:
-        yield from read_shards(self.folder, parts=("frames", "audio", *face_parts(self.folder)))
+        for folder in self.folders:
+            yield from read_shards(folder, parts=("frames", "audio", *face_parts(folder)))
 
     def hash(self) -> str:
         """Over the hashes of all shards, in their order."""
-        return hash_of([asdict(shard) for shard in read_index(self.folder).shards])
+        return hash_of([asdict(shard) for folder in self.folders for shard in read_index(folder).shards])
 
 
 def face_parts(shards: str | Path) -> tuple[str, ...]:
-    """Parts that tell of faces; landmarks alone tell nothing and stay unread."""
-    return ("face", "landmarks") if read_index(shards).parts.get("face") else ()
+    """Parts that tell of faces."""
+    return face_parts_of(read_index(shards))
 
 
 def _split_of(folder: Path, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Training samples: clips as latents and audio states, and batches drawn from a step's number.
+"""Training samples: batches of clips, drawn from a step's number.
 
 Nothing is remembered: which clips, frames and references make up the batch of a step follows from (seed, step, sample)
 alone, so resuming needs no state and any number of processes draws the same global batch. Every epoch goes through all
@@ -9,36 +9,42 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from fada.data.clip_source import ClipSource, DamagedClip, LatentClip, source_of
 from fada.data.face import FaceClues, join_clues, stack_clues
-from fada.data.seeds import EpochOrders, sample_generator
+from fada.data.mixture import Mixture
+from fada.data.order import EpochOrders, Turns
+from fada.data.seeds import sample_generator
+from fada.data.stored_clips import StoredClips
 from fada.diffusion.transfer import moved
 
-
-@dataclass(frozen=True)
-class LatentClip:
-    """One clip ready for training.
-
-    latents: (F, C, h, w) scaled VAE latents; states: (F, layers, dim) of the audio encoder, padded by no one; face:
-    for teachers that are told of it.
-    """
-
-    key: str
-    quality: str
-    latents: Tensor
-    states: Tensor
-    face: FaceClues | None = None
+HASHED_WHOLE = 2**30
+"""Bytes of shards up to which stored clips are known by all that is in them; beyond, by the hashes in their table."""
+REPLACEMENTS = 8
+"""Clips that are tried in place of a damaged one."""
 
 
 def hash_clips(clips: Sequence[LatentClip]) -> str:
-    """SHA-256 over clips in their order: keys, qualities, and all that is known of them, byte by byte."""
-    digest = hashlib.sha256()
-    for clip in clips:
+    """SHA-256 over clips in their order: keys, qualities, and all that is known of them, byte by byte.
+
+    Of stored clips damaged ones are left out. Where reading them all takes long (`HASHED_WHOLE`), the hash is one over
+    the hashes that the table of their shards holds.
+    """
+    if isinstance(clips, StoredClips) and clips.shard_bytes > HASHED_WHOLE:
+        return clips.hash_records()
+    digest, source = hashlib.sha256(), source_of(clips)
+    for number in range(len(source)):
+        try:
+            clip = source.read(number)
+        except DamagedClip:
+            continue
         parts = {"latents": clip.latents, "states": clip.states}
         if clip.face is not None:
             parts |= {"face": clip.face.embedding, "face_box": clip.face.face_box, "lip_box": clip.face.lip_box}
@@ -51,10 +57,17 @@ def hash_clips(clips: Sequence[LatentClip]) -> str:
 
 def portraits_of(clips: Sequence[LatentClip], seed: int, most: int = 2000) -> Tensor:
     """Latents (N, C, h, w) in float32 of a frame of each clip, drawn by the seed; of many clips an even choice."""
-    chosen = clips[:: max(1, math.ceil(len(clips) / most))]
     generator = sample_generator(seed, 0, 0, "portraits")
-    frames = [int(torch.randint(len(clip.latents), (1,), generator=generator)) for clip in chosen]
-    return torch.stack([clip.latents[frame].float() for clip, frame in zip(chosen, frames, strict=True)])
+    return torch.stack(
+        [
+            clip.latents[int(torch.randint(len(clip.latents), (1,), generator=generator))].float()
+            for clip in clips[:: max(1, math.ceil(len(clips) / most))]
+        ]
+    )
+
+
+Asked = tuple[tuple[int, int, int], ...]
+"""Samples, each by what `ClipSampler.sample` takes: step, number in the step, samples of a step."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,16 @@ class BatchShape:
         """Samples of a step, over all processes and micro-batches."""
         return self.size * self.world * self.accumulate
 
+    def asked(self, step: int, micro: int) -> Asked:
+        """What this process asks for in a micro-batch."""
+        return tuple((step, sample, self.per_step) for sample in self.samples(micro))
+
+    def following(self, step: int, micro: int) -> Iterator[tuple[int, int]]:
+        """Steps and micro-batches after one, without end."""
+        while True:
+            step, micro = (step, micro + 1) if micro + 1 < self.accumulate else (step + 1, 0)
+            yield step, micro
+
     def samples(self, micro: int) -> range:
         """Numbers of this process's samples within a step."""
         first = (micro * self.world + self.rank) * self.size
@@ -86,7 +109,8 @@ class Batch:
 
     latents: (B, F, C, h, w); reference: (B, C, h, w) of another moment of the same clip; motion: (B, M, C, h, w) the
     frames before; has_motion: (B,) booleans, False at a clip's start; audio: windows (B, F, 2 r + 1, layers, dim);
-    face: of the B clips, where they have it.
+    face: of the B clips, where they have it; faults: what was damaged,
+    and what stands in its place.
     """
 
     keys: list[str]
@@ -97,25 +121,38 @@ class Batch:
     has_motion: Tensor
     audio: Tensor
     face: FaceClues | None = None
+    faults: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         names = ("latents", "reference", "motion", "audio", "has_motion")
         there = {name: moved(getattr(self, name), device) for name in names}
         face = None if self.face is None else self.face.to(device)
-        return Batch(self.keys, self.qualities, face=face, **there)
+        return Batch(self.keys, self.qualities, face=face, faults=self.faults, **there)
+
+
+class ReadsAhead(Protocol):
+    """Gives a sampler's batches, read before they are asked for where it can."""
+
+    def batch(self, asked: Asked, upcoming: Iterable[Asked]) -> Batch:
+        """The very batch that the sampler itself would draw."""
+        ...
 
 
 class ClipSampler:
-    """Draws batches from clips in memory.
+    """Draws batches from clips in memory or in shards; a clip is read when its sample is drawn.
+
+    A damaged clip is replaced by another that follows from seed and sample, too: by one of its group.
 
     Args:
         frames, motion_frames: of a sample.
         context: audio states of so many frames to each side belong to a frame.
         quality: `A`, `B` or `all`.
+        mixture: shares of sets and qualities; each group then has epochs of its own, and one without such clips no
+            share. Without it every epoch has all clips once.
 
     Raises:
-        ValueError: no clip of that quality is long enough, or only some of them have a face.
+        ValueError: no clip of that quality is long enough, only some of them have a face, or none has a weight.
     """
 
     def __init__(
@@ -126,20 +163,37 @@ class ClipSampler:
         context: int,
         quality: str = "all",
         seed: int = 0,
+        mixture: Mixture | None = None,
     ) -> None:
-        self.clips = [clip for clip in clips if quality in ("all", clip.quality) and len(clip.latents) >= frames]
-        if not self.clips:
+        source = source_of(clips)
+        chosen = np.flatnonzero(source.facts.of_quality(quality) & (source.facts.frames >= frames))
+        if not len(chosen):
             raise ValueError(
                 f"no clip of quality {quality!r} has {frames} frames (there are {len(clips)} clips in all); "
                 "make longer clips, or lower clip.frames"
             )
+        self.clips = source.subset(chosen)
         _check_faces(self.clips)
         self.frames, self.motion_frames, self.context, self.seed = frames, motion_frames, context, seed
-        self._orders = EpochOrders(seed, len(self.clips), "order")
+        self._groups = _groups(self.clips, mixture, seed)
+        self._turns = None if mixture is None else Turns([each.weight for each in self._groups], seed)
+        self.ahead: ReadsAhead | None = None
+        """Reads what will be asked for in other processes, while a training attaches it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "ahead": None}
 
     def batch(self, step: int, shape: BatchShape, micro: int = 0) -> Batch:
         """The samples of one process for one micro-batch of a step."""
-        return stack([self.sample(step, sample, shape.per_step) for sample in shape.samples(micro)])
+        return self.fetch(shape.asked(step, micro), (shape.asked(*place) for place in shape.following(step, micro)))
+
+    def fetch(self, asked: Asked, upcoming: Iterable[Asked] = ()) -> Batch:
+        """The samples that are asked for, and a hint for whoever reads ahead what will be asked for then."""
+        return self.drawn(asked) if self.ahead is None else self.ahead.batch(asked, upcoming)
+
+    def drawn(self, asked: Asked) -> Batch:
+        """These samples, read here and now."""
+        return stack([self.sample(*each) for each in asked])
 
     def sample(self, step: int, sample: int, per_step: int) -> Batch:
         """One sample of a step, as a batch of one."""
@@ -148,8 +202,7 @@ class ClipSampler:
         def draw(bound: int) -> int:
             return int(torch.randint(bound, (1,), generator=generator))
 
-        epoch, place = divmod(step * per_step + sample, len(self.clips))
-        clip = self.clips[self._orders.at(epoch)[place]]
+        clip, faults = self._read(step * per_step + sample)
         start = draw(len(clip.latents) - self.frames + 1)
         window = clip.latents[start : start + self.frames].float()
         has_motion = start >= self.motion_frames > 0
@@ -164,14 +217,74 @@ class ClipSampler:
             torch.tensor([has_motion]),
             audio_windows(clip.states.float(), start, self.frames, self.context)[None],
             None if clip.face is None else stack_clues([clip.face]),
+            faults,
+        )
+
+    def number(self, position: int) -> int:
+        """Which of `clips` the sample at a position of the training is of."""
+        group, place = (0, position) if self._turns is None else self._turns.at(position)
+        return self._groups[group].number(place)
+
+    def _read(self, position: int) -> tuple[LatentClip, tuple[str, ...]]:
+        """The clip at a position, and what was damaged that should have been it.
+
+        Raises:
+            DamagedClip: the clips in its place are damaged, too.
+        """
+        faults: list[str] = []
+        number = self.number(position)
+        group = self._groups[0 if self._turns is None else self._turns.at(position)[0]]
+        generator = sample_generator(self.seed, position, 0, "replacement")
+        for _ in range(1 + REPLACEMENTS):
+            try:
+                clip = self.clips[number]
+            except DamagedClip as fault:
+                faults.append(str(fault))
+                number = group.any(generator)
+                continue
+            return clip, tuple(f"{fault}; {clip.key} takes its place" for fault in faults)
+        raise DamagedClip(
+            f"{len(faults)} clips in a row are damaged: {'; '.join(faults[:3])}; ...; are these the shards that the "
+            "index and its table were made of? Get them again, or write them again with fada data shard"
         )
 
 
-def _check_faces(clips: Sequence[LatentClip]) -> None:
-    without = [clip.key for clip in clips if clip.face is None]
+@dataclass(frozen=True)
+class _Group:
+    """Clips whose epochs are their own; `members` None stands for all of them."""
+
+    weight: float
+    members: np.ndarray | None
+    orders: EpochOrders
+
+    def number(self, place: int) -> int:
+        """Number of the clip that comes at a place of the group's samples."""
+        at = self.orders.at(*divmod(place, self.orders.count))
+        return at if self.members is None else int(self.members[at])
+
+    def any(self, generator: torch.Generator) -> int:
+        """Number of a clip of the group."""
+        at = int(torch.randint(self.orders.count, (1,), generator=generator))
+        return at if self.members is None else int(self.members[at])
+
+
+def _groups(clips: ClipSource, mixture: Mixture | None, seed: int) -> list[_Group]:
+    if mixture is None:
+        return [_Group(1.0, None, EpochOrders(seed, len(clips), "order"))]
+    numbers, weights = mixture.groups(clips)
+    made = []
+    for number, weight in weights.items():
+        members = np.flatnonzero(numbers == number).astype(np.uint32)
+        made.append(_Group(weight, members, EpochOrders(seed, len(members), f"order of group {number}")))
+    return made
+
+
+def _check_faces(clips: ClipSource) -> None:
+    without = np.flatnonzero(~clips.facts.has_face)
     if 0 < len(without) < len(clips):
         raise ValueError(
-            f"{len(without)} of {len(clips)} clips have no face (embedding and landmarks), {without[0]} among them; "
+            f"{len(without)} of {len(clips)} clips have no face (embedding and landmarks), "
+            f"{clips.key(int(without[0]))} among them; "
             "shard all clips with fada data shard --face-embedder, or all without"
         )
 
@@ -199,4 +312,5 @@ def stack(samples: Sequence[Batch]) -> Batch:
         has_motion,
         audio,
         join_clues(faces) if faces else None,
+        tuple(fault for sample in samples for fault in sample.faults),
     )

@@ -87,6 +87,16 @@ class Location:
             raise LocationError(f"{self}/{name}: has more than {LARGEST_READ} bytes; it is not what it should be")
         return data
 
+    def read_range(self, name: str, first: int, last: int) -> bytes:
+        """Bytes `first` to `last` - 1 of a file; fewer where it ends before."""
+        check_file_name(name)
+        if self.folder is not None:
+            with (self.folder / name).open("rb") as opened:
+                opened.seek(first)
+                return opened.read(last - first)
+        with self._reaching(name):
+            return bytes(self._store.cat_file(f"{self._root}/{name}", start=first, end=last))
+
     @contextmanager
     def fetched(self, name: str, size: int | None = None) -> Iterator[Path]:
         """The file on this machine: itself, or a copy that goes with the block.

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
 
@@ -28,19 +27,3 @@ def seeded(seed: int, part: str) -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(before)
-
-
-class EpochOrders:
-    """The order of `count` things in every epoch, each its own; those of neighbouring epochs are remembered."""
-
-    def __init__(self, seed: int, count: int, purpose: str) -> None:
-        self.seed, self.count, self.purpose = seed, count, purpose
-        self._orders: dict[int, np.ndarray] = {}
-
-    def at(self, epoch: int) -> np.ndarray:
-        """A permutation of 0 to `count` - 1."""
-        if epoch not in self._orders:
-            entropy = sample_generator(self.seed, epoch, 0, self.purpose).initial_seed()
-            kept = {known: order for known, order in self._orders.items() if abs(known - epoch) == 1}
-            self._orders = {**kept, epoch: np.random.default_rng(entropy).permutation(self.count)}
-        return self._orders[epoch]

@@ -99,11 +99,25 @@ def suffixes_of(parts: Collection[str]) -> set[str]:
     return {"json", *(_SUFFIXES[part] for part in parts)}
 
 
+def suffix_of(part: str) -> str:
+    """Suffix of the member that holds a part."""
+    return _SUFFIXES[part]
+
+
 def decode_sample(
-    key: str, members: dict[str, bytes], split: str | None, parts: Collection[str], skip: Skip
+    key: str,
+    members: dict[str, bytes],
+    split: str | None,
+    parts: Collection[str],
+    skip: Skip,
+    record_hash: bytes | None = None,
 ) -> Sample | None:
-    """The sample, or None where a member is damaged or the split is another."""
-    record = _record(key, members, skip)
+    """The sample, or None where a member is damaged or the split is another.
+
+    Args:
+        record_hash: SHA-256 of the JSON member, where it is known.
+    """
+    record = _record(key, members, skip, record_hash)
     if record is None or (split is not None and record.meta.get("split", "train") != split):
         return None
     hashes = record.members
@@ -130,18 +144,28 @@ def decode_sample(
     return Sample(key, record.meta, **values, fps=record.fps, sample_rate=record.sample_rate)
 
 
-def check_members(key: str, members: dict[str, bytes], skip: Skip) -> None:
-    """Call `skip` for a record that cannot be read, and for members that are not those that it names."""
-    record = _record(key, members, skip)
+def check_members(
+    key: str,
+    members: dict[str, bytes],
+    skip: Skip,
+    parts: Collection[str] = PARTS,
+    record_hash: bytes | None = None,
+) -> None:
+    """Call `skip` for a record that cannot be read, and for members of these parts that are not those that it names."""
+    record, suffixes = _record(key, members, skip, record_hash), suffixes_of(parts)
     for suffix, expected in () if record is None else record.members.items():
-        reason = _damage(members.get(suffix), expected) if suffix in _SUFFIXES.values() else None
+        reason = _damage(members.get(suffix), expected) if suffix in suffixes else None
         if reason is not None:
             skip(f"{key}.{suffix}", reason)
 
 
-def _record(key: str, members: dict[str, bytes], skip: Skip) -> Record | None:
+def _record(key: str, members: dict[str, bytes], skip: Skip, expected: bytes | None = None) -> Record | None:
     if "json" not in members:
         skip(f"{key}.json", "missing")
+        return None
+    reason = None if expected is None else _damage(members["json"], expected.hex())
+    if reason is not None:
+        skip(f"{key}.json", reason)
         return None
     try:
         return parse_record(key, members["json"])

@@ -5,11 +5,13 @@ What a header claims takes no memory: reads end where the file ends, and a membe
 
 import tarfile
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from webdataset.tariterators import base_plus_ext
 
+Held = TypeVar("Held")
 Skip = Callable[[str, str, str], None]
 """Called with shard, member and reason."""
 LARGEST_MEMBER = 2 * 2**30
@@ -37,8 +39,33 @@ class _Bounded:
         return self._stream.tell()
 
 
+@dataclass(frozen=True)
+class Member:
+    """A file in a tar, by its header; `offset` is that of its first byte in the tar."""
+
+    name: str
+    offset: int
+    size: int
+
+
 def read_members(file: Path, suffixes: Collection[str], skip: Skip) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of a tar's files of these suffixes.
+    """Names and bytes of a tar's files of these suffixes; no bytes where the end of the file is missing."""
+    with file.open("rb") as stream:
+        for member in list_members(file, suffixes, skip):
+            yield member.name, read_member(stream, member)
+
+
+def read_member(stream: BinaryIO, member: Member) -> bytes:
+    """A member's bytes; none where the end of the file is missing: the hash will tell."""
+    stream.seek(0, 2)
+    if member.offset + member.size > stream.tell():
+        return b""
+    stream.seek(member.offset)
+    return stream.read(member.size)
+
+
+def list_members(file: Path, suffixes: Collection[str], skip: Skip) -> Iterator[Member]:
+    """Where a tar's files of these suffixes lie; only headers are read.
 
     A damaged header is stepped over, block by block, until the next good one.
     """
@@ -73,7 +100,7 @@ def read_members(file: Path, suffixes: Collection[str], skip: Skip) -> Iterator[
                 skip(file.name, ascii(member.name), fault)
                 continue
             if base_plus_ext(member.name)[1] in suffixes:
-                yield member.name, _read_bytes(stream, member, size)
+                yield Member(member.name, member.offset_data, member.size)
 
 
 def _fault_of(member: tarfile.TarInfo) -> str | None:
@@ -84,19 +111,11 @@ def _fault_of(member: tarfile.TarInfo) -> str | None:
     return None
 
 
-def _read_bytes(stream: BinaryIO, member: tarfile.TarInfo, size: int) -> bytes:
-    """A member's bytes; none where the end of the file is missing: the hash will tell."""
-    if member.offset_data + member.size > size:
-        return b""
-    stream.seek(member.offset_data)
-    return stream.read(member.size)
-
-
-def group_members(members: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str, bytes]]]:
+def group_members(members: Iterable[tuple[str, Held]]) -> Iterator[tuple[str, dict[str, Held]]]:
     """Neighbouring members of one key together, as WebDataset does."""
     current: str | None = None
-    group: dict[str, bytes] = {}
-    for name, data in members:
+    group: dict[str, Held] = {}
+    for name, held in members:
         key, suffix = base_plus_ext(name)
         if key is None:
             continue
@@ -104,6 +123,6 @@ def group_members(members: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, d
             yield current, group
             group = {}
         current = key
-        group[suffix] = data
+        group[suffix] = held
     if current is not None:
         yield current, group

@@ -22,6 +22,8 @@ from fada.data.location import Location, LocationError, UnexpectedSize
 from fada.data.shard_format import PARTS, Sample, check_members, decode_sample, encode_sample, suffixes_of
 from fada.data.shard_index import ShardError, ShardIndex, ShardInfo, fault_of, parse_index
 from fada.data.shard_members import Skip, group_members, read_members
+from fada.data.shard_rows import rows_of
+from fada.data.shard_table import TableMaker, mark_in, table_name, write_table
 from fada.files.manifest import hash_file
 from fada.terminal import printable
 
@@ -30,6 +32,7 @@ LONGEST_SHOWN = 300
 """Letters of a member's name or of a reason."""
 # Shards of earlier versions carry no hash.
 _SHARD_NAME = re.compile(r"shard-\d{6}(-[0-9a-f]{12})?\.tar")
+_TABLE_NAME = re.compile(r"samples-([0-9a-f]{12})\.safetensors")
 
 
 class DamagedShardWarning(UserWarning):
@@ -60,11 +63,12 @@ def write_shards(
     *,
     overwrite: bool = False,
 ) -> ShardIndex:
-    """Write samples as tars with index.json, into a folder or an object store.
+    """Write samples as tars with their table and index.json, into a folder or an object store.
 
-    A tar's name holds its hash, and the index is written last: until then the earlier index and its shards are valid,
-    so an interrupted call changes nothing. Then the shards go that only the earlier index names, and what a killed call
-    left: files that hold what was written, by their hash; others stay.
+    A tar's name holds its hash, the table's name that of the tars, and the index is written last: until then the
+    earlier index and its shards are valid, so an interrupted call changes nothing. Then the shards and the table go
+    that only the earlier index names, and what a killed call left: files that hold what was written, by their hash;
+    others stay.
 
     Args:
         features: where latents and states come from (JSON values), kept in the index.
@@ -80,12 +84,14 @@ def write_shards(
     location = Location(folder)
     check_replaced(location, overwrite)
     earlier = _shards_in_index(location)
-    tally = _Tally()
+    tally, rows = _Tally(), TableMaker()
     shards: list[ShardInfo] = []
     with location.scratch() as scratch:
         try:
             for group in _groups(samples, samples_per_shard):
                 file, shard = _write_shard(scratch, len(shards), group, tally)
+                for row in rows_of(file, len(shards), lambda *_: None):
+                    rows.add(row)
                 shards.append(shard)
                 location.put(file, shard.name)
             if not shards:
@@ -97,12 +103,15 @@ def write_shards(
                         location.remove(shard.name)
             raise
         index = ShardIndex(shards, len(tally.keys), tally.splits, tally.parts, dict(features or {}))
+        write_table(rows.made(), index, scratch / table_name(index))
+        location.put(scratch / table_name(index), table_name(index))
         (scratch / INDEX_FILE).write_text(json.dumps(asdict(index), indent=2) + "\n")
         # Whether an index that fails here has arrived is unknown: its shards stay.
         location.put(scratch / INDEX_FILE, INDEX_FILE)
-    current = {shard.name for shard in shards}
+    current = {table_name(index), *(shard.name for shard in shards)}
     for name in location.files():
-        if name not in current and _SHARD_NAME.fullmatch(name) and _is_ours(location, name, earlier.get(name)):
+        is_shard = _SHARD_NAME.fullmatch(name) and name not in current and _is_ours(location, name, earlier.get(name))
+        if is_shard or (_TABLE_NAME.fullmatch(name) and name not in current and _is_our_table(location, name)):
             location.remove(name)
     return index
 
@@ -195,9 +204,13 @@ def read_shards(
         except UnexpectedSize as error:
             skip(shard.name, "*", f"{error}: skipped; get it again, or write the shards again")
     if skipped:
-        named = "; ".join(str(each) for each in skipped[:8]) + ("; ..." if len(skipped) > 8 else "")
-        message = f"{location}: {len(skipped)} damaged members skipped: {named}"
-        warnings.warn(DamagedShardWarning(message), stacklevel=2)
+        warnings.warn(DamagedShardWarning(warning_of(location, skipped)), stacklevel=2)
+
+
+def warning_of(place: object, skipped: list[Skipped]) -> str:
+    """How many members of a set were skipped, and the names of the first."""
+    named = "; ".join(str(each) for each in skipped[:8]) + ("; ..." if len(skipped) > 8 else "")
+    return f"{place}: {len(skipped)} damaged members skipped: {named}"
 
 
 class _Tally:
@@ -268,6 +281,14 @@ def _is_ours(location: Location, name: str, shard: ShardInfo | None) -> bool:
         return False
     with location.fetched(name) as file:
         return hash_file(file).startswith(written)
+
+
+def _is_our_table(location: Location, name: str) -> bool:
+    """Whether fada wrote a table: it says that it is of the shards by which its name calls it."""
+    if location.folder is not None and (location.folder / name).is_symlink():
+        return False
+    with location.fetched(name) as file:
+        return mark_in(file).startswith(name[8:20])
 
 
 def _write_shard(scratch: Path, number: int, samples: Iterator[Sample], tally: _Tally) -> tuple[Path, ShardInfo]:

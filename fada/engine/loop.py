@@ -7,12 +7,13 @@ exactly where an unbroken one would be, on any number of processes.
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from fada.engine.failures import TrainingFailed, explain
 from fada.engine.figures import numbers_of
 from fada.engine.optimizer import STEP, AveragingAdamW
 from fada.engine.parallel import agree, is_sharded, main_only
-from fada.engine.progress import step_bar
+from fada.engine.progress import OnStep, step_bar
 from fada.engine.run_log import RunLog
 from fada.engine.signals import on_stop
 from fada.engine.tensor_files import hash_tensors, save_tensors
@@ -41,6 +42,8 @@ TRIES = 4
 """Draws of one micro-batch: samples that give no finite loss are replaced, but not for ever."""
 SPIKE = 5.0
 """A loss so many times the recent median is noted as a spike."""
+FAULTS_SAID = 10
+"""Faults of the data that are told of one by one; all are in the events."""
 RECENT = 50
 """Steps that make the recent median."""
 
@@ -84,6 +87,8 @@ class StepLoss:
     """Per-sample values, collected between two log lines into histograms."""
     keys: list[str] = field(default_factory=list)
     """Names of the samples, for messages."""
+    faults: Sequence[str] = ()
+    """What was wrong with the samples' data, and what was done about it."""
 
 
 class Objective(Protocol):
@@ -149,6 +154,9 @@ def learning_rate_factor(step: int, settings: LoopSettings) -> float:
     return warmup * 0.5 * (1.0 + math.cos(math.pi * min(step / settings.steps, 1.0)))
 
 
+logger = logging.getLogger(__name__)
+
+
 class _Training:
     """One phase's training: what `fit` needs from step to step."""
 
@@ -168,7 +176,7 @@ class _Training:
         self.checkpoints = Checkpoints(folder / "checkpoints", settings.keep_last, settings.keep_every, facts)
         self.events = folder / f"events-{accelerator.process_index}.jsonl"
         self.recent: deque[float] = deque(maxlen=RECENT)
-        self.skipped = 0
+        self.skipped = self.faults = 0
 
     def run(self) -> dict[str, Tensor]:
         found = self.checkpoints.find(self.accelerator)
@@ -182,7 +190,7 @@ class _Training:
         with stop_on_signals() as stop, _bar(self.log, self.settings.steps, self.first) as on_step:
             for step in range(self.first, self.settings.steps):
                 self._guarded_step(step)
-                on_step(step + 1, self.log.latest_loss)
+                on_step(step + 1, self.log.latest_loss, self.log.latest_data_share)
                 self._finish_step(step + 1, agree(self.accelerator, stop.requested))
         result = self.state.result()
         if is_sharded(self.accelerator):
@@ -250,6 +258,7 @@ class _Training:
             raise self._failure(step, losses, f"the gradient norm is {norm}")
         self.log.collect(losses, mean_loss, norm, lr, time.perf_counter() - started, clock.laps)
         self._note_spike(step, losses)
+        self._note_faults(step, [fault for loss in losses for fault in loss.faults])
 
     def _update(self, losses: list[StepLoss]) -> tuple[float, float]:
         """Clip and step; the gradient's norm before clipping, and the micro-batches' mean loss.
@@ -327,6 +336,14 @@ class _Training:
             self._event(step, "spike", loss=loss, median=statistics.median(self.recent), keys=keys)
         self.recent.append(loss)
 
+    def _note_faults(self, step: int, faults: list[str]) -> None:
+        """Every process tells of its own data: each fault in its events, the first ones and every hundredth aloud."""
+        for fault in faults:
+            self.faults += 1
+            self._event(step, "data_fault", message=fault, count=self.faults)
+            if self.faults <= FAULTS_SAID or self.faults % 100 == 0:
+                logger.warning("%s, step %d: %s (fault %d of the data)", self.log.name, step, fault, self.faults)
+
     def _event(self, step: int, kind: str, **facts: Any) -> None:
         """A line in `events-RANK.jsonl`: every process has its own samples to tell of."""
         append_line(self.events, {"step": step, "event": kind, **facts})
@@ -373,10 +390,10 @@ def stop_on_signals() -> Iterator[_Stop]:
 
 
 @contextmanager
-def _bar(log: RunLog, total: int, first: int) -> Iterator[Callable[[int, float], None]]:
+def _bar(log: RunLog, total: int, first: int) -> Iterator[OnStep]:
     """The progress bar, in the main process only."""
     if not log.is_main:
-        yield lambda step, loss: None
+        yield lambda step, loss, data_share=None: None
         return
     with step_bar(log.name, total, log.console, first) as on_step:
         yield on_step

@@ -38,6 +38,8 @@ class RunLog:
         self.is_main = is_main
         self.console = console or SafeConsole()
         self.latest_loss = math.nan
+        self.latest_data_share: float | None = None
+        """Share of the steps' time before the last flush that went into data; None before the first."""
         self._scalars: dict[str, list[SupportsFloat]] = defaultdict(list)
         self._samples: dict[str, list[torch.Tensor]] = defaultdict(list)
         self._folder = folder
@@ -103,6 +105,8 @@ class RunLog:
         numbers = dict(zip(self._scalars, numbers_of(list(self._scalars.values())), strict=True))
         kept = {name: [each for each in values if math.isfinite(each)] for name, values in numbers.items()}
         means = {name: sum(values) / len(values) for name, values in kept.items() if values}
+        if kept.get("seconds") and "seconds_data" in kept:
+            self.latest_data_share = sum(kept["seconds_data"]) / sum(kept["seconds"])
         means["memory_gib"] = _memory() / 2**30
         if self.is_main:
             for name, value in means.items():

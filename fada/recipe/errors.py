@@ -48,8 +48,10 @@ def section_of(annotation: Any) -> type[Section] | None:
 
 
 def is_list(annotation: Any) -> bool:
-    """Whether a field holds entries (``tuple[Stage, ...]``) rather than one value."""
-    return get_origin(annotation) is tuple
+    """Whether a field holds entries (``tuple[Stage, ...]``), or may, rather than one value."""
+    return get_origin(annotation) is tuple or any(
+        is_list(each) for each in get_args(annotation) if get_origin(each) is not None
+    )
 
 
 def section_at(path: Iterable[str | int]) -> type[Section] | None:

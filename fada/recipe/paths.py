@@ -15,7 +15,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+.+")
 def missing_paths(recipe: Recipe) -> dict[str, str]:
     """Files and folders that the recipe names and that are not on this machine, by key path; URLs are not looked at."""
     named: dict[str, Path | str | None] = {
-        "data.train_shards": recipe.data.train_shards,
+        **_train_sets(recipe),
         "data.test_shards": recipe.data.test_shards,
         "audio.path": recipe.audio.path,
         "vae.path": recipe.vae.path,
@@ -25,6 +25,13 @@ def missing_paths(recipe: Recipe) -> dict[str, str]:
         **{f"bench.weights.{index}": path for index, path in enumerate(recipe.bench.weights)},
     }
     return {key: str(path) for key, path in named.items() if path is not None and not _is_there(str(path))}
+
+
+def _train_sets(recipe: Recipe) -> dict[str, str]:
+    sets = recipe.data.train_sets
+    if isinstance(recipe.data.train_shards, str):
+        return {"data.train_shards": recipe.data.train_shards}
+    return {f"data.train_shards.{index}.path": each.path for index, each in enumerate(sets)}
 
 
 def check_paths(recipe: Recipe) -> None:

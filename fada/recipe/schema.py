@@ -109,6 +109,17 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def every_part_has_weight(self) -> Recipe:
+        weights = self.data.quality_weights
+        for where, quality, _ in self.wanted_clips():
+            if weights is not None and quality != "all" and quality not in weights:
+                raise ValueError(
+                    f"{where}.quality is {quality}, but data.quality_weights names {', '.join(weights)} alone: "
+                    "it would draw nothing; give it a weight"
+                )
+        return self
+
+    @model_validator(mode="after")
     def works_are_apart(self) -> Recipe:
         stages = {f"teacher-{stage.name}" for stage in self.teacher.stages}
         for phase in self.distill.phases:

@@ -15,6 +15,7 @@ import torch
 from fada.data.clip import ClipError
 from fada.data.location import Location
 from fada.data.shard_format import PARTS
+from fada.data.shard_table import table_name
 from fada.data.shards import (
     DamagedShardWarning,
     Sample,
@@ -255,7 +256,7 @@ def test_an_interrupted_writing_leaves_the_earlier_shards(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         write_shards(interrupted(), tmp_path, 1, overwrite=True)
     assert [each.key for each in read_shards(tmp_path)] == ["clip-0", "clip-1"]
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_an_interrupted_writing_of_the_same_samples_leaves_them(tmp_path: Path) -> None:
@@ -283,7 +284,10 @@ def test_the_index_comes_after_all_shards_and_before_anything_is_removed(
     monkeypatch.setattr(Location, "put", note_put)
     monkeypatch.setattr(Location, "remove", note_remove)
     write_shards([sample(1), sample(2)], tmp_path, 1, overwrite=True)
-    assert seen == ["put shard-000000", "put shard-000001", "put index.json", "remove shard-000000"]
+    kinds = [re.sub(r"(?<=samples)-[0-9a-f]+$", "", each) for each in seen]
+    assert kinds == [
+        "put shard-000000", "put shard-000001", "put samples", "put index.json", "remove samples", "remove shard-000000"
+    ]  # fmt: skip
 
 
 def test_what_a_killed_writing_left_goes_with_the_next_and_what_others_put_there_stays(tmp_path: Path) -> None:
@@ -293,7 +297,8 @@ def test_what_a_killed_writing_left_goes_with_the_next_and_what_others_put_there
     for name in mine:
         (tmp_path / name).write_text("mine")
     write_shards([sample(0)], tmp_path, 1)
-    assert {file.name for file in tmp_path.iterdir()} == {"index.json", first_shard(tmp_path).name, *mine}
+    table = table_name(read_index(tmp_path))
+    assert {file.name for file in tmp_path.iterdir()} == {"index.json", first_shard(tmp_path).name, table, *mine}
 
 
 def test_shards_of_the_earlier_index_that_were_changed_stay(tmp_path: Path) -> None:
@@ -321,7 +326,8 @@ def test_an_earlier_set_is_replaced_only_when_that_is_asked_for(tmp_path: Path) 
     assert len(list(read_shards(tmp_path))) == 3
     write_shards([sample(7)], tmp_path, 1, overwrite=True)
     assert [each.key for each in read_shards(tmp_path)] == ["clip-7"]
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.json", first_shard(tmp_path).name]
+    table = table_name(read_index(tmp_path))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.json", table, first_shard(tmp_path).name]
 
 
 def test_refusals_say_what_to_do(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from fada.engine.failures import TrainingFailed
 from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit, learning_rate_factor
 from fada.engine.optimizer import AveragingAdamW
 from fada.engine.parallel import ParallelSettings, new_accelerator
+from fada.engine.progress import step_bar
 from fada.engine.run_log import RunLog
 from fada.engine.trained_state import TrainedState
 
@@ -344,3 +346,39 @@ def test_a_process_that_keeps_no_copy_of_the_result_makes_none() -> None:
     state = TrainedState(module, AveragingAdamW(module.parameters(), 0.1, 0.0, 0.9))
     assert state.result(keeps=False) == {}
     assert same(state.result(), {name: p.detach() for name, p in module.named_parameters()})
+
+
+class Faulty(Line):
+    """Tells of a fault of its data in every step."""
+
+    def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+        made = super().loss(model, step, micro)
+        return StepLoss(made.total, {"seconds_data": 0.0}, faults=[f"clip-{step} was replaced"])
+
+
+def test_faults_of_the_data_are_counted_and_named_in_the_events_and_the_first_ones_aloud(tmp_path, caplog) -> None:
+    run(tmp_path, Faulty())
+    events = [json.loads(line) for line in (tmp_path / "events-0.jsonl").read_text().splitlines()]
+    assert [(each["event"], each["step"], each["count"]) for each in events] == [
+        ("data_fault", step, step + 1) for step in range(12)
+    ]
+    assert events[4]["message"] == "clip-4 was replaced"
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"line, step {step}: clip-{step} was replaced (fault {step + 1} of the data)" for step in range(10)]
+
+
+def test_the_bar_shows_which_share_of_the_time_went_into_data(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, "line", Console(quiet=True))
+    assert log.latest_data_share is None
+    for seconds in (1.0, 3.0):
+        losses = [StepLoss(torch.tensor(1.0), {"seconds_data": 0.25}) for _ in range(2)]
+        log.collect(losses, 1.0, 1.0, 0.1, seconds)
+    log.flush(2)
+    log.close()
+    # Four micro-batches of a quarter of a second, in four seconds.
+    assert log.latest_data_share == pytest.approx(0.25)
+    text = io.StringIO()
+    with step_bar("line", 4, Console(file=text, width=100)) as on_step:
+        on_step(1, 0.5)
+        on_step(2, 0.5, 0.25)
+    assert "loss 0.5000, data 25.0%" in text.getvalue()

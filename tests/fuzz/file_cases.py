@@ -14,6 +14,7 @@ import shutil
 import tarfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,30 @@ def build_index(seeds: Path, case: Path, choose: random.Random, canary: str) -> 
     return _damage_json(case / "shards" / "index.json", case / "shards" / "index.json", choose, canary)
 
 
+def build_table(seeds: Path, case: Path, choose: random.Random, canary: str) -> str:
+    """A table of samples that was damaged: its header, or the numbers in it."""
+    shutil.copytree(seeds / "shards", case / "shards")
+    (file,) = (case / "shards").glob("samples-*.safetensors")
+    data = file.read_bytes()
+    length = 8 + int.from_bytes(data[:8], "little")
+    if choose.random() < 0.3:
+        header = json.loads(data[8:length])
+        way = damage_tree(header, choose, canary)
+        told = json.dumps(header).encode("utf-8", "surrogatepass")
+        file.write_bytes(len(told).to_bytes(8, "little") + told + data[length:])
+        return way
+    if choose.random() < 0.5:
+        # Numbers alone: the file stays a table.
+        damaged = bytearray(data)
+        for _ in range(choose.randint(1, 8)):
+            damaged[choose.randrange(length, len(data))] = choose.choice((0, 1, 127, 255))
+        file.write_bytes(damaged)
+        return "numbers"
+    damaged, way = damage_bytes(data, choose, canary)
+    file.write_bytes(damaged)
+    return way
+
+
 def build_members(seeds: Path, case: Path, choose: random.Random, canary: str) -> str:
     """A shard whose sender knows the format: hashes in its records and in the index fit what was damaged."""
     (case / "shards").mkdir()
@@ -179,7 +204,8 @@ BUILD: dict[str, Callable[[Path, Path, random.Random, str], str]] = {
     for name, build in (
         ("build_recipe", build_recipe), ("build_override", build_override), ("build_thresholds", build_thresholds),
         ("build_list", build_list), ("build_clips", build_clips), ("build_index", build_index),
-        ("build_members", build_members), ("build_model", build_model), ("build_delta", build_delta),
+        ("build_table", build_table), ("build_members", build_members), ("build_model", build_model),
+        ("build_delta", build_delta),
     )
 }  # fmt: skip
 
@@ -353,8 +379,10 @@ def read_clips(case: Path) -> None:
 
 
 def read_shards(case: Path) -> None:
-    from fada.build.data import holds_features, load_latents
+    from fada.build.stored_features import holds_features, load_latents
     from fada.cli.inspection import contact_sheet_of, summary
+    from fada.data.clip_source import DamagedClip
+    from fada.data.dataset import BatchShape, ClipSampler
     from fada.data.shards import read_shards as read
     from fada.recipe import load_recipe
 
@@ -363,7 +391,11 @@ def read_shards(case: Path) -> None:
     summary(case / "shards")
     contact_sheet_of(case / "shards", 2)
     holds_features(load_recipe("tiny/smoke", [f"data={{train_shards: {case}/shards, test_shards: x}}", "vae.path=x"]))
-    load_latents(case / "shards")
+    clips = load_latents(case / "shards")
+    for number in range(len(clips)):
+        with suppress(DamagedClip):
+            clips.read(number)
+    ClipSampler(clips, 2, 1, 1).batch(0, BatchShape(4))
 
 
 def read_model(case: Path) -> None:
@@ -384,6 +416,7 @@ def _generate(pipeline: Any) -> None:
 
 READ: dict[str, Callable[[Path], None]] = {
     "recipe": read_recipe, "override": read_override, "thresholds": read_thresholds, "list": read_listed,
-    "clips": read_clips, "index": read_shards, "members": read_shards, "model": read_model, "delta": read_delta,
+    "clips": read_clips, "index": read_shards, "table": read_shards, "members": read_shards, "model": read_model,
+    "delta": read_delta,
 }  # fmt: skip
 assert READ.keys() == BUILD.keys()

@@ -9,14 +9,16 @@ import torch
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from fada.build.data import AutoencoderKL, face_clues, load_latents, prepare_data
+from fada.build.data import AutoencoderKL, prepare_data
 from fada.build.shards import shard_clips
+from fada.build.stored_features import load_latents
 from fada.data.audio_features import LogMelEncoder
 from fada.data.clip import Clip, ClipError, write_clip
 from fada.data.face import FaceClues, face_boxes
 from fada.data.prepare import face_embedding
 from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
 from fada.data.shards import read_index, read_shards
+from fada.data.stored_clips import face_clues
 from fada.recipe.schema import Recipe
 from fada.teacher.vae import new_vae
 

@@ -73,7 +73,7 @@ def test_samples_come_back_and_another_writing_replaces_them(bucket: str) -> Non
     assert torch.equal(one.latents, torch.full((2, 1, 2, 2), 3.0))  # type: ignore[arg-type]
     write_shards([sample(7)], f"{bucket}/shards", 2, overwrite=True)
     assert keys(f"{bucket}/shards") == ["clip-7"]
-    assert len(Location(f"{bucket}/shards").files()) == 2
+    assert len(Location(f"{bucket}/shards").files()) == 3
 
 
 def test_an_interrupted_writing_leaves_the_earlier_shards(bucket: str) -> None:
@@ -83,7 +83,7 @@ def test_an_interrupted_writing_leaves_the_earlier_shards(bucket: str) -> None:
     def interrupted() -> Iterator[Sample]:
         yield sample(2)
         yield sample(3)
-        assert len(Location(bucket).files()) == 5
+        assert len(Location(bucket).files()) == 6
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -100,11 +100,11 @@ def test_a_killed_writing_leaves_the_earlier_index_valid_and_the_next_one_clears
         killed.setattr(Location, "remove", lambda *_: None)
         with pytest.raises(ZeroDivisionError):
             write_shards((sample(1 // (1 - number)) for number in range(2)), bucket, 1, overwrite=True)
-    assert len(Location(bucket).files()) == 3
+    assert len(Location(bucket).files()) == 4
     assert keys(bucket) == ["clip-0"]
     write_shards([sample(4)], bucket, 1, overwrite=True)
     assert keys(bucket) == ["clip-4"]
-    assert len(Location(bucket).files()) == 2
+    assert len(Location(bucket).files()) == 3
 
 
 def test_a_missing_shard_is_named_as_damage(bucket: str) -> None:

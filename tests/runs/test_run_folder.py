@@ -27,6 +27,12 @@ def test_processes_batch_and_accumulation_may_change_while_a_step_has_as_many_sa
         open_run(smoke(tmp_path, *batches(4)), processes=2)
 
 
+def test_where_and_by_whom_clips_are_read_may_change(smoke, tmp_path: Path) -> None:
+    open_run(smoke(tmp_path), processes=1)
+    open_run(smoke(tmp_path, f"data.cache={{path: {tmp_path / 'c'}, gib: 2}}", "engine.data_workers=3"), processes=1)
+    open_run(smoke(tmp_path), processes=1)
+
+
 def test_stages_of_a_finished_teacher_are_not_compared(smoke, tmp_path: Path) -> None:
     given = ["teacher.path=elsewhere", *(each.format(2) for each in BATCHES)]
     open_run(smoke(tmp_path, *given), processes=1)

@@ -1,6 +1,7 @@
 """Training from shards that hold features: used as they are by the recipe of their encoders, refused by any other."""
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,20 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
+from fada import build
 from fada.build import data as build_data
-from fada.build.data import features_of, load_latents, prepare_data
+from fada.build.data import features_of, prepare_data
+from fada.build.settings import data_workers
 from fada.build.shards import shard_clips
+from fada.build.stored_features import load_latents
+from fada.data import shard_set
 from fada.data.audio_features import LogMelEncoder
 from fada.data.clip import Clip, write_clip
-from fada.data.shards import read_index, read_shards, write_shards
+from fada.data.clip_source import ClipsInMemory, DamagedClip
+from fada.data.held_out import HeldOutClips
+from fada.data.shards import DamagedShardWarning, read_index, read_shards, write_shards
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.teacher.vae import new_vae
@@ -80,11 +88,11 @@ def test_stored_features_equal_those_that_a_run_makes(recipe: Recipes, tmp_path:
         torch.testing.assert_close(one.states, two.states, rtol=0, atol=0)
 
 
-def test_the_console_says_how_much_memory_the_clips_take(recipe: Recipes, tmp_path: Path) -> None:
+def test_the_console_says_that_the_clips_stay_in_their_shards(recipe: Recipes, made: Path, tmp_path: Path) -> None:
     text = io.StringIO()
-    data = prepare_data(recipe("features"), tmp_path / "run", Console(file=text, width=200))
-    size = sum(each.numel() * 2 for clip in data.train for each in (clip.latents, clip.states)) / 2**20
-    assert f"data: 2 training clips, {size:.1f} MiB in the memory of each process" in text.getvalue()
+    prepare_data(recipe("features"), tmp_path / "run", Console(file=text, width=200))
+    size = sum(file.stat().st_size for file in (made / "features/train").glob("*.tar")) / 2**20
+    assert f"data: 2 training clips, read as they are needed from {size:.1f} MiB of shards" in text.getvalue()
 
 
 def test_features_of_another_vae_are_refused_with_both_fingerprints(
@@ -142,3 +150,84 @@ def test_states_in_bfloat16_move_training_samples_by_their_rounding_only(made: P
         states = LogMelEncoder(8)(torch.from_numpy(audio)[None], len(clip.latents))[0]
         assert clip.states.dtype == torch.bfloat16
         torch.testing.assert_close(clip.states.float(), states, rtol=2**-8, atol=0)
+
+
+def lists(*sets: Path, weights: str = "") -> str:
+    return "data.train_shards=[" + ", ".join(f"{{path: {each}{weights}}}" for each in sets) + "]"
+
+
+def test_several_sets_are_trained_on_one_after_the_other(recipe: Recipes, made: Path, tmp_path: Path) -> None:
+    both = lists(made / "features/train", made / "features/test")
+    data = prepare_data(recipe("features", both), tmp_path / "run", QUIET)
+    assert [clip.key for clip in data.train] == ["c0", "c1", "c2"]
+    assert not (tmp_path / "run" / "data").exists()
+
+
+def test_several_sets_all_need_features(recipe: Recipes, made: Path, tmp_path: Path) -> None:
+    for sets in (("features/train", "plain/test"), ("plain/train", "plain/test")):
+        with pytest.raises(
+            RecipeError, match=r"plain/te?\w+: holds no latents and audio states; of several sets all need"
+        ):
+            prepare_data(recipe("features", lists(*(made / each for each in sets))), tmp_path / "run", QUIET)
+
+
+def test_features_of_any_set_that_others_made_are_refused(recipe: Recipes, made: Path, tmp_path: Path) -> None:
+    samples = list(read_shards(made / "features/train"))
+    write_shards(samples, made / "others/train", 2, {"vae": "x", "audio_encoder": "y"}, overwrite=True)
+    both = lists(made / "features/train", made / "others/train")
+    with pytest.raises(RecipeError, match=r"others/train: vae x made its features, but vae.path"):
+        prepare_data(recipe("features", both), tmp_path / "run", QUIET)
+
+
+def test_held_out_clips_are_decoded_when_they_are_looked_at(
+    recipe: Recipes, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    original = shard_set.decode_sample
+    monkeypatch.setattr(shard_set, "decode_sample", lambda key, *rest: (decoded.append(key), original(key, *rest))[1])
+    held_out = prepare_data(recipe("features"), tmp_path / "run", QUIET).test
+    assert len(held_out) == 1
+    assert decoded == []
+    expected = next(iter(read_shards(made / "features/test")))
+    for clip in (held_out[0], *held_out[:3]):
+        assert clip.key == "c2"
+        np.testing.assert_array_equal(clip.frames, expected.frames)
+        np.testing.assert_array_equal(clip.audio, expected.audio)
+    assert decoded == ["c2", "c2"]
+
+
+def test_damaged_held_out_clips_are_left_out_and_named(made: Path, tmp_path: Path) -> None:
+    samples = [replace(next(iter(read_shards(made / "plain/test"))), key=f"c{number}") for number in range(3)]
+    write_shards(samples, tmp_path / "s", 3)
+    shards = shard_set.ShardSet(tmp_path / "s")
+    file = tmp_path / "s" / shards.index.shards[0].name
+    data = bytearray(file.read_bytes())
+    data[sum(shards.table.members_of(1)["wav"]) - 1] ^= 1
+    file.write_bytes(data)
+    with pytest.warns(DamagedShardWarning, match=r"s: 1 damaged members skipped: .*c1.wav: changed since it was"):
+        clips = HeldOutClips(shard_set.ShardSet(tmp_path / "s"))
+    assert [clip.key for clip in clips] == ["c0", "c2"]
+    write_shards([replace(samples[0], audio=None)], tmp_path / "silent", 1)
+    with pytest.raises(ValueError, match="c0: held-out clips need frames and sound; write shards with both"):
+        HeldOutClips(shard_set.ShardSet(tmp_path / "silent"))
+    file.write_bytes(b"")
+    with pytest.raises(DamagedClip, match=r"s: .*c0.json: empty or cut off; remove this held-out clip, or get it"):
+        clips[0]
+
+
+def test_workers_that_read_ahead_change_no_weight(tiny: Recipes, tmp_path: Path) -> None:
+    for workers in (0, 2):
+        build.train_teacher(tiny(tmp_path / str(workers), f"engine.data_workers={workers}"), QUIET)
+    for stage in ("1-images", "2-clips"):
+        one, two = (load_file(tmp_path / workers / f"stages/{stage}.safetensors") for workers in ("0", "2"))
+        assert all(torch.equal(one[name], two[name]) for name in one)
+    lines = (tmp_path / "2/work/teacher-clips/log.jsonl").read_text().splitlines()
+    assert all("seconds_data" in json.loads(line) for line in lines)
+
+
+def test_workers_are_for_gpus_and_for_stored_clips(recipe: Recipes, made: Path) -> None:
+    clips = load_latents(made / "features/train")
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    plain, asked = recipe("features"), recipe("features", "engine.data_workers=3")
+    assert (data_workers(plain, cpu, clips), data_workers(plain, gpu, clips)) == (0, 2)
+    assert (data_workers(asked, cpu, clips), data_workers(asked, gpu, ClipsInMemory(list(clips)))) == (3, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -14,7 +14,9 @@ from fada.recipe.sections.section import (
     FilePath,
     Frames,
     FramesOrNone,
+    Listed,
     Pixels,
+    PositiveWeight,
     Section,
     Seed,
     Share,
@@ -82,16 +84,67 @@ def part_at(index: int, flawed_share: float, beyond_share: float) -> Literal["cl
     return "beyond" if is_at(earlier, beyond_share / both) else "flawed"
 
 
+class ShardsWithWeight(Section):
+    """One of several sets of training clips."""
+
+    path: Shards
+    """A folder, or a URL."""
+    weight: PositiveWeight | None = None
+    """Its share of all samples, against the other sets' weights; all sets have one, or none has."""
+
+
+class Cache(Section):
+    """Where clips of object stores are kept on this machine, for all its processes."""
+
+    path: FilePath
+    """A folder of its own on a local disk."""
+    gib: Annotated[float, Field(gt=0.0, le=1e6)] = 100.0
+    """GiB that it takes at most; what was not used for longest goes first. It should hold the set: each epoch needs all
+    of it once, and of a smaller cache most has gone when it is needed again."""
+
+
 class Data(Section):
     """Where clips come from: the drawn world, or shards made by `fada data shard`."""
 
     world: World | None = None
     """Draw the data (the embedded default)."""
-    train_shards: Shards | None = None
+    train_shards: Shards | Listed[ShardsWithWeight] | None = None
     """Shards with training clips: a folder, or the URL of one in an object store (s3://bucket/folder). Latents and
-    audio states in them are used as they are if this recipe's VAE and audio encoder made them, refused otherwise."""
+    audio states in them are used as they are if this recipe's VAE and audio encoder made them, refused otherwise. Or a
+    list of such sets, all with features: {path, weight}; without weights every clip of all sets comes once in every
+    epoch."""
+    quality_weights: Annotated[dict[str, PositiveWeight], Field(min_length=1, max_length=100)] | None = None
+    """How often qualities are drawn within every set, against each other, whatever number of clips they have; those
+    that are not named are not drawn. Default: by their numbers of clips."""
+    cache: Cache | None = None
+    """Keeps what is read of train_shards in an object store; without it every epoch reads them again."""
     test_shards: Shards | None = None
     """Shards with held-out clips: a folder or a URL. Frames and sound are needed."""
+
+    @property
+    def train_sets(self) -> tuple[ShardsWithWeight, ...]:
+        """The sets of training shards, none for the drawn world."""
+        if isinstance(self.train_shards, str):
+            return (ShardsWithWeight(path=self.train_shards),)
+        return self.train_shards or ()
+
+    @property
+    def train_name(self) -> str:
+        """Where the training clips come from, for people."""
+        return ", ".join(each.path for each in self.train_sets) or "data.world"
+
+    @field_validator("train_shards")
+    @classmethod
+    def weights_for_all_or_none(cls, given: Any) -> Any:
+        if isinstance(given, tuple):
+            without = [each.path for each in given if each.weight is None]
+            if not given or 0 < len(without) < len(given):
+                raise ValueError(
+                    f"give every set a weight, or none; {', '.join(without[:3])} has none" if given else "name a set"
+                )
+            if len({each.path for each in given}) < len(given):
+                raise ValueError("a set is named twice; give it one weight")
+        return given
 
     @model_validator(mode="after")
     def one_source(self) -> Data:

@@ -73,6 +73,9 @@ class Engine(Section):
     """Steps between log lines."""
     threads: Few | None = None
     """CPU threads of torch; default: torch's own choice."""
+    data_workers: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Processes that read the next batches while a training process computes, for each of them; 0: it reads by itself.
+    Default: 2 where it trains on a GPU from stored clips, else 0."""
 
     @model_validator(mode="after")
     def zero_where_needed(self) -> Engine:

@@ -100,6 +100,8 @@ Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)]
 Rate = Annotated[float, Field(gt=0.0, le=100.0)]
 """A learning rate."""
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
+PositiveWeight = Annotated[float, Field(gt=0.0, le=1e6)]
+"""A weight of what is left out where it shall have none."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Scale = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 """A guidance scale."""
@@ -123,6 +125,7 @@ __all__ = [
     "OutputPath",
     "Pixels",
     "PlainName",
+    "PositiveWeight",
     "Rate",
     "Scale",
     "Section",

@@ -1,0 +1,127 @@
+"""Training clips whose latents and audio states are stored: which shards hold them, whose they are, and the clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from diffusers import AutoencoderKL
+
+from fada.data.clip_source import ClipSource
+from fada.data.mixture import Mixture
+from fada.data.parts_cache import PartsCache
+from fada.data.shard_set import ShardSet
+from fada.data.shards import read_index
+from fada.data.stored_clips import StoredClips
+from fada.recipe.errors import RecipeError
+from fada.recipe.schema import Recipe
+from fada.recipe.sections.data import Cache
+
+
+def holds_features(recipe: Recipe) -> bool:
+    """Whether the training shards hold latents and audio states, and the recipe names a VAE that may have made them.
+
+    Raises:
+        RecipeError: only some clips have them, or the recipe trains its own VAE.
+    """
+    sets = [each.path for each in recipe.data.train_sets]
+    having = [shards for shards in sets if _has_features(recipe, shards)]
+    if 0 < len(having) < len(sets) or (len(sets) > 1 and not having):
+        without = next(shards for shards in sets if shards not in having)
+        raise RecipeError(
+            f"data.train_shards: {without}: holds no latents and audio states; of several sets all need them: shard "
+            "these clips with --vae and --audio-encoder"
+        )
+    return bool(having)
+
+
+def _has_features(recipe: Recipe, shards: str) -> bool:
+    index = read_index(shards)
+    latents, states = (index.parts.get(part, 0) for part in ("latents", "audio_states"))
+    if not latents and not states:
+        return False
+    if (latents, states) != (index.samples, index.samples):
+        raise RecipeError(
+            f"data.train_shards: {shards}: {latents} clips with latents and {states} with audio states, of "
+            f"{index.samples}; shard the clips again, with features or without"
+        )
+    if recipe.vae.path is None:
+        raise RecipeError(
+            f"data.train_shards: {shards}: holds latents of the VAE {index.features.get('vae')}, but this recipe "
+            "trains a VAE of its own; give vae.path=... of the VAE that made them, or shard the clips again without "
+            "--vae and --audio-encoder"
+        )
+    return True
+
+
+def check_features(recipe: Recipe, features: dict[str, str]) -> None:
+    """Refuse stored features that other encoders than the recipe's have made.
+
+    Raises:
+        RecipeError: naming the fingerprints of both.
+    """
+    audio = recipe.audio
+    ours = {
+        "vae": f"vae.path={recipe.vae.path}",
+        "audio_encoder": f"audio.path={audio.path}, audio.rate={audio.rate}"
+        if audio.path
+        else f"audio.kind={audio.kind}",
+    }
+    for shards in (each.path for each in recipe.data.train_sets):
+        stored = read_index(shards).features
+        differing = [
+            f"{name} {stored.get(name)} made its features, but {ours[name]} is {features[name]}"
+            for name in ours
+            if stored.get(name) != features[name]
+        ]
+        if differing:
+            raise RecipeError(
+                f"data.train_shards: {shards}: {'; '.join(differing)}; name the encoders that made them "
+                "(vae.path=..., audio), or shard the clips again without --vae and --audio-encoder"
+            )
+
+
+def check_size(recipe: Recipe, clips: ClipSource, vae: AutoencoderKL) -> None:
+    """Refuse clips of another size than the recipe's.
+
+    Raises:
+        RecipeError: naming the first of them.
+    """
+    pixels = 2 ** (len(vae.config.block_out_channels) - 1)
+    wanted = recipe.clip.size // pixels if recipe.clip.size % pixels == 0 else -1
+    others = np.flatnonzero((clips.facts.sides != wanted).any(axis=1))
+    if len(others):
+        first = int(others[0])
+        height, width = (int(side) * pixels for side in clips.facts.sides[first])
+        raise RecipeError(
+            f"data.train_shards: {recipe.data.train_name}: clip {clips.key(first)} has {width}x{height} pixels, but "
+            f"clip.size is {recipe.clip.size}; set clip.size, or prepare clips of that size"
+        )
+
+
+def load_latents(
+    *folders: str | Path, face_ratio: float = 1.0, lip_ratio: float = 1.0, cache: Cache | None = None
+) -> StoredClips:
+    """Training clips of sets of shards with features, each read when it is asked for; with face clues where embedding
+    and landmarks are stored.
+
+    Args:
+        face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
+        cache: for sets in object stores.
+    """
+    kept = None if cache is None else PartsCache(cache.path, int(cache.gib * 2**30))
+    return StoredClips([ShardSet(folder, kept) for folder in folders], face_ratio=face_ratio, lip_ratio=lip_ratio)
+
+
+def mixture_of(recipe: Recipe) -> Mixture | None:
+    """Shares of sets and qualities that the recipe asks for, None where every epoch has all clips once."""
+    weights = [each.weight for each in recipe.data.train_sets if each.weight is not None]
+    # One set has all of it, whatever its weight.
+    sets = tuple(weights) if len(weights) > 1 else None
+    qualities = recipe.data.quality_weights
+    return None if sets is None and qualities is None else Mixture(sets, qualities)
+
+
+def where_of(clips: StoredClips) -> str:
+    """Where training clips lie, for people."""
+    return f"read as they are needed from {clips.shard_bytes / 2**20:.1f} MiB of shards"

@@ -1,0 +1,151 @@
+"""Bytes of a store kept on a local disk: bounded, shared by a machine's processes, least recently used go first.
+
+An entry is a file that appears whole and carries its hash: a kill leaves none that is half, and a damaged one counts as
+missing. A disk that is full costs the cache, not the training.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fada.files.folders import take_folder
+
+KIND = "cache"
+"""What fada's mark says in a cache's folder."""
+KEPT = 0.75
+"""Share of the limit that is left when room is made: what processes add before they look again fits in the rest."""
+LOOKS = 64
+"""A process looks at the whole folder when it has added this part of the limit."""
+STALE_SECONDS = 3600.0
+"""Age of a file that a killed process left half."""
+_ENTRY = re.compile(r"[0-9a-f]{64}")
+_HALF = re.compile(r"[0-9a-f]{64}\.half-\d+")
+_HASH_BYTES = 32
+logger = logging.getLogger(__name__)
+
+
+class PartsCache:
+    """Entries by name in a folder of their own.
+
+    Args:
+        limit: bytes of all entries; up to some 16 processes keep it.
+
+    Raises:
+        FolderFault: the folder holds what fada did not make.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        take_folder(folder, KIND)
+        self.folder, self.limit = folder, limit
+        self._added = limit
+        self._is_full = False
+
+    def get(self, name: str, fetch: Callable[[], bytes]) -> bytes:
+        """What is kept under a name, else what `fetch` brings, which is kept.
+
+        Raises:
+            Exception: what `fetch` raises.
+        """
+        file = self._file(name)
+        kept = _read(file)
+        if kept is not None:
+            return kept
+        data = fetch()
+        if not self._is_full and _HASH_BYTES + len(data) <= self.limit / LOOKS:
+            self._keep(file, data)
+        return data
+
+    def _file(self, name: str) -> Path:
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        return self.folder / digest[:2] / digest
+
+    def _keep(self, file: Path, data: bytes) -> None:
+        half = file.with_name(f"{file.name}.half-{os.getpid()}")
+        try:
+            self._added += _HASH_BYTES + len(data)
+            if self._added >= self.limit / LOOKS:
+                self._make_room()
+            file.parent.mkdir(exist_ok=True)
+            with half.open("wb") as stream:
+                stream.write(hashlib.sha256(data).digest())
+                stream.write(data)
+            half.replace(file)
+        except OSError as error:
+            self._is_full = True
+            logger.warning("%s: nothing more is kept there (%s); clips come from the store", self.folder, error)
+            half.unlink(missing_ok=True)
+
+    def _make_room(self) -> None:
+        """Remove what was not used for longest; one process of the machine at a time, the others go on meanwhile."""
+        with _alone(self.folder / ".lock") as is_alone:
+            if not is_alone:
+                return
+            self._added = 0
+            entries = sorted(_entries(self.folder))
+            total = sum(size for _, size, _ in entries)
+            if total <= self.limit * KEPT:
+                return
+            for used, size, file in entries:
+                if total <= self.limit * KEPT:
+                    break
+                if _ENTRY.fullmatch(file.name) or time.time() - used > STALE_SECONDS:
+                    file.unlink(missing_ok=True)
+                    total -= size
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "limit": self.limit}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["folder"], state["limit"])  # type: ignore[misc]
+
+
+def _read(file: Path) -> bytes | None:
+    """What an entry holds, None where there is none that is whole; it counts as used now."""
+    try:
+        held = file.read_bytes()
+        if hashlib.sha256(held[_HASH_BYTES:]).digest() == held[:_HASH_BYTES]:
+            os.utime(file)
+            return held[_HASH_BYTES:]
+        file.unlink(missing_ok=True)
+    except OSError:
+        # Another process has just removed it.
+        pass
+    return None
+
+
+def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """When each entry was used last, its bytes, and its file; what is not ours is passed over."""
+    for inner in os.scandir(folder):
+        if not re.fullmatch(r"[0-9a-f]{2}", inner.name) or not inner.is_dir(follow_symlinks=False):
+            continue
+        for entry in os.scandir(inner):
+            if _ENTRY.fullmatch(entry.name) or _HALF.fullmatch(entry.name):
+                try:
+                    told = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                yield told.st_mtime, told.st_size, Path(entry.path)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[bool]:
+    """Whether this process alone is in such a block now; it does not wait."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,123 @@
+"""Training clips that stay in their shards: each is read and decoded when a step asks for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from fada.data.clip_source import ClipFacts, ClipSource, DamagedClip, LatentClip
+from fada.data.face import FaceClues, face_boxes
+from fada.data.shard_format import Sample
+from fada.data.shard_index import ShardIndex
+from fada.data.shard_set import ShardSet
+from fada.data.shard_table import SampleTable
+
+FEATURES = ("latents", "audio_states")
+
+
+class StoredClips(ClipSource):
+    """Clips with latents and audio states of sets of shards, one set after the other, in the sets' order.
+
+    Args:
+        face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
+    """
+
+    def __init__(self, sets: Sequence[ShardSet], *, face_ratio: float = 1.0, lip_ratio: float = 1.0) -> None:
+        self._sets, self._ratios = tuple(sets), (face_ratio, lip_ratio)
+        self._parts = [(*FEATURES, *face_parts_of(each.index)) for each in sets]
+        # Numbers of clips count through all sets; rows are numbers within the one that holds the clip.
+        self._set = np.concatenate([np.full(len(_chosen(each.table)), at, np.uint16) for at, each in enumerate(sets)])
+        self._row = np.concatenate([_chosen(each.table) for each in sets])
+        self._facts = _join([_facts_of(each) for each in sets])
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def facts(self) -> ClipFacts:
+        return self._facts
+
+    @property
+    def set_numbers(self) -> np.ndarray:
+        """Which set (N,) each clip is of."""
+        return self._set
+
+    def key(self, number: int) -> str:
+        return self._table(number).key_of(int(self._row[number]))
+
+    def read(self, number: int) -> LatentClip:
+        at, row = int(self._set[number]), int(self._row[number])
+        sample = self._sets[at].sample(row, self._parts[at])
+        quality = str(sample.meta.get("quality", "A"))
+        if sample.latents is None or sample.audio_states is None:
+            raise DamagedClip(f"{self._sets[at].place}: {sample.key}: has no latents or no audio states")
+        said = (self.facts.qualities[int(self.facts.quality[number])], int(self.facts.frames[number]))
+        sides = tuple(self.facts.sides[number].tolist())
+        found = (quality, len(sample.latents))
+        if said != found or sides != tuple(sample.latents.shape[-2:]):
+            raise DamagedClip(
+                f"{self._sets[at].place}: {sample.key}: is {found} of {tuple(sample.latents.shape[-2:])}, the table "
+                f"of samples says {said} of {sides}; make it again with fada data index"
+            )
+        face = face_clues(sample, *self._ratios)
+        return LatentClip(sample.key, quality, sample.latents, sample.audio_states, face)
+
+    def subset(self, numbers: np.ndarray) -> StoredClips:
+        made: StoredClips = object.__new__(type(self))
+        made.__dict__ |= self.__dict__
+        made._set, made._row, made._facts = self._set[numbers], self._row[numbers], self._facts.subset(numbers)
+        return made
+
+    @property
+    def shard_bytes(self) -> int:
+        """Of all shards that the clips may be in."""
+        return sum(shard.bytes for each in self._sets for shard in each.index.shards)
+
+    def hash_records(self) -> str:
+        """SHA-256 over the hashes of the clips' records in their order, which hold the hashes of all members."""
+        digest = hashlib.sha256()
+        for at, each in enumerate(self._sets):
+            # One set after the other: so the clips of any choice come, too.
+            digest.update(np.ascontiguousarray(np.asarray(each.table.record)[self._row[self._set == at]]).data)
+        return digest.hexdigest()
+
+    def _table(self, number: int) -> SampleTable:
+        return self._sets[int(self._set[number])].table
+
+
+def _chosen(table: SampleTable) -> np.ndarray:
+    """Rows of a set's clips that can be trained on."""
+    return np.flatnonzero(table.holds(*FEATURES)).astype(np.uint32)
+
+
+def _facts_of(each: ShardSet) -> ClipFacts:
+    table, rows = each.table, _chosen(each.table)
+    faces = face_parts_of(each.index)
+    has_face = table.holds(*faces)[rows] if faces else np.zeros(len(rows), bool)
+    return ClipFacts(table.quality[rows], table.qualities, table.frames[rows], table.sides[rows], has_face)
+
+
+def _join(facts: Sequence[ClipFacts]) -> ClipFacts:
+    """Facts of several sets as those of one: their qualities get common numbers."""
+    qualities = tuple(dict.fromkeys(name for each in facts for name in each.qualities))
+    numbers = [np.array([qualities.index(name) for name in each.qualities], np.uint16) for each in facts]
+    return ClipFacts(
+        np.concatenate([found[each.quality] for found, each in zip(numbers, facts, strict=True)]),
+        qualities,
+        *(np.concatenate([getattr(each, name) for each in facts]) for name in ("frames", "sides", "has_face")),
+    )
+
+
+def face_clues(sample: Sample, face_ratio: float, lip_ratio: float, frames: int | None = None) -> FaceClues | None:
+    """What a sample tells of its face, boxes around the first `frames` (all); None without embedding or landmarks."""
+    if sample.face is None or sample.landmarks is None:
+        return None
+    landmarks = sample.landmarks["landmarks"][:frames].float().numpy()
+    return FaceClues(sample.face.float(), *face_boxes(landmarks, face_ratio, lip_ratio))
+
+
+def face_parts_of(index: ShardIndex) -> tuple[str, ...]:
+    """Parts that tell of faces; landmarks alone tell nothing and stay unread."""
+    return ("face", "landmarks") if index.parts.get("face") else ()

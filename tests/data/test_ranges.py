@@ -1,0 +1,143 @@
+"""Parts of objects in a store: what is asked for, what comes back, and reads that fail for a while."""
+
+import pickle
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from fada.data import ranges
+from fada.data.clip_source import DamagedClip
+from fada.data.dataset import BatchShape, ClipSampler
+from fada.data.location import Location, LocationError
+from fada.data.ranges import StoreFiles, spans, tried_again
+from fada.data.shard_set import ShardSet, make_table
+from fada.data.shard_table import table_name
+from fada.data.shards import Sample, read_index, read_shards, write_shards
+from fada.data.stored_clips import StoredClips
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a folder in a store: fsspec's memory."""
+    yield f"memory://{request.node.name[:40].replace('[', '-').replace(']', '')}"
+    Location("memory://x")._store.store.clear()
+
+
+def sample(number: int) -> Sample:
+    torch.manual_seed(number)
+    return Sample(
+        f"clip-{number}",
+        {"quality": "A", "number": number},
+        latents=torch.randn(5, 4, 4, 4).half(),
+        audio_states=torch.randn(5, 1, 8).bfloat16(),
+    )
+
+
+def test_samples_of_a_store_equal_those_read_in_order(store: str) -> None:
+    write_shards((sample(number) for number in range(7)), store, 3)
+    found = ShardSet(store)
+    for number, expected in enumerate(read_shards(store)):
+        read = found.sample(number, ("latents", "audio_states"))
+        assert read.key == expected.key
+        assert torch.equal(read.latents, expected.latents)  # type: ignore[arg-type]
+        assert torch.equal(read.audio_states, expected.audio_states)  # type: ignore[arg-type]
+    again = pickle.loads(pickle.dumps(found)).sample(6, ("latents",))
+    assert again.key == "clip-6"
+
+
+def test_of_a_shard_no_more_is_asked_for_than_a_sample_has(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards((sample(number) for number in range(7)), store, 3)
+    found = ShardSet(store)
+    asked: list[tuple[int, int]] = []
+    original = Location.read_range
+    monkeypatch.setattr(
+        Location, "read_range", lambda self, name, *span: (asked.append(span), original(self, name, *span))[1]
+    )
+    monkeypatch.setattr(Location, "fetched", None)
+    found.sample(1, ("latents", "audio_states"))
+    places = found.table.members_of(1).values()
+    # One request: the members are neighbours.
+    assert asked == [(min(offset for offset, _ in places), max(offset + size for offset, size in places))]
+
+
+def test_neighbours_are_got_together_and_what_is_far_apart_is_not() -> None:
+    far = ranges.GAP + 1
+    places = {"c": (100, 10), "a": (0, 10), "far": (110 + far, 5), "inner": (102, 2)}
+    assert spans(places) == [(0, 110, ["a", "c", "inner"]), (110 + far, 115 + far, ["far"])]
+    assert spans({}) == []
+
+
+def test_a_read_that_fails_for_a_while_is_tried_again(store: str, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    write_shards([sample(0)], store, 1)
+    found = ShardSet(store)
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    original, failures = Location.read_range, 3
+
+    def unwell(self: Location, name: str, first: int, last: int) -> bytes:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise LocationError(f"{self}/{name}: cannot be read (503)")
+        return original(self, name, first, last)
+
+    monkeypatch.setattr(Location, "read_range", unwell)
+    assert found.sample(0, ("latents",)).key == "clip-0"
+    assert [0.5 <= waits[0] <= 0.75, 1 <= waits[1] <= 1.5, 2 <= waits[2] <= 3] == [True] * 3
+    assert len(waits) == 3
+    assert f"{store}/{found.index.shards[0].name}: try 3 failed" in caplog.text
+    assert f"cannot be read (503)); the next in {waits[2]:.1f} s" in caplog.text
+
+
+def test_a_store_that_stays_away_is_named_with_the_object_and_how_often_it_was_tried(monkeypatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+    def away() -> bytes:
+        raise LocationError("s3://b/x.tar: cannot be read (503)")
+
+    with pytest.raises(LocationError, match=r"s3://b/x.tar: cannot be read \(503\); it was tried 7 times"):
+        tried_again("x", away)
+
+
+def test_a_store_that_stays_away_is_no_damage_of_the_clip(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards([sample(0), sample(1)], store, 1)
+    sampler = ClipSampler(StoredClips([ShardSet(store)]), 4, 0, 1)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+    def away(self: Location, name: str, first: int, last: int) -> bytes:
+        raise LocationError(f"{self}/{name}: cannot be read (503)")
+
+    monkeypatch.setattr(Location, "read_range", away)
+    with pytest.raises(LocationError, match=r"memory://.*/shard-\S+.tar: cannot be read \(503\); it was tried 7 times"):
+        sampler.batch(0, BatchShape(1))
+
+
+def test_an_object_that_is_not_there_is_damage_and_is_not_asked_for_again(store: str, monkeypatch) -> None:
+    index = write_shards((sample(number) for number in range(2)), store, 1)
+    found = ShardSet(store)
+    monkeypatch.setattr(time, "sleep", None)
+    Location(store).remove(index.shards[0].name)
+    with pytest.raises(DamagedClip, match=rf"{index.shards[0].name}/clip-0: cannot be read"):
+        found.sample(0, ("latents",))
+    assert found.sample(1, ("latents",)).key == "clip-1"
+
+
+def test_what_lies_beyond_an_object_is_not_asked_for(store: str) -> None:
+    write_shards([sample(0)], store, 1)
+    (shard,) = read_index(store).shards
+    files = StoreFiles(Location(store), {shard.name: shard.bytes})
+    places = {"in": (0, 10), "out": (shard.bytes - 5, 10), "vast": (0, 2**60), "none": (3, 0)}
+    parts = files.read_parts(shard.name, places)
+    assert {name: len(data) for name, data in parts.items()} == {"in": 10, "out": 0, "vast": 0, "none": 0}
+
+
+def test_a_store_without_a_table_gets_one(store: str) -> None:
+    write_shards((sample(number) for number in range(3)), store, 2)
+    name = table_name(read_index(store))
+    Location(store).remove(name)
+    assert [ShardSet(store).table.key_of(row) for row in range(3)] == ["clip-0", "clip-1", "clip-2"]
+    assert name not in Location(store).files()
+    assert make_table(Location(store)).samples == 3
+    assert name in Location(store).files()
