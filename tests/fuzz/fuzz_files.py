@@ -37,7 +37,7 @@ def fuzz(
     first: int = 0,
     reading: Reading = read_case,
 ) -> Generator[Outcome, None, None]:
-    """Damage and read ``count`` times, the kinds in turn; case ``n`` depends on the seed and ``n`` alone."""
+    """Damage and read ``count`` times, the kinds in turn; a kind's ``n``-th case depends on the seed alone."""
     reader = Reader(seconds, megabytes, reading)
     with tempfile.TemporaryDirectory() as place:
         base = Path(place)
@@ -52,7 +52,8 @@ def fuzz(
             os.chdir(base / "home")
             os.environ["HOME"] = str(base / "home")
             for number in range(first, first + count):
-                yield _try(base, number, seed, kinds[number % len(kinds)], reader, keep)
+                turn, kind = divmod(number, len(kinds))
+                yield _try(base, turn, seed, kinds[kind], reader, keep)
         finally:
             os.chdir(here)
             os.environ.pop("HOME") if home is None else os.environ.__setitem__("HOME", home)
@@ -60,7 +61,7 @@ def fuzz(
 
 
 def _try(base: Path, number: int, seed: int, kind: str, reader: Reader, keep: Path | None) -> Outcome:
-    choose = random.Random(f"{seed}:{number}")
+    choose = random.Random(f"{seed}:{kind}:{number}")
     case = base / f"{number}-{kind}"
     case.mkdir()
     (base / OUT).mkdir()
@@ -68,14 +69,14 @@ def _try(base: Path, number: int, seed: int, kind: str, reader: Reader, keep: Pa
     kept = None
     if keep is not None:
         # Reading may change the case.
-        kept = base / f"kept-{number}"
+        kept = base / f"kept-{number}-{kind}"
         shutil.copytree(case, kept, symlinks=True)
     before = _listing(base, case)
     outcome = reader.read(case, kind, False)
     changed = _changes(before, _listing(base, case))
     if changed:
         outcome.result, outcome.detail = "wrote", f"{', '.join(changed[:5])} {outcome.detail}"
-    outcome.detail = f"{number} {way}: {outcome.detail}"
+    outcome.detail = f"{number} of {kind} {way}: {outcome.detail}"
     if kept is not None:
         if outcome.is_fault and keep is not None:
             shutil.copytree(kept, keep / case.name, symlinks=True, dirs_exist_ok=True)

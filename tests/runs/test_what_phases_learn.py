@@ -248,6 +248,7 @@ class Line:
     def __init__(self) -> None:
         torch.manual_seed(0)
         self.module: nn.Module = nn.Linear(1, 1)
+        self.sampler = None
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         return StepLoss((model(torch.ones(1, 1)) - 3).square().mean(), keys=["clip"])
