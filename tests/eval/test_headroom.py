@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import replace
 from typing import Any
 
@@ -184,5 +185,10 @@ def test_a_rival_that_is_strongest_in_one_measure_and_fails_in_the_other_does_no
     assert next(iter(found)) == QUALITY_ERROR
     assert (found[QUALITY_ERROR].word, found["identity_error_synth"].word) == ("beats", "loses")
     assert found[QUALITY_ERROR].rivals == ("teacher-2x3",)
-    # Its own interval is no wider for the others: half of the 95 %.
-    assert found["mouth_correlation_synth"].word == "loses"
+    # Two others share the 5 %: t of 98.75 % at three degrees of freedom, differences -4, -4, -7 and -7 hundredths.
+    mouth = found["mouth_correlation_synth"]
+    assert (mouth.word, mouth.over_clips.half_width) == ("loses", pytest.approx(4.176535 * 0.01 * math.sqrt(3) / 2))
+    # The quality error has 5 % of its own: t of 97.5 %.
+    errors = [quality_errors(replace(results, rows=worse_guided), name) for name in ("teacher-2x3", "fast-6")]
+    spread = statistics.stdev(errors[0][clip] - errors[1][clip] for clip in CLIPS)
+    assert found[QUALITY_ERROR].over_clips.half_width == pytest.approx(3.182446 * spread / 2)
