@@ -12,7 +12,7 @@ from statistics import fmean
 
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.results import BenchResults
-from fada.eval.statistics import SIGNIFICANCE, Interval, paired_differences, pseudo_values, t_interval
+from fada.eval.statistics import SIGNIFICANCE, Interval, jackknifed, paired_differences, pseudo_values, t_interval
 from fada.eval.summary import mean_of, set_value
 
 QUALITY_KINDS: Mapping[str, tuple[str, ...]] = {
@@ -93,10 +93,7 @@ def quality_errors(results: BenchResults, name: str) -> dict[str, float]:
             quality_error({each: fmean(values[clip] for clip in chosen) for each, values in filled.items()})
         )
 
-    if len(clips) < 2:
-        return {}
-    without = [error([each for each in clips if each != left]) for left in clips]
-    return dict(zip(clips, pseudo_values(error(clips), without), strict=True))
+    return dict(zip(clips, jackknifed(error, clips), strict=True)) if len(clips) > 1 else {}
 
 
 def losses(worse: Badness, better: Badness) -> dict[str, Interval]:

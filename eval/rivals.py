@@ -71,8 +71,9 @@ def contests(runs: Sequence[BenchResults]) -> list[Contest]:
         if not all(rivals for _, rivals in tables):
             continue
         measures = [name for name in tables[0][0] if all(name in own for own, _ in tables)]
+        others = len(measures) - (QUALITY_ERROR in measures)
         for measure in measures:
-            share = 1 if measure == QUALITY_ERROR else len([each for each in measures if each != QUALITY_ERROR])
+            share = 1 if measure == QUALITY_ERROR else others
             contest = _contest(student, measure, tables, clips, 1 - SIGNIFICANCE / share)
             found += [] if contest is None else [contest]
     return found

@@ -7,7 +7,7 @@ estimate, and frames of one video are not independent samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,12 @@ def pseudo_values(value: float, without: Sequence[float]) -> list[float]:
     """
     count = len(without)
     return [count * value - (count - 1) * each for each in without]
+
+
+def jackknifed(statistic: Callable[[Sequence[str]], float], clips: Sequence[str]) -> list[float]:
+    """Pseudo-values of a statistic of clips, one for each of them; none of fewer than two clips."""
+    without = [statistic([each for each in clips if each != left]) for left in clips] if len(clips) > 1 else []
+    return pseudo_values(statistic(clips), without)
 
 
 def mean_p_value(differences: Sequence[float]) -> float | None:

@@ -14,7 +14,7 @@ from fada.build.ablation_baselines import TEACHER
 from fada.build.ablation_rows import DECIDED_ON, ORDERS, TEACHERS, Claim, Half
 from fada.build.order_verdicts import Order, order_verdicts
 from fada.eval.qualities import quality_error
-from fada.eval.statistics import pseudo_values
+from fada.eval.statistics import jackknifed
 
 MOUTH, IDENTITY = "mouth_correlation_synth", "identity_error_synth"
 Found = Mapping[str, Any]
@@ -77,8 +77,7 @@ def _per_clip(
     def difference(chosen: Sequence[str]) -> float:
         return log_error(worse, chosen) - log_error(better, chosen)
 
-    without = [difference([each for each in clips if each != left]) for left in clips] if len(clips) > 1 else []
-    return pseudo_values(difference(clips), without)
+    return jackknifed(difference, clips)
 
 
 def clips_of(results: Mapping[str, Any], found: Found, halves: Collection[Half]) -> list[str]:

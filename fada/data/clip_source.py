@@ -57,14 +57,19 @@ class ClipFacts:
 
     def counts(self) -> dict[str, int]:
         """Clips of every quality."""
-        counted = np.bincount(self.quality, minlength=len(self.qualities)).tolist()
-        return {name: count for name, count in zip(self.qualities, counted, strict=True) if count}
+        return counts_of(self.quality, self.qualities)
 
     def subset(self, numbers: np.ndarray) -> ClipFacts:
         """The same of some of the clips."""
         return ClipFacts(
             self.quality[numbers], self.qualities, self.frames[numbers], self.sides[numbers], self.has_face[numbers]
         )
+
+
+def counts_of(numbers: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    """How often each name comes in a column (N,) of their numbers; those that do not come are left out."""
+    counted = np.bincount(numbers, minlength=len(names)).tolist()
+    return {name: count for name, count in zip(names, counted, strict=True) if count}
 
 
 class ClipSource(Sequence[LatentClip]):

@@ -109,8 +109,7 @@ class Batch:
 
     latents: (B, F, C, h, w); reference: (B, C, h, w) of another moment of the same clip; motion: (B, M, C, h, w) the
     frames before; has_motion: (B,) booleans, False at a clip's start; audio: windows (B, F, 2 r + 1, layers, dim);
-    face: of the B clips, where they have it; faults: what was damaged,
-    and what stands in its place.
+    face: of the B clips, where they have it; faults: what was damaged, and what stands in its place.
     """
 
     keys: list[str]
@@ -222,8 +221,13 @@ class ClipSampler:
 
     def number(self, position: int) -> int:
         """Which of `clips` the sample at a position of the training is of."""
-        group, place = (0, position) if self._turns is None else self._turns.at(position)
-        return self._groups[group].number(place)
+        group, place = self._place(position)
+        return group.number(place)
+
+    def _place(self, position: int) -> tuple[_Group, int]:
+        """The group that a position of the training is of, and its place among the group's samples."""
+        at, place = (0, position) if self._turns is None else self._turns.at(position)
+        return self._groups[at], place
 
     def _read(self, position: int) -> tuple[LatentClip, tuple[str, ...]]:
         """The clip at a position, and what was damaged that should have been it.
@@ -232,8 +236,8 @@ class ClipSampler:
             DamagedClip: the clips in its place are damaged, too.
         """
         faults: list[str] = []
-        number = self.number(position)
-        group = self._groups[0 if self._turns is None else self._turns.at(position)[0]]
+        group, place = self._place(position)
+        number = group.number(place)
         generator = sample_generator(self.seed, position, 0, "replacement")
         for _ in range(1 + REPLACEMENTS):
             try:
@@ -259,12 +263,13 @@ class _Group:
 
     def number(self, place: int) -> int:
         """Number of the clip that comes at a place of the group's samples."""
-        at = self.orders.at(*divmod(place, self.orders.count))
-        return at if self.members is None else int(self.members[at])
+        return self._member(self.orders.at(*divmod(place, self.orders.count)))
 
     def any(self, generator: torch.Generator) -> int:
         """Number of a clip of the group."""
-        at = int(torch.randint(self.orders.count, (1,), generator=generator))
+        return self._member(int(torch.randint(self.orders.count, (1,), generator=generator)))
+
+    def _member(self, at: int) -> int:
         return at if self.members is None else int(self.members[at])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from typing import overload
@@ -46,8 +47,7 @@ class HeldOutClips(Sequence[Clip]):
     def __getitem__(self, number: slice) -> Sequence[Clip]: ...
     def __getitem__(self, number: int | slice) -> Clip | Sequence[Clip]:
         if isinstance(number, slice):
-            made: HeldOutClips = object.__new__(type(self))
-            made.__dict__ |= self.__dict__
+            made = copy.copy(self)
             made._numbers = self._numbers[number]
             return made
         try:

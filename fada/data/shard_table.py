@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from safetensors.numpy import save_file
 
+from fada.data.clip_source import counts_of
 from fada.data.open_files import OpenFiles
 from fada.data.shard_format import PARTS, suffix_of
 from fada.data.shard_index import ShardIndex
@@ -106,8 +107,7 @@ class SampleTable:
 
     def quality_counts(self) -> dict[str, int]:
         """Samples of every quality."""
-        counted = np.bincount(self.quality, minlength=len(self.qualities)).tolist()
-        return {name: count for name, count in zip(self.qualities, counted, strict=True) if count}
+        return counts_of(self.quality, self.qualities)
 
     def key_of(self, row: int) -> str:
         """A sample's key; what is no text in it is shown as it can be."""

@@ -110,8 +110,11 @@ def write_shards(
         location.put(scratch / INDEX_FILE, INDEX_FILE)
     current = {table_name(index), *(shard.name for shard in shards)}
     for name in location.files():
-        is_shard = _SHARD_NAME.fullmatch(name) and name not in current and _is_ours(location, name, earlier.get(name))
-        if is_shard or (_TABLE_NAME.fullmatch(name) and name not in current and _is_our_table(location, name)):
+        if name in current:
+            continue
+        is_shard = _SHARD_NAME.fullmatch(name) and _is_ours(location, name, earlier.get(name))
+        table = _TABLE_NAME.fullmatch(name)
+        if is_shard or (table and _is_our_table(location, name, table[1])):
             location.remove(name)
     return index
 
@@ -283,12 +286,12 @@ def _is_ours(location: Location, name: str, shard: ShardInfo | None) -> bool:
         return hash_file(file).startswith(written)
 
 
-def _is_our_table(location: Location, name: str) -> bool:
-    """Whether fada wrote a table: it says that it is of the shards by which its name calls it."""
+def _is_our_table(location: Location, name: str, mark: str) -> bool:
+    """Whether fada wrote a table: it says that it is of the shards by whose mark its name calls it."""
     if location.folder is not None and (location.folder / name).is_symlink():
         return False
     with location.fetched(name) as file:
-        return mark_in(file).startswith(name[8:20])
+        return mark_in(file).startswith(mark)
 
 
 def _write_shard(scratch: Path, number: int, samples: Iterator[Sample], tally: _Tally) -> tuple[Path, ShardInfo]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 
@@ -28,9 +29,10 @@ class StoredClips(ClipSource):
         self._sets, self._ratios = tuple(sets), (face_ratio, lip_ratio)
         self._parts = [(*FEATURES, *face_parts_of(each.index)) for each in sets]
         # Numbers of clips count through all sets; rows are numbers within the one that holds the clip.
-        self._set = np.concatenate([np.full(len(_chosen(each.table)), at, np.uint16) for at, each in enumerate(sets)])
-        self._row = np.concatenate([_chosen(each.table) for each in sets])
-        self._facts = _join([_facts_of(each) for each in sets])
+        rows = [_chosen(each.table) for each in sets]
+        self._set = np.concatenate([np.full(len(chosen), at, np.uint16) for at, chosen in enumerate(rows)])
+        self._row = np.concatenate(rows)
+        self._facts = _join([_facts_of(each, chosen) for each, chosen in zip(sets, rows, strict=True)])
 
     def __len__(self) -> int:
         return len(self._row)
@@ -65,8 +67,7 @@ class StoredClips(ClipSource):
         return LatentClip(sample.key, quality, sample.latents, sample.audio_states, face)
 
     def subset(self, numbers: np.ndarray) -> StoredClips:
-        made: StoredClips = object.__new__(type(self))
-        made.__dict__ |= self.__dict__
+        made = copy.copy(self)
         made._set, made._row, made._facts = self._set[numbers], self._row[numbers], self._facts.subset(numbers)
         return made
 
@@ -92,8 +93,8 @@ def _chosen(table: SampleTable) -> np.ndarray:
     return np.flatnonzero(table.holds(*FEATURES)).astype(np.uint32)
 
 
-def _facts_of(each: ShardSet) -> ClipFacts:
-    table, rows = each.table, _chosen(each.table)
+def _facts_of(each: ShardSet, rows: np.ndarray) -> ClipFacts:
+    table = each.table
     faces = face_parts_of(each.index)
     has_face = table.holds(*faces)[rows] if faces else np.zeros(len(rows), bool)
     return ClipFacts(table.quality[rows], table.qualities, table.frames[rows], table.sides[rows], has_face)
