@@ -13,12 +13,11 @@ from rich.table import Table
 
 from fada.build.checks import check_shards
 from fada.build.meta_passes import PassCosts, pass_costs
-from fada.build.models import find_teacher, new_dual_unet, open_teacher
+from fada.build.models import find_teacher, new_dual_unet, new_hallo, open_teacher
 from fada.build.run_folder import check_place, check_run
 from fada.build.settings import default_scales, default_steps
 from fada.build.step_passes import BACKWARD, StepPasses, phase_passes, points_of, processes_of, public_passes
 from fada.diffusion.ladder import needed_rungs
-from fada.diffusion.paths import NoisePath
 from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
 from fada.recipe.paths import missing_paths
@@ -28,8 +27,6 @@ from fada.recipe.sections.running import Engine
 from fada.recipe.sections.teacher import Stage
 from fada.student.network import AnyTeacher, student_of
 from fada.teacher.dual_unet import DualUNet
-from fada.teacher.hallo import Hallo
-from fada.teacher.hallo.checkpoint import PREFIXES, empty_networks
 
 GPU_TFLOPS = 300
 """What one GPU is taken to reach: three tenths of an H100's dense bf16 peak. An assumption, not a measurement."""
@@ -194,8 +191,7 @@ def _meta_teacher(recipe: Recipe) -> AnyTeacher:
     if recipe.teacher.path is not None and located(recipe.teacher.path).exists():
         return open_teacher(recipe, find_teacher(recipe.teacher.path)).to("meta")
     if recipe.teacher.kind == "hallo":
-        networks: dict[str, Any] = {PREFIXES[name]: network for name, network in empty_networks({}).items()}
-        return Hallo(**networks, path=NoisePath.from_config(recipe.noise.model_dump()))
+        return new_hallo(recipe.noise)
     layers, width = (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
     audio = (2 * recipe.audio.context + 1, layers, width)
     return new_dual_unet(recipe.teacher.network, recipe.noise, audio, recipe.vae.latent_channels)

@@ -32,6 +32,7 @@ from fada.student.run_models import INDEX, default_model, models_of
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 from fada.teacher.face_space import FaceSpace
 from fada.teacher.hallo import Hallo
+from fada.teacher.hallo.checkpoint import PREFIXES, new_networks
 
 # diffusers warns at every `.to(dtype)` of a model, with an empty list of the modules that it worries about, and of the
 # log-mel encoder, which has no weights to save; it draws a bar for every load of a second.
@@ -123,6 +124,12 @@ def start_from(model: DualUNet, folder: Path) -> None:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def new_hallo(noise: Noise) -> Hallo:
+    """A Hallo in its released sizes, with random weights."""
+    networks: dict[str, Any] = {PREFIXES[name]: network for name, network in new_networks({}).items()}
+    return Hallo(**networks, path=NoisePath.from_config(noise.model_dump()))
 
 
 FAMILIES: dict[str, type[AnyTeacher]] = {"dual_unet": DualUNet, "hallo": Hallo}

@@ -18,12 +18,13 @@ from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from fada.build.data import encode_samples
-from fada.build.models import audio_encoder, find_teacher, new_dual_unet, pipeline
+from fada.build.models import audio_encoder, find_teacher, new_dual_unet, new_hallo, pipeline
 from fada.build.settings import default_scales, default_steps, distill_settings
 from fada.build.step_passes import cached_share, samples_of
 from fada.data.audio_features import AudioEncoder
 from fada.data.clip import list_clips, read_clip
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.face import FaceClues
 from fada.data.shards import Sample, read_shards
 from fada.data.wav2vec2 import Wav2Vec2Encoder
 from fada.data.world import make_world
@@ -53,6 +54,8 @@ SD_SCALE = 0.18215
 """Scaling factor of Stable Diffusion's latents."""
 PASSES = 4
 """Passes per round: what CFG layers add is less than a pass varies."""
+FACE = FaceClues(torch.ones(512), torch.tensor([0.2, 0.2, 0.8, 0.9]), torch.tensor([0.4, 0.6, 0.6, 0.8]))
+"""Of every clip, for families that are told of it."""
 CLIPS, SPARE_FRAMES = 4, 8
 """Random clips, and their frames beside those of a sample."""
 
@@ -133,11 +136,13 @@ class _Networks:
             self.loaded = None if options.model is None else open_pipeline(find_teacher(options.model))
             self.encoder = self._encoder() if self.loaded is None else self.loaded.audio_encoder
             self.vae = self._vae() if self.loaded is None else self.loaded.vae
-            self.teacher = self._teacher()
             cfg = recipe.distill.cfg
             mode = "none" if self.phase.guidance == "sync" else cfg.mode
-            self.student: AnyStudent = student_of(self.teacher, mode, cfg.tokens, recipe.distill.windows)
-        _shake(self.student)
+            # Billions of random numbers are drawn where they are wanted.
+            with self.device:
+                self.teacher = self._teacher()
+                self.student: AnyStudent = student_of(self.teacher, mode, cfg.tokens, recipe.distill.windows)
+                _shake(self.student)
         self.teacher.to(self.device).eval()
         self.student.to(self.device)
         has_own = is_short or self.dtype == torch.float32
@@ -161,10 +166,12 @@ class _Networks:
             "type": str(self.dtype).removeprefix("torch."),
         }
 
-    def clip(self) -> tuple[Tensor, ClipInputs]:
-        """Noisy latents (1, F, C, h, w) and the inputs of one clip."""
+    def clip(self) -> tuple[Tensor, Any]:
+        """Noisy latents (1, F, C, h, w) and what the family's networks take, of one clip."""
         batch = self.sampler.sample(0, 0, 1).to(self.device)
-        return torch.randn(1, self.recipe.clip.frames, *self.shape, device=self.device), ClipInputs.of_batch(batch)
+        model: Any = self.teacher
+        inputs = model.inputs_of(ClipInputs.of_batch(batch))
+        return torch.randn(1, self.recipe.clip.frames, *self.shape, device=self.device), inputs
 
     def steps_setting(self) -> StepsSetting:
         """What the compared training steps have in common."""
@@ -200,20 +207,21 @@ class _Networks:
         scales = default_scales(self.recipe)
         encoder, vae = copy.deepcopy(self.encoder), copy.deepcopy(self.vae).to(self.device, self.dtype)
         built = pipeline(self.recipe, model, vae, encoder.to(self.device), steps=steps, scales=scales)
-        return ClipWork(built, guidance=guidance)
+        told = {"face": FACE} if built.needs_face else {}
+        return ClipWork(built, guidance=guidance, **told)
 
     def _teacher(self) -> AnyTeacher:
         recipe = self.recipe
         if self.loaded is not None:
             return self.loaded.model.requires_grad_(False)
-        if recipe.teacher.kind != "dual_unet":
-            raise RecipeError(
-                f"teacher.kind: {recipe.teacher.kind}: random networks are made of dual_unet alone; give a teacher's "
-                "folder with --model"
-            )
+        self.notes.append("weights are random: times hold, pictures do not")
+        made: AnyTeacher
+        if recipe.teacher.kind == "hallo":
+            made = new_hallo(recipe.noise)
+            _shake(made)
+            return made.requires_grad_(False)
         audio = (2 * recipe.audio.context + 1, self.encoder.layers, self.encoder.states_dim)
         channels = int(self.vae.config.latent_channels)
-        self.notes.append("weights are random: times hold, pictures do not")
         made = new_dual_unet(recipe.teacher.network, recipe.noise, audio, channels)
         _shake(made)
         return made.requires_grad_(False)
@@ -245,7 +253,7 @@ class _Networks:
     def _random_clip(self, number: int) -> LatentClip:
         frames = self.recipe.clip.frames + self.recipe.clip.motion_frames + SPARE_FRAMES
         states = torch.randn(frames, self.encoder.layers, self.encoder.states_dim)
-        return LatentClip(f"random-{number}", "A", torch.randn(frames, *self.shape), states)
+        return LatentClip(f"random-{number}", "A", torch.randn(frames, *self.shape), states, FACE)
 
     def _sampler(self, clips: list[LatentClip]) -> ClipSampler:
         clip = self.recipe.clip

@@ -81,8 +81,13 @@ def find_file(path: Path) -> Path:
 
 
 def empty_networks(tensors: Mapping[str, Tensor]) -> dict[str, nn.Module]:
-    """The five networks without memory, in the sizes of these tensors; where a key is missing, in the released ones."""
+    """The five networks by their prefixes, without memory, in the sizes of these tensors."""
+    with torch.device("meta"):
+        return new_networks(tensors)
 
+
+def new_networks(tensors: Mapping[str, Tensor]) -> dict[str, nn.Module]:
+    """The same with random weights, where and in what new tensors are made; without a key, the released size."""
     sizes = Sizes(tensors)
     unet, block = "denoising_unet.down_blocks", "transformer_blocks.0"
     channels = tuple(
@@ -92,25 +97,24 @@ def empty_networks(tensors: Mapping[str, Tensor]) -> dict[str, nn.Module]:
     audio_dim = sizes.of(f"{unet}.0.audio_modules.0.{block}.attn2_0.to_k.weight", 1, 768)
     positions = f"{unet}.0.motion_modules.0.temporal_transformer.{block}.attention_blocks.0.pos_encoder.pe"
     shape: dict[str, Any] = {"channels": channels, "token_dim": token_dim}
-    with torch.device("meta"):
-        return {
-            "reference_unet": HalloReferenceUNet(**shape),
-            "denoising_unet": HalloDenoisingUNet(**shape, audio_dim=audio_dim, max_frames=sizes.of(positions, 1, 32)),
-            "audioproj": AudioProjection(
-                window=WINDOW,
-                layers=LAYERS,
-                states_dim=sizes.share("audioproj.proj1.weight", 1, WINDOW * LAYERS, 768),
-                hidden=sizes.of("audioproj.proj1.weight", 0, 512),
-                tokens=sizes.share("audioproj.proj3.weight", 0, audio_dim, 32),
-                token_dim=audio_dim,
-            ),
-            "imageproj": FaceProjection(
-                face_dim=sizes.of("imageproj.proj.weight", 1, 512),
-                tokens=sizes.share("imageproj.proj.weight", 0, token_dim, 4),
-                token_dim=token_dim,
-            ),
-            "face_locator": FaceLocator(channels[0]),
-        }
+    return {
+        "reference_unet": HalloReferenceUNet(**shape),
+        "denoising_unet": HalloDenoisingUNet(**shape, audio_dim=audio_dim, max_frames=sizes.of(positions, 1, 32)),
+        "audioproj": AudioProjection(
+            window=WINDOW,
+            layers=LAYERS,
+            states_dim=sizes.share("audioproj.proj1.weight", 1, WINDOW * LAYERS, 768),
+            hidden=sizes.of("audioproj.proj1.weight", 0, 512),
+            tokens=sizes.share("audioproj.proj3.weight", 0, audio_dim, 32),
+            token_dim=audio_dim,
+        ),
+        "imageproj": FaceProjection(
+            face_dim=sizes.of("imageproj.proj.weight", 1, 512),
+            tokens=sizes.share("imageproj.proj.weight", 0, token_dim, 4),
+            token_dim=token_dim,
+        ),
+        "face_locator": FaceLocator(channels[0]),
+    }
 
 
 def _refuse_other_layouts(file: Path, tensors: Mapping[str, Tensor]) -> None:
