@@ -19,7 +19,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from fada.build.data import encode_samples
 from fada.build.models import audio_encoder, find_teacher, new_dual_unet, new_hallo, pipeline
-from fada.build.settings import default_scales, default_steps, distill_settings
+from fada.build.settings import default_scales, default_steps, distill_settings, recompute
 from fada.build.step_passes import cached_share, samples_of
 from fada.data.audio_features import AudioEncoder
 from fada.data.clip import list_clips, read_clip
@@ -95,6 +95,7 @@ def measure_speed(recipe: Recipe, options: SpeedOptions, console: Console) -> Sp
         )  # fmt: skip
         if "steps" in options.parts:
             setting = nets.steps_setting()
+            recompute(recipe, nets.student)
             notes += _cached_note(recipe, nets.phase, setting)
             with training_steps(nets.frozen, nets.student, nets.sampler, setting) as steps:
                 report = replace(report, steps=measure_steps(steps, setting, options.rounds, on_work))
@@ -116,6 +117,7 @@ def measure_once(recipe: Recipe, options: SpeedOptions) -> FullStep:
     """
     nets = _Networks(recipe, options, is_short=True)
     latents, inputs = nets.clip()
+    recompute(recipe, nets.student)
     return run_once(nets.frozen, nets.student, nets.sampler, distill_settings(recipe, nets.phase), inputs, latents)
 
 

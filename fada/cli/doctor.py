@@ -122,6 +122,11 @@ def _extras() -> Table:
     from rich.text import Text
 
     table = _table("extra", "state", "without it, off are")
+    if _version("fada") is None:
+        # Run from its folder alone: nothing says what its extras ask for.
+        for extra, off in EXTRAS.items():
+            table.add_row(extra, Text("unknown: fada is not installed (pip install -e .)", style="yellow"), off)
+        return table
     for extra, off in EXTRAS.items():
         absent = [name for name in _distributions(extra) if _version(name) is None]
         missing = Text(f"missing: {', '.join(absent)}", style="yellow")

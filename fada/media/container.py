@@ -148,7 +148,7 @@ def frame_rate(stream: av.VideoStream) -> Fraction | None:
     """Frames per second as the header has them, or as FFmpeg guesses; None where neither can be meant."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and 0 < rate <= _MOST_FRAMES_PER_SECOND:
-            return rate
+            return Fraction(rate.numerator, rate.denominator)
     return None
 
 

@@ -187,10 +187,10 @@ def origin_seconds(source: Source) -> float:
                 first = next(decode_stream(container, video_stream(container, source), source))
                 if first.time is not None:
                     return float(first.time)
-            if stream.start_time is not None and stream.time_base is not None:
+            if stream.start_time is not None and stream.time_base:
                 return float(stream.start_time * stream.time_base)
         for sound in container.streams.audio[:1]:
-            if sound.start_time is not None and sound.time_base is not None:
+            if sound.start_time is not None and sound.time_base:
                 return float(sound.start_time * sound.time_base)
     return 0.0
 

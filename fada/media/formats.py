@@ -34,6 +34,8 @@ _OPTIONS = {
     "enable_drefs": "0",
     "use_absolute_path": "0",
 }
+# From 19 on PyAV keeps a tag's foreign bytes as they are, and knows no such option.
+_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 # FFmpeg says which format it refuses in its log alone, and the log is one for the whole process.
 _log_lock = threading.Lock()
 
@@ -81,9 +83,7 @@ def open_input(file: InputFile, options: dict[str, str]) -> InputContainer:
     Raises:
         av.error.FFmpegError: it is of another format, damaged or not media; see :func:`refused_format`.
     """
-    return av.open(
-        file, mode="r", metadata_errors="replace", buffer_size=_BUFFER_BYTES, options={**options, **_OPTIONS}
-    )
+    return av.open(file, mode="r", buffer_size=_BUFFER_BYTES, options={**options, **_OPTIONS}, **_TAGS)
 
 
 def refused_format(file: InputFile) -> str | None:

@@ -59,7 +59,7 @@ class JumpFinder:
 
 
 def _seconds(packet: av.Packet, stamp: int | None) -> float | None:
-    return None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)
+    return None if stamp is None or not packet.time_base else float(stamp * packet.time_base)
 
 
 @dataclass
@@ -228,7 +228,7 @@ class Clock:
             return False
         self._part += jumps
         shift = self._shifts[min(self._part, len(self._shifts) - 1)]
-        if packet.time_base is not None and shift:
+        if packet.time_base and shift:
             move = round(shift / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts + move
             packet.dts = None if packet.dts is None else packet.dts + move

@@ -30,7 +30,7 @@ class TruncationWatch:
 
     def see(self, packet: av.Packet) -> None:
         """Take note of a demuxed packet."""
-        if packet.stream.type in ("video", "audio") and packet.pts is not None and packet.time_base is not None:
+        if packet.stream.type in ("video", "audio") and packet.pts is not None and packet.time_base:
             begin = float(packet.pts * packet.time_base)
             self._end = max(self._end, begin + float((packet.duration or 0) * packet.time_base))
             # What a decoder needs before the first sample counts for the length, though the file starts after it.

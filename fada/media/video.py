@@ -84,7 +84,7 @@ def probe(path: Source) -> VideoInfo:
         if line is not None and line.is_joined:
             # The header knows the last part only.
             duration = line.ends[stream.index] - float(frame.time or 0.0)
-        elif stream.duration is not None and stream.time_base is not None:
+        elif stream.duration is not None and stream.time_base:
             duration = float(stream.duration * stream.time_base)
         else:
             duration = (container.duration or 0) / av.time_base

@@ -9,14 +9,34 @@ from pathlib import Path
 import pytest
 import torch
 
+from fada.data.audio_features import LogMelEncoder
+from fada.diffusion.paths import NoisePath
 from fada.eval.results import read_json
 from fada.eval.speed.steps import CACHED, PUBLIC
+from fada.recipe.sections.teacher import Noise
+from fada.teacher.dual_unet import AudioProjection
+from fada.teacher.hallo import FaceLocator, FaceProjection, Hallo, HalloDenoisingUNet, HalloReferenceUNet
 
 SMALL = ("clip.size=16", "clip.frames=2", "teacher.network.channels=[8,16]", "teacher.network.norm_groups=4",
          "vae.channels=[4,8]", "bench.teacher_steps=3", "distill.phases.fast.batch=1")  # fmt: skip
 
 HALLO = ("teacher.kind=hallo", "teacher.path=nowhere", "teacher.stages=[]", "data.world=null",
          "data.train_shards=nowhere", "data.test_shards=nowhere")  # fmt: skip
+
+
+def small_hallo(noise: Noise) -> Hallo:
+    """What `new_hallo` makes, with few channels; its motion modules want 32."""
+    shape = {"channels": (32, 32), "layers_per_block": 1, "heads": 2, "norm_groups": 4,
+             "attention_levels": (True, True), "token_dim": 8}  # fmt: skip
+    encoder = LogMelEncoder(8)
+    return Hallo(
+        HalloReferenceUNet(**shape),
+        HalloDenoisingUNet(**shape, audio_dim=8, max_frames=8),
+        AudioProjection(5, encoder.layers, encoder.states_dim, 16, 2, 8),
+        FaceProjection(512, 2, 8),
+        FaceLocator(32),
+        NoisePath.from_config(noise.model_dump()),
+    )
 
 
 def test_passes_steps_and_clips_are_measured_of_the_recipes_networks(cli, tmp_path: Path) -> None:
@@ -72,6 +92,38 @@ def test_a_full_step_is_run_once_in_short_types(cli, tmp_path: Path) -> None:
     assert read["optimizer_bytes"] < 5 * read["trained"]
 
 
+@pytest.mark.parametrize("options", [(), ("--once",)])
+def test_a_hallo_of_random_weights_is_told_of_a_face(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    # In its released sizes it takes minutes.
+    monkeypatch.setattr("fada.build.speed.new_hallo", small_hallo)
+    out = tmp_path / "speed.json"
+    told = ("--speed", *options, "--device", "cpu", "--out", str(out), "clip.motion_frames=2")
+    outcome = cli("bench", "tiny/smoke", *told, *(() if options else ("--rounds", "1")), *SMALL, *HALLO)
+    assert outcome.code == 0, outcome.err
+    read = read_json(out)
+    if options:
+        assert read["moved"] > 0
+    else:
+        assert [clip["nfe"] for clip in read["clips"]] == [9, 6]
+        assert len(read["steps"]) == 2
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("false", 0), ("true", 1)])
+def test_a_step_computes_again_what_the_recipe_does_not_keep(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, kept: int
+) -> None:
+    called = []
+    monkeypatch.setattr(
+        "fada.teacher.checkpointing.recomputed", lambda forward, *args: called.append(1) or forward(*args)
+    )
+    told = ("--speed", "--once", "--dtype", "bf16", "--out", str(tmp_path / "once.json"))
+    outcome = cli("bench", "tiny/smoke", *told, f"engine.activation_checkpointing={asked}", *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert min(len(called), 1) == kept
+
+
 def test_cuda_is_refused_where_there_is_none(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     outcome = cli("bench", "tiny/smoke", "--speed", "--device", "cuda")
@@ -84,7 +136,6 @@ def test_cuda_is_refused_where_there_is_none(cli, monkeypatch: pytest.MonkeyPatc
     [
         (("engine.precision=fp16",), "--dtype: got 'fp16' (the recipe's engine.precision, if none was given)"),
         (("distill.phases=[]",), "speed is measured of a phase with method: perflow; the recipe has none"),
-        (HALLO, "give a teacher's folder with --model"),
     ],
 )
 def test_recipes_without_what_is_measured_are_refused(cli, overrides: tuple[str, ...], message: str) -> None:

@@ -56,6 +56,17 @@ def test_a_missing_extra_says_what_it_switches_off(cli, monkeypatch: pytest.Monk
     assert "fada data prepare" in line
 
 
+def test_from_a_folder_that_is_not_installed_doctor_says_that_extras_are_unknown(
+    cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "fada" else known(name))
+    outcome = cli("doctor")
+    assert outcome.code == 0
+    line = next(line for line in outcome.out.splitlines() if line.startswith("data "))
+    assert "unknown: fada is not installed" in line
+
+
 def test_doctor_says_of_each_metrics_weights_whether_they_are_there_refused_or_missing(cli, weights: Path) -> None:
     shown = cli("doctor", "--weights", str(weights)).out
     states = {line.split()[0]: line.split()[1] for line in shown.splitlines() if len(line.split()) > 1}
@@ -70,7 +81,8 @@ def test_doctor_says_of_each_metrics_weights_whether_they_are_there_refused_or_m
 
 def test_the_extra_hallo_says_what_it_switches_off(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_distributions", lambda extra: ["onnxruntime"] if extra == "hallo" else [])
-    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    known = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "onnxruntime" else known(name))
     line = next(line for line in cli("doctor").out.splitlines() if line.startswith("hallo "))
     assert "missing: onnxruntime" in line
     assert "fada data shard --face-embedder; Hallo as a teacher" in line

@@ -54,7 +54,9 @@ def waits() -> Iterator[list[str]]:
             yield found
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    found += [f"{Path(each.filename).name}:{each.lineno}" for each in told if "synchroniz" in str(each.message)]
+    found += [
+        f"{Path(each.filename).name}:{each.lineno}" for each in told if "called a synchronizing" in str(each.message)
+    ]
 
 
 @pytest.mark.parametrize(("model", "step"), CASES, indirect=["model"])
