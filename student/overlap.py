@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import numpy as np
@@ -16,17 +17,31 @@ from fada.teacher.vae import decode_latents
 T = TypeVar("T")
 
 
+# Threads are kept from call to call: cuDNN's plans of convolutions and cuBLAS's handles belong to a thread. A new one would
+# make them again, which at Stable Diffusion 1.5's size takes as long as ten passes.
+_idle: list[ThreadPoolExecutor] = []
+# A forked process has none of its parent's threads.
+os.register_at_fork(after_in_child=_idle.clear)
+
+
 def one_ahead(items: Iterator[T]) -> Iterator[T]:
     """The items in order; while one is used, the next is made in a second thread.
 
     What `items` raises is raised in its place. Closing this generator waits for the item that is being made.
     """
     end = object()
-    with ThreadPoolExecutor(1, "next-clip") as thread:
-        made = thread.submit(next, items, end)
+    try:
+        thread = _idle.pop()
+    except IndexError:
+        thread = ThreadPoolExecutor(1, "next-clip")
+    made = thread.submit(next, items, end)
+    try:
         while (item := made.result()) is not end:
             made = thread.submit(next, items, end)
             yield item  # type: ignore[misc]
+    finally:
+        wait([made])
+        _idle.append(thread)
 
 
 class ClipDecoder:

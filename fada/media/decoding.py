@@ -107,7 +107,8 @@ class _Decoder:
             frames = packet.decode()
         except av.error.EOFError:
             return None
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, ValueError):
+            # ValueError: from 19 on PyAV says so of a decoder that refused to begin, as if it knew none.
             self.damaged += 1
             if self._needs_key:
                 self._stream.codec_context.flush_buffers()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fada.student import overlap
 from fada.student.overlap import one_ahead
 from fada.student.pipeline import FadaPipeline
 
@@ -76,8 +79,50 @@ def test_the_next_item_is_made_while_one_is_used_and_no_other() -> None:
     assert not begun[3].is_set()
 
 
-def test_closing_ends_the_second_thread() -> None:
-    made = one_ahead(iter(range(9)))
+def threads() -> set[int]:
+    """Second threads, busy or not."""
+    return {thread.native_id or 0 for thread in threading.enumerate() if thread.name.startswith("next-clip")}
+
+
+def test_closing_waits_for_what_is_being_made() -> None:
+    may_end, ended = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        may_end.wait(timeout=60)
+        ended.set()
+        yield 1
+
+    made = one_ahead(items())
     assert next(made) == 0
+    threading.Timer(0.05, may_end.set).start()
     made.close()
-    assert [thread for thread in threading.enumerate() if thread.name.startswith("next-clip")] == []
+    assert ended.is_set()
+
+
+def test_the_next_call_has_the_thread_of_the_last_and_two_at_once_have_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A new thread would plan every convolution anew.
+    monkeypatch.setattr(overlap, "_idle", [])
+    before = threads()
+
+    def where() -> Iterator[int]:
+        for _ in range(3):
+            yield threading.get_native_id()
+
+    first = set(one_ahead(where()))
+    assert set(one_ahead(where())) == first
+    (one, other) = one_ahead(where()), one_ahead(where())
+    assert {next(one), next(other)} > first
+    one.close()
+    other.close()
+    assert len(threads() - before) == 2
+
+
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    assert list(one_ahead(iter(range(3)))) == [0, 1, 2]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as other:
+        assert other.submit(_in_another_process).result(timeout=60) == [0, 1, 2]
+
+
+def _in_another_process() -> list[int]:
+    return list(one_ahead(iter(range(3))))
