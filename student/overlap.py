@@ -17,8 +17,8 @@ from fada.teacher.vae import decode_latents
 T = TypeVar("T")
 
 
-# Threads are kept from call to call: cuDNN's plans of convolutions and cuBLAS's handles belong to a thread. A new one would
-# make them again, which at Stable Diffusion 1.5's size takes as long as ten passes.
+# Threads are kept from call to call: cuDNN's plans of convolutions and cuBLAS's handles belong to a thread, and a new
+# one makes them again, which at Stable Diffusion 1.5's size takes as long as ten passes.
 _idle: list[ThreadPoolExecutor] = []
 # A forked process has none of its parent's threads.
 os.register_at_fork(after_in_child=_idle.clear)

@@ -17,6 +17,7 @@ from fada.media.upright import Layout, Orientation
 from fada.media.video import iterate_frames, write_video
 
 WIDTH, HEIGHT = 320, 240
+PYAV = int(av.__version__.partition(".")[0])
 ORIENTATIONS = [Orientation(*flags) for flags in product((False, True), repeat=3)]
 
 
@@ -100,9 +101,6 @@ def test_wide_primaries_and_hdr_are_mapped_as_in_the_whole_frame() -> None:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-PYAV = int(av.__version__.partition(".")[0])
-
-
 def test_a_quick_look_is_the_same_picture(orientation: Orientation) -> None:
     shown = picture(layout=Layout(WIDTH, HEIGHT, 1.0, orientation))
     mean, _ = difference(shown.look(), shown.layout.show(shown._exact.rgb(shown._frame)))
