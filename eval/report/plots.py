@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING, Any
 
 from fada.eval.controls import TRUTH
 from fada.eval.metrics.catalogue import CATALOGUE, Metric
@@ -16,6 +14,9 @@ from fada.eval.results import BenchResults
 from fada.eval.statistics import Interval
 from fada.eval.summary import counted_nfe, mean_of, set_value, system_names
 from fada.eval.timing import timing_summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PLOTTED = (
     "latent_mse_reference",
