@@ -111,8 +111,8 @@ def pytest_runtest_setup() -> None:
     many a small training takes.
     """
     global _seen
-    # A test that looks for garbage itself has put them back.
-    if len(sys.modules) > _seen + NEW_MODULES or not gc.get_freeze_count():
+    # Whether anything is frozen is not asked: Python counts all that is, as long as ten tests take.
+    if len(sys.modules) > _seen + NEW_MODULES or not _seen:
         gc.collect()
         gc.freeze()
         _seen = len(sys.modules)

@@ -193,6 +193,7 @@ def test_memory_is_flat_in_length() -> None:
                 gc.collect()
                 most = max(most, held_bytes())
         gc.unfreeze()
+        gc.freeze()  # As other tests have it.
         assert most > 0
         return most
 
