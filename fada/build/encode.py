@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -121,7 +121,11 @@ def encode_shards(
         else:
             del encoders
             outcomes = _by_workers(sets, partial(start_encoding, load, features), workers, cluster, Location(out))
-        _gather(sets, outcomes, on_progress)
+        # However this ends, no worker goes on.
+        with closing(outcomes):
+            _gather(sets, outcomes, on_progress)
+        # All have ended that write there; what workers left that died goes.
+        _clear(sets)
         indices = {str(each.out): _finish(each) for each in sets if not each.faults}
         _check_faults(sets)
     return Encoded(indices, resumed)
@@ -164,7 +168,7 @@ def _by_workers(
     workers: int | None,
     cluster: str | None,
     out: Location,
-) -> Iterator[tuple[EncodeTask, ShardInfo | EncodeFault]]:
+) -> Generator[tuple[EncodeTask, ShardInfo | EncodeFault]]:
     """Outcomes of all open tasks, in the order in which they are finished."""
     tasks = [task for each in sets for task in each.open_tasks]
     if not tasks:
@@ -193,6 +197,12 @@ def _by_workers(
                 why = f"its worker died {outcome.attempts} times ({outcome.detail})"
                 outcome = EncodeFault(f"{task.shard.name}: {why}: killed, crashed, or no memory was left")
             yield task, outcome
+
+
+def _clear(sets: Sequence[EncodeSet]) -> None:
+    for folder in (each.folder for one in sets for each in (one.out, one.out / NOTES)):
+        if folder is not None:
+            clear_leftovers(folder)
 
 
 def _gather(

@@ -43,7 +43,7 @@ def _has_features(recipe: Recipe, shards: str) -> bool:
     if (latents, states) != (index.samples, index.samples):
         raise RecipeError(
             f"data.train_shards: {shards}: {latents} clips with latents and {states} with audio states, of "
-            f"{index.samples}; give all of them features with fada data encode, or shard the clips again without"
+            f"{index.samples}; shard the clips again, and give all of them features with fada data encode, or none"
         )
     if recipe.vae.path is None:
         raise RecipeError(
@@ -77,7 +77,8 @@ def check_features(recipe: Recipe, features: dict[str, str]) -> None:
         if differing:
             raise RecipeError(
                 f"data.train_shards: {shards}: {'; '.join(differing)}; name the encoders that made them "
-                "(vae.path=..., audio), or encode the shards of frames and sound with these: fada data encode"
+                "(vae.path=..., audio), encode shards of frames and sound with these (fada data encode), or shard "
+                "the clips again without --vae and --audio-encoder"
             )
 
 
