@@ -117,10 +117,11 @@ def clear_notes(notes: Location, finished: dict[int, Finished]) -> None:
 
 def _rows_in(table: SampleTable) -> Iterator[Row]:
     # Read at once, not row by row.
-    table = replace(table, **{name: np.asarray(getattr(table, name)) for name in ("members", "record", "key")})
+    members, record, key = (np.asarray(each) for each in (table.members, table.record, table.key))
+    table = replace(table, members=members, record=record, key=key)
     for row in range(len(table)):
         parts = tuple(part for bit, part in enumerate(PARTS) if int(table.parts[row]) >> bit & 1)
         quality, split = table.qualities[table.quality[row]], table.splits[table.split[row]]
         height, width = table.sides[row].tolist()
-        frames, record = int(table.frames[row]), bytes(table.record[row])
-        yield Row(table.key_of(row), 0, quality, split, parts, frames, (height, width), table.members_of(row), record)
+        frames, digest = int(table.frames[row]), bytes(record[row])
+        yield Row(table.key_of(row), 0, quality, split, parts, frames, (height, width), table.members_of(row), digest)

@@ -98,7 +98,7 @@ class ShardSet:
             raise DamagedClip(Skipped(shard, key, f"cannot be read ({error})")) from error
 
 
-def shard_folders(folder: str | Path) -> list[Location]:
+def shard_folders(folder: str | Path | Location) -> list[Location]:
     """The folder itself, or the splits in it; here or in an object store.
 
     Raises:
