@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fada.data.location import Location
@@ -117,7 +116,7 @@ def clear_notes(notes: Location, finished: dict[int, Finished]) -> None:
 
 def _rows_in(table: SampleTable) -> Iterator[Row]:
     # Read at once, not row by row.
-    members, record, key = (np.asarray(each) for each in (table.members, table.record, table.key))
+    members, record, key = (each.__array__() for each in (table.members, table.record, table.key))
     table = replace(table, members=members, record=record, key=key)
     for row in range(len(table)):
         parts = tuple(part for bit, part in enumerate(PARTS) if int(table.parts[row]) >> bit & 1)
