@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fada.data.location import Location
@@ -116,11 +117,11 @@ def clear_notes(notes: Location, finished: dict[int, Finished]) -> None:
 
 def _rows_in(table: SampleTable) -> Iterator[Row]:
     # Read at once, not row by row.
-    members, record, key = (each.__array__() for each in (table.members, table.record, table.key))
-    table = replace(table, members=members, record=record, key=key)
+    columns: list[Any] = [np.asarray(each) for each in (table.members, table.record, table.key)]
+    table = replace(table, members=columns[0], record=columns[1], key=columns[2])
     for row in range(len(table)):
         parts = tuple(part for bit, part in enumerate(PARTS) if int(table.parts[row]) >> bit & 1)
         quality, split = table.qualities[table.quality[row]], table.splits[table.split[row]]
         height, width = table.sides[row].tolist()
-        frames, digest = int(table.frames[row]), bytes(record[row])
+        frames, digest = int(table.frames[row]), bytes(table.record[row])
         yield Row(table.key_of(row), 0, quality, split, parts, frames, (height, width), table.members_of(row), digest)
