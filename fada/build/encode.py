@@ -7,12 +7,15 @@ The index comes when all of them are there; until then an earlier set in its pla
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
+
+import torch
 
 from fada.build.data import features_of
 from fada.build.encode_plan import EncodeSet, plan_set
@@ -108,6 +111,8 @@ def encode_shards(
         raise ValueError(f"workers must be at least 1, got {workers}")
     if cluster is not None:
         cluster_address(cluster)
+        # Other machines stand in other folders.
+        source, out = (_absolute(Location(each)) for each in (source, out))
     places = _places(Location(source), Location(out))
     encoders = load()
     features = features_of(*encoders)
@@ -129,6 +134,10 @@ def encode_shards(
         indices = {str(each.out): _finish(each) for each in sets if not each.faults}
         _check_faults(sets)
     return Encoded(indices, resumed)
+
+
+def _absolute(place: Location) -> Location:
+    return place if place.folder is None else Location(place.folder.absolute())
 
 
 def _places(source: Location, out: Location) -> list[tuple[Location, Location]]:
@@ -182,7 +191,9 @@ def _by_workers(
             )
         else:
             size = min(workers or 1, len(tasks))
-            crew = ProcessCrew(size, start, max(1, usable_processors() // size))
+            # Latents follow, in their last bits, from how many threads compute them: who says how many gets the same.
+            threads = torch.get_num_threads() if os.environ.get("OMP_NUM_THREADS") else usable_processors() // size
+            crew = ProcessCrew(size, start, max(1, threads))
         # Tasks hold dictionaries, so they are counted by place.
         deaths: Counter[tuple[str, int]] = Counter()
 

@@ -70,7 +70,7 @@ def encode(
         made = encode_shards(
             shards,
             out,
-            partial(load_encoders, *encoders),
+            partial(load_encoders, *(each.absolute() for each in encoders)),
             keeps_media=keeps_media,
             workers=workers,
             cluster=cluster,
