@@ -296,6 +296,9 @@ def test_what_fada_did_not_make_or_encode_is_not_touched(made: Path, tmp_path: P
     with pytest.raises(ShardError, match="sharded/test: holds a set of 1 clips; give another folder, or --overwrite"):
         encode_shards(str(made / "plain"), str(tmp_path / "sharded"), load)
     assert files(tmp_path / "sharded") == before
+    (tmp_path / "sharded/train/mine.tar").write_bytes(b"mine")
+    encode_shards(str(made / "plain"), str(tmp_path / "sharded"), load, overwrite=True)
+    assert files(tmp_path / "sharded") == {**files(made / "direct"), "train/mine.tar": b"mine"}
 
 
 def test_records_that_are_none_count_for_nothing(made: Path, tmp_path: Path, load, encoded) -> None:
