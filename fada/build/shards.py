@@ -32,6 +32,8 @@ KINDS: tuple[MaskKind, ...] = ("lip", "face")
 """Masks that are stored."""
 MASK_BLUR = 0.02
 """Standard deviation of the masks' soft edge, as a share of the side."""
+DRAWN_MASKS = ", ".join(f"{kind} x {ENLARGEMENT[kind]:g}" for kind in KINDS) + f", blur {MASK_BLUR}"
+"""How masks are drawn, as an index says it."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,10 @@ def _write_split(
     if face_embedder is not None:
         samples = _with_faces(samples, face_embedder)
     if vae is not None and encoder is not None:
-        samples = _with_masks(encode_samples(samples, vae, encoder, keep_media=True))
+        samples = with_masks(encode_samples(samples, vae, encoder, keep_media=True))
         features = features_of(vae, encoder)
         if any(_landmarks_file(folder, key).is_file() for key in keys):
-            features["masks"] = ", ".join(f"{kind} x {ENLARGEMENT[kind]:g}" for kind in KINDS) + f", blur {MASK_BLUR}"
+            features["masks"] = DRAWN_MASKS
     if face_embedder is not None:
         features["face_embedder"] = face_embedder.fingerprint
     return write_shards(samples, out, SAMPLES_PER_SHARD, features, overwrite=overwrite)
@@ -213,7 +215,7 @@ def _with_faces(samples: Iterable[Sample], embedder: FaceEmbedder) -> Iterator[S
         yield replace(sample, face=embedder.embed(sample.frames[shown], landmarks[shown]))
 
 
-def _with_masks(samples: Iterable[Sample]) -> Iterator[Sample]:
+def with_masks(samples: Iterable[Sample]) -> Iterator[Sample]:
     """The samples, those with landmarks with masks at the size of their latents."""
     for sample in samples:
         if sample.landmarks is None or sample.latents is None:

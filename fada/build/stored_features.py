@@ -29,8 +29,8 @@ def holds_features(recipe: Recipe) -> bool:
     if 0 < len(having) < len(sets) or (len(sets) > 1 and not having):
         without = next(shards for shards in sets if shards not in having)
         raise RecipeError(
-            f"data.train_shards: {without}: holds no latents and audio states; of several sets all need them: shard "
-            "these clips with --vae and --audio-encoder"
+            f"data.train_shards: {without}: holds no latents and audio states; of several sets all need them: make "
+            f"them with fada data encode {without} --out SHARDS --vae DIR --audio-encoder DIR"
         )
     return bool(having)
 
@@ -43,7 +43,7 @@ def _has_features(recipe: Recipe, shards: str) -> bool:
     if (latents, states) != (index.samples, index.samples):
         raise RecipeError(
             f"data.train_shards: {shards}: {latents} clips with latents and {states} with audio states, of "
-            f"{index.samples}; shard the clips again, with features or without"
+            f"{index.samples}; shard the clips again, and give all of them features with fada data encode, or none"
         )
     if recipe.vae.path is None:
         raise RecipeError(
@@ -77,7 +77,8 @@ def check_features(recipe: Recipe, features: dict[str, str]) -> None:
         if differing:
             raise RecipeError(
                 f"data.train_shards: {shards}: {'; '.join(differing)}; name the encoders that made them "
-                "(vae.path=..., audio), or shard the clips again without --vae and --audio-encoder"
+                "(vae.path=..., audio), encode shards of frames and sound with these (fada data encode), or shard "
+                "the clips again without --vae and --audio-encoder"
             )
 
 

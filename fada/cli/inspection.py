@@ -10,22 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from fada.data.location import Location
-from fada.data.shards import INDEX_FILE, ShardError, read_index, read_shards
+from fada.data.shard_set import shard_folders
+from fada.data.shards import ShardError, read_index, read_shards
 from fada.media.contact_sheet import contact_sheet
-
-
-def shard_folders(folder: str | Path) -> list[Location]:
-    """The folder itself, or the splits in it; here or in an object store.
-
-    Raises:
-        ShardError: neither holds an index.
-    """
-    whole = Location(folder)
-    places = [whole, *(whole / name for name in whole.folders())]
-    found = [place for place in places if INDEX_FILE in place.files()]
-    if not found:
-        raise ShardError(f"{whole}: no shards here (no {INDEX_FILE}); make them with fada data shard")
-    return found
 
 
 def summary(folder: str | Path) -> list[Table]:

@@ -1,7 +1,7 @@
 """Tasks given to workers one at a time, whatever becomes of the workers.
 
 The rules are the same for processes of this machine (process_crew.py) and for actors of a cluster
-(prepare/ray_crew.py), and stand here once: a worker that dies or runs past the time limit is replaced; a task whose
+(ray_crew.py), and stand here once: a worker that dies or runs past the time limit is replaced; a task whose
 worker died is tried again later; a task that no worker survives is lost, and the others go on. Knows neither what a
 task is nor what lies on disk.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -73,11 +73,17 @@ class Crew(Protocol):
 
 
 def run_crew(
-    tasks: Iterable[Task], crew: Crew, timeout_seconds: float | None = None
+    tasks: Iterable[Task],
+    crew: Crew,
+    timeout_seconds: float | None = None,
+    on_death: Callable[[Task, str], None] = lambda task, detail: None,
 ) -> Iterator[tuple[Task, Any | Lost]]:
     """Each task with its result, or with how it was lost, in the order in which they are finished.
 
     Tasks are taken from the iterable as workers become free. When the iterator is closed, its workers are ended.
+
+    Args:
+        on_death: told of each task whose worker died, with how it ended, when it does.
 
     Raises:
         Exception: what a worker raised.
@@ -85,7 +91,7 @@ def run_crew(
     """
     crashed: list[tuple[Task, str]] = []
     for number in range(crew.attempts):
-        shift = _Shift[Task](crew, crew.size if number == 0 or not crew.retries_alone else 1, timeout_seconds)
+        shift = _Shift[Task](crew, crew.size if number == 0 or not crew.retries_alone else 1, timeout_seconds, on_death)
         yield from shift.run(tasks)
         crashed = shift.crashed
         tasks = [task for task, _ in crashed]
@@ -104,9 +110,11 @@ class _Post(Generic[Task]):
 class _Shift(Generic[Task]):
     """One go through the tasks; those whose worker died are left in ``crashed``, with how it ended."""
 
-    def __init__(self, crew: Crew, size: int, timeout_seconds: float | None) -> None:
+    def __init__(
+        self, crew: Crew, size: int, timeout_seconds: float | None, on_death: Callable[[Task, str], None]
+    ) -> None:
         self.crashed: list[tuple[Task, str]] = []
-        self._crew, self._size, self._timeout = crew, size, timeout_seconds
+        self._crew, self._size, self._timeout, self._on_death = crew, size, timeout_seconds, on_death
         self._posts: list[_Post[Task]] = []
         self._queue: deque[Task] = deque()
         self._failed_starts = 0
@@ -159,6 +167,7 @@ class _Shift(Generic[Task]):
         post.worker.kill()
         if post.task is not None:
             self.crashed.append((post.task, str(died)))
+            self._on_death(post.task, str(died))
             return
         self._failed_starts += 1
         if self._failed_starts == _FAILED_STARTS:

@@ -5,7 +5,7 @@ latents, states, landmarks, masks and face. The JSON holds the hashes of its sib
 import hashlib
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -69,21 +69,16 @@ class Sample:
     """(512,) float32, whose face it is: an ArcFace embedding, not normalised."""
     fps: float = 25.0
     sample_rate: int = 16000
+    stored: dict[str, bytes] = field(default_factory=dict)
+    """Members by part as another shard holds them: they are written as they are instead of being encoded again."""
 
 
 def encode_sample(sample: Sample) -> dict[str, bytes]:
     """The members of a sample, bytes by suffix, the JSON first."""
     members: dict[str, bytes] = {}
-    if sample.frames is not None:
-        members["mp4"] = encode_video(sample.frames, sample.fps, quality="lossless")
-    if sample.audio is not None:
-        members["wav"] = encode_wav(sample.audio, sample.sample_rate)
-    for part in ("latents", "audio_states", "landmarks", "masks", "face"):
-        value = getattr(sample, part)
-        if value is not None:
-            named = {_NAMES[part]: value} if part in _NAMES else value
-            whole = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
-            members[_SUFFIXES[part]] = safetensors.torch.save(whole)
+    for part, suffix in _SUFFIXES.items():
+        if getattr(sample, part) is not None:
+            members[suffix] = sample.stored[part] if part in sample.stored else _encode_part(part, sample)
     record = {
         "key": sample.key,
         "meta": sample.meta,
@@ -92,6 +87,18 @@ def encode_sample(sample: Sample) -> dict[str, bytes]:
         "members": {suffix: hashlib.sha256(data).hexdigest() for suffix, data in members.items()},
     }
     return {"json": json.dumps(record).encode(), **members}
+
+
+def _encode_part(part: str, sample: Sample) -> bytes:
+    if part == "frames":
+        assert sample.frames is not None
+        return encode_video(sample.frames, sample.fps, quality="lossless")
+    if part == "audio":
+        assert sample.audio is not None
+        return encode_wav(sample.audio, sample.sample_rate)
+    value = getattr(sample, part)
+    named = {_NAMES[part]: value} if part in _NAMES else value
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in named.items()})
 
 
 def suffixes_of(parts: Collection[str]) -> set[str]:

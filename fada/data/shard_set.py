@@ -25,7 +25,7 @@ from fada.data.shard_format import Sample, check_members, decode_sample, suffixe
 from fada.data.shard_index import ShardError, ShardIndex
 from fada.data.shard_rows import rows_of
 from fada.data.shard_table import Row, SampleTable, TableFault, open_table, table_name, table_of, write_table
-from fada.data.shards import DamagedShardWarning, Skipped, read_index, warning_of
+from fada.data.shards import INDEX_FILE, DamagedShardWarning, Skipped, read_index, warning_of
 
 _MANY = 2000
 """Samples from which on making a table takes long enough to say so."""
@@ -96,6 +96,20 @@ class ShardSet:
             return key, members, bytes(table.record[number])
         except (OSError, TableFault) as error:
             raise DamagedClip(Skipped(shard, key, f"cannot be read ({error})")) from error
+
+
+def shard_folders(folder: str | Path | Location) -> list[Location]:
+    """The folder itself, or the splits in it; here or in an object store.
+
+    Raises:
+        ShardError: neither holds an index.
+    """
+    whole = Location(folder)
+    places = [whole, *(whole / name for name in whole.folders())]
+    found = [place for place in places if INDEX_FILE in place.files()]
+    if not found:
+        raise ShardError(f"{whole}: no shards here (no {INDEX_FILE}); make them with fada data shard")
+    return found
 
 
 def table_of_set(place: Location, index: ShardIndex) -> SampleTable:

@@ -4,35 +4,26 @@ Knows the shards of a folder and their index; the bytes of a tar are shard_membe
 shard_format.py, folders and object stores location.py. Nothing is unpickled or unpacked.
 """
 
-import hashlib
-import json
 import random
-import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from webdataset import TarWriter
-
 from fada.data.clip import check_key
 from fada.data.location import Location, LocationError, UnexpectedSize
-from fada.data.shard_format import PARTS, Sample, check_members, decode_sample, encode_sample, suffixes_of
+from fada.data.shard_files import INDEX_FILE, SHARD_NAME, put_set, write_tar
+from fada.data.shard_format import PARTS, Sample, check_members, decode_sample, suffixes_of
 from fada.data.shard_index import ShardError, ShardIndex, ShardInfo, fault_of, parse_index
 from fada.data.shard_members import Skip, group_members, read_members
 from fada.data.shard_rows import rows_of
-from fada.data.shard_table import TableMaker, mark_in, table_name, write_table
-from fada.files.manifest import hash_file
+from fada.data.shard_table import TableMaker
 from fada.terminal import printable
 
-INDEX_FILE = "index.json"
 LONGEST_SHOWN = 300
 """Letters of a member's name or of a reason."""
-# Shards of earlier versions carry no hash.
-_SHARD_NAME = re.compile(r"shard-\d{6}(-[0-9a-f]{12})?\.tar")
-_TABLE_NAME = re.compile(r"samples-([0-9a-f]{12})\.safetensors")
 
 
 class DamagedShardWarning(UserWarning):
@@ -83,13 +74,14 @@ def write_shards(
         raise ValueError(f"samples_per_shard must be at least 1, got {samples_per_shard}")
     location = Location(folder)
     check_replaced(location, overwrite)
-    earlier = _shards_in_index(location)
+    earlier = shards_in_index(location)
     tally, rows = _Tally(), TableMaker()
     shards: list[ShardInfo] = []
     with location.scratch() as scratch:
         try:
             for group in _groups(samples, samples_per_shard):
-                file, shard = _write_shard(scratch, len(shards), group, tally)
+                file = scratch / f"{len(shards)}.tar"
+                shard = write_tar(file, len(shards), tally.counted(group))
                 for row in rows_of(file, len(shards), lambda *_: None):
                     rows.add(row)
                 shards.append(shard)
@@ -103,19 +95,7 @@ def write_shards(
                         location.remove(shard.name)
             raise
         index = ShardIndex(shards, len(tally.keys), tally.splits, tally.parts, dict(features or {}))
-        write_table(rows.made(), index, scratch / table_name(index))
-        location.put(scratch / table_name(index), table_name(index))
-        (scratch / INDEX_FILE).write_text(json.dumps(asdict(index), indent=2) + "\n")
-        # Whether an index that fails here has arrived is unknown: its shards stay.
-        location.put(scratch / INDEX_FILE, INDEX_FILE)
-    current = {table_name(index), *(shard.name for shard in shards)}
-    for name in location.files():
-        if name in current:
-            continue
-        is_shard = _SHARD_NAME.fullmatch(name) and _is_ours(location, name, earlier.get(name))
-        table = _TABLE_NAME.fullmatch(name)
-        if is_shard or (table and _is_our_table(location, name, table[1])):
-            location.remove(name)
+        put_set(location, scratch, index, rows.made(), earlier)
     return index
 
 
@@ -198,7 +178,7 @@ def read_shards(
             with location.fetched(shard.name, shard.bytes) as file:
                 fault = fault_of(file, shard)
                 # What a disk damaged is found member by member. Where no member is, it is another shard.
-                if fault is not None and (not location.is_here or not _is_damaged(file, shard)):
+                if fault is not None and (not location.is_here or damage_in(file, shard) is None):
                     skip(shard.name, "*", f"{fault}: skipped; get it again, or write the shards again")
                     continue
                 yield from _read_shard(file, shard, split, parts, shuffler, skip)
@@ -224,7 +204,13 @@ class _Tally:
         self.splits: dict[str, int] = {}
         self.parts: dict[str, int] = dict.fromkeys(PARTS, 0)
 
-    def add(self, sample: Sample) -> None:
+    def counted(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The samples, each counted as it passes."""
+        for sample in samples:
+            self._add(sample)
+            yield sample
+
+    def _add(self, sample: Sample) -> None:
         if sample.key in self.keys:
             raise ShardError(f"sample key {sample.key!r} comes twice; keys name samples and must differ")
         self.keys.add(check_key(sample.key))
@@ -234,20 +220,23 @@ class _Tally:
             self.parts[part] += getattr(sample, part) is not None
 
 
-def _is_damaged(file: Path, shard: ShardInfo) -> bool:
-    """Whether members of a shard that is not the index's are damaged, by the hashes beside them, or missing."""
-    faults: list[str] = []
+def damage_in(file: Path, shard: ShardInfo) -> tuple[str, str] | None:
+    """The first member of a shard that is not the index's which is damaged, by the hashes beside them, or missing, and
+    the reason; None where none is: then it is another shard."""
+    faults: list[tuple[str, str]] = []
     found = 0
 
     def note(*said: str) -> None:
-        faults.append(said[-1])
+        faults.append((said[-2], said[-1]))
 
     for key, members in group_members(read_members(file, suffixes_of(PARTS), note)):
         found += 1
         check_members(key, members, note)
         if faults:
-            return True
-    return bool(faults) or found < shard.samples
+            break
+    if not faults and found < shard.samples:
+        note("*", f"{shard.samples - found} of {shard.samples} samples could not be found at all")
+    return faults[0] if faults else None
 
 
 def _groups(samples: Iterable[Sample], size: int) -> Iterator[Iterator[Sample]]:
@@ -263,49 +252,12 @@ def _groups(samples: Iterable[Sample], size: int) -> Iterator[Iterator[Sample]]:
         yield group()
 
 
-def _shards_in_index(location: Location) -> dict[str, ShardInfo]:
+def shards_in_index(location: Location) -> dict[str, ShardInfo]:
     """Shards that the index there names, none where there is no readable one; names that are no shard's left out."""
     try:
-        return {shard.name: shard for shard in read_index(location).shards if _SHARD_NAME.fullmatch(shard.name)}
+        return {shard.name: shard for shard in read_index(location).shards if SHARD_NAME.fullmatch(shard.name)}
     except ShardError:
         return {}
-
-
-def _is_ours(location: Location, name: str, shard: ShardInfo | None) -> bool:
-    """Whether fada wrote a file: it holds what the earlier index says, or what the hash in its own name says.
-
-    The latter is what a killed call left. Of a store only such leftovers are read for this; what the earlier index
-    names is known by its name.
-    """
-    written = name[13:25] if shard is None else shard.sha256
-    if location.folder is None and shard is not None:
-        return name[13:25] == written[:12]
-    if len(written) < 12 or (location.folder is not None and (location.folder / name).is_symlink()):
-        return False
-    with location.fetched(name) as file:
-        return hash_file(file).startswith(written)
-
-
-def _is_our_table(location: Location, name: str, mark: str) -> bool:
-    """Whether fada wrote a table: it says that it is of the shards by whose mark its name calls it."""
-    if location.folder is not None and (location.folder / name).is_symlink():
-        return False
-    with location.fetched(name) as file:
-        return mark_in(file).startswith(mark)
-
-
-def _write_shard(scratch: Path, number: int, samples: Iterator[Sample], tally: _Tally) -> tuple[Path, ShardInfo]:
-    file = scratch / f"{number}.tar"
-    count = 0
-    # A fixed time stamp: equal samples make equal shards.
-    with file.open("wb") as stream, TarWriter(stream, encoder=False, mtime=0) as writer:
-        for sample in samples:
-            tally.add(sample)
-            writer.write({"__key__": sample.key, **encode_sample(sample)})
-            count += 1
-    with file.open("rb") as written:
-        digest = hashlib.file_digest(written, "sha256").hexdigest()
-    return file, ShardInfo(f"shard-{number:06d}-{digest[:12]}.tar", count, file.stat().st_size, digest)
 
 
 def _read_shard(

@@ -39,6 +39,19 @@ def test_what_was_done_before_is_no_speed() -> None:
     assert log.lines == ["preparing: 9001 of 10000 (90%) after 1 min 00 s, about 16 h 39 min left"]
 
 
+def test_with_a_unit_the_speed_is_told_and_the_first_report_is_what_was_there_before() -> None:
+    log = Log()
+    log.progress = ProgressLines("encoding", log.lines.append, lambda: log.now, unit="clips")
+    log.tell(2.0, 100, 400)
+    log.tell(42.0, 200, 400)
+    log.tell(82.0, 400, 400)
+    assert log.lines == [
+        "encoding: 100 of 400 (25%) after 2 s",
+        "encoding: 200 of 400 (50%) after 42 s, 2.5 clips/s, about 1 min 24 s left",
+        "encoding: 400 of 400 (100%) after 1 min 22 s, 3.8 clips/s",
+    ]
+
+
 def test_without_a_terminal_lines_come_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("scoring [all]") as progress:
         progress(1, 1)

@@ -9,6 +9,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from drawn_talker import BLUE, ColourFinder, TrapFinder, talk, trap
 
 import fada.data.prepare.videos as videos
 from fada.data.prepare import ClusterError, PrepareProgress, PrepareReport, Reason, prepare_videos
-from fada.data.prepare.ray_crew import RayCrew
+from fada.data.prepare.executors import gone, load_attempt
+from fada.data.ray_crew import RayCrew
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray", "ignore::ResourceWarning")
 
@@ -60,6 +63,10 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
+def crew_of(out: Path) -> RayCrew:
+    return RayCrew(None, 1, partial(load_attempt, ColourFinder), out, source_of=attrgetter("path"), gone=gone)
+
+
 def prepare(folder: Path, out: Path, finder: type = TrapFinder, **options) -> PrepareReport:
     (folder / "model.task").write_bytes(b"model")
     with pytest.MonkeyPatch.context() as patch:
@@ -97,7 +104,7 @@ def test_a_killed_worker_and_a_hanging_source_cost_no_other_source(cluster, tmp_
 
 
 def test_a_machine_that_does_not_see_the_folder_is_named(cluster, tmp_path) -> None:
-    with RayCrew(None, 1, ColourFinder, tmp_path / "nowhere") as crew:
+    with crew_of(tmp_path / "nowhere") as crew:
         worker = crew.hire()
         crew.wait([worker], 60)
         with pytest.raises(ClusterError, match=r"does not see .*nowhere: .* a disk that all machines see"):
@@ -124,7 +131,7 @@ def test_a_cluster_that_does_not_start_says_how_to_start_one(tmp_path, monkeypat
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(ClusterError, match=r"could not be started .*the node timed out\); .* ray start --head"):
-        RayCrew(None, 1, ColourFinder, tmp_path)
+        crew_of(tmp_path)
 
 
 @pytest.mark.parametrize(

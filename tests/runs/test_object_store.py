@@ -11,11 +11,14 @@ import torch
 from rich.console import Console
 
 from fada.build.data import prepare_data
+from fada.build.encode import encode_shards
 from fada.cli.app import run
+from fada.data.audio_features import LogMelEncoder
 from fada.data.clip import Clip, write_clip
 from fada.data.location import Location, LocationError
-from fada.data.shards import DamagedShardWarning, Sample, read_index, read_shards, write_shards
+from fada.data.shards import DamagedShardWarning, Sample, ShardError, read_index, read_shards, write_shards
 from fada.media.image import read_image
+from fada.teacher.vae import new_vae
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,31 @@ def sample(number: int) -> Sample:
 
 def keys(url: str) -> list[str]:
     return [each.key for each in read_shards(url)]
+
+
+def test_shards_are_encoded_from_a_store_into_it_as_on_disk_and_once(bucket: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    samples = [
+        Sample(
+            f"k{number}", {"split": "train"}, rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8), np.zeros(1920, "f4")
+        )
+        for number in range(3)
+    ]
+    write_shards(samples, f"{bucket}/raw/train", 2)
+    write_shards(samples, tmp_path / "raw/train", 2)
+    torch.manual_seed(0)
+    encoders = (new_vae((8, 16), 4).eval(), LogMelEncoder(8))
+    encode_shards(str(tmp_path / "raw"), str(tmp_path / "out"), lambda: encoders)
+    encode_shards(f"{bucket}/raw", f"{bucket}/out", lambda: encoders)
+    here, there = Location(tmp_path / "out/train"), Location(f"{bucket}/out/train")
+    names = [name for name in here.files() if not name.startswith(".")]
+    assert names == there.files()
+    assert [here.read(name) for name in names] == [there.read(name) for name in names]
+    there.remove(read_index(there).shards[1].name)
+    assert encode_shards(f"{bucket}/raw", f"{bucket}/out", lambda: encoders).resumed == {str(there): 1}
+    assert [here.read(name) for name in names] == [there.read(name) for name in names]
+    with pytest.raises(ShardError, match=r"is the input .*, or one holds the other"):
+        encode_shards(f"{bucket}/raw", f"{bucket}/raw/train", lambda: encoders)
 
 
 def test_samples_come_back_and_another_writing_replaces_them(bucket: str) -> None:

@@ -101,7 +101,10 @@ def test_features_of_another_vae_are_refused_with_both_fingerprints(
     other = save_vae(tmp_path / "other", 1)
     theirs = read_index(made / "features/train").features["vae"]
     ours = features_of(build_data.AutoencoderKL.from_pretrained(str(other)), LogMelEncoder(8))["vae"]
-    wanted = rf"data.train_shards: \S*features/train: vae {theirs} made .*vae\.path=\S*other is {ours}; name .*or shard"
+    wanted = (
+        rf"data.train_shards: \S*features/train: vae {theirs} made .*vae\.path=\S*other is {ours}; name .*, encode "
+    )
+    wanted += r"shards .*\(fada data encode\), or shard"
     with pytest.raises(RecipeError, match=wanted):
         prepare_data(recipe("features", vae=other), tmp_path / "run", QUIET)
 
@@ -166,7 +169,8 @@ def test_several_sets_are_trained_on_one_after_the_other(recipe: Recipes, made: 
 def test_several_sets_all_need_features(recipe: Recipes, made: Path, tmp_path: Path) -> None:
     for sets in (("features/train", "plain/test"), ("plain/train", "plain/test")):
         with pytest.raises(
-            RecipeError, match=r"plain/te?\w+: holds no latents and audio states; of several sets all need"
+            RecipeError,
+            match=r"plain/te?\w+: holds no latents and audio states; of several sets all need.* fada data encode ",
         ):
             prepare_data(recipe("features", lists(*(made / each for each in sets))), tmp_path / "run", QUIET)
 

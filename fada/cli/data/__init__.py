@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fada.cli.data import cut, index, inspect, prepare, sample, shard, split
+from fada.cli.data import cut, encode, index, inspect, prepare, sample, shard, split
 from fada.cli.data import filter as filtering
 
 app = typer.Typer(help="Prepare, filter, pack and look at training data.", no_args_is_help=True)
@@ -13,6 +13,7 @@ app.command("prepare")(prepare.prepare)
 app.command("filter")(filtering.filter_clips)
 app.command("split")(split.split)
 app.command("shard")(shard.shard)
+app.command("encode")(encode.encode)
 app.command("index")(index.index)
 app.command("inspect")(inspect.inspect)
 app.command("sample")(sample.sample)

@@ -44,8 +44,8 @@ def sample(
 
 def _clips(place: Path) -> list[tuple[str, str | None]]:
     """Key and split of each clip, from a folder of clips or, where it holds none, from shards."""
-    from fada.cli.inspection import shard_folders
     from fada.data.clip import list_clips, read_record
+    from fada.data.shard_set import shard_folders
     from fada.data.shards import read_shards
 
     keys = list_clips(place) if place.is_dir() else []

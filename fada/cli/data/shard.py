@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fada.cli.encoders import located_encoders
 from fada.cli.options import Overwrite
 from fada.cli.say import say
 
@@ -44,14 +45,11 @@ def shard(
       fada data shard data/clips --out data/shards --vae weights/vae --audio-encoder weights/wav2vec2
       fada data shard data/clips --out data/shards --face-embedder weights/glintr100.onnx
       fada data shard data/clips --out s3://bucket/shards
+
+    One process does it. For large sets shard without encoders, then encode the shards: fada data encode.
     """
     if (vae is None) != (audio_encoder is None):
         raise typer.BadParameter("latents and audio states are stored together: give both --vae and --audio-encoder")
-    from fada.pretrained.shipped import located
-
-    vae, audio_encoder = (None if path is None else located(path) for path in (vae, audio_encoder))
-    if vae is not None and not (vae / "config.json").is_file():
-        raise typer.BadParameter(f"--vae {vae}: no config.json here; give a folder of a diffusers AutoencoderKL")
     from fada.build.shards import shard_clips
     from fada.data.location import Location
     from fada.data.shards import INDEX_FILE
@@ -59,11 +57,9 @@ def shard(
     target = Location(out)
     encoders: dict[str, Any] = {}
     if vae is not None and audio_encoder is not None:
-        from fada.data.audio_features import load_audio_encoder
-        from fada.teacher.vae import load_vae
+        from fada.build.encode_shard import load_encoders
 
-        loaded = load_vae(vae)
-        encoders = {"vae": loaded, "encoder": load_audio_encoder(audio_encoder)}
+        encoders = dict(zip(("vae", "encoder"), load_encoders(*located_encoders(vae, audio_encoder)), strict=True))
     if face_embedder is not None:
         from fada.data.prepare.face_embedding import FaceEmbedder
 

@@ -1,4 +1,4 @@
-"""Who prepares the sources: this process, worker processes, or actors of a Ray cluster (ray_crew.py).
+"""Who prepares the sources: this process, worker processes, or actors of a Ray cluster.
 
 What happens to workers that die or hang is decided in fada/data/crew.py, what becomes of their sources here: they are
 rejected with the reason. A fault of the output stops the run.
@@ -103,6 +103,11 @@ def run_with(
                 "file, or it is too long; raise the time limit (--timeout-minutes) to try again"
             )
             yield task, rejected(task, detail, limit_name(timeout_seconds))
+
+
+def gone(task: Task) -> SourceRecord:
+    """What came of a source that lay there when the run began, and lies there no more."""
+    return rejected(task, f"{task.path}: no such file any more")
 
 
 def load_attempt(load_finder: LoadFinder) -> Callable[[Task], SourceRecord]:

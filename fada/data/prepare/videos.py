@@ -14,17 +14,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
-from fada.data.prepare.executors import LoadFinder, Task, limit_name, load_attempt, run_here, run_with
+from fada.data.prepare.executors import LoadFinder, Task, gone, limit_name, load_attempt, run_here, run_with
 from fada.data.prepare.identities import Identity, KnownIdentities, relative_names
 from fada.data.prepare.models import FaceFinder, check_model
-from fada.data.prepare.ray_crew import RayCrew, cluster_address
 from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.records import Records, was_prepared
 from fada.data.prepare.report import PrepareReport, SourceRecord
 from fada.data.prepare.source import PrepareSettings
 from fada.data.process_crew import ProcessCrew
+from fada.data.ray_crew import RayCrew, cluster_address
 from fada.files.outputs import output_folder
 from fada.media.error import MediaError
 from fada.media.processors import usable_processors
@@ -293,12 +294,13 @@ def _run(
     if first is None:
         return
     tasks = chain([first], tasks)
+    start = partial(load_attempt, load_finder)
     if cluster is not None:
-        with RayCrew(cluster_address(cluster), workers, load_finder, out) as crew:
+        with RayCrew(cluster_address(cluster), workers, start, out, source_of=attrgetter("path"), gone=gone) as crew:
             yield from run_with(tasks, crew, timeout_seconds)
     elif (workers or 1) == 1 and timeout_seconds is None:
         yield from run_here(tasks, load_finder)
     else:
         size = workers or 1
-        processes = ProcessCrew(size, partial(load_attempt, load_finder), max(1, usable_processors() // size))
+        processes = ProcessCrew(size, start, max(1, usable_processors() // size))
         yield from run_with(tasks, processes, timeout_seconds)

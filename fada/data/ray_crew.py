@@ -1,21 +1,21 @@
 """Workers that are actors of a Ray cluster: on one machine or on many.
 
-Plain actors and not Ray Data: a source that hangs must be given up on by killing the one actor that has it, and the
-driver must know which source a killed actor had.
+Plain actors and not Ray Data: a task that hangs must be given up on by killing the one actor that has it, and the
+driver must know which task a killed actor had.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from fada.data.crew import READY, WorkerDied
-from fada.data.prepare.executors import LoadFinder, Task, attempt, rejected
-from fada.data.prepare.models import FaceFinder
-from fada.data.prepare.report import SourceRecord
+from fada.data.process_crew import Start
 from fada.media.threads import limit_threads
 
 _OBJECT_STORE_BYTES = 100 * 2**20
@@ -45,15 +45,26 @@ class RayCrew:
     attempts = 3
     retries_alone = False
 
-    def __init__(self, address: str | None, size: int | None, load_finder: LoadFinder, out: Path) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        size: int | None,
+        start: Start,
+        out: Path | None,
+        *,
+        source_of: Callable[[Any], Path | None],
+        gone: Callable[[Any], Any],
+    ) -> None:
         """Connect, or start a cluster on this machine where no address is given and none runs.
 
         Args:
             address: HOST:PORT of a cluster, or ``ray://HOST:PORT``; None takes one that runs on this machine (or the
                 one ``RAY_ADDRESS`` names), or starts one. A Ray that is already initialised is taken as it is.
             size: actors; None for one per processor of the cluster.
-            load_finder: loads the models in each actor.
-            out: folder that every machine must see.
+            start: called once in each actor, as a worker process calls it.
+            out: folder that every machine must see; None where it is in an object store.
+            source_of: the file that a task reads, which its machine must see; None where it reads none.
+            gone: result of a task whose file is not there any more.
 
         Raises:
             ClusterError: ray is not installed, nothing answers at the address, or no cluster can be started.
@@ -68,7 +79,7 @@ class RayCrew:
             self._connect(address)
         self.size = size or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._actor: Any = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
-        self._load_finder, self._out = load_finder, out
+        self._start, self._out, self._source_of, self._gone = start, out, source_of, gone
 
     def _connect(self, address: str | None) -> None:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
@@ -102,7 +113,9 @@ class RayCrew:
             self._ray.shutdown()
 
     def hire(self) -> RayWorker:
-        return RayWorker(self._ray, self._actor.remote(), self._load_finder, self._out)
+        worker = RayWorker(self._ray, self._actor.remote(), self._source_of, self._gone)
+        worker.load(self._start, self._out)
+        return worker
 
     def wait(self, workers: list[RayWorker], seconds: float | None) -> list[RayWorker]:
         by_reference = {worker.reference: worker for worker in workers}
@@ -113,14 +126,20 @@ class RayCrew:
 class RayWorker:
     """One actor and what is asked of it."""
 
-    def __init__(self, ray: Any, actor: Any, load_finder: LoadFinder, out: Path) -> None:
-        self._ray, self._actor = ray, actor
-        self._task: Task | None = None
-        self.reference = actor.load.remote(load_finder, out)
+    def __init__(
+        self, ray: Any, actor: Any, source_of: Callable[[Any], Path | None], gone: Callable[[Any], Any]
+    ) -> None:
+        self._ray, self._actor, self._source_of, self._gone = ray, actor, source_of, gone
+        self._task: Any = None
+        self.reference: Any = None
 
-    def give(self, task: Task) -> None:
+    def load(self, start: Start, out: Path | None) -> None:
+        """Begin to load what the work needs; does not wait."""
+        self.reference = self._actor.load.remote(start, out)
+
+    def give(self, task: Any) -> None:
         self._task = task
-        self.reference = self._actor.prepare.remote(task)
+        self.reference = self._actor.work.remote(task, self._source_of(task))
 
     def take(self) -> Any:
         try:
@@ -130,33 +149,42 @@ class RayWorker:
         except self._ray.exceptions.RayError as error:
             # Killed, out of memory, its machine gone or out of reach.
             raise WorkerDied(str(error).splitlines()[0]) from error
-        if not isinstance(answer, str):
+        if not isinstance(answer, _Unseen):
             return READY if answer is None else answer
-        assert self._task is not None
-        if self._task.path.exists():
-            raise ClusterError(_unseen(answer, self._task.path))
-        return rejected(self._task, f"{self._task.path}: no such file any more")
+        if answer.path.exists():
+            raise ClusterError(str(answer))
+        return self._gone(self._task)
 
     def kill(self) -> None:
         self._ray.kill(self._actor)
 
 
+@dataclass(frozen=True)
+class _Unseen:
+    """A file or folder that a machine of the cluster does not see."""
+
+    machine: str
+    path: Path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.machine} does not see {self.path}: on a cluster, what is read and --out must lie on a disk that "
+            "all machines see"
+        )
+
+
 class _Actor:
     """What runs on the cluster."""
 
-    def load(self, load_finder: LoadFinder, out: Path) -> None:
-        if not out.is_dir():
-            raise ClusterError(_unseen(socket.gethostname(), out))
+    def load(self, start: Start, out: Path | None) -> None:
+        if out is not None and not out.is_dir():
+            raise ClusterError(str(_Unseen(socket.gethostname(), out)))
         limit_threads(1)
-        self._finder: FaceFinder = load_finder()
+        self._work = start()
 
-    def prepare(self, task: Task) -> SourceRecord | str:
-        """The record, or this machine's name where it does not see the source."""
-        return attempt(task, self._finder) if task.path.exists() else socket.gethostname()
-
-
-def _unseen(machine: str, path: Path) -> str:
-    return f"{machine} does not see {path}: on a cluster, videos and --out must lie on a disk that all machines see"
+    def work(self, task: Any, source: Path | None) -> Any:
+        """The result, or this machine's name where it does not see the source."""
+        return self._work(task) if source is None or source.exists() else _Unseen(socket.gethostname(), source)
 
 
 def _check_reachable(address: str) -> None:

@@ -1,0 +1,335 @@
+"""`fada data encode`: the bytes of `fada data shard` with encoders, however often it was broken off and by whomever."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fada.build import encode, encode_shard, shards
+from fada.build.encode import EncodeProgress, encode_shards
+from fada.build.encode_records import NOTES, read_records
+from fada.build.encode_shard import load_encoders
+from fada.build.stored_features import load_latents
+from fada.data.audio_features import LogMelEncoder
+from fada.data.crew import Lost
+from fada.data.location import Location
+from fada.data.shards import Sample, ShardError, read_index, read_shards, write_shards
+from fada.files.errors import FolderFault
+from fada.teacher.vae import new_vae
+from tests.runs.mortal_encoders import load_mortal
+from tests.runs.test_shard_clips import put_clip, put_landmarks
+
+HIDDEN = (".fada.json", ".fada.lock", NOTES)
+
+
+class FirstPixels:
+    """Stands for an embedder of faces."""
+
+    fingerprint = "first pixels"
+
+    def embed(self, frame: np.ndarray, landmarks: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(frame[0, :4].astype(np.float32).ravel())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips as shards of two, `plain` and with features (`direct`); the encoders' folders `vae` and `audio`."""
+    folder = tmp_path_factory.mktemp("encode")
+    for number in range(6):
+        put_clip(folder / "clips", f"k{number}", split="test" if number == 5 else "train", number=number)
+        put_landmarks(folder / "clips", f"k{number}")
+    (folder / "clips" / "k1.landmarks.safetensors").unlink()
+    torch.manual_seed(0)
+    new_vae((8, 16), 4).save_pretrained(str(folder / "vae"))
+    LogMelEncoder(8).save_pretrained(folder / "audio")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "SAMPLES_PER_SHARD", 2)
+        shards.shard_clips(folder / "clips", folder / "plain")
+        shards.shard_clips(folder / "clips", folder / "direct", *load_encoders(folder / "vae", folder / "audio"))
+    return folder
+
+
+@pytest.fixture
+def load(made: Path) -> Callable[[], Any]:
+    return partial(load_encoders, made / "vae", made / "audio")
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Fills with the keys of clips as they are encoded."""
+    keys: list[str] = []
+    plain = encode_shard.encode_samples
+
+    def note(samples: list[Sample], *rest: Any) -> Iterator[Sample]:
+        keys.append(samples[0].key)
+        return plain(samples, *rest)
+
+    monkeypatch.setattr(encode_shard, "encode_samples", note)
+    return keys
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file of the sets in a folder, but for marks, locks and records."""
+    found = (file for file in folder.rglob("*") if file.is_file())
+    named = ((file.relative_to(folder), file) for file in found)
+    return {str(name): file.read_bytes() for name, file in named if not {*name.parts} & {*HIDDEN}}
+
+
+def stop_at(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on encoding a clip ends as Ctrl-C ends it."""
+
+    def stopped(samples: list[Sample], *_: Any) -> Iterator[Sample]:
+        if samples[0].key == key:
+            raise KeyboardInterrupt
+        return plain(samples, *_)
+
+    plain = encode_shard.encode_samples
+    monkeypatch.setattr(encode_shard, "encode_samples", stopped)
+
+
+def test_the_bytes_are_those_that_shard_writes_with_the_same_encoders(made: Path, tmp_path: Path, load) -> None:
+    told: list[EncodeProgress] = []
+    result = encode_shards(str(made / "plain"), str(tmp_path / "out"), load, on_progress=told.append)
+    assert files(tmp_path / "out") == files(made / "direct")
+    assert [index.samples for index in result.indices.values()] == [1, 5]
+    assert [(each.done, each.total, each.resumed) for each in told] == [(n, 6, 0) for n in (0, 1, 3, 5, 6)]
+    assert len(load_latents(tmp_path / "out/train")) == 5
+
+
+def test_a_worker_that_is_killed_is_named_and_its_shard_tried_again(made: Path, tmp_path: Path, caplog) -> None:
+    mortal = partial(load_mortal, made / "vae", tmp_path / "died")
+    encode_shards(str(made / "plain/test"), str(tmp_path / "out"), mortal, workers=2)
+    assert (tmp_path / "died").exists()
+    assert files(tmp_path / "out") == files(made / "direct/test")
+    (shard,) = (made / "plain/test").glob("*.tar")
+    assert caplog.messages == [f"{shard}: its worker died (exit code -9); it is tried again"]
+
+
+@pytest.mark.slow
+def test_two_workers_one_of_which_is_killed_write_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    mortal = partial(load_mortal, made / "vae", tmp_path / "died")
+    encode_shards(str(made / "plain"), str(tmp_path / "out"), mortal, workers=2)
+    assert (tmp_path / "died").exists()
+    assert files(tmp_path / "out") == files(made / "direct")
+
+
+def test_in_which_order_shards_are_finished_makes_no_difference(made: Path, tmp_path: Path, load, monkeypatch) -> None:
+    def backwards(tasks: list[Any], crew: Any, on_death: Any) -> Iterator[tuple[Any, Any]]:
+        assert crew.size == 3
+        return ((task, encode_shard.encode_shard(task, load())) for task in reversed(tasks))
+
+    monkeypatch.setattr(encode, "run_crew", backwards)
+    encode_shards(str(made / "plain"), str(tmp_path / "out"), load, workers=3)
+    assert files(tmp_path / "out") == files(made / "direct")
+
+
+def test_what_is_done_is_not_done_again(made: Path, tmp_path: Path, load, encoded, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        stop_at("k4", patch)
+        with pytest.raises(KeyboardInterrupt):
+            encode_shards(str(made / "plain"), str(tmp_path / "out"), load)
+    assert encoded == ["k5", "k0", "k1", "k2", "k3"]
+    # What a killed process leaves beside it.
+    for place in (tmp_path / "out/train", tmp_path / "out/train" / NOTES):
+        assert not list(place.glob(".fada-*"))
+        (place / ".fada-0123456789abcdef.partial").mkdir()
+    with pytest.raises(ShardError, match="missing"):
+        read_index(tmp_path / "out/train")
+    encoded.clear()
+    told: list[EncodeProgress] = []
+    result = encode_shards(str(made / "plain"), str(tmp_path / "out"), load, on_progress=told.append)
+    assert encoded == ["k4"]
+    assert (told[0].done, told[0].resumed, told[-1].done) == (5, 5, 6)
+    assert sorted(result.resumed.values()) == [1, 2]
+    assert files(tmp_path / "out") == files(made / "direct")
+    encode_shards(str(made / "plain"), str(tmp_path / "out"), load)
+    assert encoded == ["k4"]
+    assert files(tmp_path / "out") == files(made / "direct")
+
+
+def test_a_finished_shard_that_was_damaged_since_is_made_again(made: Path, tmp_path: Path, load, encoded) -> None:
+    encode_shards(str(made / "plain/train"), str(tmp_path / "out"), load)
+    first, second, third = sorted((tmp_path / "out").glob("*.tar"))
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 1
+    first.write_bytes(data)
+    second.unlink()
+    # Rows are read from the tar itself where their table is gone.
+    for table in (tmp_path / "out" / NOTES).glob("samples-*"):
+        table.unlink()
+    encoded.clear()
+    encode_shards(str(made / "plain/train"), str(tmp_path / "out"), load)
+    assert encoded == ["k0", "k1", "k2", "k3"]
+    assert files(tmp_path / "out") == files(made / "direct/train")
+    assert third.is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "vae",
+            r"shard-000000-.*tar was made of something else: the VAE was \w+, now it is \w+; give what it was made",
+        ),
+        ("audio", r"the audio encoder was \w+, now it is \w+; .* another --out, or --overwrite"),
+        ("media", "frames and sound was kept, now it is dropped"),
+        ("input", r"the input shard was \w{64}, now it is \w{64}"),
+        ("fewer", r"was made of shard 1, and .* has only 1; give the earlier input"),
+    ],
+)
+def test_what_was_made_of_something_else_is_refused_or_made_anew(
+    made: Path, tmp_path: Path, load, change: str, message: str
+) -> None:
+    source, options = str(made / "plain/train"), {}
+    encode_shards(source, str(tmp_path / "out"), load)
+    if change == "vae":
+        torch.manual_seed(1)
+        new_vae((8, 16), 4).save_pretrained(str(tmp_path / "vae"))
+        load = partial(load_encoders, tmp_path / "vae", made / "audio")
+    elif change == "audio":
+        LogMelEncoder(16).save_pretrained(tmp_path / "audio")
+        load = partial(load_encoders, made / "vae", tmp_path / "audio")
+    elif change == "media":
+        options = {"keeps_media": False}
+    else:
+        samples = list(read_shards(source))
+        changed = [replace(samples[1], key="other"), *samples[1:]] if change == "input" else samples[:2]
+        write_shards(changed, tmp_path / "in", 2)
+        source = str(tmp_path / "in")
+    before = files(tmp_path / "out")
+    with pytest.raises(ShardError, match=message):
+        encode_shards(source, str(tmp_path / "out"), load, **options)
+    assert files(tmp_path / "out") == before
+    encode_shards(source, str(tmp_path / "out"), load, **options, overwrite=True)
+    encode_shards(source, str(tmp_path / "fresh"), load, **options)
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+    assert read_records(Location(tmp_path / "out") / NOTES) == read_records(Location(tmp_path / "fresh") / NOTES)
+
+
+def test_a_damaged_shard_is_named_and_costs_no_other(made: Path, tmp_path: Path, load, encoded) -> None:
+    source = shutil.copytree(made / "plain/train", tmp_path / "in")
+    _, second, third = sorted(source.glob("*.tar"))
+    whole = second.read_bytes()
+    place = whole.index(b"RIFF")
+    second.write_bytes(whole[:place] + b"riff" + whole[place + 4 :])
+    third.unlink()
+    with pytest.raises(
+        ShardError,
+        match=rf"2 of 3 shards were not encoded: {second}/k2\.wav: changed since it was written \(SHA-256 differs\); "
+        rf"{third}: the shard is missing\. The other 1 are kept; .* give the same command",
+    ):
+        encode_shards(str(source), str(tmp_path / "out"), load)
+    assert encoded == ["k0", "k1"]
+    assert not (tmp_path / "out/index.json").exists()
+    for file in (second, third):
+        shutil.copy(made / "plain/train" / file.name, file)
+    encode_shards(str(source), str(tmp_path / "out"), load)
+    assert encoded == ["k0", "k1", "k2", "k3", "k4"]
+    assert files(tmp_path / "out") == files(made / "direct/train")
+
+
+def test_a_shard_that_no_worker_survives_is_named(made: Path, tmp_path: Path, load, monkeypatch) -> None:
+    monkeypatch.setattr(
+        encode, "run_crew", lambda tasks, crew, on_death: ((each, Lost("died", 2, "exit code -9")) for each in tasks)
+    )
+    with pytest.raises(
+        ShardError, match=r"1 of 1 .*its worker died 2 times \(exit code -9\): killed, crashed, or no m"
+    ):
+        encode_shards(str(made / "plain/test"), str(tmp_path / "out"), load, workers=3)
+
+
+def test_a_worker_with_other_encoders_says_so(made: Path) -> None:
+    with pytest.raises(ShardError, match=r"a worker has the encoders .*, the command .*same on all machines"):
+        encode_shard.start_encoding(partial(load_encoders, made / "vae", made / "audio"), {"vae": "0"})
+
+
+def test_frames_and_sound_may_go_and_face_and_landmarks_stay(made: Path, tmp_path: Path, load) -> None:
+    clips = tmp_path / "clips"
+    shutil.copytree(made / "clips", clips, ignore=shutil.ignore_patterns("k1.*"))
+    face: Any = FirstPixels()
+    shards.shard_clips(clips, tmp_path / "plain", face_embedder=face)
+    shards.shard_clips(clips, tmp_path / "direct", *load(), face_embedder=face)
+    encode_shards(str(tmp_path / "plain/train"), str(tmp_path / "whole"), load)
+    assert files(tmp_path / "whole") == files(tmp_path / "direct/train")
+    encode_shards(str(tmp_path / "plain/train"), str(tmp_path / "small"), load, keeps_media=False)
+    index = read_index(tmp_path / "small")
+    assert index.parts == {**read_index(tmp_path / "whole").parts, "frames": 0, "audio": 0}
+    assert index.features == read_index(tmp_path / "whole").features
+    for small, whole in zip(read_shards(tmp_path / "small"), read_shards(tmp_path / "whole"), strict=True):
+        assert (small.key, small.meta, small.frames, small.audio) == (whole.key, whole.meta, None, None)
+        assert small.latents is not None
+        assert small.face is not None
+        assert whole.latents is not None
+        assert whole.face is not None
+        assert torch.equal(small.latents, whole.latents)
+        assert torch.equal(small.face, whole.face)
+    with pytest.raises(ShardError, match="small: 0 of 4 clips hold frames and 0 sound, and features are made of both"):
+        encode_shards(str(tmp_path / "small"), str(tmp_path / "again"), load)
+
+
+def test_what_fada_did_not_make_or_encode_is_not_touched(made: Path, tmp_path: Path, load) -> None:
+    source = str(made / "plain/train")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    with pytest.raises(FolderFault, match=r"holds files that fada did not make \(notes.txt\)"):
+        encode_shards(source, str(tmp_path / "mine"), load)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/.fada.json").write_text('{"kind": "shards"}')
+    (tmp_path / "linked/train").symlink_to(tmp_path / "mine")
+    with pytest.raises(FolderFault, match="linked/train: is a link"):
+        encode_shards(str(made / "plain"), str(tmp_path / "linked"), load)
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    for out in (source, f"{source}/inner", str(made)):
+        with pytest.raises(ShardError, match=r"is the input .*, or one holds the other; give a folder of its own"):
+            encode_shards(source, out, load)
+    shards.shard_clips(made / "clips", tmp_path / "sharded")
+    before = files(tmp_path / "sharded")
+    with pytest.raises(ShardError, match="sharded/test: holds a set of 1 clips; give another folder, or --overwrite"):
+        encode_shards(str(made / "plain"), str(tmp_path / "sharded"), load)
+    assert files(tmp_path / "sharded") == before
+    (tmp_path / "sharded/train/mine.tar").write_bytes(b"mine")
+    encode_shards(str(made / "plain"), str(tmp_path / "sharded"), load, overwrite=True)
+    assert files(tmp_path / "sharded") == {**files(made / "direct"), "train/mine.tar": b"mine"}
+
+
+def test_records_that_are_none_count_for_nothing(made: Path, tmp_path: Path, load, encoded) -> None:
+    encode_shards(str(made / "plain/train"), str(tmp_path / "out"), load)
+    (tmp_path / "out/index.json").unlink()
+    records = sorted((tmp_path / "out" / NOTES).glob("*.json"))
+    said = json.loads(records[1].read_text())
+    records[0].write_text("{")
+    records[1].write_text(json.dumps({**said, "shard": {**said["shard"], "name": "../../x.tar"}}))
+    encoded.clear()
+    encode_shards(str(made / "plain/train"), str(tmp_path / "out"), load)
+    assert encoded == ["k0", "k1", "k2", "k3"]
+    assert files(tmp_path / "out") == files(made / "direct/train")
+
+
+def test_the_command_encodes_resumes_and_refuses(made: Path, tmp_path: Path, capfd, monkeypatch) -> None:
+    from fada.cli.app import run
+
+    for name in ("COLUMNS", "TERMINAL_WIDTH"):
+        monkeypatch.setenv(name, "200")
+
+    command = ["data", "encode", str(made / "plain/train"), "--out", str(tmp_path / "out")]
+    encoders = ["--vae", str(made / "vae"), "--audio-encoder", str(made / "audio")]
+    assert run([*command, *encoders]) == 0
+    said = capfd.readouterr()
+    assert said.out == f"{tmp_path}/out: 5 clips in 3 shards\n"
+    assert said.err.startswith("encoding clips: 0 of 5 (0%)")
+    assert " clips/s" in said.err.splitlines()[-1]
+    assert run([*command, *encoders]) == 0
+    assert capfd.readouterr().out == f"{tmp_path}/out: 5 clips in 3 shards, 3 of them encoded before\n"
+    assert run([*command, *encoders, "--drop-media"]) == 2
+    assert "frames and sound was kept, now it is dropped" in capfd.readouterr().err
+    assert run([*command, "--vae", str(tmp_path), "--audio-encoder", str(made / "audio")]) == 2
+    assert "no config.json here; give a folder of a diffusers AutoencoderKL" in capfd.readouterr().err
