@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fada.eval.metrics.frechet import KernelSums, kernel_distance
+
 LEAST_VIDEOS = 8
 """With fewer there is no interval."""
 LEAST_FOR_PARTS = 4
@@ -41,11 +43,8 @@ def video_interval(
         return None
     estimate = distance(np.concatenate(list(generated)), np.concatenate(list(real)))
     random = np.random.default_rng(0)
-    drawn = []
-    for _ in range(RESAMPLES):
-        places = random.integers(0, videos, videos)
-        parts = (np.concatenate([side[place] for place in places]) for side in (generated, real))
-        drawn.append(distance(*parts))
+    of_videos = _of_videos(distance, generated, real)
+    drawn = [of_videos(random.integers(0, videos, videos)) for _ in range(RESAMPLES)]
     low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(2 * estimate - high), float(2 * estimate - low)
 
@@ -62,10 +61,19 @@ def leave_one_out(
     videos = len(generated)
     if videos < LEAST_FOR_PARTS or not _is_small(generated, real):
         return None
-    kept = [[number for number in range(videos) if number != left_out] for left_out in range(videos)]
-    return [
-        distance(*(np.concatenate([side[number] for number in rest]) for side in (generated, real))) for rest in kept
-    ]
+    of_videos = _of_videos(distance, generated, real)
+    return [of_videos(np.delete(np.arange(videos), left_out)) for left_out in range(videos)]
+
+
+def _of_videos(
+    distance: Callable[[np.ndarray, np.ndarray], float], generated: Sequence[np.ndarray], real: Sequence[np.ndarray]
+) -> Callable[[np.ndarray], float]:
+    """The distance of the videos at some places, which may repeat."""
+    if distance is kernel_distance:
+        # Its cost grows with the square of all samples; here it is paid once, not for every choice.
+        sums = KernelSums(generated, real)
+        return lambda places: sums.distance(np.bincount(places, minlength=len(generated)))
+    return lambda places: distance(*(np.concatenate([side[place] for place in places]) for side in (generated, real)))
 
 
 def _is_small(generated: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> bool:

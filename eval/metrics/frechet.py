@@ -6,6 +6,8 @@ real-against-real floor. No weights live here, so nothing here may be called FID
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fada.eval.metrics.not_measurable import NotMeasurable
@@ -48,10 +50,54 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
     """
     first, second = _checked(first, second)
     dimensions = first.shape[1]
-    within = (first @ first.T / dimensions + 1) ** 3
-    within_other = (second @ second.T / dimensions + 1) ** 3
-    between = (first @ second.T / dimensions + 1) ** 3
+    within, within_other, between = (
+        _kernel(left @ right.T, dimensions) for left, right in ((first, first), (second, second), (first, second))
+    )
     return float(_off_diagonal_mean(within) + _off_diagonal_mean(within_other) - 2 * between.mean())
+
+
+class KernelSums:
+    """Kernel values summed once over every pair of videos: of them come the kernel distances of any choice of videos.
+
+    Args:
+        generated, real: features (n, d) of each video, clip by clip the same.
+    """
+
+    def __init__(self, generated: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> None:
+        sides = _checked(np.concatenate(list(generated)), np.concatenate(list(real)))
+        self._lengths = [np.array([len(video) for video in side]) for side in (generated, real)]
+        self._within = [_pair_sums(side, side, n, n) for side, n in zip(sides, self._lengths, strict=True)]
+        self._own = [
+            np.add.reduceat(_kernel((side * side).sum(1), side.shape[1]), _begins(n))
+            for side, n in zip(sides, self._lengths, strict=True)
+        ]
+        self._between = _pair_sums(*sides, *self._lengths)
+
+    def distance(self, counts: np.ndarray) -> float:
+        """`kernel_distance` of the videos as often as `counts` (videos,) says, each with its true one."""
+        sizes = [counts @ lengths for lengths in self._lengths]
+        means = [
+            (counts @ sums @ counts - counts @ own) / (size * (size - 1))
+            for sums, own, size in zip(self._within, self._own, sizes, strict=True)
+        ]
+        return float(sum(means) - 2 * (counts @ self._between @ counts) / (sizes[0] * sizes[1]))
+
+
+def _kernel(products: np.ndarray, dimensions: int) -> np.ndarray:
+    return np.asarray((products / dimensions + 1) ** 3)
+
+
+def _begins(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate(([0], np.cumsum(lengths)[:-1]))
+
+
+def _pair_sums(first: np.ndarray, second: np.ndarray, lengths: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Kernel values (N, d) against (M, d) summed by pairs of videos; the rows of one video at a time."""
+    rows = (
+        np.add.reduceat(_kernel(first[begin : begin + length] @ second.T, first.shape[1]).sum(0), _begins(others))
+        for begin, length in zip(_begins(lengths), lengths, strict=True)
+    )
+    return np.stack(list(rows))
 
 
 def _off_diagonal_mean(matrix: np.ndarray) -> float:

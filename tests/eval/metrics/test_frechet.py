@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fada.eval.metrics.frechet import frechet_distance, frechet_of_gaussians, kernel_distance
+from fada.eval.metrics.frechet import KernelSums, frechet_distance, frechet_of_gaussians, kernel_distance
 from fada.eval.metrics.latent_features import latent_features
 from fada.eval.metrics.not_measurable import NotMeasurable
 
@@ -66,6 +66,16 @@ def test_more_noise_is_further_away() -> None:
     noise = RANDOM.normal(size=(200, 4))
     distances = [frechet_distance(real + strength * noise, real) for strength in (0.1, 0.5, 1.0)]
     assert distances == sorted(distances)
+
+
+@pytest.mark.parametrize("places", [[0, 1, 2, 3], [3, 1], [2, 2, 0, 2, 1], [1, 1]])
+def test_kernel_sums_give_the_distance_of_any_choice_of_videos(places: list[int]) -> None:
+    random = np.random.default_rng(5)
+    generated, real = ([random.normal(size=(n, 3)) + 2 * side for n in lengths]
+                       for side, lengths in enumerate(([4, 1, 6, 3], [2, 5, 6, 1])))  # fmt: skip
+    chosen = [np.concatenate([videos[place] for place in places]) for videos in (generated, real)]
+    found = KernelSums(generated, real).distance(np.bincount(places, minlength=4))
+    assert found == pytest.approx(kernel_distance(*chosen), rel=1e-9)
 
 
 def test_kernel_distance_is_unbiased_around_zero_and_grows() -> None:
