@@ -154,7 +154,7 @@ teacher trained on A. A leaves out loud speech, far postures and some looks. Of 
 Every row has the paper's setting where its method has one: four windows of equal time, learned anywhere in them, called
 with 2-2-1-1 steps at audio scale {bench["audio_scale"]:g} and reference scale {bench["reference_scale"]:g}.
 
-**{done} seeds** per row, each a distillation of **{phases[-1]["steps"]} steps of {phases[-1]["batch"]} clips** that
+**{done} {"seed" if done == 1 else "seeds"}** per row, each a distillation of **{phases[-1]["steps"]} steps of {phases[-1]["batch"]} clips** that
 starts from a student without ground truth ({before} steps on A, {results["bases"]} trainings per kind, which seeds take
 in turn). Rows of a seed learn from the same draws. Every seed is measured on {bench["clips"]} held-out clips of its
 own, {frames} frames each; there are {len(clips)} of them, {beyond} beyond A, then they come round again. So an interval
@@ -276,7 +276,9 @@ def _plot(results: dict[str, Any], page: Path) -> Path:
             if found is not None:
                 axis.errorbar(found.mean, place, xerr=found.half_width, fmt="|", color=colour, capsize=2, markersize=10)
         teacher = results["baselines"].get("teacher")
-        value = None if teacher is None else value_of(results, teacher, column)
+        # Its distance to itself has no place on a logarithmic axis.
+        has_line = teacher is not None and column != "latent_mse_reference"
+        value = value_of(results, teacher, column) if has_line else None
         if value is not None:
             axis.axvline(value, color="#888888", linestyle="--", linewidth=0.9)
         axis.set_yticks(range(len(names)), names, fontsize=7)
