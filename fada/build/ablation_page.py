@@ -140,6 +140,7 @@ def _opening(results: dict[str, Any], page: Path) -> str:
     command = "make ablations" if not results["overrides"] else f"fada ablate {' '.join(results['overrides'])}"
     beyond = sum(half == "beyond" for half in clips.values())
     done = max((len(found) for found in results["rows"].values()), default=0)
+    counted = "1 seed" if done == 1 else f"{done} seeds"
     world, size = recipe["data"]["world"] or {}, recipe["clip"]["size"]
     before = sum(phase["steps"] for phase in phases[:-1])
     return f"""{TITLE}: the paper's Tables 2, 3 and 4 in the drawn world
@@ -154,7 +155,7 @@ teacher trained on A. A leaves out loud speech, far postures and some looks. Of 
 Every row has the paper's setting where its method has one: four windows of equal time, learned anywhere in them, called
 with 2-2-1-1 steps at audio scale {bench["audio_scale"]:g} and reference scale {bench["reference_scale"]:g}.
 
-**{done} {"seed" if done == 1 else "seeds"}** per row, each a distillation of **{phases[-1]["steps"]} steps of {phases[-1]["batch"]} clips** that
+**{counted}** per row, each a distillation of **{phases[-1]["steps"]} steps of {phases[-1]["batch"]} clips** that
 starts from a student without ground truth ({before} steps on A, {results["bases"]} trainings per kind, which seeds take
 in turn). Rows of a seed learn from the same draws. Every seed is measured on {bench["clips"]} held-out clips of its
 own, {frames} frames each; there are {len(clips)} of them, {beyond} beyond A, then they come round again. So an interval
