@@ -75,10 +75,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory, finish) -> Path:
             {"out": out / "moved", "strategies": STRATEGIES, "deepspeed": divided},
             # Begun by two with ZeRO-3, gone on with by one.
             {"out": out / "back", "strategies": ["zero3"], "name": "back", "until": 5, "deepspeed": divided},
+            # Everything of a training is made anew for each order; processes of their own go on below, and when killed.
+            *(
+                {"out": out / name, "strategies": STRATEGIES, "deepspeed": divided, "precision": precision}
+                for name, precision in (("parts", "fp32"), ("bf16-parts", "bf16"))
+            ),
         ],
     )
-    resumed = [{"out": out / "parts"}, {"out": out / "bf16-parts", "precision": "bf16"}]
-    finish(2, [{**order, "strategies": STRATEGIES, "deepspeed": divided} for order in resumed])
     finish(1, [{"out": out / "back", "strategies": ["zero1"], "name": "back"}])
     return out
 
