@@ -13,7 +13,7 @@ from rich.table import Table
 
 from fada.build.checks import check_shards
 from fada.build.meta_passes import PassCosts, pass_costs
-from fada.build.models import find_teacher, new_dual_unet, new_hallo, open_teacher
+from fada.build.models import find_teacher, new_teacher, open_teacher
 from fada.build.run_folder import check_place, check_run
 from fada.build.settings import default_scales, default_steps
 from fada.build.step_passes import BACKWARD, StepPasses, phase_passes, points_of, processes_of, public_passes
@@ -190,11 +190,9 @@ def _count(weights: Iterable[torch.nn.Parameter]) -> int:
 def _meta_teacher(recipe: Recipe) -> AnyTeacher:
     if recipe.teacher.path is not None and located(recipe.teacher.path).exists():
         return open_teacher(recipe, find_teacher(recipe.teacher.path)).to("meta")
-    if recipe.teacher.kind == "hallo":
-        return new_hallo(recipe.noise)
     layers, width = (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
     audio = (2 * recipe.audio.context + 1, layers, width)
-    return new_dual_unet(recipe.teacher.network, recipe.noise, audio, recipe.vae.latent_channels)
+    return new_teacher(recipe, audio, recipe.vae.latent_channels)
 
 
 def _stage_cost(recipe: Recipe, stage: Stage, teacher: Any, one: PassCosts, rate: float) -> Cost:

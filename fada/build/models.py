@@ -132,6 +132,13 @@ def new_hallo(noise: Noise) -> Hallo:
     return Hallo(**networks, path=NoisePath.from_config(noise.model_dump()))
 
 
+def new_teacher(recipe: Recipe, audio: tuple[int, int, int], latent_channels: int) -> AnyTeacher:
+    """A teacher of the recipe's family with random weights; `audio` as of `new_dual_unet`, and Hallo has its own."""
+    if recipe.teacher.kind == "hallo":
+        return new_hallo(recipe.noise)
+    return new_dual_unet(recipe.teacher.network, recipe.noise, audio, latent_channels)
+
+
 FAMILIES: dict[str, type[AnyTeacher]] = {"dual_unet": DualUNet, "hallo": Hallo}
 """What `teacher.kind` names."""
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from fada.build.data import encode_samples
-from fada.build.models import audio_encoder, find_teacher, new_dual_unet, new_hallo, pipeline
+from fada.build.models import audio_encoder, find_teacher, new_teacher, pipeline
 from fada.build.settings import default_scales, default_steps, distill_settings, recompute
 from fada.build.step_passes import cached_share, samples_of
 from fada.data.audio_features import AudioEncoder
@@ -217,14 +217,9 @@ class _Networks:
         if self.loaded is not None:
             return self.loaded.model.requires_grad_(False)
         self.notes.append("weights are random: times hold, pictures do not")
-        made: AnyTeacher
-        if recipe.teacher.kind == "hallo":
-            made = new_hallo(recipe.noise)
-            _shake(made)
-            return made.requires_grad_(False)
         audio = (2 * recipe.audio.context + 1, self.encoder.layers, self.encoder.states_dim)
         channels = int(self.vae.config.latent_channels)
-        made = new_dual_unet(recipe.teacher.network, recipe.noise, audio, channels)
+        made = new_teacher(recipe, audio, channels)
         _shake(made)
         return made.requires_grad_(False)
 

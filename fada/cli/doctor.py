@@ -122,17 +122,20 @@ def _extras() -> Table:
     from rich.text import Text
 
     table = _table("extra", "state", "without it, off are")
-    if _version("fada") is None:
-        # Run from its folder alone: nothing says what its extras ask for.
-        for extra, off in EXTRAS.items():
-            table.add_row(extra, Text("unknown: fada is not installed (pip install -e .)", style="yellow"), off)
-        return table
     for extra, off in EXTRAS.items():
-        absent = [name for name in _distributions(extra) if _version(name) is None]
-        missing = Text(f"missing: {', '.join(absent)}", style="yellow")
-        state = missing if absent else Text("installed", style="green")
+        fault = _fault_of(extra)
+        state = Text("installed", style="green") if fault is None else Text(fault, style="yellow")
         table.add_row(extra, state, off)
     return table
+
+
+def _fault_of(extra: str) -> str | None:
+    """What an extra lacks; None where it is whole."""
+    if _version("fada") is None:
+        # Run from its folder alone: nothing says what its extras ask for.
+        return "unknown: fada is not installed (pip install -e .)"
+    absent = [name for name in _distributions(extra) if _version(name) is None]
+    return f"missing: {', '.join(absent)}" if absent else None
 
 
 def _distributions(extra: str) -> list[str]:

@@ -97,7 +97,7 @@ def test_a_hallo_of_random_weights_is_told_of_a_face(
     cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     # In its released sizes it takes minutes.
-    monkeypatch.setattr("fada.build.speed.new_hallo", small_hallo)
+    monkeypatch.setattr("fada.build.models.new_hallo", small_hallo)
     out = tmp_path / "speed.json"
     told = ("--speed", *options, "--device", "cpu", "--out", str(out), "clip.motion_frames=2")
     outcome = cli("bench", "tiny/smoke", *told, *(() if options else ("--rounds", "1")), *SMALL, *HALLO)
@@ -110,15 +110,16 @@ def test_a_hallo_of_random_weights_is_told_of_a_face(
         assert len(read["steps"]) == 2
 
 
+@pytest.mark.parametrize("way", [("--once",), ("--only", "steps", "--rounds", "1")])
 @pytest.mark.parametrize(("asked", "kept"), [("false", 0), ("true", 1)])
 def test_a_step_computes_again_what_the_recipe_does_not_keep(
-    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, kept: int
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, kept: int, way: tuple[str, ...]
 ) -> None:
     called = []
     monkeypatch.setattr(
         "fada.teacher.checkpointing.recomputed", lambda forward, *args: called.append(1) or forward(*args)
     )
-    told = ("--speed", "--once", "--dtype", "bf16", "--out", str(tmp_path / "once.json"))
+    told = ("--speed", *way, "--dtype", "bf16", "--device", "cpu", "--out", str(tmp_path / "speed.json"))
     outcome = cli("bench", "tiny/smoke", *told, f"engine.activation_checkpointing={asked}", *SMALL)
     assert outcome.code == 0, outcome.err
     assert min(len(called), 1) == kept

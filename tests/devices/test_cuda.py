@@ -17,11 +17,10 @@ from pretended import gradients
 from test_generation import CASES as WAYS
 from test_generation import WAYS as HOW
 from test_generation import denoised, student_of
-from test_training_step import CASES, STEPS, stepped
+from test_training_step import CASES, STEPS, stepped, to_device
 
 from fada.data.dataset import ClipSampler
 from fada.student.network import AnyTeacher
-from fada.teacher.pretrain import PretrainObjective
 
 pytestmark = [
     pytest.mark.gpu,
@@ -65,10 +64,7 @@ def test_a_step_is_the_cpus_and_waits_where_the_pretended_device_does(
 ) -> None:
     make, expected_waits = STEPS[step]
     made = make(model, sampler, tmp_path)
-    there = copy.deepcopy(made)
-    there.module.to(CUDA)
-    if not isinstance(there, PretrainObjective):
-        there.solved.teacher.to(CUDA)
+    there = to_device(made, CUDA)
     with exact_kernels():
         stepped(copy.deepcopy(there))  # tables of the device are made once
         with waits() as waited:

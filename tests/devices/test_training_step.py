@@ -93,12 +93,12 @@ def stepped(made: Made) -> StepLoss:
     return loss
 
 
-def to_device(made: Made) -> Made:
-    """The objective with its networks on the pretended device."""
+def to_device(made: Made, device: torch.device = DEVICE) -> Made:
+    """The objective with its networks on a device, the pretended one."""
     there = copy.deepcopy(made)
-    there.module.to(DEVICE)
+    there.module.to(device)
     if not isinstance(there, PretrainObjective):
-        there.solved.teacher.to(DEVICE)
+        there.solved.teacher.to(device)
     return there
 
 

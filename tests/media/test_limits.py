@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import wave
+from typing import Any
 
 import numpy as np
 import pytest
 
-from fada.media import MediaError, container
+from fada.media import MediaError, container, decoding
 from fada.media.audio import encode_wav, read_audio
 from fada.media.video import probe, read_video
 
@@ -24,6 +25,27 @@ def test_decoders_know_the_limit_too(tmp_path, greys, write_media, monkeypatch) 
     # As where the size changes within a stream, after the header was found to be in order.
     path = write_media(tmp_path / "v.mp4", greys([0] * 3))
     monkeypatch.setattr("fada.media.decoding.DECODER_OPTIONS", {"max_pixels": "1000"})
+    with pytest.raises(MediaError, match="holds nothing that can be decoded"):
+        probe(path)
+
+
+class Undecodable:
+    """A packet whose decoder will not begin, in the words of PyAV 19, which has no error of FFmpeg's for it."""
+
+    def __init__(self, packet: Any) -> None:
+        self._packet = packet
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._packet, name)
+
+    def decode(self) -> None:
+        raise ValueError("cannot decode unknown codec")
+
+
+def test_a_decoder_that_will_not_begin_is_damage_whatever_says_so(tmp_path, greys, write_media, monkeypatch) -> None:
+    path = write_media(tmp_path / "v.mp4", greys([0] * 3))
+    known = decoding.read_packets
+    monkeypatch.setattr(decoding, "read_packets", lambda container: map(Undecodable, known(container)))
     with pytest.raises(MediaError, match="holds nothing that can be decoded"):
         probe(path)
 

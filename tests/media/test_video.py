@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
 import av
 import numpy as np
 import pytest
@@ -7,6 +12,7 @@ from PIL import Image
 
 from fada.media import MediaError
 from fada.media.audio import read_audio
+from fada.media.container import frame_rate
 from fada.media.video import decode_video, encode_video, iterate_frames, probe, read_video, write_video
 
 
@@ -242,3 +248,27 @@ def test_the_order_of_streams_does_not_matter(tmp_path, greys) -> None:
     # Of two videos the first is taken, for every question alike.
     assert read_video(path).shape == (5, 32, 32, 3)
     assert (probe(path).width, probe(path).height) == (32, 32)
+
+
+@dataclass(frozen=True)
+class Rational:
+    """A rate as PyAV 19 has it: no Fraction, and 0 where there is none."""
+
+    numerator: int
+    denominator: int = 1
+
+    def __bool__(self) -> bool:
+        return self.numerator != 0
+
+    def __gt__(self, other: int) -> bool:
+        return self.numerator / self.denominator > other
+
+    def __le__(self, other: int) -> bool:
+        return self.numerator / self.denominator <= other
+
+
+def test_a_rate_is_a_fraction_whatever_the_reader_has_for_it() -> None:
+    stream: Any = SimpleNamespace(average_rate=Rational(0), guessed_rate=Rational(30000, 1001), base_rate=Rational(1))
+    rate = frame_rate(stream)
+    assert isinstance(rate, Fraction)
+    assert rate == Fraction(30000, 1001)
