@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 class Denoiser(Protocol):
     """A network that predicts noise (or v) of a clip under conditions that are dropped in a fixed order."""
 
-    ladder: Sequence[str]
-    """Names of the rungs, unconditional first (method.md, section 2)."""
+    @property
+    def ladder(self) -> Sequence[str]:
+        """Names of the rungs, unconditional first (method.md, section 2)."""
+        ...
+
     path: NoisePath
     """The noise path that it was trained on, and what it predicts."""
 

@@ -99,7 +99,7 @@ def write_delta(
         else:
             kind = _begin(model / name, out / name, own, base)
             parts[name] = _write_differences(out / name, own, kind, base, DTYPES[dtype])
-    if not any(part.changed + part.new for part in parts.values() if part.kind == "difference"):
+    if not any(part.changed + part.new for part in parts.values() if part.kind != "taken"):
         raise DeltaError(f"{model}: does not differ from {teacher}; there is nothing to export as {form}")
     _check_kept(model, low, rank, keep)
     told = {

@@ -16,21 +16,22 @@ from fada.diffusion.spacing import Spacing
 from fada.diffusion.trajectory import sample_trajectory
 from fada.diffusion.transfer import moved
 from fada.diffusion.windows import Windows
-from fada.student.guidance import ScalesInside
-from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
 from fada.student.ranges import GUIDANCES
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.guidance import guided
 
 Guidance = Literal["auto", "ladder", "embedded", "none"]
 
 
-def which_guidance(wanted: Guidance, usual: Guidance, unet: torch.nn.Module) -> Guidance:
+def which_guidance(wanted: Guidance, usual: Guidance, embeds: bool) -> Guidance:
     """The guidance of a call: `auto` is what the model was made for.
+
+    Args:
+        embeds: whether it has the scales inside.
 
     Raises:
         ValueError: there is none of that name, or the model cannot be guided so.
     """
-    embeds = isinstance(unet, ScalesInside) and unet.is_guided
     guidance = usual if wanted == "auto" else wanted
     if guidance == "auto":
         return "embedded" if embeds else "ladder"
@@ -63,7 +64,7 @@ class ClipDenoiser:
     windows: of a student; gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
     """
 
-    model: AnyTeacher
+    model: AvatarDenoiser
     is_student: bool
     windows: Windows
     gamma: float | None
@@ -74,7 +75,6 @@ class ClipDenoiser:
         """Denoised latents of the clip of this index, and how many evaluations they took."""
         model, path, steps = self.model, self.model.path, settings.steps
         if settings.guidance == "embedded":
-            assert isinstance(model, AnyStudent)
             predict, rungs = embedded(model, conditions, settings.scales), 1
         else:
             predict, rungs = guided(model, conditions, settings.scales), len(needed_rungs(settings.scales))
@@ -99,11 +99,11 @@ def fresh_noise_seed(seed: int, index: int) -> int:
     return found if found != seed else 2**63 - 1
 
 
-def embedded(student: AnyStudent, conditions: Any, scales: Tensor) -> Predict:
-    """Predictor of a student that is told its scales (B, 2): one pass a step."""
+def embedded(student: AvatarDenoiser, conditions: Any, scales: Tensor) -> Predict:
+    """Predictor of a student that is told its scales (B, climbs): one pass a step."""
     count = len(scales)
-    rows = student.at_rungs(conditions, torch.arange(count), torch.full((count,), CLIMBS))
-    told = student.denoising_unet.told(rows, moved(scales, student.denoising_unet.conv_in.weight.device))
+    rows = student.at_rungs(conditions, torch.arange(count), torch.full((count,), student.climbs))
+    told = student.with_scales(rows, moved(scales, next(student.denoising_unet.parameters()).device))
     return lambda latents, t: student.evaluate(latents, t, told)
 
 

@@ -21,10 +21,11 @@ from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
 from fada.engine.figures import finite_median, mean_where
 from fada.engine.loop import StepLoss
+from fada.student.copies import neutral_scales
 from fada.student.mixed_loss import MixedLoss, distillation_loss, mixed_loss
-from fada.student.network import AnyStudent, AnyTeacher, neutral_scales
 from fada.student.solved_windows import DistillSettings, Draws, SolvedWindows
 from fada.student.target_cache import TargetCache
+from fada.teacher.denoiser import AvatarDenoiser
 
 
 class DistillObjective:
@@ -38,8 +39,8 @@ class DistillObjective:
 
     def __init__(
         self,
-        teacher: AnyTeacher,
-        student: AnyStudent,
+        teacher: AvatarDenoiser,
+        student: AvatarDenoiser,
         sampler: ClipSampler,
         settings: DistillSettings,
         shape: BatchShape,
@@ -90,7 +91,7 @@ class DistillObjective:
             return None
         if self.settings.loss.uses_ground_truth:
             is_neutral = self.settings.gt_guidance == "neutral"
-            scales = torch.cat([scales, neutral_scales(len(scales)) if is_neutral else scales])
+            scales = torch.cat([scales, neutral_scales(*scales.shape) if is_neutral else scales])
         return moved(scales, device)
 
     def _scalars(self, result: MixedLoss, draws: Draws, batch: Batch) -> dict[str, SupportsFloat]:
@@ -115,11 +116,11 @@ def _histograms(result: MixedLoss) -> dict[str, Tensor]:
     return {"log10_ratio": result.ratio.clamp(min=1e-6).log10(), "weight": result.weight}
 
 
-def train_student(student: AnyStudent, trains_reference: bool) -> None:
+def train_student(student: AvatarDenoiser, trains_reference: bool) -> None:
     """Let the student learn, all of it but what stands in front of the denoising net, unless that learns too."""
     student.requires_grad_(True)
-    for network in student.reference_side():
-        network.requires_grad_(trains_reference)
+    for name in student.encoders:
+        getattr(student, name).requires_grad_(trains_reference)
 
 
 def device_of(module: nn.Module) -> torch.device:

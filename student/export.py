@@ -17,7 +17,7 @@ from fada.files.shareable import shareable, shareable_text
 from fada.files.strict_json import JSONFault, read_table
 from fada.files.whole import whole_folder
 from fada.pretrained.networks import read_config
-from fada.pretrained.pipelines import INDEX, check_index, component_folder
+from fada.pretrained.pipelines import INDEX, Index, check_index, component_folder
 from fada.pretrained.shipped import located
 from fada.student.delta import DTYPES, read_delta, write_delta
 from fada.student.model_card import CardFacts, Origin, model_card, origin_of
@@ -150,12 +150,11 @@ def _card(name: str, run: Path, model: Path, written: Path, origin: Origin, figu
     config = read_config(model, INDEX)
     kind = pipeline_class(config, model / INDEX)
     index = check_index(config, model / INDEX, kind, kind.components_table)
-    denoiser = read_config(component_folder(model, "denoising_unet"))
     return model_card(
         CardFacts(
             name=name,
             config={**default_settings(kind), **index.settings, "_class_name": kind.__name__},
-            is_guided=denoiser.get("guidance_mode", "none") != "none",
+            is_guided=_is_guided(model, index),
             needs_face=kind.needs_face,
             form="full" if told is None else told["form"],
             origin=origin,
@@ -172,6 +171,13 @@ def _card(name: str, run: Path, model: Path, written: Path, origin: Origin, figu
             knows_faces=index.kinds.get("face_space") is not None,
         )
     )
+
+
+def _is_guided(model: Path, index: Index) -> bool:
+    """Whether a model has the guidance scales inside: in layers of their own, or, of old, in its denoising net."""
+    if index.kinds.get("guidance_layers") is not None:
+        return True
+    return read_config(component_folder(model, "denoising_unet")).get("guidance_mode", "none") != "none"
 
 
 def _command(run: Path) -> str:

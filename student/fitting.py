@@ -38,6 +38,13 @@ def _meetings(pipeline: Any) -> Iterator[tuple[str, Any, Any]]:
     yield from ((f"reference_unet's {name}", reference[name], net[name]) for name in _OF_BOTH_NETS)
     yield "audio_projection's token_dim", audio.token_dim, net.audio_dim
     yield "audio_projection's window", audio.window, 2 * call.context + 1
+    if pipeline.guidance_layers is not None:
+        layers, sites = pipeline.guidance_layers.config, pipeline.model.sites()
+        known = {**sites._asdict(), "branches": len(pipeline.model.ladder)}
+        for name, wanted in known.items():
+            is_used = layers.mode != "time_embed" or name in ("branches", "time_channels")
+            if is_used:
+                yield f"guidance_layers' {name}", layers["sites" if name == "widths" else name], wanted
     halvings = len(net.channels) - 1
     if vae is not None:
         yield "vae's latent_channels", vae.config.latent_channels, net.in_channels

@@ -34,10 +34,10 @@ from fada.student.chunks import VideoInChunks
 from fada.student.clip_loop import Clip, denoised_clips
 from fada.student.denoising import Guidance, Settings, which_guidance
 from fada.student.fitting import check_length, check_parts
-from fada.student.network import AnyTeacher
 from fada.student.overlap import ClipDecoder, one_ahead, wait_for
 from fada.student.ranges import check_call, check_config, check_sampler
 from fada.student.unknown_face import look_at
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.face_space import FaceSpace
 
 SAMPLE_RATE = 16000
@@ -68,7 +68,7 @@ class AvatarPipeline(DiffusionPipeline):
     A family's own class says which networks there are.
     """
 
-    model: AnyTeacher
+    model: AvatarDenoiser
     components_table: ClassVar[Components] = {}
     """What a folder of the family may name as its components."""
     needs_face = False
@@ -76,7 +76,7 @@ class AvatarPipeline(DiffusionPipeline):
 
     def _register(
         self,
-        model: AnyTeacher,
+        model: AvatarDenoiser,
         vae: AutoencoderKL | None,
         audio_encoder: Any,
         scheduler: PeRFlowScheduler,
@@ -85,7 +85,7 @@ class AvatarPipeline(DiffusionPipeline):
     ) -> None:
         check_config(config)
         parts = {"vae": vae, "audio_encoder": audio_encoder, "scheduler": scheduler, "face_space": face_space}
-        self.register_modules(**model.components(), **parts)
+        self.register_modules(**{**model.components(), "guidance_layers": model.guidance_layers}, **parts)
         self.register_to_config(**config)
         self.model = model
 
@@ -339,7 +339,7 @@ class AvatarPipeline(DiffusionPipeline):
             [[config.reference_scale if reference_scale is None else reference_scale,
               config.audio_scale if audio_scale is None else audio_scale]]
         )  # fmt: skip
-        guidance = which_guidance(guidance, config.guidance, self.denoising_unet)
+        guidance = which_guidance(guidance, config.guidance, self.model.is_guided)
         if guidance == "none":
             scales = torch.ones_like(scales)
         steps = config.steps if steps is None else steps

@@ -1,17 +1,20 @@
 """CFG layers: the guidance scales inside the network, so that one pass replaces the ladder (method.md, section 5).
 
-A clip's scales become an embedding once per clip; after every audio attention layer a cross-attention reads it.
-Outputs start at zero, so an untrained student is the teacher's conditional prediction.
+A clip's scales become an embedding once per clip; at every site of the denoising net a cross-attention reads it. Where
+sites are (in a dual UNet behind every audio attention) the family says; its networks know nothing of students. Outputs
+start at zero, so an untrained student is the teacher's conditional prediction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, cast, get_args
 
 import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.embeddings import get_timestep_embedding
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from fada.diffusion.ladder import combine
@@ -107,49 +110,6 @@ class ScaleEmbedding(nn.Module):
         return torch.stack(columns, dim=1)
 
 
-class ScalesInside(nn.Module):
-    """What a family's denoising net becomes when it is told the scales; a base beside that net's own class."""
-
-    def add_scales(self, mode: GuidanceMode, rungs: int, tokens: int, dim: int, heads: int, time_channels: int) -> None:
-        """Create the layers of a mode; a method rather than `__init__` so that owners may be diffusers models.
-
-        Args:
-            dim: width of the embedding, that of an audio token.
-        """
-        check_mode(mode)
-        if mode == "tokens":
-            self.scale_tokens = ScaleTokens(rungs, tokens, dim)
-        elif mode == "layer":
-            self.scale_embedding = ScaleEmbedding(rungs - 1, dim)
-        elif mode == "time_embed":
-            self.time_guidance = TimeGuidance(rungs - 1, time_channels)
-        if mode in ("tokens", "layer"):
-            for block in self._blocks():
-                block.guidance = CFGLayer(block.norm3.normalized_shape[0], heads, dim)
-
-    @property
-    def is_guided(self) -> bool:
-        """Whether guidance scales enter the network."""
-        return self._mode() != "none"
-
-    def told(self, conditions: Any, scales: Tensor | None) -> Any:
-        """The conditions of rows that are told their scales (rows, 2): reference, audio. Once per clip."""
-        mode = self._mode()
-        if scales is None or mode == "none":
-            return conditions
-        if mode == "time_embed":
-            return replace(conditions, time=self.time_guidance(scales))
-        embedding = self.scale_tokens(scales) if mode == "tokens" else self.scale_embedding(scales)
-        layers = [cast(CFGLayer, block.guidance) for block in self._blocks()]
-        return replace(conditions, guidance=[layer.context(embedding) for layer in layers])
-
-    def _blocks(self) -> Sequence[Any]:
-        return cast(Any, self).guidance_blocks()
-
-    def _mode(self) -> GuidanceMode:
-        return cast(Any, self).config.guidance_mode
-
-
 class TimeGuidance(nn.Module):
     """Scales added to the time embedding (Meng et al. 2022), through layers that start at zero."""
 
@@ -162,6 +122,60 @@ class TimeGuidance(nn.Module):
     def forward(self, scales: Tensor) -> Tensor:
         """(B, time_channels) of scales (B, climbs)."""
         return self.embedding(scales).sum(dim=1)
+
+
+class GuidanceLayers(ModelMixin, ConfigMixin):
+    """What a fast student has beside its teacher's networks: an embedding of the scales, and what brings it to sites.
+
+    Args:
+        mode: of the paper's Table 4 but `none`, which needs no layers; `time_embed` has none at sites either.
+        tokens: learnable tokens per branch, for mode `tokens`.
+        branches: of the family's guidance, the unconditional one among them.
+        dim: width of the embedding.
+        heads: of the cross-attentions.
+        sites: width of the hidden states at each site, in order of execution.
+        time_channels: width of the time embedding.
+
+    Raises:
+        ValueError: there is no such mode, or it needs no layers.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        mode: GuidanceMode = "tokens",
+        tokens: int = 4,
+        branches: int = 3,
+        dim: int = 768,
+        heads: int = 8,
+        sites: tuple[int, ...] = (),
+        time_channels: int = 1280,
+    ) -> None:
+        super().__init__()
+        check_mode(mode)
+        if mode == "none":
+            raise ValueError("guidance layers of mode none are no layers: leave them out")
+        if mode == "time_embed":
+            self.time_guidance = TimeGuidance(branches - 1, time_channels)
+            return
+        if mode == "tokens":
+            self.scale_tokens = ScaleTokens(branches, tokens, dim)
+        else:
+            self.scale_embedding = ScaleEmbedding(branches - 1, dim)
+        self.layers = nn.ModuleList([CFGLayer(width, heads, dim) for width in sites])
+
+    def with_scales(self, conditions: Any, scales: Tensor) -> Any:
+        """The conditions of rows with their scales (rows, branches - 1), in the order of the branches. Once per clip.
+
+        `conditions` is a dataclass with `hooks`, what is done to the hidden states at each site, and `time`, what is
+        added to the time embedding.
+        """
+        mode = self.config.mode
+        if mode == "time_embed":
+            return replace(conditions, time=self.time_guidance(scales))
+        embedding = self.scale_tokens(scales) if mode == "tokens" else self.scale_embedding(scales)
+        layers = [cast(CFGLayer, layer) for layer in self.layers]
+        return replace(conditions, hooks=[partial(layer, guidance=layer.context(embedding)) for layer in layers])
 
 
 def check_mode(mode: str) -> None:

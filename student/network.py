@@ -1,26 +1,24 @@
-"""The students: a teacher's copy of its own family, with CFG layers that carry the guidance scales."""
+"""Denoising nets of students as earlier versions saved them, guidance layers inside; what they become when opened.
+
+Their names, places and settings are those that folders, differences and checkpoints of those versions hold.
+"""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
-import torch
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.modeling_utils import ModelMixin  # noqa: F401  (DiffusionPipeline looks for it in this module)
-from torch import Tensor, nn
+from torch import nn
 
-from fada.student.guidance import GuidanceMode, ScalesInside
-from fada.teacher.dual_unet.model import RUNGS, DualUNet
+from fada.student.guidance import GuidanceLayers, GuidanceMode
 from fada.teacher.dual_unet.unets import EVERYWHERE, SD15_ATTENTION, SD15_CHANNELS, DenoisingUNet
-from fada.teacher.hallo.model import Hallo
 from fada.teacher.hallo.unets import HalloDenoisingUNet
 
-CLIMBS = len(RUNGS) - 1
+BRANCHES = 3
 
 
-class StudentUNet(ScalesInside, DenoisingUNet):
-    """A denoising net that is told the scales (method.md, section 5); with mode `none` it is the teacher's own."""
+class StudentUNet(DenoisingUNet):
+    """A dual UNet's."""
 
     @register_to_config
     def __init__(
@@ -51,11 +49,11 @@ class StudentUNet(ScalesInside, DenoisingUNet):
             audio_dim=audio_dim,
             max_frames=max_frames,
         )
-        self.add_scales(guidance_mode, len(RUNGS), guidance_tokens, audio_dim, heads, 4 * channels[0])
+        _add_layers(self, guidance_mode, guidance_tokens)
 
 
-class HalloStudentUNet(ScalesInside, HalloDenoisingUNet):
-    """Hallo's denoising net that is told the scales: a CFG layer after the audio attentions of every audio module."""
+class HalloStudentUNet(HalloDenoisingUNet):
+    """Hallo's."""
 
     @register_to_config
     def __init__(
@@ -84,83 +82,67 @@ class HalloStudentUNet(ScalesInside, HalloDenoisingUNet):
             audio_dim=audio_dim,
             max_frames=max_frames,
         )
-        self.add_scales(guidance_mode, len(RUNGS), guidance_tokens, audio_dim, heads, 4 * channels[0])
+        _add_layers(self, guidance_mode, guidance_tokens)
 
 
-class TrainedAtOnce(nn.Module):
-    """What makes a family's model a student: one call from raw inputs to a prediction; a base beside that model's."""
-
-    def forward(
-        self,
-        inputs: Any,
-        latents: Tensor,
-        t: Tensor,
-        rung: Tensor | None = None,
-        scales: Tensor | None = None,
-        features: Any = None,
-    ) -> Tensor:
-        """Prediction of a training batch, from the family's inputs: one call, so that wrappers see all of it.
-
-        `latents` (n B, F, C, H, W) may hold the B clips of `inputs` n times over, each time at another point: their
-        conditions are prepared once. `features` of a shared, frozen reference net save its pass. `rung` (n B,) drops
-        conditions, `scales` (n B, 2) are (reference, audio).
-        """
-        model: Any = self
-        rows, clips = len(latents), len(inputs.reference)
-        rungs = torch.full((rows,), CLIMBS) if rung is None else rung
-        conditions = model.at_rungs(model.prepare(inputs, features), torch.arange(clips).repeat(rows // clips), rungs)
-        return model.evaluate(latents, t, model.denoising_unet.told(conditions, scales))
+EARLIER: dict[type[nn.Module], type[nn.Module]] = {StudentUNet: DenoisingUNet, HalloStudentUNet: HalloDenoisingUNet}
+"""What each is without its layers."""
 
 
-class Student(TrainedAtOnce, DualUNet):  # type: ignore[misc]  # its call is a student's
-    """A dual UNet whose denoising net is a student; one pass predicts what the guided ladder would."""
-
-    denoising_unet: StudentUNet
-
-
-class HalloStudent(TrainedAtOnce, Hallo):
-    """A Hallo whose denoising net is a student."""
-
-    denoising_unet: HalloStudentUNet
-
-
-AnyTeacher = DualUNet | Hallo
-AnyStudent = Student | HalloStudent
-STUDENTS: dict[type[nn.Module], tuple[type[AnyStudent], type[StudentUNet | HalloStudentUNet]]] = {
-    DualUNet: (Student, StudentUNet),
-    Student: (Student, StudentUNet),
-    Hallo: (HalloStudent, HalloStudentUNet),
-    HalloStudent: (HalloStudent, HalloStudentUNet),
-}
-"""Family → the classes of its students."""
+def _add_layers(net: Any, mode: GuidanceMode, tokens: int) -> None:
+    if mode == "none":
+        return
+    layers = new_layers(net, mode, tokens)
+    for name, module in layers.named_children():
+        if name != "layers":
+            net.add_module(name, module)
+    if mode != "time_embed":
+        for block, layer in zip(blocks_of(net).values(), layers.layers, strict=True):
+            block.add_module("guidance", layer)
 
 
-def student_of(teacher: AnyTeacher, mode: GuidanceMode, tokens: int, num_windows: int) -> AnyStudent:
-    """A student that starts as the teacher's copy, bit for bit the teacher's conditional prediction.
-
-    The networks in front of the denoising net (`reference_side`) are the teacher's own objects: frozen, they
-    are shared; copy them to train them.
-    """
-    student, network = STUDENTS[type(teacher)]
-    config = {key: value for key, value in teacher.denoising_unet.config.items() if not key.startswith("_")}
-    known = {"guidance_mode": mode, "guidance_tokens": tokens, "num_windows": num_windows}
-    denoiser = network(**{**config, **known}).to(teacher.dtype)
-    missing, unexpected = denoiser.load_state_dict(teacher.denoising_unet.state_dict(), strict=False)
-    unexplained = [key for key in missing if not is_guidance_key(key)]
-    if unexplained:
-        raise ValueError(f"the student lacks weights for {', '.join(unexplained[:5])}")
-    dropped = [key for key in unexpected if not is_guidance_key(key)]
-    if dropped:
-        raise ValueError(f"the student has no place for {', '.join(dropped[:5])}")
-    own = {"denoising_unet": denoiser, "audio_projection": copy.deepcopy(teacher.audio_projection)}
-    return student(**{**teacher.components(), **own}, path=teacher.path, **teacher.settings())
+def new_layers(net: Any, mode: GuidanceMode, tokens: int) -> GuidanceLayers:
+    """Guidance layers of a mode for a denoising net of those versions."""
+    widths, dim, heads, time_channels = net.sites()
+    return GuidanceLayers(mode, tokens, BRANCHES, dim, heads, widths, time_channels)
 
 
-def is_guidance_key(key: str) -> bool:
-    """Whether a parameter belongs to the layers that a student adds to its teacher."""
-    return any(part in key for part in (".guidance.", "scale_tokens.", "scale_embedding.", "time_guidance."))
+def blocks_of(net: Any) -> dict[str, nn.Module]:
+    """The blocks that had a guidance layer, by their names, in order of execution."""
+    sites = net.audio_sites() if isinstance(net, HalloDenoisingUNet) else net.spatial_sites()
+    names = {module: name for name, module in net.named_modules()}
+    return {names[site.block]: site.block for site in sites}
 
 
-def neutral_scales(batch: int, device: torch.device | None = None) -> Tensor:
-    """Scales (1, 1): the plain conditional prediction."""
-    return torch.ones(batch, CLIMBS, device=device)
+def former_names(net: Any, layers: GuidanceLayers | None) -> dict[str, str]:
+    """By the name that a parameter of guidance layers had in a student, the name that it has now."""
+    if layers is None or not isinstance(net, DenoisingUNet | HalloDenoisingUNet):
+        return {}
+    blocks = list(blocks_of(net))
+    names = {}
+    for name in layers.state_dict():
+        kind, _, rest = name.partition(".")
+        number, _, inner = rest.partition(".")
+        inside = f"{blocks[int(number)]}.guidance.{inner}" if kind == "layers" else name
+        names[f"denoising_unet.{inside}"] = f"guidance_layers.{name}"
+    return names
+
+
+def apart(net: Any, layers: GuidanceLayers | None = None) -> tuple[Any, GuidanceLayers | None]:
+    """A denoising net and its guidance layers as a student has them now; one that is not of old stays as it is."""
+    kind = EARLIER.get(type(net))
+    if kind is None:
+        return net, layers
+    config = {key: value for key, value in net.config.items() if not key.startswith("_")}
+    mode, tokens, _ = (config.pop(name) for name in ("guidance_mode", "guidance_tokens", "num_windows"))
+    weights, plain = net.state_dict(), kind(**config).to(net.dtype)
+    plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
+    plain.train(net.training)
+    if mode == "none":
+        return plain, layers
+    layers = new_layers(plain, mode, tokens).to(net.dtype)
+    names = former_names(plain, layers).items()
+    layers.load_state_dict(
+        {now.removeprefix("guidance_layers."): weights[before.removeprefix("denoising_unet.")] for before, now in names}
+    )
+    return plain, layers.train(net.training)

@@ -18,7 +18,8 @@ from fada.pretrained.pipelines import INDEX, Component, Components
 from fada.pretrained.settings import shortly
 from fada.pretrained.shipped import located
 from fada.student.generation import AvatarPipeline
-from fada.student.network import HalloStudent, HalloStudentUNet, Student, StudentUNet
+from fada.student.guidance import GuidanceLayers
+from fada.student.network import HalloStudentUNet, StudentUNet, apart
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
@@ -32,13 +33,14 @@ VAE = Component((AutoencoderKL,))
 AUDIO_ENCODER = Component(load=load_audio_encoder)
 SCHEDULER = Component((PeRFlowScheduler,))
 FACE_SPACE = Component((FaceSpace,), is_optional=True)
+GUIDANCE_LAYERS = Component((GuidanceLayers,), is_optional=True)
 
 
 class FadaPipeline(AvatarPipeline):
     """FADA's dual UNet.
 
     Args:
-        denoising_unet: a `StudentUNet` makes this a student's pipeline.
+        guidance_layers: of a student that has the guidance scales inside.
         scheduler: the noise path, and for a student its windows.
         face_space: which portraits it knows; None where nobody has told.
         frames, motion_frames, context, fps, size: of a clip, as in the recipe it was trained with.
@@ -46,7 +48,7 @@ class FadaPipeline(AvatarPipeline):
         gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
     """
 
-    _optional_components = ["face_space"]  # noqa: RUF012 - diffusers' own form
+    _optional_components = ["face_space", "guidance_layers"]  # noqa: RUF012 - diffusers' own form
     components_table: ClassVar[Components] = {
         "vae": VAE,
         "reference_unet": Component((ReferenceUNet,)),
@@ -55,6 +57,7 @@ class FadaPipeline(AvatarPipeline):
         "audio_encoder": AUDIO_ENCODER,
         "scheduler": SCHEDULER,
         "face_space": FACE_SPACE,
+        "guidance_layers": GUIDANCE_LAYERS,
     }
 
     def __init__(
@@ -66,6 +69,7 @@ class FadaPipeline(AvatarPipeline):
         audio_encoder: Any,
         scheduler: PeRFlowScheduler,
         face_space: FaceSpace | None = None,
+        guidance_layers: GuidanceLayers | None = None,
         frames: int = 12,
         motion_frames: int = 2,
         context: int = 2,
@@ -79,10 +83,10 @@ class FadaPipeline(AvatarPipeline):
         guidance: str = "auto",
     ) -> None:
         super().__init__()
-        kind = Student if isinstance(denoising_unet, StudentUNet) else DualUNet
+        denoising_unet, guidance_layers = apart(denoising_unet, guidance_layers)
         path = NoisePath.from_config(scheduler.config)
         self._register(
-            kind(reference_unet, denoising_unet, audio_projection, path),
+            DualUNet(reference_unet, denoising_unet, audio_projection, path, guidance_layers),
             vae,
             audio_encoder,
             scheduler,
@@ -105,7 +109,7 @@ class HalloPipeline(AvatarPipeline):
     """Hallo and its students; calls and streams must be told of the face.
 
     Args:
-        denoising_unet: a `HalloStudentUNet` makes this a student's pipeline.
+        guidance_layers: of a student that has the guidance scales inside.
         scheduler: the noise path, and for a student its windows.
         face_space: which portraits it knows; None where nobody has told.
         vae, audio_encoder: None where they were not imported; such a pipeline cannot generate.
@@ -116,7 +120,7 @@ class HalloPipeline(AvatarPipeline):
     """
 
     needs_face = True
-    _optional_components = ["vae", "audio_encoder", "face_space"]  # noqa: RUF012 - diffusers' own form
+    _optional_components = ["vae", "audio_encoder", "face_space", "guidance_layers"]  # noqa: RUF012 - diffusers' own form
     components_table: ClassVar[Components] = {
         "reference_unet": Component((HalloReferenceUNet,)),
         "denoising_unet": Component((HalloDenoisingUNet, HalloStudentUNet)),
@@ -127,6 +131,7 @@ class HalloPipeline(AvatarPipeline):
         "vae": replace(VAE, is_optional=True),
         "audio_encoder": replace(AUDIO_ENCODER, is_optional=True),
         "face_space": FACE_SPACE,
+        "guidance_layers": GUIDANCE_LAYERS,
     }
 
     def __init__(
@@ -140,6 +145,7 @@ class HalloPipeline(AvatarPipeline):
         vae: AutoencoderKL | None = None,
         audio_encoder: Any = None,
         face_space: FaceSpace | None = None,
+        guidance_layers: GuidanceLayers | None = None,
         bank_tiling: BankTiling = "released",
         frames: int = 16,
         motion_frames: int = 2,
@@ -154,11 +160,11 @@ class HalloPipeline(AvatarPipeline):
         guidance: str = "auto",
     ) -> None:
         super().__init__()
-        kind = HalloStudent if isinstance(denoising_unet, HalloStudentUNet) else Hallo
+        denoising_unet, guidance_layers = apart(denoising_unet, guidance_layers)
         networks = (reference_unet, denoising_unet, audio_projection, face_projection, face_locator)
         path = NoisePath.from_config(scheduler.config)
         self._register(
-            kind(*networks, path, bank_tiling=bank_tiling, motion_frames=motion_frames),
+            Hallo(*networks, path, guidance_layers, bank_tiling=bank_tiling, motion_frames=motion_frames),
             vae,
             audio_encoder,
             scheduler,

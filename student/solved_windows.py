@@ -20,8 +20,8 @@ from fada.diffusion.spacing import Spacing, spaced_windows
 from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
 from fada.student.mixed_loss import MixedLossConfig
-from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
 from fada.student.target_cache import TargetCache
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.guidance import at_rung, guided
 from fada.teacher.inputs import ClipInputs
 
@@ -94,8 +94,8 @@ class SolvedWindows:
 
     def __init__(
         self,
-        teacher: AnyTeacher,
-        student: AnyStudent,
+        teacher: AvatarDenoiser,
+        student: AvatarDenoiser,
         sampler: ClipSampler,
         settings: DistillSettings,
         shape: BatchShape,
@@ -211,7 +211,7 @@ class SolvedWindows:
         steps = self.path.num_train_timesteps
         t = self._spread(self.windows.draw_times(1, generator, steps, torch.device("cpu"))[0], sample)
         noise = torch.randn(latents.shape, generator=generator)
-        rung = torch.randint(CLIMBS + 1, (), generator=generator)
+        rung = torch.randint(len(self.student.ladder), (), generator=generator)
         uniform = torch.rand(2, generator=generator)
         low = torch.tensor([self.settings.reference_scale[0], self.settings.audio_scale[0]])
         high = torch.tensor([self.settings.reference_scale[1], self.settings.audio_scale[1]])

@@ -22,9 +22,9 @@ from fada.engine.clock import Clock
 from fada.engine.loop import StepLoss
 from fada.student.distillation import device_of, train_student
 from fada.student.mixed_loss import squared_error
-from fada.student.network import AnyStudent, AnyTeacher
 from fada.student.solved_windows import DistillSettings, SolvedWindows
 from fada.student.target_cache import TargetCache
+from fada.teacher.denoiser import AvatarDenoiser
 
 
 class TrajectoryObjective:
@@ -42,8 +42,8 @@ class TrajectoryObjective:
 
     def __init__(
         self,
-        teacher: AnyTeacher,
-        student: AnyStudent,
+        teacher: AvatarDenoiser,
+        student: AvatarDenoiser,
         sampler: ClipSampler,
         settings: DistillSettings,
         shape: BatchShape,

@@ -32,7 +32,7 @@ def normed(weights: Weights, name: str, values: Tensor) -> Tensor:
 
 
 class StackedScales:
-    """How scales (nets, n, 2) enter every net, as ScalesInside has it (student/guidance.py).
+    """How scales (nets, n, 2) enter every net, as guidance layers have it (student/guidance.py).
 
     Tokens are combined by the scales, and keys and values are linear in them: so each branch's are made once per net,
     and combined as scores and sums.
@@ -41,11 +41,11 @@ class StackedScales:
     def __init__(self, weights: Weights, mode: GuidanceMode, scales: Tensor, heads: int) -> None:
         self.weights, self.mode, self.heads = weights, mode, heads
         if mode == "tokens":
-            self.tokens = weights["scale_tokens.tokens"].flatten(1, 2)
+            self.tokens = weights["guidance_layers.scale_tokens.tokens"].flatten(1, 2)
             shares = rung_coefficients(scales.flatten(0, 1)).view(*scales.shape[:2], -1)
             self.shares = shares.transpose(1, 2)[:, None, :, None]  # (nets, 1, branches, 1, n)
         else:
-            prefix = "scale_embedding" if mode == "layer" else "time_guidance.embedding"
+            prefix = f"guidance_layers.{'scale_embedding' if mode == 'layer' else 'time_guidance.embedding'}"
             width = weights[f"{prefix}.climbs.0.weight"].shape[-1]
             seen = [get_timestep_embedding(column.float() * SCALE_FACTOR, width).view(*column_shape(scales), width)
                     for column in scales.flatten(0, 1).unbind(1)]  # fmt: skip

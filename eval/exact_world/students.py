@@ -6,9 +6,7 @@ one set of weights per seed, stacked, and evaluates all seeds in one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
@@ -21,8 +19,8 @@ from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Predict
 from fada.eval.exact_world.stacked import StackedScales, linear, normed
 from fada.eval.exact_world.world import DIMENSIONS, PEOPLE
-from fada.student.guidance import GuidanceMode, ScalesInside
-from fada.teacher.dual_unet.layers import zero_output
+from fada.student.guidance import GuidanceLayers, GuidanceMode
+from fada.teacher.dual_unet.layers import Hook, zero_output
 
 WIDTH, BLOCKS, GUIDANCE_DIM, GUIDANCE_TOKENS, HEADS = 64, 2, 16, 4, 4
 SINUSOID = 64
@@ -57,29 +55,28 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Conditions:
-    """Of ScalesInside: time, or keys and values of the blocks' CFG layers; None without scales."""
+    """What the scales are put into: the time's part, or hooks of the blocks; nothing without scales."""
 
     time: Tensor | None = None
-    guidance: list[Any] | None = None
+    hooks: list[Hook] = field(default_factory=list)
 
 
 class _Block(nn.Module):
-    """A residual layer, and before it the CFG layer, as a transformer block has them."""
+    """A residual layer, and before it a site for the CFG layer, as a transformer block has them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.guidance: nn.Module | None = None
         self.norm3 = nn.LayerNorm(WIDTH)
         self.inner = nn.Linear(WIDTH, WIDTH)
         self.outer = nn.Linear(WIDTH, WIDTH)
 
-    def forward(self, hidden: Tensor, guidance: Any) -> Tensor:
-        if self.guidance is not None and guidance is not None:
-            hidden = self.guidance(hidden[:, None], guidance)[:, 0]
+    def forward(self, hidden: Tensor, hook: Hook | None) -> Tensor:
+        if hook is not None:
+            hidden = hook(hidden[:, None])[:, 0]
         return hidden + self.outer(nn.functional.silu(self.inner(self.norm3(hidden))))
 
 
-class ExactStudent(ScalesInside, nn.Module):
+class ExactStudent(nn.Module):
     """One student: the path's prediction (n, 3) at points (n, 3) and times (n,), by the scales that it is given.
 
     Beside the copy's layers a student has what windows ask for: a clock with ticks, sharper evidence, and steps in what
@@ -88,7 +85,7 @@ class ExactStudent(ScalesInside, nn.Module):
 
     def __init__(self, path: NoisePath, mode: GuidanceMode, is_copy: bool = False) -> None:
         super().__init__()
-        self.path, self.config = path, SimpleNamespace(guidance_mode=mode)
+        self.path = path
         self.enter = nn.Linear(3 * DIMENSIONS + 2 + PEOPLE + 1 + 2, WIDTH)
         self.time = nn.Sequential(nn.Linear(SINUSOID, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
         self.blocks = nn.ModuleList([_Block() for _ in range(BLOCKS)])
@@ -99,15 +96,16 @@ class ExactStudent(ScalesInside, nn.Module):
             self.steps = nn.Linear(WIDTH, 4 * DIMENSIONS)
             zero_output(self.ticks)
             zero_output(self.steps)
-        self.add_scales(mode, BRANCHES, GUIDANCE_TOKENS, GUIDANCE_DIM, HEADS, WIDTH)
-
-    def guidance_blocks(self) -> list[Any]:
-        """The blocks that have CFG layers."""
-        return list(self.blocks)
+        self.guidance_layers: GuidanceLayers | None = None
+        if mode != "none":
+            sites = (WIDTH,) * BLOCKS
+            self.guidance_layers = GuidanceLayers(mode, GUIDANCE_TOKENS, BRANCHES, GUIDANCE_DIM, HEADS, sites, WIDTH)
 
     def forward(self, z: Tensor, features: Tensor, scales: Tensor | None) -> Tensor:
         """Args: features as `features_of` makes them; scales (n, 2): reference, audio, or None."""
-        told: _Conditions = self.told(_Conditions(), scales)
+        told = _Conditions()
+        if self.guidance_layers is not None and scales is not None:
+            told = self.guidance_layers.with_scales(told, scales)
         clock, ticks, features = split(features)
         # As in a UNet, scales stand beside the time where they are told so.
         time = self.time(clock) if told.time is None else self.time(clock) + told.time
@@ -115,7 +113,7 @@ class ExactStudent(ScalesInside, nn.Module):
         if not self.is_copy:
             hidden = hidden + self.ticks(sharp_entrance(z, ticks, features))
         for index, block in enumerate(self.blocks):
-            hidden = block(hidden + time, None if told.guidance is None else told.guidance[index])
+            hidden = block(hidden + time, told.hooks[index] if told.hooks else None)
         found = silu(hidden)
         return answer(self.path, z, features, self.leave(found), None if self.is_copy else self.steps(found))
 
@@ -236,7 +234,7 @@ class Students:
         for place in range(BLOCKS):
             hidden = hidden + time
             if inside is not None:
-                hidden = inside.layer(f"blocks.{place}.guidance", hidden)
+                hidden = inside.layer(f"guidance_layers.layers.{place}", hidden)
             inner = silu(linear(own, f"blocks.{place}.inner", normed(own, f"blocks.{place}.norm3", hidden)))
             hidden = hidden + linear(own, f"blocks.{place}.outer", inner)
         found = silu(hidden)

@@ -20,7 +20,7 @@ from fada.eval.speed.rounds import wait_for_device
 from fada.eval.speed.steps import CLIP_NORM, WEIGHT_DECAY
 from fada.files.whole import write_json
 from fada.student.distillation import DistillObjective, DistillSettings
-from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
+from fada.teacher.denoiser import AvatarDenoiser
 
 LEARNING_RATE = 1e-5
 
@@ -60,8 +60,8 @@ class FullStep:
 
 
 def run_once(
-    teacher: AnyTeacher,
-    student: AnyStudent,
+    teacher: AvatarDenoiser,
+    student: AvatarDenoiser,
     sampler: ClipSampler,
     settings: DistillSettings,
     inputs: Any,
@@ -81,7 +81,7 @@ def run_once(
     with PeakMemory(latents.device) as memory:
         with _part("forward", seconds), torch.no_grad():
             model: Any = student
-            rows = model.at_rungs(model.prepare(inputs), torch.zeros(1, dtype=torch.long), torch.tensor([CLIMBS]))
+            rows = model.at_rungs(model.prepare(inputs), torch.zeros(1, dtype=torch.long), torch.tensor([model.climbs]))
             model.evaluate(latents, torch.tensor([0.5], dtype=torch.float64, device=latents.device), rows)
         with _part("teacher and student", seconds):
             loss = objective.loss(student, 0, 0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from fada.eval.speed.rounds import ratio, take_turns
-from fada.student.network import CLIMBS, AnyStudent
+from fada.teacher.denoiser import AvatarDenoiser
 
 ONE, TOLD, LADDER = "one rung", "one rung, told its scales", "whole ladder"
 
@@ -45,7 +45,7 @@ class Passes:
 
 @torch.no_grad()
 def measure_passes(
-    student: AnyStudent,
+    student: AvatarDenoiser,
     inputs: Any,
     latents: Tensor,
     rounds: int,
@@ -53,11 +53,11 @@ def measure_passes(
 ) -> Passes:
     """Costs of passes over the clip of `inputs`, latents (1, F, C, h, w); conditions are prepared beforehand."""
     model: Any = student
-    rungs = CLIMBS + 1
+    rungs = len(model.ladder)
     conditions = model.prepare(inputs)
     zeros = torch.zeros(rungs, dtype=torch.long)
-    one = model.at_rungs(conditions, zeros[:1], torch.tensor([CLIMBS]))
-    told = model.denoising_unet.told(one, torch.tensor([[2.0, 6.5]], device=latents.device))
+    one = model.at_rungs(conditions, zeros[:1], torch.tensor([model.climbs]))
+    told = model.with_scales(one, torch.full((1, model.climbs), 2.5, device=latents.device))
     ladder = model.at_rungs(conditions, zeros, torch.arange(rungs))
     half = torch.tensor([0.5], dtype=torch.float64, device=latents.device)
     works = {

@@ -24,8 +24,8 @@ from fada.eval.speed.endpoints import solver_name
 from fada.eval.speed.public_way import public_way
 from fada.eval.speed.rounds import ratio, take_turns
 from fada.student.distillation import DistillObjective, DistillSettings
-from fada.student.network import AnyStudent, AnyTeacher
 from fada.student.target_cache import TargetCache
+from fada.teacher.denoiser import AvatarDenoiser
 
 PUBLIC, COMPILED, CACHED = "public way", "compiled teacher", "cached targets"
 TOLD = {
@@ -103,7 +103,7 @@ class InPrecision(nn.Module):
 
 @contextmanager
 def training_steps(
-    teacher: AnyTeacher, student: AnyStudent, sampler: ClipSampler, setting: StepsSetting
+    teacher: AvatarDenoiser, student: AvatarDenoiser, sampler: ClipSampler, setting: StepsSetting
 ) -> Iterator[dict[str, TrainingStep]]:
     """The steps by the names of their measures, the public way first, each with all measures before it.
 
@@ -180,7 +180,7 @@ def _told(name: str, settings: DistillSettings) -> str:
     return TOLD.get(name, f"{name} in place of {name_of_solver(public_way(settings))}")
 
 
-def _learning(student: AnyStudent) -> list[nn.Parameter]:
+def _learning(student: AvatarDenoiser) -> list[nn.Parameter]:
     """What an objective trains: all but what stands in front of the denoising net."""
-    frozen = {id(p) for network in student.reference_side() for p in network.parameters()}
+    frozen = {id(p) for name in student.encoders for p in getattr(student, name).parameters()}
     return [p for p in student.parameters() if id(p) not in frozen]

@@ -25,7 +25,8 @@ from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Phase
 from fada.recipe.sections.running import Engine
 from fada.recipe.sections.teacher import Stage
-from fada.student.network import AnyTeacher, student_of
+from fada.student.copies import student_of
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import DualUNet
 
 GPU_TFLOPS = 300
@@ -86,7 +87,7 @@ def dry_run(recipe: Recipe) -> DryRun:
     check_shards(recipe)
     with torch.device("meta"):
         teacher = _meta_teacher(recipe)
-        student = student_of(teacher, recipe.distill.cfg.mode, recipe.distill.cfg.tokens, recipe.distill.windows)
+        student = student_of(teacher, recipe.distill.cfg.mode, recipe.distill.cfg.tokens)
     one = pass_costs(recipe, teacher, student)
     rate = matmul_rate(torch.bfloat16 if recipe.engine.precision == "bf16" else torch.float32)
     costs = [_stage_cost(recipe, stage, teacher, one, rate) for stage in recipe.teacher.stages]
@@ -174,7 +175,7 @@ def _missing(recipe: Recipe) -> list[str]:
     return [f"{key}: {path} is not there yet" for key, path in missing.items()]
 
 
-def _sizes(teacher: AnyTeacher) -> dict[str, int]:
+def _sizes(teacher: AvatarDenoiser) -> dict[str, int]:
     """Weights by part, or by network where the family has no parts that are trained apart."""
     if isinstance(teacher, DualUNet):
         parts = {name: teacher.part(name) for name in ("reference", "spatial", "audio", "temporal")}
@@ -187,7 +188,7 @@ def _count(weights: Iterable[torch.nn.Parameter]) -> int:
     return sum(weight.numel() for weight in weights)
 
 
-def _meta_teacher(recipe: Recipe) -> AnyTeacher:
+def _meta_teacher(recipe: Recipe) -> AvatarDenoiser:
     if recipe.teacher.path is not None and located(recipe.teacher.path).exists():
         return open_teacher(recipe, find_teacher(recipe.teacher.path)).to("meta")
     layers, width = (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
@@ -212,14 +213,14 @@ def _stage_cost(recipe: Recipe, stage: Stage, teacher: Any, one: PassCosts, rate
 
 
 def _phase_cost(
-    recipe: Recipe, phase: Phase, teacher: AnyTeacher, student: AnyTeacher, one: PassCosts, rate: float
+    recipe: Recipe, phase: Phase, teacher: AvatarDenoiser, student: AvatarDenoiser, one: PassCosts, rate: float
 ) -> Cost:
     passes = phase_passes(recipe, phase, one.recomputed)
     frozen = _count(teacher.parameters())
     per_weight = state_bytes(recipe.engine, processes_of(recipe))
     trained = _count(student.parameters())
     if not phase.trains_reference:
-        trained -= sum(_count(network.parameters()) for network in student.reference_side())
+        trained -= sum(_count(getattr(student, name).parameters()) for name in student.encoders)
     flop = _flop(recipe, passes, one) * phase.batch
     # With cached targets the teacher is let go before the student is trained.
     is_cached = phase.targets == "cached"

@@ -18,8 +18,8 @@ from fada.data.face import FaceClues
 from fada.pretrained.networks import read_component
 from fada.pretrained.shipped import located
 from fada.recipe.schema import Recipe
-from fada.student.network import CLIMBS, AnyStudent, AnyTeacher
 from fada.teacher.checkpointing import recomputed_blocks
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.inputs import ClipInputs
 
 
@@ -39,7 +39,7 @@ class PassCosts:
     kept: float
 
 
-def pass_costs(recipe: Recipe, teacher: AnyTeacher, student: AnyStudent) -> PassCosts:
+def pass_costs(recipe: Recipe, teacher: AvatarDenoiser, student: AvatarDenoiser) -> PassCosts:
     """Costs of networks on the meta device; leaves the student as the recipe trains it."""
     forward, with_cfg = forward_flop(recipe, teacher), forward_flop(recipe, student)
     which, again = recomputed(recipe), 0.0
@@ -49,7 +49,7 @@ def pass_costs(recipe: Recipe, teacher: AnyTeacher, student: AnyStudent) -> Pass
     return PassCosts(forward, with_cfg, reference_flop(recipe, teacher), again, activation_bytes(recipe, student))
 
 
-def forward_flop(recipe: Recipe, model: AnyTeacher) -> float:
+def forward_flop(recipe: Recipe, model: AvatarDenoiser) -> float:
     """Floating-point operations of one pass of the denoising net over one clip."""
     counter = FlopCounterMode(display=False)
     with torch.no_grad():
@@ -57,7 +57,7 @@ def forward_flop(recipe: Recipe, model: AnyTeacher) -> float:
     return float(counter.get_total_flops())
 
 
-def blocks_flop(recipe: Recipe, model: AnyTeacher, blocks: Sequence[nn.Module]) -> float:
+def blocks_flop(recipe: Recipe, model: AvatarDenoiser, blocks: Sequence[nn.Module]) -> float:
     """The same of some blocks of the net alone, none of them within another."""
     counter = FlopCounterMode(display=False)
     started, total = 0, 0
@@ -80,7 +80,7 @@ def blocks_flop(recipe: Recipe, model: AnyTeacher, blocks: Sequence[nn.Module]) 
     return float(total)
 
 
-def reference_flop(recipe: Recipe, model: AnyTeacher) -> float:
+def reference_flop(recipe: Recipe, model: AvatarDenoiser) -> float:
     """Floating-point operations of the reference net over one clip's reference and motion frames."""
     counter = FlopCounterMode(display=False)
     _, inputs = _meta_inputs(recipe, model)
@@ -89,7 +89,7 @@ def reference_flop(recipe: Recipe, model: AnyTeacher) -> float:
     return float(counter.get_total_flops())
 
 
-def activation_bytes(recipe: Recipe, model: AnyTeacher) -> float:
+def activation_bytes(recipe: Recipe, model: AvatarDenoiser) -> float:
     """What autograd keeps of one pass of the denoising net over one clip, weights not counted."""
     kept: dict[int, torch.UntypedStorage] = {}
     weights = {weight.untyped_storage()._cdata for weight in model.parameters()}
@@ -114,13 +114,12 @@ def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any]) 
             conditions = model.prepare(inputs)
         t = torch.ones(1, dtype=torch.float64)
         with watcher:
-            rows = model.at_rungs(conditions, *(torch.tensor([index], device="cpu") for index in (0, CLIMBS)))
-            if isinstance(model, AnyStudent):
-                rows = model.denoising_unet.told(rows, torch.ones(1, 2))
+            rows = model.at_rungs(conditions, *(torch.tensor([index], device="cpu") for index in (0, model.climbs)))
+            rows = model.with_scales(rows, torch.ones(1, model.climbs))
             model.evaluate(latents, t, rows)
 
 
-def _meta_inputs(recipe: Recipe, model: AnyTeacher) -> tuple[torch.Tensor, Any]:
+def _meta_inputs(recipe: Recipe, model: Any) -> tuple[torch.Tensor, Any]:
     clip = recipe.clip
     side = clip.size // _downscale(recipe)
     shape = (model.denoising_unet.config.in_channels, side, side)

@@ -26,9 +26,9 @@ from fada.recipe.sections.data import Audio
 from fada.recipe.sections.distill import Distill
 from fada.recipe.sections.teacher import Network, Noise
 from fada.student.generation import AvatarPipeline
-from fada.student.network import AnyStudent, AnyTeacher
 from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
 from fada.student.run_models import INDEX, default_model, models_of
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 from fada.teacher.face_space import FaceSpace
 from fada.teacher.hallo import Hallo
@@ -132,18 +132,18 @@ def new_hallo(noise: Noise) -> Hallo:
     return Hallo(**networks, path=NoisePath.from_config(noise.model_dump()))
 
 
-def new_teacher(recipe: Recipe, audio: tuple[int, int, int], latent_channels: int) -> AnyTeacher:
+def new_teacher(recipe: Recipe, audio: tuple[int, int, int], latent_channels: int) -> AvatarDenoiser:
     """A teacher of the recipe's family with random weights; `audio` as of `new_dual_unet`, and Hallo has its own."""
     if recipe.teacher.kind == "hallo":
         return new_hallo(recipe.noise)
     return new_dual_unet(recipe.teacher.network, recipe.noise, audio, latent_channels)
 
 
-FAMILIES: dict[str, type[AnyTeacher]] = {"dual_unet": DualUNet, "hallo": Hallo}
+FAMILIES: dict[str, type[AvatarDenoiser]] = {"dual_unet": DualUNet, "hallo": Hallo}
 """What `teacher.kind` names."""
 
 
-def open_teacher(recipe: Recipe, folder: Path) -> AnyTeacher:
+def open_teacher(recipe: Recipe, folder: Path) -> AvatarDenoiser:
     """The model that a recipe's students learn from.
 
     Raises:
@@ -164,21 +164,20 @@ def open_teacher(recipe: Recipe, folder: Path) -> AnyTeacher:
 
 def pipeline(
     recipe: Recipe,
-    model: AnyTeacher,
+    model: AvatarDenoiser,
     vae: AutoencoderKL,
     encoder: AudioEncoder,
     *,
     steps: int,
     scales: tuple[float, float],
-    is_student: bool | None = None,
+    is_student: bool,
     faces: FaceSpace | None = None,
 ) -> AvatarPipeline:
     """A pipeline around a model; scales are (reference, audio), the defaults of a call; faces those that it knows.
 
-    Whether it samples as a student does, in windows, its class says, unless `is_student` does.
+    Args:
+        is_student: sample as students do, in windows.
     """
-    if is_student is None:
-        is_student = isinstance(model, AnyStudent)
     kind: Any = FadaPipeline
     options: dict[str, Any] = {}
     if isinstance(model, Hallo):
@@ -227,7 +226,7 @@ def faces_known_to(recipe: Recipe, teacher: Path) -> FaceSpace | None:
     return load_network(folder, FaceSpace) if recipe.data.world is not None and folder.is_dir() else None
 
 
-def frozen_copy(model: AnyTeacher, precision: str) -> AnyTeacher:
+def frozen_copy(model: AvatarDenoiser, precision: str) -> AvatarDenoiser:
     """A teacher for targets: its own copy, without gradients, in the precision it runs in."""
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
     return teacher.to({"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32))

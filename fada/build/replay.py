@@ -68,7 +68,8 @@ def replay(recipe: Recipe, folder: Path, console: Console) -> Replay:
         raise RecipeError(f"{folder}: no failed step here (failure.json and weights.safetensors belong together)")
     record = json.loads(record_path.read_text())
     objective = objective_of(recipe, folder.resolve().parent.parent.name, console)
-    weights = load_file(str(weights_path))
+    names = getattr(objective.module, "former_names", {})
+    weights = {names.get(name, name): value for name, value in load_file(str(weights_path)).items()}
     objective.module.load_state_dict(weights, strict=False)
     bad = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     shape = objective.shape

@@ -65,12 +65,13 @@ from fada.files.folders import inside
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Phase
 from fada.recipe.sections.teacher import Stage
+from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
 from fada.student.generation import AvatarPipeline
-from fada.student.network import AnyStudent, AnyTeacher, student_of
 from fada.student.solved_windows import DistillSettings, SolvedWindows
 from fada.student.target_cache import PER_FILE, TargetCache
 from fada.student.trajectory import TrajectoryObjective
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.face_space import FaceSpace
 from fada.teacher.pretrain import DropRates, PretrainObjective
@@ -187,7 +188,7 @@ class Run:
             return final
         student = self.new_student(phase, teacher)
         self._distill_phase(phase, teacher, student)
-        main_only(lambda: save_pipeline(self.pipeline(student), final))
+        main_only(lambda: save_pipeline(self.pipeline(student, is_student=True), final))
         self.console.print(f"{phase.name}: saved to {final}")
         return final
 
@@ -203,14 +204,14 @@ class Run:
             start_from(model, recipe.teacher.init)
         return model
 
-    def new_student(self, phase: Phase, teacher: Path) -> AnyStudent:
+    def new_student(self, phase: Phase, teacher: Path) -> AvatarDenoiser:
         """A phase's student before its training."""
         distill = self.recipe.distill
         start = open_teacher(self.recipe, self._start_of(phase, teacher))
         self._start_hash = "" if phase.init == "teacher" else fingerprint(start)
         mode = "none" if phase.guidance == "sync" else distill.cfg.mode
         with seeded(self.recipe.seed, f"student {phase.name}"):
-            return student_of(start, mode, distill.cfg.tokens, distill.windows)
+            return student_of(start, mode, distill.cfg.tokens)
 
     def _start_of(self, phase: Phase, teacher: Path) -> Path:
         """The model folder whose weights a phase's student starts from."""
@@ -236,7 +237,7 @@ class Run:
         )
 
     def phase_objective(
-        self, phase: Phase, teacher_folder: Path, prepared: Accelerator, student: AnyStudent
+        self, phase: Phase, teacher_folder: Path, prepared: Accelerator, student: AvatarDenoiser
     ) -> StudentObjective:
         """What a phase learns, in a copy of `student`."""
         recipe = self.recipe
@@ -250,7 +251,7 @@ class Run:
         trained = copy.deepcopy(student, left_out)
         frozen = frozen_copy(teacher, recipe.engine.precision).to(prepared.device)
         if recipe.engine.shard_teacher:
-            frozen = cast(AnyTeacher, shard_frozen(frozen, recipe.engine.precision))
+            frozen = cast(AvatarDenoiser, shard_frozen(frozen, recipe.engine.precision))
         return OBJECTIVES[recipe.distill.method](
             frozen,
             trained,
@@ -273,7 +274,7 @@ class Run:
         shown = None if objective.is_image_stage else self.pipeline(model)
         self._fit(objective, settings, prepared, f"teacher-{stage.name}", stage.name, model, shown)
 
-    def _distill_phase(self, phase: Phase, teacher: Path, student: AnyStudent) -> None:
+    def _distill_phase(self, phase: Phase, teacher: Path, student: AvatarDenoiser) -> None:
         """Train one phase; its result is left in `student`."""
         prepared = accelerator(self.recipe, phase.batch)
         objective = self.phase_objective(phase, teacher, prepared, student)
@@ -282,7 +283,8 @@ class Run:
         facts = {**self._facts(objective), "teacher": self._teacher_hash}
         facts |= {"start": self._start_hash} if self._start_hash else {}
         settings = loop_settings(self.recipe, phase.steps, phase.lr, facts)
-        self._fit(objective, settings, prepared, phase.name, phase.name, student, self.pipeline(student))
+        shown = self.pipeline(student, is_student=True)
+        self._fit(objective, settings, prepared, phase.name, phase.name, student, shown)
 
     def _facts(self, objective: PretrainObjective | StudentObjective) -> dict[str, Any]:
         """What a training follows from beside its settings; the loop adds the frozen weights."""
@@ -345,12 +347,15 @@ class Run:
         put(weights, result)
         result.requires_grad_(False)
 
-    def pipeline(self, model: AnyTeacher) -> AvatarPipeline:
+    def pipeline(self, model: AvatarDenoiser, *, is_student: bool = False) -> AvatarPipeline:
         """A pipeline around a teacher or student, with the steps that it is made for."""
         recipe = self.recipe
-        steps = default_steps(recipe) if isinstance(model, AnyStudent) else recipe.bench.teacher_steps
+        steps = default_steps(recipe) if is_student else recipe.bench.teacher_steps
         scales, faces = default_scales(recipe), self.faces
-        return new_pipeline(recipe, model, self.data.vae, self.data.encoder, steps=steps, scales=scales, faces=faces)
+        return new_pipeline(
+            recipe, model, self.data.vae, self.data.encoder,
+            steps=steps, scales=scales, is_student=is_student, faces=faces,
+        )  # fmt: skip
 
     @cached_property
     def faces(self) -> FaceSpace | None:

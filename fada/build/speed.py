@@ -41,9 +41,10 @@ from fada.eval.speed.steps import StepsSetting, measure_steps, training_steps
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Phase
+from fada.student.copies import student_of
 from fada.student.generation import AvatarPipeline
-from fada.student.network import AnyStudent, AnyTeacher, student_of
 from fada.student.pipeline import open_pipeline
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.vae import new_vae
 
@@ -143,7 +144,7 @@ class _Networks:
             # Billions of random numbers are drawn where they are wanted.
             with self.device:
                 self.teacher = self._teacher()
-                self.student: AnyStudent = student_of(self.teacher, mode, cfg.tokens, recipe.distill.windows)
+                self.student = student_of(self.teacher, mode, cfg.tokens)
                 _shake(self.student)
         self.teacher.to(self.device).eval()
         self.student.to(self.device)
@@ -153,7 +154,7 @@ class _Networks:
         self.shape = (int(self.vae.config.latent_channels), side, side)
         self.sampler = self._sampler([self._random_clip(number) for number in range(CLIPS)])
 
-    def student_as(self, dtype: torch.dtype) -> AnyStudent:
+    def student_as(self, dtype: torch.dtype) -> AvatarDenoiser:
         """The student as it generates: without gradients, in this type."""
         return copy.deepcopy(self.student).to(dtype).eval().requires_grad_(False)
 
@@ -184,11 +185,11 @@ class _Networks:
         """The guided teacher and the student, as pipelines generate with them."""
         many, few = self.recipe.bench.teacher_steps, default_steps(self.recipe)
         rungs = len(self.teacher.ladder)
-        is_told = self.phase.guidance == "distill"
+        is_told, student = self.phase.guidance == "distill", self.student_as(self.dtype)
         asked, guidance = ("1", "embedded") if is_told else (f"{rungs} rungs", "ladder")
         return {
             f"teacher, {many} steps x {rungs} rungs": self._clip_work(self.frozen, many, "ladder"),
-            f"student, {few} steps x {asked}": self._clip_work(self.student_as(self.dtype), few, guidance),
+            f"student, {few} steps x {asked}": self._clip_work(student, few, guidance, is_student=True),
         }
 
     def endpoint_samples(self) -> EndpointSamples:
@@ -205,14 +206,16 @@ class _Networks:
             conditions = teacher.prepare(teacher.inputs_of(ClipInputs.of_batch(batch)))
         return EndpointSamples(batch.latents, noise, conditions, (low + uniform * (high - low)).to(self.device))
 
-    def _clip_work(self, model: AnyTeacher, steps: int, guidance: str) -> ClipWork:
+    def _clip_work(self, model: AvatarDenoiser, steps: int, guidance: str, is_student: bool = False) -> ClipWork:
         scales = default_scales(self.recipe)
         encoder, vae = copy.deepcopy(self.encoder), copy.deepcopy(self.vae).to(self.device, self.dtype)
-        built = pipeline(self.recipe, model, vae, encoder.to(self.device), steps=steps, scales=scales)
+        built = pipeline(
+            self.recipe, model, vae, encoder.to(self.device), steps=steps, scales=scales, is_student=is_student
+        )
         told = {"face": FACE} if built.needs_face else {}
         return ClipWork(built, guidance=guidance, **told)
 
-    def _teacher(self) -> AnyTeacher:
+    def _teacher(self) -> AvatarDenoiser:
         recipe = self.recipe
         if self.loaded is not None:
             return self.loaded.model.requires_grad_(False)

@@ -28,7 +28,6 @@ from fada.eval.weights import weight_folders
 from fada.media.frame_count import frames_in, sample_count
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline, Guidance
-from fada.student.network import AnyStudent
 from fada.teacher.vae import encode_frames
 
 
@@ -177,7 +176,7 @@ def _untrained(
 
 def _passes(student: AvatarPipeline, rungs: int) -> int:
     """Evaluations of one step of a student."""
-    return 1 if student.config.guidance == "none" or student.denoising_unet.is_guided else rungs
+    return 1 if student.config.guidance == "none" or student.model.is_guided else rungs
 
 
 def _at(setting: Setting) -> str:
@@ -190,7 +189,7 @@ def _system(name: str, description: str, built: AvatarPipeline, setting: Setting
     expected = nfe if setting.guidance == "none" or setting.reference_scale != setting.audio_scale else None
     around = "-".join(features_of(built.vae, built.audio_encoder).values())
     mark = f"{fingerprint(built.model)}-{around}-{built.scheduler.windows}-{setting}"
-    if built.config.is_student and not isinstance(built.model, AnyStudent):
+    if built.config.is_student and not roles.get("is_candidate", False):
         mark += f"-untrained-{built.config.gamma}"
     roles = {"is_timed": roles.get("is_candidate", False)} | roles
     return System(

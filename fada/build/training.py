@@ -132,7 +132,10 @@ def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Conso
     teacher = find_teacher(recipe.teacher.path or run)
     student = Run(recipe, console).new_student(phases[phase_name], teacher)
     kept = AVERAGE if recipe.engine.ema else WEIGHT
-    put({name: value for name, key, value in read_checkpoint(folder) if key == kept}, student)
+    names = getattr(student, "former_names", {})
+    put({name: value for name, key, value in read_checkpoint(folder, names) if key == kept}, student)
     steps, scales = default_steps(recipe), default_scales(recipe)
     faces = faces_known_to(recipe, teacher)
-    return pipeline(recipe, student, vae, audio_encoder(recipe.audio), steps=steps, scales=scales, faces=faces)
+    return pipeline(
+        recipe, student, vae, audio_encoder(recipe.audio), steps=steps, scales=scales, is_student=True, faces=faces
+    )

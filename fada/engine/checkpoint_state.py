@@ -7,8 +7,9 @@ consolidation is reading.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ def load_state(folder: Path, state: TrainedState, keys: tuple[str, ...]) -> None
         CheckpointMismatch: its parameters are not those that are trained.
     """
     names = set()
-    for name, key, value in read_checkpoint(folder):
+    for name, key, value in read_checkpoint(folder, state.former_names):
         if name not in state.parameters:
             raise CheckpointMismatch(f"{folder}: holds {name}, which this phase does not train")
         names.add(name)
@@ -47,14 +48,19 @@ def load_state(folder: Path, state: TrainedState, keys: tuple[str, ...]) -> None
         raise CheckpointMismatch(f"{folder}: lacks {', '.join(missing[:5])}, which this phase trains")
 
 
-def read_checkpoint(folder: Path) -> Iterator[tuple[str, str, Tensor]]:
-    """(parameter, what, value) of everything in a checkpoint; what is weight, exp_avg, exp_avg_sq, average or
-    step."""
+def read_checkpoint(
+    folder: Path, former_names: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[str, str, Tensor]]:
+    """(parameter, what, value) of everything in a checkpoint; what is weight, exp_avg, exp_avg_sq, average or step.
+
+    Args:
+        former_names: by the name of a parameter in checkpoints of earlier versions, the name that it has now.
+    """
     for path in sorted(folder.glob("state-*.safetensors")):
         with safe_open(str(path), framework="pt") as file:
             for entry in file.keys():  # noqa: SIM118 (no mapping, it has only this method)
                 key, name = entry.split(":", 1)
-                yield name, key, file.get_tensor(entry)
+                yield former_names.get(name, name), key, file.get_tensor(entry)
 
 
 def write_share(

@@ -27,6 +27,8 @@ class TrainedState:
 
     def __init__(self, module: nn.Module, optimizer: AveragingAdamW, accelerator: Accelerator | None = None) -> None:
         self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.former_names: dict[str, str] = getattr(module, "former_names", {})
+        """By the name of a parameter in checkpoints of earlier versions, the name that it has now."""
         self.optimizer = optimizer
         self.is_sharded = accelerator is not None and is_sharded(accelerator)
         self.rank = 0 if accelerator is None else accelerator.process_index

@@ -75,8 +75,27 @@ class DenoisingUNet(ReferenceUNet):
     max_frames: Annotated[int, Field(ge=1, le=1024)] = 32
 
 
+class GuidanceLayers(Settings):
+    """fada.student.guidance."""
+
+    mode: Literal["time_embed", "layer", "tokens"] = "tokens"
+    tokens: Count = 4
+    branches: Annotated[int, Field(ge=2, le=16)] = 3
+    dim: Width = 768
+    heads: Count = 8
+    sites: Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(max_length=256)] = Field(default=[])
+    time_channels: Width = 1280
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        for width in self.sites:
+            if width % self.heads:
+                raise ValueError(f"a site of {width} channels cannot be divided by heads {self.heads}")
+        return self
+
+
 class Guided(Settings):
-    """What a student's net has beside its teacher's."""
+    """What a student's net had beside its teacher's, as earlier versions saved it."""
 
     guidance_mode: Literal["none", "time_embed", "layer", "tokens"] = "tokens"
     guidance_tokens: Count = 4
@@ -304,7 +323,8 @@ TABLES: dict[str, type[Settings]] = {
     for each in (
         *(ReferenceUNet, DenoisingUNet, StudentUNet, HalloReferenceUNet, HalloDenoisingUNet, HalloStudentUNet),
         *(VExpressDenoisingUNet, AudioProjection, AudioResampler, FaceProjection, FaceLocator, FaceSpace),
-        *(AutoencoderKL, PeRFlowScheduler, DDIMScheduler, FadaPipeline, HalloPipeline, VExpressPipeline, LogMelEncoder),
+        *(GuidanceLayers, AutoencoderKL, PeRFlowScheduler, DDIMScheduler, LogMelEncoder),
+        *(FadaPipeline, HalloPipeline, VExpressPipeline),
     )
 }
 """Class name → its settings."""

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from fada.diffusion.transfer import moved
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+Hook = Callable[[Tensor], Tensor]
+"""What is done to the hidden states (rows, tokens, channels) at a site, from outside of a network."""
 INNER_VALUES = {"cpu": 2**20, "cuda": 2**27}
 """Values of a feed-forward's inner width that are made at once: what a CPU's caches hold, and what fills a GPU."""
 
@@ -151,7 +153,7 @@ def zero_output(layer: nn.Module) -> None:
 
 
 class TransformerBlock(nn.Module):
-    """Self and reference attention, audio attention, an optional guidance layer, feed-forward."""
+    """Self and reference attention, audio attention, a site for a hook, feed-forward."""
 
     def __init__(self, channels: int, heads: int, audio_dim: int | None, has_places: bool = False) -> None:
         super().__init__()
@@ -164,8 +166,6 @@ class TransformerBlock(nn.Module):
             self.norm2 = nn.LayerNorm(channels)
             self.attn2 = Attention(channels, heads, context_dim=audio_dim)
             zero_output(self.attn2.to_out[0])
-        self.guidance: nn.Module | None = None
-        """The student's CFG layer (student/guidance.py), called as guidance(hidden, its keys and values)."""
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
@@ -174,7 +174,7 @@ class TransformerBlock(nn.Module):
         hidden: Tensor,
         reference: KeysValues | None,
         audio: KeysValues | None,
-        guidance: KeysValues | None,
+        hook: Hook | None,
         sides: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
         """(frames, tokens, channels) in and out, and the normed input that a reference net shares.
@@ -182,7 +182,7 @@ class TransformerBlock(nn.Module):
         Args:
             reference: (clips, banks, tokens, channels); frames read their clip's banks in turn.
             audio: of the frames; where it has fewer, of the last ones, and those before hear nothing.
-            guidance: of the clips.
+            hook: done to the hidden states behind what is heard.
             sides: (height, width) of the maps that the tokens come from.
         """
         normed = self.norm1(hidden)
@@ -192,8 +192,8 @@ class TransformerBlock(nn.Module):
         hidden = hidden + self.attn1(normed, own if reference is None else joined(own, reference))
         if audio is not None:
             hidden = self._listen(hidden, audio)
-        if self.guidance is not None and guidance is not None:
-            hidden = self.guidance(hidden, guidance)
+        if hook is not None:
+            hidden = hook(hidden)
         return hidden + self.ff(self.norm3(hidden)), normed
 
     def _listen(self, hidden: Tensor, audio: KeysValues) -> Tensor:
@@ -236,12 +236,12 @@ class SpatialTransformer(nn.Module):
         hidden: Tensor,
         reference: KeysValues | None = None,
         audio: KeysValues | None = None,
-        guidance: KeysValues | None = None,
+        hook: Hook | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Feature maps (frames, channels, H, W) in and out, and the normed tokens (frames, H W, channels)."""
         height, width = hidden.shape[-2:]
         tokens = self.proj_in(self.norm(hidden).flatten(2).transpose(1, 2).contiguous())
-        tokens, normed = self.block(tokens, reference, audio, guidance, (height, width))
+        tokens, normed = self.block(tokens, reference, audio, hook, (height, width))
         maps = self.proj_out(tokens).transpose(1, 2).unflatten(2, (height, width))
         return hidden + maps, normed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.transfer import moved
+from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.unets import Conditions, DenoisingUNet, ReferenceFeatures, ReferenceUNet
 from fada.teacher.inputs import ClipInputs
@@ -17,10 +17,14 @@ from fada.teacher.inputs import ClipInputs
 RUNGS = ("nothing", "reference", "audio")
 
 
-class DualUNet(nn.Module):
+class DualUNet(AvatarDenoiser):
     """Reference net, audio projection and denoising net; rung 0 sees nothing, 1 the reference, 2 the audio too."""
 
-    ladder: Sequence[str] = RUNGS
+    ladder = RUNGS
+    encoders = ("reference_unet",)
+    reference_unet: ReferenceUNet
+    denoising_unet: DenoisingUNet
+    audio_projection: AudioProjection
 
     def __init__(
         self,
@@ -28,32 +32,22 @@ class DualUNet(nn.Module):
         denoising_unet: DenoisingUNet,
         audio_projection: AudioProjection,
         path: NoisePath,
+        guidance_layers: Any = None,
     ) -> None:
-        super().__init__()
-        self.reference_unet = reference_unet
-        self.denoising_unet = denoising_unet
-        self.audio_projection = audio_projection
-        self.path = path
+        networks: dict[str, nn.Module] = {
+            "reference_unet": reference_unet,
+            "denoising_unet": denoising_unet,
+            "audio_projection": audio_projection,
+        }
+        super().__init__(networks, path, guidance_layers)
 
     @property
     def dtype(self) -> torch.dtype:
         return self.denoising_unet.conv_in.weight.dtype
 
-    def components(self) -> dict[str, nn.Module]:
-        """The networks by the names that `__init__` and pipelines give them."""
-        return {
-            "reference_unet": self.reference_unet,
-            "denoising_unet": self.denoising_unet,
-            "audio_projection": self.audio_projection,
-        }
-
-    def settings(self) -> dict[str, Any]:
-        """What `__init__` takes beside networks and path."""
-        return {}
-
-    def reference_side(self) -> list[nn.Module]:
-        """The networks that only prepare conditions: a student shares them with its teacher, or trains its own."""
-        return [self.reference_unet]
+    def sites(self) -> Sites:
+        """Behind every audio attention."""
+        return self.denoising_unet.sites()
 
     def inputs_of(self, clips: ClipInputs) -> ClipInputs:
         """The clips as they are: this family is told nothing else."""
@@ -69,19 +63,8 @@ class DualUNet(nn.Module):
         audio_tokens = self.audio_projection(inputs.audio.to(self.dtype))
         return self.denoising_unet.contexts(features, audio_tokens, inputs.has_motion)
 
-    def forward(
-        self, inputs: ClipInputs, latents: Tensor, t: Tensor, rung: Tensor, use_temporal: bool = True
-    ) -> Tensor:
-        """Prediction of a training batch, from its raw inputs: one call, so that wrappers see all of it."""
-        conditions = self.at_rungs(self.prepare(inputs), torch.arange(len(rung)), rung)
-        return self.evaluate(latents, t, conditions, use_temporal)
-
-    def at_rungs(self, conditions: Conditions, clips: Tensor, rungs: Tensor) -> Conditions:
-        """Conditions of rows (see `Conditions.at_rungs`)."""
-        return conditions.at_rungs(clips, rungs)
-
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions, use_temporal: bool = True) -> Tensor:
-        """Prediction (B, F, C, H, W) of noisy latents at times (B,), one pass."""
+        """Prediction (B, F, C, H, W) of noisy latents at times (B,), one pass; images need no temporal layers."""
         timestep = moved(self.path.network_timestep(t), latents.device)
         return self.denoising_unet(latents.to(self.dtype), timestep, conditions, use_temporal)
 

@@ -11,13 +11,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from fada.diffusion.transfer import moved
-from fada.teacher.dual_unet.layers import (
-    KeysValues,
-    SpatialTransformer,
-    TemporalTransformer,
-    TransformerBlock,
-    each_pair,
-)
+from fada.teacher.denoiser import Sites
+from fada.teacher.dual_unet.layers import Hook, KeysValues, SpatialTransformer, TemporalTransformer, each_pair
 from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
 from fada.teacher.rows import rows_of, rows_that_hear, scale_rows
 
@@ -43,14 +38,14 @@ class Conditions:
 
     reference: keys and values (B, H W, C) per spatial site; audio: keys and values (B, F, tokens, C) per spatial
     site, of the last rows only where those before hear nothing; motion: tokens (B, H W, M, C) per temporal site, empty
-    without motion frames. A student that is told the guidance scales has, by its mode, guidance: keys and values
-    (B, n, C) per spatial site, or time: (B, time_channels) to be added to the time embedding.
+    without motion frames. Rows may have, from outside, hooks: what is done to their hidden states per spatial site,
+    behind what is heard; and time: (B, time_channels) to be added to the time embedding.
     """
 
     reference: list[KeysValues]
     audio: list[KeysValues]
     motion: list[Tensor]
-    guidance: list[KeysValues] = field(default_factory=list)
+    hooks: list[Hook] = field(default_factory=list)
     time: Tensor | None = None
 
     def at_rungs(self, clips: Tensor, rungs: Tensor) -> Conditions:
@@ -69,8 +64,6 @@ class Conditions:
             reference,
             each_pair(self.audio, rows_that_hear(clips, rungs >= 2, count, device)),
             [pick(tokens) for tokens in self.motion],
-            each_pair(self.guidance, pick),
-            None if self.time is None else pick(self.time),
         )
 
 
@@ -101,13 +94,13 @@ class _Apply:
         self.reference: Iterator[KeysValues] = iter(conditions.reference)
         self.audio: Iterator[KeysValues] = iter(conditions.audio)
         self.motion: Iterator[Tensor] = iter(conditions.motion)
-        self.guidance: Iterator[KeysValues] = iter(conditions.guidance)
+        self.hooks: Iterator[Hook] = iter(conditions.hooks)
         self.use_temporal = use_temporal
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
         audio = KeysValues(*(tensor.flatten(0, 1) for tensor in next(self.audio)))
         reference = KeysValues(*(tensor[:, None] for tensor in next(self.reference)))
-        return attention(hidden, reference, audio, next(self.guidance, None))[0]
+        return attention(hidden, reference, audio, next(self.hooks, None))[0]
 
     def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
         if module is None or not self.use_temporal:
@@ -172,9 +165,11 @@ class DenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         self.conv_norm_out = nn.GroupNorm(norm_groups, channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(channels[0], in_channels, 3, padding=1)
 
-    def guidance_blocks(self) -> list[TransformerBlock]:
-        """Blocks that have room for a student's CFG layer after their audio attention, in order of execution."""
-        return [site.block for site in self.spatial_sites()]
+    def sites(self) -> Sites:
+        """Where hooks of `Conditions` are called."""
+        config = self.config
+        widths = tuple(site.proj_in.out_channels for site in self.spatial_sites())
+        return Sites(widths, config.audio_dim, config.heads, 4 * config.channels[0])
 
     def contexts(self, features: ReferenceFeatures, audio_tokens: Tensor, has_motion: Tensor | None) -> Conditions:
         """Keys, values and motion tokens of a clip.

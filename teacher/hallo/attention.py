@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from fada.teacher.dual_unet.layers import Attention, FeedForward, KeysValues, TokenProjection, sinusoids
+from fada.teacher.dual_unet.layers import Attention, FeedForward, Hook, KeysValues, TokenProjection, sinusoids
 
 REGIONS = ("full", "face", "lip")
 """Regions that hear the audio through an attention of their own; `full` is everything but the face."""
@@ -30,8 +30,6 @@ class AudioBlock(nn.Module):
         for index, region in enumerate(REGIONS):
             self.add_module(f"attn2_{index}", Attention(channels, heads, context_dim=audio_dim))
             self.add_module(f"zero_conv_{region}", TokenProjection(channels, channels, 1))
-        self.guidance: nn.Module | None = None
-        """The student's CFG layer (student/guidance.py), called as guidance(hidden, its keys and values)."""
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
@@ -45,7 +43,7 @@ class AudioBlock(nn.Module):
         audio: Sequence[KeysValues],
         masks: Tensor,
         weights: Sequence[float],
-        guidance: KeysValues | None = None,
+        hook: Hook | None = None,
     ) -> Tensor:
         """Tokens (rows, H W, channels) in and out.
 
@@ -54,13 +52,13 @@ class AudioBlock(nn.Module):
                 and those before hear nothing.
             masks: (rows, regions, H W) in [0, 1].
             weights: of the regions' contributions.
-            guidance: keys and values of a student's scales, per clip.
+            hook: done to the hidden states behind what is heard.
         """
         normed = self.norm1(hidden)
         hidden = hidden + self.attn1(normed, self.attn1.context(normed))
         hidden = self._listen(hidden, audio, masks, weights)
-        if self.guidance is not None and guidance is not None:
-            hidden = self.guidance(hidden, guidance)
+        if hook is not None:
+            hidden = hook(hidden)
         return hidden + self.ff(self.norm3(hidden))
 
     def _listen(self, hidden: Tensor, audio: Sequence[KeysValues], masks: Tensor, weights: Sequence[float]) -> Tensor:
@@ -117,11 +115,11 @@ class AudioModule(nn.Module):
         audio: Sequence[KeysValues],
         masks: Tensor,
         weights: Sequence[float],
-        guidance: KeysValues | None = None,
+        hook: Hook | None = None,
     ) -> Tensor:
         """Feature maps (rows, channels, H, W) in and out; the rest as in `AudioBlock`."""
         tokens = self.proj_in(self.norm(hidden).flatten(2).transpose(1, 2).contiguous())
-        tokens = self.block(tokens, audio, masks, weights, guidance)
+        tokens = self.block(tokens, audio, masks, weights, hook)
         return hidden + self.proj_out(tokens).transpose(1, 2).unflatten(2, hidden.shape[-2:])
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fada.diffusion.transfer import moved
-from fada.teacher.dual_unet.layers import KeysValues, each_pair
+from fada.teacher.dual_unet.layers import Hook, KeysValues, each_pair
 from fada.teacher.rows import rows_of, rows_that_hear, scale_rows
 
 BankTiling = Literal["released", "fixed"]
@@ -98,9 +98,9 @@ class RowConditions:
     """Conditions of rows of one pass, each a clip at a rung; as `Conditions`, with these differences.
 
     reference: only of the rows `kept` that have one, in their order; `dropped` are the others. audio: of the last rows
-    only where those before hear nothing. face (rows, tokens, C) and motion (rows, H W, M, C): of the row's branch. A
-    student that is told the guidance scales has, by its mode, guidance: keys and values (rows, n, inner) per audio
-    site, or time: (rows, time_channels) to be added to the time embedding.
+    only where those before hear nothing. face (rows, tokens, C) and motion (rows, H W, M, C): of the row's branch. Rows
+    may have, from outside, hooks: what is done to their hidden states per audio site, behind what is heard; and time:
+    (rows, time_channels) to be added to the time embedding.
     """
 
     reference: list[KeysValues]
@@ -111,7 +111,7 @@ class RowConditions:
     masks: list[Tensor]
     kept: list[int]
     dropped: list[int]
-    guidance: list[KeysValues] = field(default_factory=list)
+    hooks: list[Hook] = field(default_factory=list)
     time: Tensor | None = None
 
 

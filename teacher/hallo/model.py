@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from fada.data.face_masks import face_region, region_masks
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.transfer import moved
+from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import RUNGS
 from fada.teacher.hallo.conditions import (
@@ -29,7 +29,7 @@ PIXELS = 8
 """Pixels per latent cell: the face locator halves its picture three times."""
 
 
-class Hallo(nn.Module):
+class Hallo(AvatarDenoiser):
     """The five networks; rung 0 sees nothing, 1 reference and face, 2 the audio too. Motion frames belong to all.
 
     Args:
@@ -38,7 +38,13 @@ class Hallo(nn.Module):
         region_weights: of what the background, the face and the lips hear.
     """
 
-    ladder: Sequence[str] = RUNGS
+    ladder = RUNGS
+    encoders = ("reference_unet", "face_projection", "face_locator")
+    reference_unet: HalloReferenceUNet
+    denoising_unet: HalloDenoisingUNet
+    audio_projection: AudioProjection
+    face_projection: FaceProjection
+    face_locator: FaceLocator
 
     def __init__(
         self,
@@ -48,20 +54,22 @@ class Hallo(nn.Module):
         face_projection: FaceProjection,
         face_locator: FaceLocator,
         path: NoisePath,
+        guidance_layers: Any = None,
         *,
         bank_tiling: BankTiling = "released",
         motion_frames: int = 2,
         region_weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
     ) -> None:
-        super().__init__()
         if bank_tiling not in ("released", "fixed"):
             raise ValueError(f"bank_tiling: got {bank_tiling!r}; choose from released, fixed")
-        self.reference_unet = reference_unet
-        self.denoising_unet = denoising_unet
-        self.audio_projection = audio_projection
-        self.face_projection = face_projection
-        self.face_locator = face_locator
-        self.path = path
+        networks: dict[str, nn.Module] = {
+            "reference_unet": reference_unet,
+            "denoising_unet": denoising_unet,
+            "audio_projection": audio_projection,
+            "face_projection": face_projection,
+            "face_locator": face_locator,
+        }
+        super().__init__(networks, path, guidance_layers)
         self.bank_tiling: BankTiling = bank_tiling
         self.motion_frames = motion_frames
         self.region_weights = region_weights
@@ -70,24 +78,14 @@ class Hallo(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.denoising_unet.conv_in.weight.dtype
 
-    def components(self) -> dict[str, nn.Module]:
-        """The networks by the names that `__init__` and pipelines give them."""
-        return {
-            "reference_unet": self.reference_unet,
-            "denoising_unet": self.denoising_unet,
-            "audio_projection": self.audio_projection,
-            "face_projection": self.face_projection,
-            "face_locator": self.face_locator,
-        }
-
     def settings(self) -> dict[str, Any]:
         """What `__init__` takes beside networks and path."""
         names = ("bank_tiling", "motion_frames", "region_weights")
         return {name: getattr(self, name) for name in names}
 
-    def reference_side(self) -> list[nn.Module]:
-        """The networks that only prepare conditions: a student shares them with its teacher, or trains its own."""
-        return [self.reference_unet, self.face_projection, self.face_locator]
+    def sites(self) -> Sites:
+        """Behind the audio attentions of every audio module."""
+        return self.denoising_unet.sites()
 
     def inputs_of(self, clips: ClipInputs) -> HalloInputs:
         """The inputs with the face's region and masks drawn, and the reference where there are no motion frames.
@@ -135,10 +133,6 @@ class Hallo(nn.Module):
             [mask.to(self.dtype) for mask in inputs.masks],
         )
         return conditions if self.bank_tiling == "released" else conditions.with_real_bank()
-
-    def at_rungs(self, conditions: Conditions, clips: Tensor, rungs: Tensor) -> RowConditions:
-        """Conditions of rows (see `Conditions.at_rungs`)."""
-        return conditions.at_rungs(clips, rungs)
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: RowConditions) -> Tensor:
         """Prediction (rows, F, C, h, w) of noisy latents at times (rows,), one pass."""

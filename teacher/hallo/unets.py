@@ -17,10 +17,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from fada.diffusion.transfer import moved
+from fada.teacher.denoiser import Sites
 from fada.teacher.dual_unet.layers import Attention, KeysValues, SpatialTransformer, TemporalTransformer
 from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
 from fada.teacher.dual_unet.unets import SD15_ATTENTION, SD15_CHANNELS
-from fada.teacher.hallo.attention import AudioBlock, AudioModule, MotionModule
+from fada.teacher.hallo.attention import AudioModule, MotionModule
 from fada.teacher.hallo.conditions import Conditions, ReferenceFeatures, RowConditions, banks_of_frames
 
 
@@ -114,9 +115,11 @@ class HalloDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         depths = [*range(deepest + 1), deepest, *range(deepest, -1, -1)]
         return [d for d, level in zip(depths, self.levels(), strict=True) for _ in getattr(level, "audio_modules", ())]
 
-    def guidance_blocks(self) -> list[AudioBlock]:
-        """Blocks that have room for a student's CFG layer after their audio attention, in order of execution."""
-        return [site.block for site in self.audio_sites()]
+    def sites(self) -> Sites:
+        """Where hooks of `RowConditions` are called."""
+        config = self.config
+        widths = tuple(site.proj_in.out_channels for site in self.audio_sites())
+        return Sites(widths, config.audio_dim, config.heads, 4 * config.channels[0])
 
     def motion_sites(self) -> list[MotionModule]:
         """Motion modules that are run, in order of execution: those of levels with attention."""
@@ -192,14 +195,14 @@ class _Sites:
         self.banks = banks_of_frames(frames, banks, device) if frames % banks else None
         self.reference = iter(conditions.reference)
         self.face = iter(conditions.face)
-        self.guidance = iter(conditions.guidance)
+        self.hooks = iter(conditions.hooks)
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
         """Attention to what is seen, then to what is heard."""
         hidden = self._see(attention, hidden)
         module, masks, regions = next(self.audio)
         audio = [KeysValues(pair.keys.flatten(0, 1), pair.values.flatten(0, 1)) for pair in regions]
-        return module(hidden, audio, masks, self.region_weights, next(self.guidance, None))
+        return module(hidden, audio, masks, self.region_weights, next(self.hooks, None))
 
     def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
         # The released code checkpoints its layers, and then leaves out the motion modules of levels without attention.

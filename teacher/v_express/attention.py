@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fada.teacher.dual_unet.layers import (
     Attention,
     FeedForward,
+    Hook,
     KeysValues,
     SpatialTransformer,
     TokenProjection,
@@ -31,7 +32,7 @@ IN_TRAINING = BranchWeights()
 
 
 class VExpressBlock(nn.Module):
-    """Self-attention, reference attention, audio attention, feed-forward, each on its own norm."""
+    """Self-attention, reference attention, audio attention, a site for a hook, feed-forward, each on its own norm."""
 
     def __init__(self, channels: int, heads: int, audio_dim: int) -> None:
         super().__init__()
@@ -44,13 +45,21 @@ class VExpressBlock(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
-    def forward(self, hidden: Tensor, reference: KeysValues, audio: KeysValues, weights: BranchWeights) -> Tensor:
+    def forward(
+        self,
+        hidden: Tensor,
+        reference: KeysValues,
+        audio: KeysValues,
+        weights: BranchWeights,
+        hook: Hook | None = None,
+    ) -> Tensor:
         """Tokens (rows * frames, H W, channels) in and out.
 
         Args:
             reference: keys and values (rows, H W, channels), the same for all frames of a row.
             audio: keys and values (rows * frames, tokens, channels).
             weights: multiply each attention with its output's bias, so zeroed conditions feel them too.
+            hook: done to the hidden states behind what is heard.
         """
         rows = len(reference.keys)
         normed = self.norm1(hidden)
@@ -59,6 +68,8 @@ class VExpressBlock(nn.Module):
         asked = self.norm1_5(hidden).unflatten(0, (rows, -1)).flatten(1, 2)
         hidden = hidden + weights.reference * self.attn1_5(asked, reference).reshape(hidden.shape)
         hidden = hidden + weights.audio * self.attn2(self.norm2(hidden), audio)
+        if hook is not None:
+            hidden = hook(hidden)
         return hidden + self.ff(self.norm3(hidden))
 
 
@@ -76,9 +87,16 @@ class VExpressTransformer(nn.Module):
     def block(self) -> VExpressBlock:
         return cast(VExpressBlock, self.transformer_blocks[0])
 
-    def forward(self, hidden: Tensor, reference: KeysValues, audio: KeysValues, weights: BranchWeights) -> Tensor:
+    def forward(
+        self,
+        hidden: Tensor,
+        reference: KeysValues,
+        audio: KeysValues,
+        weights: BranchWeights,
+        hook: Hook | None = None,
+    ) -> Tensor:
         """Feature maps (rows * frames, channels, H, W) in and out; the rest as in `VExpressBlock`."""
-        return on_tokens(self, hidden, lambda tokens: self.block(tokens, reference, audio, weights))
+        return on_tokens(self, hidden, lambda tokens: self.block(tokens, reference, audio, weights, hook))
 
 
 def on_tokens(

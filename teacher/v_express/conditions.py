@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from fada.diffusion.transfer import moved
-from fada.teacher.dual_unet.layers import KeysValues, each_pair
+from fada.teacher.dual_unet.layers import Hook, KeysValues, each_pair
 from fada.teacher.rows import rows_of, scale_rows
 
 
@@ -29,12 +29,15 @@ class Conditions:
     """Conditions of clips, or of rows (a clip at a rung), constant over denoising steps.
 
     reference: per site keys and values (rows, H W, C). audio: per site keys and values (rows, F, tokens, C). keypoints:
-    maps (rows, F, C, h, w), added after `conv_in`.
+    maps (rows, F, C, h, w), added after `conv_in`. Rows may have, from outside, hooks: what is done to their hidden
+    states per site, behind what is heard; and time: (rows, time_channels) to be added to the time embedding.
     """
 
     reference: list[KeysValues]
     audio: list[KeysValues]
     keypoints: Tensor
+    hooks: list[Hook] = field(default_factory=list)
+    time: Tensor | None = None
 
     def at_rungs(self, clips: Tensor, rungs: Tensor) -> Conditions:
         """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`; 0 nothing, 1 reference and keypoints, 2 audio too.
@@ -58,6 +61,5 @@ class Conditions:
 
     def of_frames(self, frames: slice) -> Conditions:
         """The conditions of some of the frames, as views."""
-        return Conditions(
-            self.reference, each_pair(self.audio, lambda tensor: tensor[:, frames]), self.keypoints[:, frames]
-        )
+        audio = each_pair(self.audio, lambda tensor: tensor[:, frames])
+        return replace(self, audio=audio, keypoints=self.keypoints[:, frames])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.transfer import moved
+from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.dual_unet.model import RUNGS
 from fada.teacher.hallo.projections import FaceLocator
 from fada.teacher.inputs import ClipInputs
@@ -24,7 +24,7 @@ PIXELS = 8
 RELEASED_WEIGHTS = BranchWeights(0.95, 3.0)
 
 
-class VExpress(nn.Module):
+class VExpress(AvatarDenoiser):
     """The five networks; rung 0 sees nothing, 1 the reference and the keypoints, 2 hears the audio too.
 
     Args:
@@ -35,7 +35,12 @@ class VExpress(nn.Module):
         ValueError: contexts longer than the motion modules can number, or that share all of their frames.
     """
 
-    ladder: Sequence[str] = RUNGS
+    ladder = RUNGS
+    encoders = ("reference_unet", "keypoint_guider")
+    reference_unet: VExpressReferenceUNet
+    denoising_unet: VExpressDenoisingUNet
+    audio_projection: AudioResampler
+    keypoint_guider: FaceLocator
 
     def __init__(
         self,
@@ -44,23 +49,25 @@ class VExpress(nn.Module):
         audio_projection: AudioResampler,
         keypoint_guider: FaceLocator,
         path: NoisePath,
+        guidance_layers: Any = None,
         *,
         weights: BranchWeights = RELEASED_WEIGHTS,
         frames: int = 24,
         overlap: int = 4,
     ) -> None:
-        super().__init__()
         if not 0 <= overlap < frames:
             raise ValueError(f"contexts of {frames} frames cannot share {overlap}; overlap is 0 to frames - 1")
         if frames > denoising_unet.config.max_frames:
             raise ValueError(
                 f"contexts of {frames} frames: the motion modules number {denoising_unet.config.max_frames}"
             )
-        self.reference_unet = reference_unet
-        self.denoising_unet = denoising_unet
-        self.audio_projection = audio_projection
-        self.keypoint_guider = keypoint_guider
-        self.path = path
+        networks: dict[str, nn.Module] = {
+            "reference_unet": reference_unet,
+            "denoising_unet": denoising_unet,
+            "audio_projection": audio_projection,
+            "keypoint_guider": keypoint_guider,
+        }
+        super().__init__(networks, path, guidance_layers)
         self.weights = weights
         self.frames = frames
         self.overlap = overlap
@@ -68,6 +75,14 @@ class VExpress(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.denoising_unet.conv_in.weight.dtype
+
+    def settings(self) -> dict[str, Any]:
+        """What `__init__` takes beside networks and path."""
+        return {"weights": self.weights, "frames": self.frames, "overlap": self.overlap}
+
+    def sites(self) -> Sites:
+        """Behind every audio attention."""
+        return self.denoising_unet.sites()
 
     def inputs_of(self, clips: ClipInputs) -> NoReturn:
         """Raises ValueError: clips do not carry the points that V-Express is shown."""
@@ -94,10 +109,6 @@ class VExpress(nn.Module):
             self.audio_projection(inputs.audio.to(self.dtype)),
             self.keypoint_guider(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2]),
         )
-
-    def at_rungs(self, conditions: Conditions, clips: Tensor, rungs: Tensor) -> Conditions:
-        """Conditions of rows (see `Conditions.at_rungs`)."""
-        return conditions.at_rungs(clips, rungs)
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """Prediction (rows, F, C, h, w) of noisy latents at times (rows,), context by context."""

@@ -9,6 +9,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from fada.teacher.denoiser import Sites
 from fada.teacher.dual_unet.layers import KeysValues, SpatialTransformer, TemporalTransformer
 from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
 from fada.teacher.dual_unet.unets import SD15_ATTENTION, SD15_CHANNELS
@@ -106,6 +107,12 @@ class VExpressDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         self.conv_norm_out = nn.GroupNorm(norm_groups, channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(channels[0], in_channels, 3, padding=1)
 
+    def sites(self) -> Sites:
+        """Where hooks of `Conditions` are called."""
+        config = self.config
+        widths = tuple(site.proj_in.out_channels for site in self.spatial_sites())
+        return Sites(widths, config.audio_dim, config.heads, 4 * config.channels[0])
+
     def contexts(self, banks: list[Tensor], audio: Tensor, keypoints: Tensor) -> Conditions:
         """Conditions of clips: banks per site, audio tokens (B, F, n, audio_dim), keypoint maps (B, F, C, h, w)."""
         blocks = [cast(VExpressTransformer, site).block for site in self.spatial_sites()]
@@ -126,7 +133,10 @@ class VExpressDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
             weights: of the reference's and the audio's attention.
         """
         frames = latents.shape[1]
-        time = self.embed_time(timestep, latents.dtype).repeat_interleave(frames, dim=0)
+        time = self.embed_time(timestep, latents.dtype)
+        if conditions.time is not None:
+            time = time + conditions.time
+        time = time.repeat_interleave(frames, dim=0)
         sites = _Sites(conditions, frames, weights)
         hidden = self.run_trunk(latents.flatten(0, 1), time, sites, added=conditions.keypoints.flatten(0, 1))
         hidden = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
@@ -140,10 +150,11 @@ class _Sites:
         self.frames, self.weights = frames, weights
         self.reference = iter(conditions.reference)
         self.audio = iter(conditions.audio)
+        self.hooks = iter(conditions.hooks)
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
         audio = KeysValues(*(tensor.flatten(0, 1) for tensor in next(self.audio)))
-        return attention(hidden, next(self.reference), audio, self.weights)
+        return attention(hidden, next(self.reference), audio, self.weights, next(self.hooks, None))
 
     def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
         assert module is not None

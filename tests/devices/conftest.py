@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fada.data.dataset import ClipSampler, LatentClip
 from fada.data.face import FaceClues
 from fada.diffusion.paths import NoisePath
-from fada.student.network import AnyTeacher
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 from fada.teacher.hallo import FaceLocator, FaceProjection, Hallo, HalloDenoisingUNet, HalloReferenceUNet
 
@@ -47,11 +47,11 @@ def hallo() -> Hallo:
     )
 
 
-FAMILIES: dict[str, Callable[[], AnyTeacher]] = {"dual_unet": dual_unet, "hallo": hallo}
+FAMILIES: dict[str, Callable[[], AvatarDenoiser]] = {"dual_unet": dual_unet, "hallo": hallo}
 
 
 @pytest.fixture(params=FAMILIES)
-def model(request: pytest.FixtureRequest) -> AnyTeacher:
+def model(request: pytest.FixtureRequest) -> AvatarDenoiser:
     """A teacher of each family, with no output at zero, so that every condition has an effect."""
     torch.manual_seed(0)
     made = FAMILIES[request.param]()

@@ -20,7 +20,7 @@ from test_generation import denoised, student_of
 from test_training_step import CASES, STEPS, stepped, to_device
 
 from fada.data.dataset import ClipSampler
-from fada.student.network import AnyTeacher
+from fada.teacher.denoiser import AvatarDenoiser
 
 pytestmark = [
     pytest.mark.gpu,
@@ -60,7 +60,7 @@ def waits() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize(("model", "step"), CASES, indirect=["model"])
 def test_a_step_is_the_cpus_and_waits_where_the_pretended_device_does(
-    model: AnyTeacher, sampler: ClipSampler, tmp_path: Path, step: str
+    model: AvatarDenoiser, sampler: ClipSampler, tmp_path: Path, step: str
 ) -> None:
     make, expected_waits = STEPS[step]
     made = make(model, sampler, tmp_path)
@@ -78,9 +78,9 @@ def test_a_step_is_the_cpus_and_waits_where_the_pretended_device_does(
 
 
 @pytest.mark.parametrize(("model", "way"), WAYS, indirect=["model"])
-def test_denoising_is_the_cpus_and_waits_for_nothing(model: AnyTeacher, sampler: ClipSampler, way: str) -> None:
+def test_denoising_is_the_cpus_and_waits_for_nothing(model: AvatarDenoiser, sampler: ClipSampler, way: str) -> None:
     mode = HOW[way][0]
-    network = model if mode is None else student_of(model, mode, 2, 2)
+    network = model if mode is None else student_of(model, mode, 2)
     there = copy.deepcopy(network).to(CUDA)
     with exact_kernels():
         denoised(there, way, sampler, CUDA)

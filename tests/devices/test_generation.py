@@ -16,9 +16,10 @@ from fada.data.audio_features import LogMelEncoder
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.spacing import spaced_windows
+from fada.student.copies import student_of
 from fada.student.denoising import ClipDenoiser, Settings
-from fada.student.network import AnyTeacher, student_of
 from fada.student.pipeline import FadaPipeline
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import AudioProjection
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.vae import new_vae
@@ -40,7 +41,7 @@ CASES = [("dual_unet", way) for way in WAYS] + [
 
 
 @torch.no_grad()
-def denoised(model: AnyTeacher, way: str, sampler: ClipSampler, device: torch.device) -> tuple[Tensor, int]:
+def denoised(model: AvatarDenoiser, way: str, sampler: ClipSampler, device: torch.device) -> tuple[Tensor, int]:
     """Two steps of one clip; the model lies on the device."""
     _, options, chosen = WAYS[way]
     clip = sampler.batch(0, BatchShape(1)).to(device)
@@ -53,9 +54,9 @@ def denoised(model: AnyTeacher, way: str, sampler: ClipSampler, device: torch.de
 
 
 @pytest.mark.parametrize(("model", "way"), CASES, indirect=["model"])
-def test_denoising_is_the_cpus_and_waits_for_nothing(model: AnyTeacher, sampler: ClipSampler, way: str) -> None:
+def test_denoising_is_the_cpus_and_waits_for_nothing(model: AvatarDenoiser, sampler: ClipSampler, way: str) -> None:
     mode = WAYS[way][0]
-    network = model if mode is None else student_of(model, mode, 2, 2)
+    network = model if mode is None else student_of(model, mode, 2)
     with pretended_device() as told:
         there = copy.deepcopy(network).to(DEVICE)
         del told.waits[:]
@@ -67,20 +68,21 @@ def test_denoising_is_the_cpus_and_waits_for_nothing(model: AnyTeacher, sampler:
 
 
 @pytest.mark.parametrize("model", ["dual_unet"], indirect=True)
-def test_a_video_is_the_cpus(model: AnyTeacher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_is_the_cpus(model: AvatarDenoiser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sound, portrait, two clips with motion frames between them, and frames; for the family that needs no face."""
     # Autocast knows the devices by name; that the VAE runs in float32 in both makes them comparable.
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())
     torch.manual_seed(0)
     encoder, network = LogMelEncoder(3), model
     network.audio_projection = AudioProjection(5, encoder.layers, encoder.states_dim, 16, 2, 8)
-    student = student_of(network, "tokens", 2, 4)
+    student = student_of(network, "tokens", 2)
     scheduler = PeRFlowScheduler(
         prediction_type="v_prediction", beta_schedule="linear", rescale_betas_zero_snr=True, num_windows=4
     )
     pipeline = FadaPipeline(
         new_vae((8, 16), 4), student.reference_unet, student.denoising_unet, student.audio_projection, encoder,
         scheduler, frames=4, motion_frames=2, size=16, steps=4, is_student=True, audio_scale=3.0, reference_scale=2.0,
+        guidance_layers=student.guidance_layers,
     )  # fmt: skip
     portrait = np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8)
     sound = np.random.default_rng(1).normal(0, 0.1, 4480).astype(np.float32)

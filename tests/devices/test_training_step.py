@@ -15,12 +15,13 @@ from torch import Tensor
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.engine.loop import StepLoss
 from fada.engine.run_log import RunLog
+from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
-from fada.student.network import AnyTeacher, student_of
 from fada.student.solved_windows import DistillSettings
 from fada.student.target_cache import TargetCache
 from fada.student.trajectory import TrajectoryObjective
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.dual_unet.layers import attend
 from fada.teacher.guidance import at_rung
@@ -44,28 +45,28 @@ def settings(**changes: Any) -> DistillSettings:
     return DistillSettings(**values)
 
 
-def pretrain(model: AnyTeacher, sampler: ClipSampler, folder: Path) -> Made:
+def pretrain(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
     assert isinstance(model, DualUNet)
     return PretrainObjective(model, sampler, SHAPE, PARTS, DropRates(0.3, 0.3, 0.3), seed=0, min_snr_gamma=5.0)
 
 
-def distilled(mode: Any, **changes: Any) -> Callable[[AnyTeacher, ClipSampler, Path], Made]:
-    def make(model: AnyTeacher, sampler: ClipSampler, folder: Path) -> Made:
-        return DistillObjective(model, student_of(model, mode, 2, 4), sampler, settings(**changes), SHAPE)
+def distilled(mode: Any, **changes: Any) -> Callable[[AvatarDenoiser, ClipSampler, Path], Made]:
+    def make(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
+        return DistillObjective(model, student_of(model, mode, 2), sampler, settings(**changes), SHAPE)
 
     return make
 
 
-def cached(model: AnyTeacher, sampler: ClipSampler, folder: Path) -> Made:
+def cached(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
     cache = TargetCache(folder / "targets", 8, 4, 0, {})
-    made = DistillObjective(model, student_of(model, "tokens", 2, 4), sampler, settings(), SHAPE, cache=cache)
+    made = DistillObjective(model, student_of(model, "tokens", 2), sampler, settings(), SHAPE, cache=cache)
     cache.fill(lambda numbers: values(made.solved.window_ends(numbers, torch.device("cpu"))), 4)
     return made
 
 
-def tcd(model: AnyTeacher, sampler: ClipSampler, folder: Path) -> Made:
+def tcd(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
     chosen = settings(times="starts", solver_steps=1)
-    return TrajectoryObjective(model, student_of(model, "layer", 2, 4), sampler, chosen, SHAPE)
+    return TrajectoryObjective(model, student_of(model, "layer", 2), sampler, chosen, SHAPE)
 
 
 STEPS = {
@@ -104,7 +105,7 @@ def to_device(made: Made, device: torch.device = DEVICE) -> Made:
 
 @pytest.mark.parametrize(("model", "step"), CASES, indirect=["model"])
 def test_a_step_is_the_cpus_and_waits_for_the_device_only_where_it_must(
-    model: AnyTeacher, sampler: ClipSampler, tmp_path: Path, step: str
+    model: AvatarDenoiser, sampler: ClipSampler, tmp_path: Path, step: str
 ) -> None:
     make, waits = STEPS[step]
     made = make(model, sampler, tmp_path)
@@ -120,7 +121,7 @@ def test_a_step_is_the_cpus_and_waits_for_the_device_only_where_it_must(
 
 
 def test_a_step_is_logged_without_waiting_and_read_in_one_transfer(
-    model: AnyTeacher, sampler: ClipSampler, tmp_path: Path
+    model: AvatarDenoiser, sampler: ClipSampler, tmp_path: Path
 ) -> None:
     made = distilled("tokens")(model, sampler, tmp_path)
     log = RunLog(tmp_path / "log", "fast")
@@ -139,12 +140,12 @@ def test_a_step_is_logged_without_waiting_and_read_in_one_transfer(
     assert means["loss_distill"] == pytest.approx(float(expected.scalars["loss_distill"]), rel=1e-4)
 
 
-def test_rungs_may_lie_on_the_device_too(model: AnyTeacher, sampler: ClipSampler) -> None:
+def test_rungs_may_lie_on_the_device_too(model: AvatarDenoiser, sampler: ClipSampler) -> None:
     batch = sampler.batch(0, SHAPE)
     rung, t = torch.tensor([0, 2, 1, 0]), torch.full((4,), 0.5, dtype=torch.float64)
 
     @torch.no_grad()
-    def predicted(network: AnyTeacher, device: torch.device) -> Tensor:
+    def predicted(network: AvatarDenoiser, device: torch.device) -> Tensor:
         there: Any = network
         conditions = there.prepare(there.inputs_of(ClipInputs.of_batch(batch.to(device))))
         return at_rung(there, conditions, rung.to(device))(batch.latents.to(device), t.to(device))

@@ -37,8 +37,8 @@ def make_seeds(folder: Path) -> None:
     from fada.diffusion.paths import NoisePath
     from fada.diffusion.scheduler import PeRFlowScheduler
     from fada.recipe.shipped import THRESHOLDS, shipped_recipes
+    from fada.student.copies import student_of
     from fada.student.delta import write_delta
-    from fada.student.network import student_of
     from fada.student.pipeline import FadaPipeline
     from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
     from fada.teacher.vae import new_vae
@@ -68,10 +68,11 @@ def make_seeds(folder: Path) -> None:
         ReferenceUNet(**shape), DenoisingUNet(**shape, audio_dim=8, max_frames=16), AudioProjection(5, 1, 12, 16, 2, 8),
         NoisePath.from_config(scheduler.config),
     )  # fmt: skip
-    student = student_of(teacher, "tokens", 2, 4)
+    student = student_of(teacher, "tokens", 2)
     for name, network in (("teacher", teacher), ("student", student)):
         FadaPipeline(
             vae, network.reference_unet, network.denoising_unet, network.audio_projection, encoder, scheduler,
+            guidance_layers=network.guidance_layers,
             frames=4, motion_frames=2, size=SIZE, steps=4, is_student=name == "student", audio_scale=3.0,
             reference_scale=2.0,
         ).save_pretrained(str(folder / name))  # fmt: skip

@@ -15,7 +15,7 @@ from gaussian_formulas import Formulas, combined
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
-from fada.student.network import Student, StudentUNet
+from fada.student.guidance import GuidanceLayers
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 
 NOTHING_MEAN = 0.3
@@ -89,8 +89,8 @@ class GaussianAudio(AudioProjection):
         return windows
 
 
-class GaussianNet:
-    """What denoising nets of teachers and students have in common; a base beside their own classes.
+class GaussianUNet(DenoisingUNet):
+    """A teacher's or a student's denoising net.
 
     formulas: of its form; windows: how many a perfect student has, None is a predictor on the noise path; gain: what
     every answer is multiplied by, a weight.
@@ -122,14 +122,6 @@ class GaussianNet:
         return self.gain * self.formulas.perfect_student(latents, t, start, end, means)
 
 
-class GaussianUNet(GaussianNet, DenoisingUNet):
-    """A teacher's."""
-
-
-class GaussianStudentUNet(GaussianNet, StudentUNet):
-    """A student's."""
-
-
 def path_of(formulas: Formulas) -> NoisePath:
     """The noise path whose formulas these are."""
     if formulas.form == "v_prediction":
@@ -147,19 +139,21 @@ def gaussian_teacher(formulas: Formulas, width: int = 6) -> DualUNet:
 
 def gaussian_student(
     teacher: DualUNet, windows: int | None = None, is_told: bool = False, gain: float = 1.0
-) -> Student:
+) -> DualUNet:
     """A student: perfect in its windows, or a copy of the teacher; told its scales or not.
 
     What is told enters where scales are added to the time embedding: they come as they are.
     """
-    net = GaussianStudentUNet(
-        **SHAPE, audio_dim=8, max_frames=16, guidance_mode="time_embed" if is_told else "none"
-    ).double()
-    if is_told:
-        net.time_guidance = nn.Identity()
+    net = GaussianUNet(**SHAPE, audio_dim=8, max_frames=16).double()
     net.set_up(teacher.denoising_unet.formulas, windows)  # type: ignore[attr-defined]
     net.gain.data.fill_(gain)
-    return Student(teacher.reference_unet, net, teacher.audio_projection, teacher.path)
+    layers = None
+    if is_told:
+        layers = GuidanceLayers("time_embed").double()
+        layers.time_guidance = nn.Identity()  # type: ignore[assignment]
+        # A pipeline asks every network where it lies.
+        layers.register_buffer("place", torch.zeros(()), persistent=False)
+    return DualUNet(teacher.reference_unet, net, teacher.audio_projection, teacher.path, layers)
 
 
 def calls_of(model: nn.Module) -> list[Call]:

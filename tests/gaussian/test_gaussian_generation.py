@@ -14,8 +14,8 @@ from torch import Tensor
 from fada.data.audio_encoder import AudioEncoder
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.student.generation import PipelineOutput
-from fada.student.network import AnyTeacher
 from fada.student.pipeline import FadaPipeline
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.vae import new_vae
 
 EPSILON, V, FLOW = (Formulas(form) for form in ("epsilon", "v_prediction", "flow_prediction"))
@@ -51,7 +51,7 @@ def heard(chunk: int, total: int = TOTAL) -> Tensor:
     return values[None, :, :, None, None].expand(-1, -1, -1, 1, 6)
 
 
-def pipeline(model: AnyTeacher, is_student: bool, windows: int = 4, **config: Any) -> FadaPipeline:
+def pipeline(model: AvatarDenoiser, is_student: bool, windows: int = 4, **config: Any) -> FadaPipeline:
     """A pipeline around Gaussian networks; the VAE is a real one, of random weights."""
     torch.manual_seed(0)
     scheduler = PeRFlowScheduler(
@@ -63,7 +63,14 @@ def pipeline(model: AnyTeacher, is_student: bool, windows: int = 4, **config: An
     vae = new_vae((8, 16), 4).eval().requires_grad_(False)
     vae.register_to_config(scaling_factor=1.7, shift_factor=0.1)
     return FadaPipeline(
-        vae, model.reference_unet, model.denoising_unet, model.audio_projection, FrameNumbers(), scheduler, **values
+        vae,
+        model.reference_unet,
+        model.denoising_unet,
+        model.audio_projection,
+        FrameNumbers(),
+        scheduler,
+        guidance_layers=model.guidance_layers,
+        **values,
     )
 
 

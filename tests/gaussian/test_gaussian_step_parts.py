@@ -10,9 +10,9 @@ from gaussian_model import calls_of, gaussian_student, gaussian_teacher
 from test_gaussian_distillation import FORMS, clips, objective, settings, taken
 
 from fada.data.dataset import BatchShape, ClipSampler
+from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective, train_student
 from fada.student.mixed_loss import MixedLossConfig
-from fada.student.network import student_of
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.dual_unet import DualUNet
 
@@ -67,7 +67,7 @@ def test_a_reference_net_that_learns_looks_itself_and_a_frozen_one_is_asked_once
 
 @pytest.mark.parametrize("trains_reference", [False, True])
 def test_all_of_a_student_learns_but_what_looks_unless_that_is_asked(teacher: DualUNet, trains_reference: bool) -> None:
-    student = student_of(teacher, "tokens", 2, 4)
+    student = student_of(teacher, "tokens", 2)
     student.requires_grad_(False)
     train_student(student, trains_reference)
     assert {p.requires_grad for p in student.reference_unet.parameters()} == {trains_reference}

@@ -79,7 +79,7 @@ def test_two_processes_with_zero2_train_the_tiny_recipe_stop_when_asked_and_one_
     # Half way, without a finished student: the newest checkpoint's average becomes a model.
     half = tmp_path / "half"
     export_run(folder, half, built=build.from_checkpoint(folder, "fast", None, QUIET))
-    assert load_pipeline(half).model.denoising_unet.config.guidance_mode == "tokens"
+    assert load_pipeline(half).guidance_layers.config.mode == "tokens"
 
     done = subprocess.run(command(folder, *settings), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

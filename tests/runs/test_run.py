@@ -25,8 +25,8 @@ from fada.cli.app import run as fada
 from fada.media.video import read_video
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
+from fada.student.copies import student_of
 from fada.student.export import ExportError, export_run
-from fada.student.network import student_of
 
 QUIET = Console(quiet=True)
 
@@ -71,8 +71,8 @@ def test_nodes_are_searched_on_clips_that_are_not_in_the_report(finished: Path) 
 def test_an_untrained_student_is_the_teacher_in_the_students_windows(smoke, finished: Path) -> None:
     teacher, recipe = load_pipeline(finished, "teacher"), smoke(finished)
     copied = pipeline(
-        recipe, student_of(teacher.model, "none", 1, recipe.distill.windows), teacher.vae, teacher.audio_encoder,
-        steps=6, scales=(2.5, 6.5),
+        recipe, student_of(teacher.model, "none", 1), teacher.vae, teacher.audio_encoder,
+        steps=6, scales=(2.5, 6.5), is_student=True,
     )  # fmt: skip
     image, audio = np.full((32, 32, 3), 90, np.uint8), np.random.default_rng(0).normal(0, 0.1, 3200).astype(np.float32)
     for guidance in ("ladder", "none"):

@@ -14,9 +14,10 @@ from fada.build.step_passes import StepPasses, phase_passes, public_passes, rung
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
+from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
-from fada.student.network import Student, student_of
 from fada.student.trajectory import TrajectoryObjective
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import DualUNet
 
 # By hand: rungs x solver steps x windows solved per sample; points x (1 forward + 2 backward); reference net.
@@ -143,7 +144,7 @@ def objective_of(recipe: Recipe, teacher: DualUNet, batch: int) -> DistillObject
         for index in range(2)
     ]
     sampler = ClipSampler(clips, frames=3, motion_frames=2, context=2)
-    student: Student = student_of(teacher, "none" if phase.guidance == "sync" else "tokens", 2, 4)  # type: ignore[assignment]
+    student: AvatarDenoiser = student_of(teacher, "none" if phase.guidance == "sync" else "tokens", 2)  # type: ignore[assignment]
     if phase.trains_reference:
         student.reference_unet = copy.deepcopy(student.reference_unet)
     made = TrajectoryObjective if recipe.distill.method == "tcd" else DistillObjective

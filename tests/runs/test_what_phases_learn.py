@@ -123,11 +123,11 @@ def test_a_student_starts_from_the_weights_that_its_phase_names_and_learns_from_
 def test_a_balanced_student_has_no_layers_for_scales_and_a_fast_one_those_of_the_recipe(
     tmp_path: Path, opened: dict[str, DualUNet]
 ) -> None:
-    run = run_of(tmp_path, "distill.cfg.mode=layer", "distill.windows=3", "distill.steps=3")
-    modes = [
-        run.new_student(phase, tmp_path / "given-teacher").denoising_unet.config for phase in run.recipe.distill.phases
-    ]
-    assert [(mode.guidance_mode, mode.num_windows) for mode in modes] == [("none", 3), ("layer", 3)]
+    run = run_of(tmp_path, "distill.cfg.mode=layer")
+    teacher = tmp_path / "given-teacher"
+    balanced, fast = (run.new_student(phase, teacher).guidance_layers for phase in run.recipe.distill.phases)
+    assert balanced is None
+    assert fast.config.mode == "layer"
 
 
 def test_a_phase_learns_as_its_sections_say(tmp_path: Path, opened: dict[str, DualUNet]) -> None:
@@ -198,7 +198,7 @@ def test_a_saved_student_takes_its_own_steps_and_a_teacher_the_reports(
     run = run_of(tmp_path, "bench.teacher_steps=25", "bench.reference_scale=2", "bench.audio_scale=6")
     monkeypatch.setattr(run_module, "new_pipeline", lambda recipe, model, vae, encoder, **options: options)
     student = run.new_student(run.recipe.distill.phases[0], tmp_path / "given-teacher")
-    assert cast(Any, run.pipeline(student))["steps"] == 6
+    assert cast(Any, run.pipeline(student, is_student=True))["steps"] == 6
     assert cast(Any, run.pipeline(opened["given-teacher"]))["steps"] == 25
     assert cast(Any, run.pipeline(student))["scales"] == (2.0, 6.0)
 

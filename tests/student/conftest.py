@@ -10,7 +10,7 @@ import torch
 from fada.data.audio_features import LogMelEncoder
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.student.network import student_of
+from fada.student.copies import student_of
 from fada.student.pipeline import FadaPipeline
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 from fada.teacher.vae import new_vae
@@ -33,12 +33,13 @@ def student_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         NoisePath.from_config(scheduler.config),
     )  # fmt: skip
     vae = new_vae((8, 16), 4)
-    student = student_of(teacher, "tokens", 2, 4)
+    student = student_of(teacher, "tokens", 2)
     for network, is_student in ((teacher, False), (student, True)):
         if is_student:
             _train(student)
         FadaPipeline(
             vae, network.reference_unet, network.denoising_unet, network.audio_projection, LogMelEncoder(3), scheduler,
+            guidance_layers=network.guidance_layers,
             frames=4, motion_frames=2, size=16, steps=4, is_student=is_student, audio_scale=3.0, reference_scale=2.0,
         ).save_pretrained(str(run / ("students/fast" if is_student else "teacher")))  # fmt: skip
     (run / "recipe.yaml").write_text(RECIPE)
@@ -48,7 +49,7 @@ def student_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _train(student: torch.nn.Module) -> None:
     """In place of training: noise on every weight of the parts that a student has for itself."""
     with torch.no_grad():
-        for part in (student.denoising_unet, student.audio_projection):
+        for part in (student.denoising_unet, student.guidance_layers, student.audio_projection):
             for parameter in part.parameters():
                 noise = torch.randn(parameter.shape, dtype=torch.float64)
                 # Summed in float64: unlike after many steps of training, a difference always finds a float32 sum again.

@@ -10,8 +10,8 @@ import torch
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.engine.clock import Clock
+from fada.student.copies import student_of
 from fada.student.mixed_loss import MixedLossConfig
-from fada.student.network import student_of
 from fada.student.solved_windows import DistillSettings, SolvedWindows
 from fada.student.target_cache import TargetCache
 from fada.teacher.dual_unet import DualUNet
@@ -30,7 +30,7 @@ def windows(teacher: DualUNet, tmp_path: Path) -> SolvedWindows:
     cache = TargetCache(tmp_path, 16, 4, 0, {})
     cache.fill(lambda numbers: torch.tensor(numbers).view(-1, 1, 1, 1, 1).expand(-1, 3, 4, 8, 8).clone(), batch=16)
     sampler = ClipSampler(clips, frames=3, motion_frames=2, context=2)
-    student = student_of(teacher, "none", 2, 4)
+    student = student_of(teacher, "none", 2)
     return SolvedWindows(teacher, student, sampler, SETTINGS, BatchShape(3), cache)
 
 

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.student.copies import student_of
 from fada.student.delta import DeltaError, load_delta, write_delta
 from fada.student.differences import apply_differences, differences
-from fada.student.network import student_of
 from fada.student.part_weights import PartError, fingerprint, read_weights
 from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
 from fada.teacher.dual_unet import AudioProjection
@@ -72,12 +72,14 @@ def test_parts_that_the_student_shares_with_its_teacher_are_not_written(delta: P
     told = json.loads((delta / "delta.json").read_text())
     kinds = {name: part["kind"] for name, part in told["parts"].items()}
     assert kinds == {"vae": "taken", "reference_unet": "taken", "denoising_unet": "difference",
-                     "audio_projection": "difference", "audio_encoder": "whole", "scheduler": "whole"}  # fmt: skip
-    assert {path.parent.name for path in delta.rglob("*.safetensors")} == {"denoising_unet", "audio_projection"}
-    assert told["parts"]["denoising_unet"]["new"] == sum(
-        any(part in key for part in (".guidance.", "scale_tokens."))
-        for key in load_file(delta / "denoising_unet" / "delta.safetensors")
-    )
+                     "audio_projection": "difference", "guidance_layers": "whole", "audio_encoder": "whole",
+                     "scheduler": "whole"}  # fmt: skip
+    assert {path.parent.name for path in delta.rglob("*.safetensors")} == {
+        "denoising_unet", "audio_projection", "guidance_layers"
+    }  # fmt: skip
+    assert {name: part["new"] for name, part in told["parts"].items() if part["new"]} == {
+        "guidance_layers": len(read_weights(delta / "guidance_layers"))
+    }
 
 
 def test_bf16_rounds_the_difference_not_the_weights_and_spares_new_layers(student_run: Path, tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_a_hallo_student_without_vae_comes_back_too(tmp_path: Path) -> None:
                 AudioProjection(5, 1, 12, 16, 3, 16), FaceProjection(512, 4, 24), FaceLocator(32, (8, 8, 8, 8)),
                 PeRFlowScheduler.from_config(hallo_scheduler().config))  # fmt: skip
     teacher = HalloPipeline(*networks)
-    student = student_of(teacher.model, "tokens", 2, 4)
+    student = student_of(teacher.model, "tokens", 2)
     with torch.no_grad():
         student.denoising_unet.conv_in.weight.mul_(1.01)
     made = HalloPipeline(**student.components(), scheduler=teacher.scheduler, is_student=True)

@@ -6,10 +6,11 @@ from torch import Tensor, nn
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.diffusion.matched import matched_points
+from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
-from fada.student.network import Student, student_of
 from fada.student.solved_windows import DistillSettings
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import DualUNet
 
 
@@ -47,14 +48,14 @@ def sampler() -> ClipSampler:
 
 
 def objective(teacher: DualUNet, sampler: ClipSampler, batch: int = 3, **changes: object) -> DistillObjective:
-    student = student_of(teacher, "tokens", 2, 4).double()
+    student = student_of(teacher, "tokens", 2).double()
     return DistillObjective(teacher, student, sampler, settings(**changes), BatchShape(batch))
 
 
 class Recorded(nn.Module):
     """The student, remembering what it was asked."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: AvatarDenoiser) -> None:
         super().__init__()
         self.student, self.calls = student, []
 
@@ -142,10 +143,10 @@ def test_gradients_reach_the_guidance_tokens_but_not_the_shared_reference_net(
     teacher: DualUNet, sampler: ClipSampler
 ) -> None:
     made = objective(teacher, sampler, audio_scale=(2.0, 9.0))
-    for site in made.module.denoising_unet.spatial_sites():
-        torch.nn.init.normal_(site.block.guidance.attn.to_out[0].weight)
+    for layer in made.module.guidance_layers.layers:
+        torch.nn.init.normal_(layer.attn.to_out[0].weight)
     made.loss(made.module, 0, 0).total.backward()
-    assert made.module.denoising_unet.scale_tokens.tokens.grad.abs().sum() > 0
+    assert made.module.guidance_layers.scale_tokens.tokens.grad.abs().sum() > 0
     assert all(p.grad is None for p in made.module.reference_unet.parameters())
 
 

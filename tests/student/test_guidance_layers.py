@@ -7,20 +7,18 @@ import math
 import torch
 from torch import Tensor, nn
 
+from fada.student.copies import student_of
 from fada.student.guidance import ScaleEmbedding, TimeGuidance
-from fada.student.network import student_of
 from fada.teacher.dual_unet import DualUNet
-from fada.teacher.dual_unet.layers import KeysValues, TransformerBlock
+from fada.teacher.dual_unet.layers import TransformerBlock
 from fada.teacher.hallo.attention import AudioBlock
 
 CHANNELS, HEADS, AUDIO, TOKENS = 8, 2, 6, 5
 
 
-class Tripled(nn.Module):
+def tripled(hidden: Tensor) -> Tensor:
     """In place of a CFG layer: what stands before it is tripled, what comes behind is not."""
-
-    def forward(self, hidden: Tensor, guidance: KeysValues) -> Tensor:
-        return 3 * hidden
+    return 3 * hidden
 
 
 def shaken(block: nn.Module) -> nn.Module:
@@ -40,20 +38,18 @@ def sinusoid(value: float) -> Tensor:
 @torch.no_grad()
 def test_a_dual_unets_guidance_comes_behind_audio_and_before_the_feed_forward() -> None:
     block = shaken(TransformerBlock(CHANNELS, HEADS, AUDIO))
-    block.guidance = Tripled()
     hidden, sound = torch.randn(2, TOKENS, CHANNELS).double(), torch.randn(2, 3, AUDIO).double()
     audio = block.attn2.context(sound)
     normed = block.norm1(hidden)
     expected = hidden + block.attn1(normed, block.attn1.context(normed))
     expected = 3 * (expected + block.attn2(block.norm2(expected), audio))
     expected = expected + block.ff(block.norm3(expected))
-    torch.testing.assert_close(block(hidden, None, audio, audio, (1, TOKENS))[0], expected)
+    torch.testing.assert_close(block(hidden, None, audio, tripled, (1, TOKENS))[0], expected)
 
 
 @torch.no_grad()
 def test_hallos_guidance_comes_behind_the_audio_of_all_regions_and_before_the_feed_forward() -> None:
     block = shaken(AudioBlock(CHANNELS, HEADS, AUDIO))
-    block.guidance = Tripled()
     hidden, sound = torch.randn(2, TOKENS, CHANNELS).double(), torch.randn(2, 3, AUDIO).double()
     audio = [attention.context(sound) for attention in block.attentions()]
     masks, weights = torch.rand(2, 3, TOKENS).double(), (0.5, 1.0, 2.0)
@@ -65,7 +61,7 @@ def test_hallos_guidance_comes_behind_the_audio_of_all_regions_and_before_the_fe
         heard = heard + weights[index] * getattr(block, f"zero_conv_{name}")(answer)
     expected = 3 * heard
     expected = expected + block.ff(block.norm3(expected))
-    torch.testing.assert_close(block(hidden, audio, masks, weights, audio[0]), expected)
+    torch.testing.assert_close(block(hidden, audio, masks, weights, tripled), expected)
 
 
 @torch.no_grad()
@@ -87,7 +83,7 @@ def test_the_time_embedding_gets_the_sum_of_both_scales() -> None:
 
 
 def test_a_student_hears_with_weights_of_its_own_and_looks_with_the_teachers(teacher: DualUNet) -> None:
-    student = student_of(teacher, "tokens", 2, 4)
+    student = student_of(teacher, "tokens", 2)
     assert student.reference_unet is teacher.reference_unet
     own, theirs = (list(each.audio_projection.parameters()) for each in (student, teacher))
     assert all(torch.equal(left, right) for left, right in zip(own, theirs, strict=True))

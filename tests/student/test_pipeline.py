@@ -18,7 +18,7 @@ from fada.data.audio_stream import AudioStates
 from fada.data.dataset import audio_windows
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.student.network import student_of
+from fada.student.copies import student_of
 from fada.student.pipeline import FadaPipeline, open_pipeline
 from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 from fada.teacher.vae import new_vae
@@ -56,7 +56,7 @@ def student_pipeline(
         ReferenceUNet(**shape), DenoisingUNet(**shape, audio_dim=8, max_frames=16), projection,
         NoisePath.from_config(scheduler.config),
     )  # fmt: skip
-    student = student_of(teacher, "tokens", 2, windows)
+    student = student_of(teacher, "tokens", 2)
     for parameter in student.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.2)
@@ -64,7 +64,7 @@ def student_pipeline(
     return FadaPipeline(
         new_vae((8, 16), 4).eval().requires_grad_(False), student.reference_unet, student.denoising_unet,
         student.audio_projection, encoder, scheduler, frames=FRAMES, motion_frames=motion_frames, size=16,
-        steps=windows, is_student=True,
+        steps=windows, is_student=True, guidance_layers=student.guidance_layers,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ FILES = {
         *("scheduler/scheduler_config.json",),
         *(
             f"{part}/{file}"
-            for part in ("vae", "reference_unet", "denoising_unet", "audio_projection")
+            for part in ("vae", "reference_unet", "denoising_unet", "audio_projection", "guidance_layers")
             for file in ("config.json", "diffusion_pytorch_model.safetensors")
         ),
     },

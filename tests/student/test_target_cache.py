@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
-from fada.student.network import student_of
 from fada.student.solved_windows import DistillSettings
 from fada.student.target_cache import CacheMismatch, TargetCache
 from fada.teacher.dual_unet import DualUNet
@@ -115,7 +115,7 @@ def made(teacher: DualUNet, tmp_path: Path) -> DistillObjective:
         seed=0,
     )
     sampler = ClipSampler(clips, frames=3, motion_frames=2, context=2)
-    student = student_of(teacher, "tokens", 2, 4).double()
+    student = student_of(teacher, "tokens", 2).double()
     objective = DistillObjective(
         teacher, student, sampler, settings, BatchShape(4), cache=TargetCache(tmp_path, 16, 4, 0, {})
     )

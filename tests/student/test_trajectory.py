@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.diffusion.trajectory import jump
 from fada.engine.clock import Clock
+from fada.student.copies import student_of
 from fada.student.mixed_loss import MixedLossConfig
-from fada.student.network import student_of
 from fada.student.solved_windows import DistillSettings
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.dual_unet import DualUNet
@@ -41,7 +41,7 @@ def sampler() -> ClipSampler:
 
 
 def objective(teacher: DualUNet, sampler: ClipSampler, **changes: object) -> TrajectoryObjective:
-    student = student_of(teacher, "tokens", 2, 1).double()
+    student = student_of(teacher, "tokens", 2).double()
     return TrajectoryObjective(teacher, student, sampler, settings(**changes), BatchShape(3))
 
 

@@ -7,9 +7,10 @@ import torch
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.eval.speed.steps import StepsSetting
+from fada.student.copies import student_of
 from fada.student.distillation import DistillSettings
 from fada.student.mixed_loss import MixedLossConfig
-from fada.student.network import Student, student_of
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import DualUNet
 
 
@@ -42,10 +43,10 @@ def small_teacher(dual_unet: DualUNet) -> DualUNet:
 
 
 @pytest.fixture
-def student(small_teacher: DualUNet) -> Student:
+def student(small_teacher: DualUNet) -> AvatarDenoiser:
     """Its student, CFG layers shaken."""
     torch.manual_seed(0)
-    made = student_of(small_teacher, "tokens", 2, 4)
+    made = student_of(small_teacher, "tokens", 2)
     for parameter in made.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.2)

@@ -9,8 +9,8 @@ from fada.data.audio_features import LogMelEncoder
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.eval.speed import clips as module
 from fada.eval.speed.clips import ClipWork, measure_clips
-from fada.student.network import Student
 from fada.student.pipeline import FadaPipeline
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import AudioProjection, DualUNet
 from fada.teacher.vae import new_vae
 
@@ -22,12 +22,13 @@ def pipeline(model: DualUNet, steps: int) -> FadaPipeline:
     return FadaPipeline(
         new_vae((8, 16), 4).eval().requires_grad_(False), model.reference_unet, model.denoising_unet,
         AudioProjection(5, 1, 12, 16, 2, 8), LogMelEncoder(3), scheduler, frames=3, motion_frames=2, size=16,
-        steps=steps, audio_scale=4.0, reference_scale=2.0, is_student=isinstance(model, Student),
+        steps=steps, audio_scale=4.0, reference_scale=2.0, is_student=model.is_guided,
+        guidance_layers=model.guidance_layers,
     )  # fmt: skip
 
 
 def test_evaluations_are_counted_and_the_first_way_is_what_others_are_held_against(
-    small_teacher: DualUNet, student: Student, monkeypatch: pytest.MonkeyPatch
+    small_teacher: DualUNet, student: AvatarDenoiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     works = {
         "many": ClipWork(pipeline(small_teacher, 5), guidance="ladder"),
@@ -51,7 +52,7 @@ def test_evaluations_are_counted_and_the_first_way_is_what_others_are_held_again
     assert few.real_time_factor == pytest.approx(4 / 0.12)
 
 
-def test_a_work_generates_the_whole_clip(student: Student) -> None:
+def test_a_work_generates_the_whole_clip(student: AvatarDenoiser) -> None:
     made = ClipWork(pipeline(student.eval(), 4), guidance="embedded")()
     assert made.frames.shape == (3, 16, 16, 3)
     assert torch.isfinite(made.latents).all()

@@ -12,18 +12,18 @@ from fada.data.dataset import ClipSampler
 from fada.eval.results import read_json
 from fada.eval.speed.once import FullStep, run_once
 from fada.student.distillation import DistillSettings
-from fada.student.network import Student
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import DualUNet
 from fada.teacher.inputs import ClipInputs
 
 
-def ran(teacher: DualUNet, student: Student, sampler: ClipSampler, settings: DistillSettings) -> FullStep:
+def ran(teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, settings: DistillSettings) -> FullStep:
     inputs = ClipInputs.of_batch(sampler.sample(0, 0, 1))
     return run_once(teacher, student, sampler, settings, inputs, torch.randn(1, 3, 4, 8, 8))
 
 
 def test_a_full_step_runs_all_rungs_and_moves_weights_with_moments_of_their_type(
-    small_teacher: DualUNet, student: Student, sampler: ClipSampler, settings: DistillSettings
+    small_teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, settings: DistillSettings
 ) -> None:
     rows: list[int] = []
     teacher, trained = small_teacher.to(torch.bfloat16), student.to(torch.bfloat16)

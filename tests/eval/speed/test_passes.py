@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fada.eval.speed.passes import LADDER, ONE, TOLD, count_flop, measure_passes
-from fada.student.network import Student
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.inputs import ClipInputs
 
 
@@ -17,7 +17,7 @@ def test_operations_of_a_matrix_product_are_counted() -> None:
 
 
 def test_a_ladder_has_three_times_the_operations_of_a_rung_and_cfg_layers_add_some(
-    student: Student, inputs: ClipInputs, latents: Tensor
+    student: AvatarDenoiser, inputs: ClipInputs, latents: Tensor
 ) -> None:
     one_clip = ClipInputs(inputs.reference[:1].float(), inputs.audio[:1].float(), inputs.motion[:1].float())
     found = measure_passes(student, one_clip, latents[:1].float(), rounds=2)

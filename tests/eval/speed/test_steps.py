@@ -19,14 +19,14 @@ from fada.eval.speed.steps import (
     training_steps,
 )
 from fada.student.mixed_loss import MixedLossConfig
-from fada.student.network import Student
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet import DualUNet
 
 SOLVER = "2M in log-SNR, 4 steps"
 Calls = dict[str, tuple[list[int], int]]
 
 
-def calls_of(teacher: DualUNet, student: Student, steps: dict[str, TrainingStep]) -> Calls:
+def calls_of(teacher: DualUNet, student: AvatarDenoiser, steps: dict[str, TrainingStep]) -> Calls:
     """Per step the rows of every pass of the denoising nets, and the passes of the reference nets."""
     rows: list[int] = []
     references: list[int] = []
@@ -43,7 +43,7 @@ def calls_of(teacher: DualUNet, student: Student, steps: dict[str, TrainingStep]
 
 
 def test_the_public_way_batches_its_rungs_and_asks_the_reference_net_once(
-    small_teacher: DualUNet, student: Student, sampler: ClipSampler, setting: StepsSetting
+    small_teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, setting: StepsSetting
 ) -> None:
     with training_steps(small_teacher, student, sampler, setting) as steps:
         assert calls_of(small_teacher, student, steps) == {
@@ -55,7 +55,7 @@ def test_the_public_way_batches_its_rungs_and_asks_the_reference_net_once(
 
 
 def test_the_last_step_is_the_recipes_own(
-    small_teacher: DualUNet, student: Student, sampler: ClipSampler, setting: StepsSetting
+    small_teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, setting: StepsSetting
 ) -> None:
     own = replace(
         setting.settings, guidance="sync", solver="ddim", solver_steps=3, loss=MixedLossConfig("fixed", base=0.0)
@@ -73,7 +73,7 @@ def test_the_last_step_is_the_recipes_own(
 
 
 def test_steps_go_through_the_same_draws_and_weights_stay(
-    small_teacher: DualUNet, student: Student, sampler: ClipSampler, setting: StepsSetting
+    small_teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, setting: StepsSetting
 ) -> None:
     before = student.denoising_unet.conv_in.weight.detach().clone()
     same = replace(setting, settings=replace(setting.settings, solver="ddim", solver_steps=9))
@@ -87,7 +87,7 @@ def test_steps_go_through_the_same_draws_and_weights_stay(
 
 
 def test_in_bf16_the_teacher_answers_in_its_own_type_and_the_loss_is_near(
-    small_teacher: DualUNet, student: Student, sampler: ClipSampler, setting: StepsSetting
+    small_teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, setting: StepsSetting
 ) -> None:
     with training_steps(small_teacher, student, sampler, setting) as steps:
         steps[SOLVER]()
@@ -101,7 +101,7 @@ def test_in_bf16_the_teacher_answers_in_its_own_type_and_the_loss_is_near(
 
 def test_a_compiled_teacher_is_a_copy(
     small_teacher: DualUNet,
-    student: Student,
+    student: AvatarDenoiser,
     sampler: ClipSampler,
     setting: StepsSetting,
     monkeypatch: pytest.MonkeyPatch,
@@ -117,7 +117,7 @@ def test_a_compiled_teacher_is_a_copy(
 
 def test_lines_say_what_each_measure_brings_and_add_the_share_of_solving_to_cached_targets(
     small_teacher: DualUNet,
-    student: Student,
+    student: AvatarDenoiser,
     sampler: ClipSampler,
     setting: StepsSetting,
     monkeypatch: pytest.MonkeyPatch,

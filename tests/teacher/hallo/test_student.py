@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fada.data.face import FaceClues
 from fada.diffusion.paths import NoisePath
-from fada.student.network import HalloStudent, is_guidance_key, neutral_scales, student_of
+from fada.student.copies import neutral_scales, student_of
 from fada.teacher.guidance import at_rung
 from fada.teacher.hallo import Hallo, HalloInputs
 from fada.teacher.hallo.checkpoint import read_hallo
@@ -33,8 +33,8 @@ def hallo(small_file: Path) -> Hallo:
 def test_an_untouched_student_is_its_teachers_conditional_prediction(
     hallo: Hallo, inputs: HalloInputs, noise: Tensor, mode: str
 ) -> None:
-    student = student_of(hallo, mode, 2, 4)  # type: ignore[arg-type]
-    assert isinstance(student, HalloStudent)
+    student = student_of(hallo, mode, 2)  # type: ignore[arg-type]
+    assert isinstance(student, Hallo)
     assert (student.bank_tiling, student.motion_frames) == ("fixed", hallo.motion_frames)
     expected = at_rung(hallo, hallo.prepare(inputs), torch.tensor([2]))(noise, T)
     found, other = (student(inputs, noise, T, scales=torch.tensor([scales])) for scales in ([2.0, 5.0], [1.0, 1.0]))
@@ -49,26 +49,27 @@ def test_an_untouched_student_is_its_teachers_conditional_prediction(
 def test_layers_that_are_no_longer_zero_answer_to_the_scales(
     hallo: Hallo, inputs: HalloInputs, noise: Tensor, mode: str
 ) -> None:
-    student = student_of(hallo, mode, 2, 4)  # type: ignore[arg-type]
-    for name, parameter in student.denoising_unet.named_parameters():
-        if is_guidance_key(name) and not parameter.any():
+    student = student_of(hallo, mode, 2)  # type: ignore[arg-type]
+    for parameter in student.guidance_layers.parameters():
+        if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.5)
-    neutral, told = (student(inputs, noise, T, scales=each) for each in (neutral_scales(1), torch.tensor([[2.0, 5.0]])))
+    scales = (neutral_scales(1, 2), torch.tensor([[2.0, 5.0]]))
+    neutral, told = (student(inputs, noise, T, scales=each) for each in scales)
     assert not torch.allclose(neutral, told, atol=1e-3)
 
 
 def test_a_guidance_layer_stands_in_each_of_the_sixteen_audio_modules(hallo: Hallo) -> None:
-    student = student_of(hallo, "tokens", 2, 4)
-    layers = [site.block.guidance for site in student.denoising_unet.audio_sites()]  # type: ignore[union-attr]
-    assert len(layers) == 16
-    assert all(layer is not None for layer in layers)
+    student = student_of(hallo, "tokens", 2)
+    widths = [site.proj_in.out_channels for site in student.denoising_unet.audio_sites()]
+    assert len(widths) == 16
+    assert [layer.attn.to_q.in_features for layer in student.guidance_layers.layers] == widths
 
 
 @torch.no_grad()
 def test_shared_features_and_a_pair_of_points_give_the_same_as_each_alone(
     hallo: Hallo, inputs: HalloInputs, noise: Tensor
 ) -> None:
-    student = student_of(hallo, "tokens", 2, 4)
+    student = student_of(hallo, "tokens", 2)
     pair = student(inputs, torch.cat([noise, -noise]), T.repeat(2), features=hallo.features(inputs))
     apart = torch.cat([student(inputs, sign * noise, T) for sign in (1, -1)])
     torch.testing.assert_close(pair, apart, atol=1e-5, rtol=0)

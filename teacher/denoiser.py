@@ -1,0 +1,137 @@
+"""What the models of all families have in common: networks by name, conditions prepared once, branches in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fada.diffusion.paths import NoisePath
+
+
+class Sites(NamedTuple):
+    """What guidance layers must know of the network that they are hooked into.
+
+    widths: of the hidden states at each site, in order of execution; dim: of an audio token, and so of an embedding of
+    scales; heads: of the attentions; time_channels: of the time embedding.
+    """
+
+    widths: tuple[int, ...]
+    dim: int
+    heads: int
+    time_channels: int
+
+
+class ScalesInside(Protocol):
+    """Guidance layers (student/guidance.py), as a model sees them."""
+
+    def with_scales(self, conditions: Any, scales: Tensor) -> Any:
+        """The conditions of rows with their scales (rows, climbs)."""
+        ...
+
+
+class AvatarDenoiser(nn.Module):
+    """A family's networks as one denoiser: a teacher, or, with guidance layers, a student that is told the scales.
+
+    A family's own class says which networks there are, what they need of a clip, and how a pass runs. `denoising_unet`
+    is the network whose passes are counted; those named in `encoders` only prepare conditions, so that a student can
+    share them with its teacher.
+
+    Args:
+        networks: by the names that pipelines, folders and checkpoints give them.
+        path: the noise path that they were trained on, and what they predict.
+        guidance_layers: of a student that has the guidance scales inside.
+    """
+
+    ladder: ClassVar[Sequence[str]]
+    """Names of the rungs, unconditional first (method.md, section 2)."""
+    encoders: ClassVar[tuple[str, ...]] = ()
+    denoising_unet: Any
+
+    def __init__(self, networks: Mapping[str, nn.Module], path: NoisePath, guidance_layers: Any = None) -> None:
+        super().__init__()
+        for name, network in networks.items():
+            self.add_module(name, network)
+        self.names = tuple(networks)
+        self.path = path
+        self.guidance_layers: Any = guidance_layers
+        self.former_names: dict[str, str] = {}
+        """By the name of a parameter in checkpoints of earlier versions, the name that it has now."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.denoising_unet.parameters()).dtype
+
+    @property
+    def climbs(self) -> int:
+        """Guidance scales of a clip: one between a rung and the next."""
+        return len(self.ladder) - 1
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether guidance scales enter the network."""
+        return self.guidance_layers is not None
+
+    def components(self) -> dict[str, nn.Module]:
+        """The networks by the names that `__init__` and pipelines give them."""
+        networks = {name: getattr(self, name) for name in self.names}
+        return networks if self.guidance_layers is None else {**networks, "guidance_layers": self.guidance_layers}
+
+    def settings(self) -> dict[str, Any]:
+        """What a family's `__init__` takes beside networks and path."""
+        return {}
+
+    def sites(self) -> Sites:
+        """Where guidance layers are hooked in."""
+        raise NotImplementedError
+
+    def inputs_of(self, clips: Any) -> Any:
+        """What the family's networks take, from the inputs that are the same for all (`teacher/inputs.py`)."""
+        raise NotImplementedError
+
+    def features(self, inputs: Any) -> Any:
+        """What the encoders make of a clip, one pass per clip; a frozen one's can be shared."""
+        raise NotImplementedError
+
+    def prepare(self, inputs: Any, features: Any = None) -> Any:
+        """What is constant over denoising steps; `features` of shared, frozen encoders save their pass."""
+        raise NotImplementedError
+
+    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Any:
+        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to rung `rungs[i]`; both (rows,).
+
+        Wherever the conditions lie; both decide what is computed, and on the CPU nothing waits for a device.
+        """
+        return conditions.at_rungs(clips, rungs)
+
+    def with_scales(self, conditions: Any, scales: Tensor | None) -> Any:
+        """Conditions of rows with their guidance scales (rows, climbs), for a student that has them inside."""
+        layers: ScalesInside | None = self.guidance_layers
+        return conditions if layers is None or scales is None else layers.with_scales(conditions, scales)
+
+    def evaluate(self, latents: Tensor, t: Tensor, conditions: Any) -> Tensor:
+        """Prediction of rows (rows, F, ...) at times (rows,) in [0, 1], one pass."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        inputs: Any,
+        latents: Tensor,
+        t: Tensor,
+        rung: Tensor | None = None,
+        scales: Tensor | None = None,
+        features: Any = None,
+        **options: Any,
+    ) -> Tensor:
+        """Prediction of a training batch, from the family's inputs: one call, so that wrappers see all of it.
+
+        `latents` (n B, F, ...) may hold the B clips of `inputs` n times over, each time at another point: their
+        conditions are prepared once. `features` of shared, frozen encoders save their pass. `rung` (n B,) drops
+        conditions, `scales` (n B, climbs) are those of a student; options are those of `evaluate`.
+        """
+        rows, clips = len(latents), len(inputs.reference)
+        rungs = torch.full((rows,), self.climbs) if rung is None else rung
+        conditions = self.at_rungs(self.prepare(inputs, features), torch.arange(clips).repeat(rows // clips), rungs)
+        return self.evaluate(latents, t, self.with_scales(conditions, scales), **options)
