@@ -7,8 +7,6 @@ from typing import Any
 
 from fada.pretrained.errors import ModelFolderError
 
-_OF_BOTH_NETS = ("in_channels", "channels", "layers_per_block", "attention_levels")
-
 
 def check_parts(pipeline: Any, folder: Any) -> None:
     """Raises ModelFolderError where a call would end in the middle: sizes of two parts that do not meet."""
@@ -20,8 +18,8 @@ def check_parts(pipeline: Any, folder: Any) -> None:
 
 def check_length(pipeline: Any) -> None:
     """Raises ModelFolderError where the denoising net knows fewer places in time than a clip has."""
-    needed, known = pipeline.config.frames + pipeline.config.motion_frames, pipeline.denoising_unet.config.max_frames
-    if needed > known:
+    needed, known = pipeline.config.frames + pipeline.config.motion_frames, pipeline.model.max_frames
+    if known is not None and needed > known:
         raise ModelFolderError(
             f"this {type(pipeline).__name__} has clips of {needed} frames (motion frames counted), its denoising_unet "
             f"knows {known} (max_frames); copy or fetch its folder again"
@@ -33,27 +31,28 @@ def _meetings(pipeline: Any) -> Iterator[tuple[str, Any, Any]]:
 
     Of the audio encoder the projection itself says so, in words of its own.
     """
-    call, net, reference = pipeline.config, pipeline.denoising_unet.config, pipeline.reference_unet.config
-    audio, vae = pipeline.audio_projection.config, pipeline.vae
-    yield from ((f"reference_unet's {name}", reference[name], net[name]) for name in _OF_BOTH_NETS)
-    yield "audio_projection's token_dim", audio.token_dim, net.audio_dim
-    yield "audio_projection's window", audio.window, 2 * call.context + 1
-    if pipeline.guidance_layers is not None:
-        layers, sites = pipeline.guidance_layers.config, pipeline.model.sites()
-        known = {**sites._asdict(), "branches": len(pipeline.model.ladder)}
-        for name, wanted in known.items():
-            is_used = layers.mode != "time_embed" or name in ("branches", "time_channels")
-            if is_used:
-                yield f"guidance_layers' {name}", layers["sites" if name == "widths" else name], wanted
-    halvings = len(net.channels) - 1
+    call, vae, model = pipeline.config, pipeline.vae, pipeline.model
+    yield from model.meetings(call.context)
+    yield from _of_guidance_layers(model)
+    pixels = 1 if vae is None else 2 ** (len(vae.config.block_out_channels) - 1)
     if vae is not None:
-        yield "vae's latent_channels", vae.config.latent_channels, net.in_channels
-        halvings += len(vae.config.block_out_channels) - 1
-    if pipeline.face_space is not None and vae is not None:
-        side = call.size // 2 ** (len(vae.config.block_out_channels) - 1)
-        yield "face_space's shape", pipeline.face_space.config.shape, [vae.config.latent_channels, side, side]
-    yield f"rest of size {call.size} after {halvings} halvings", call.size % 2**halvings, 0
-    if hasattr(pipeline, "face_projection"):
-        for name in ("face_projection", "reference_unet"):
-            yield f"{name}'s token_dim", getattr(pipeline, name).config.token_dim, net.token_dim
-        yield "face_locator's out_channels", pipeline.face_locator.config.out_channels, net.channels[0]
+        yield "vae's latent_channels", vae.config.latent_channels, model.latent_channels
+        if pipeline.face_space is not None:
+            side = call.size // pixels
+            yield "face_space's shape", pipeline.face_space.config.shape, [vae.config.latent_channels, side, side]
+    cell = pixels * model.cell
+    yield f"rest of size {call.size} after {cell.bit_length() - 1} halvings", call.size % cell, 0
+
+
+def _of_guidance_layers(model: Any) -> Iterator[tuple[str, Any, Any]]:
+    if model.guidance_layers is None:
+        return
+    layers, sites = model.guidance_layers.config, model.sites()
+    yield "guidance_layers' branches", layers.branches, len(model.ladder)
+    if layers.mode == "time_embed":
+        yield "guidance_layers' time_channels", layers.time_channels, sites.time_channels
+        return
+    yield "guidance_layers' sites", layers.sites, sites.widths
+    yield "guidance_layers' heads", layers.heads, sites.heads
+    if layers.mode == "tokens":
+        yield "guidance_layers' dim", layers.dim, sites.dim

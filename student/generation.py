@@ -9,7 +9,7 @@ needs room for all frames and latents: 0.8 MB a frame at 512².
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,28 +17,30 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline
+from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues
 from fada.data.stages import StageClock
-from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Solver
 from fada.diffusion.spacing import Spacing
+from fada.family import Family
 from fada.media.frame_count import frame_count, frames_in
 from fada.pretrained.pipelines import Components, open_pipeline
+from fada.pretrained.ranges import SCALE
 from fada.student.acceleration import compile_in_place, convolve_channels_last
 from fada.student.chunks import VideoInChunks
 from fada.student.clip_loop import Clip, denoised_clips
 from fada.student.denoising import Guidance, Settings, which_guidance
 from fada.student.fitting import check_length, check_parts
+from fada.student.network import apart
 from fada.student.overlap import ClipDecoder, one_ahead, wait_for
 from fada.student.ranges import check_call, check_config, check_sampler
 from fada.student.unknown_face import look_at
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.face_space import FaceSpace
 
 SAMPLE_RATE = 16000
 OnStep = Callable[[int, int], None]
@@ -69,25 +71,51 @@ class AvatarPipeline(DiffusionPipeline):
     """
 
     model: AvatarDenoiser
+    family: ClassVar[Family]
     components_table: ClassVar[Components] = {}
     """What a folder of the family may name as its components."""
-    needs_face = False
+    needs_face: ClassVar[bool] = False
     """Whether calls must be told of the face."""
 
-    def _register(
-        self,
-        model: AvatarDenoiser,
-        vae: AutoencoderKL | None,
-        audio_encoder: Any,
-        scheduler: PeRFlowScheduler,
-        face_space: FaceSpace | None,
-        **config: Any,
-    ) -> None:
-        check_config(config)
-        parts = {"vae": vae, "audio_encoder": audio_encoder, "scheduler": scheduler, "face_space": face_space}
-        self.register_modules(**{**model.components(), "guidance_layers": model.guidance_layers}, **parts)
-        self.register_to_config(**config)
-        self.model = model
+    def _set_up(self, components: dict[str, Any], settings: dict[str, Any]) -> None:
+        """Register what the family's class was made with, and make its model of it."""
+        super().__init__()
+        check_config(settings, self.family.guidance.names)
+        names = self.family.networks.NETWORKS
+        networks = {name: components[name] for name in names}
+        networks["denoising_unet"], layers = apart(networks["denoising_unet"], components["guidance_layers"])
+        self.register_modules(**{**components, **networks, "guidance_layers": layers})
+        self.register_to_config(**settings)
+        options = {name: settings[name] for name in self.family.options}
+        path = NoisePath.from_config(self.scheduler.config)
+        self.model = self.family.networks.MODEL(**networks, path=path, guidance_layers=layers, **options)
+
+    def scales(
+        self, named: Mapping[str, float] | None = None, short: Mapping[str, float | None] | None = None
+    ) -> tuple[float, ...]:
+        """Guidance scales of a call in the order of the branches: those given by name, the model's own for the others.
+
+        Args:
+            short: the same under `NAME_scale`.
+
+        Raises:
+            TypeError: `short` holds what is no scale of the family.
+            ValueError: a name is no branch's, one is given twice, or a scale is out of its range.
+        """
+        names, given = self.family.guidance.names, dict(named or {})
+        for key, value in (short or {}).items():
+            name = key.removesuffix("_scale")
+            if name == key or name not in names:
+                known = ", ".join(f"{each}_scale" for each in names)
+                raise TypeError(f"{type(self).__name__} has no argument {key!r}; its guidance scales are {known}")
+            if value is not None and name in given:
+                raise ValueError(f"{key}: is given in scales too ({name}); give it once")
+            given |= {} if value is None else {name: value}
+        for name, value in given.items():
+            SCALE.check(f"{name}_scale", value)
+        own = tuple(self.config[f"{name}_scale"] for name in names)
+        found = self.family.guidance.in_order(given)
+        return tuple(mine if scale is None else scale for scale, mine in zip(found, own, strict=True))
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
         """Save as a diffusers folder; the audio encoder, which is none of diffusers' classes, saves itself."""
@@ -163,8 +191,7 @@ class AvatarPipeline(DiffusionPipeline):
         *,
         face: FaceClues | None = None,
         steps: int | None = None,
-        audio_scale: float | None = None,
-        reference_scale: float | None = None,
+        scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
         seed: int = 0,
         solver: Solver | None = None,
@@ -173,6 +200,7 @@ class AvatarPipeline(DiffusionPipeline):
         decode: bool = True,
         overlap: bool | None = None,
         on_step: OnStep | None = None,
+        **short: float | None,
     ) -> PipelineOutput:
         """Generate a video as long as the audio.
 
@@ -181,6 +209,8 @@ class AvatarPipeline(DiffusionPipeline):
             audio: float32 (N,) at 16 kHz.
             face: what the portrait's face is like, without batch axis, for families that are told (Hallo).
             steps: denoising steps per clip.
+            scales: guidance scales by the names of the family's branches; those left out are the model's own.
+                `audio_scale=6.5` is short for `scales={"audio": 6.5}`, and so on for every branch.
             guidance: `ladder` runs every rung that the scales need; `embedded` tells the network the scales (fast
                 students); `none` is plain conditional prediction; `auto` is what the model was made for.
             seed: of the initial noise, which is drawn per frame and so does not depend on steps or guidance.
@@ -202,8 +232,7 @@ class AvatarPipeline(DiffusionPipeline):
             audio,
             face=face,
             steps=steps,
-            audio_scale=audio_scale,
-            reference_scale=reference_scale,
+            scales=scales,
             guidance=guidance,
             seed=seed,
             solver=solver,
@@ -212,6 +241,7 @@ class AvatarPipeline(DiffusionPipeline):
             decode=decode,
             overlap=overlap,
             on_step=on_step,
+            **short,
         )
         frames: list[np.ndarray] = [np.zeros((0, self.config.size, self.config.size, 3), np.uint8)]
         latents: list[Tensor] = []
@@ -234,8 +264,7 @@ class AvatarPipeline(DiffusionPipeline):
         *,
         face: FaceClues | None = None,
         steps: int | None = None,
-        audio_scale: float | None = None,
-        reference_scale: float | None = None,
+        scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
         seed: int = 0,
         solver: Solver | None = None,
@@ -244,6 +273,7 @@ class AvatarPipeline(DiffusionPipeline):
         decode: bool = True,
         overlap: bool | None = None,
         on_step: OnStep | None = None,
+        **short: float | None,
     ) -> VideoInChunks:
         """What a call generates, chunk by chunk, so that frames can be written as they are made: memory does not grow.
 
@@ -251,10 +281,8 @@ class AvatarPipeline(DiffusionPipeline):
         Arguments and errors are those of a call.
         """
         look_at(self, image)
-        check_call(
-            steps=steps, audio_scale=audio_scale, reference_scale=reference_scale, seed=seed, max_frames=max_frames
-        )
-        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, spacing, seed)
+        check_call(steps=steps, seed=seed, max_frames=max_frames)
+        settings = self._settings(steps, self.scales(scales, short), guidance, solver, spacing, seed)
         clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
         total = frame_count(len(audio), SAMPLE_RATE, self.config.fps)
         total = total if max_frames is None else min(total, max_frames)
@@ -272,8 +300,7 @@ class AvatarPipeline(DiffusionPipeline):
         *,
         face: FaceClues | None = None,
         steps: int | None = None,
-        audio_scale: float | None = None,
-        reference_scale: float | None = None,
+        scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
         seed: int = 0,
         solver: Solver | None = None,
@@ -281,6 +308,7 @@ class AvatarPipeline(DiffusionPipeline):
         max_frames: int | None = None,
         look_ahead: float = 0.5,
         overlap: bool | None = None,
+        **short: float | None,
     ) -> Iterator[np.ndarray]:
         """Frames (n, H, W, 3) uint8 of one clip after another, each as soon as its sound is there.
 
@@ -297,15 +325,8 @@ class AvatarPipeline(DiffusionPipeline):
         The other arguments are those of a call, and so are the errors; faults of the sound show when it is read.
         """
         look_at(self, image)
-        check_call(
-            steps=steps,
-            audio_scale=audio_scale,
-            reference_scale=reference_scale,
-            seed=seed,
-            max_frames=max_frames,
-            look_ahead=look_ahead,
-        )
-        settings = self._settings(steps, audio_scale, reference_scale, guidance, solver, spacing, seed)
+        check_call(steps=steps, seed=seed, max_frames=max_frames, look_ahead=look_ahead)
+        settings = self._settings(steps, self.scales(scales, short), guidance, solver, spacing, seed)
         frames = round(frames_in(look_ahead, self.config.fps))
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
         clock = StageClock(partial(wait_for, self.device))
@@ -322,8 +343,7 @@ class AvatarPipeline(DiffusionPipeline):
     def _settings(
         self,
         steps: int | None,
-        audio_scale: float | None,
-        reference_scale: float | None,
+        scales: tuple[float, ...],
         guidance: Guidance,
         solver: Solver | None,
         spacing: Spacing | None,
@@ -335,12 +355,9 @@ class AvatarPipeline(DiffusionPipeline):
         for name in ("vae", "audio_encoder"):
             if getattr(self, name) is None:
                 raise ValueError(f"this {type(self).__name__} has no {name}: import the weights again with one")
-        scales = torch.tensor(
-            [[config.reference_scale if reference_scale is None else reference_scale,
-              config.audio_scale if audio_scale is None else audio_scale]]
-        )  # fmt: skip
         guidance = which_guidance(guidance, config.guidance, self.model.is_guided)
+        asked = torch.tensor([scales])
         if guidance == "none":
-            scales = torch.ones_like(scales)
+            asked = torch.ones_like(asked)
         steps = config.steps if steps is None else steps
-        return Settings(steps, scales, guidance, solver or "ddim", spacing or "time", seed)
+        return Settings(steps, asked, guidance, solver or "ddim", spacing or "time", seed)

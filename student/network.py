@@ -5,20 +5,42 @@ Their names, places and settings are those that folders, differences and checkpo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from diffusers.configuration_utils import register_to_config
+from pydantic import Field
 from torch import nn
 
+from fada.pretrained.settings import Count, Settings
 from fada.student.guidance import GuidanceLayers, GuidanceMode
+from fada.teacher.dual_unet import settings as dual_unet
 from fada.teacher.dual_unet.unets import EVERYWHERE, SD15_ATTENTION, SD15_CHANNELS, DenoisingUNet
+from fada.teacher.hallo import settings as hallo
 from fada.teacher.hallo.unets import HalloDenoisingUNet
 
 BRANCHES = 3
 
 
+class _Guided(Settings):
+    """What folders of these nets say beside their teacher's."""
+
+    guidance_mode: GuidanceMode = "tokens"
+    guidance_tokens: Count = 4
+    num_windows: Annotated[int, Field(ge=1, le=1000)] = 4
+
+
+class _OfDualUNet(dual_unet.DenoisingUNet, _Guided):
+    """The whole table."""
+
+
+class _OfHallo(hallo.DenoisingUNet, _Guided):
+    """Likewise."""
+
+
 class StudentUNet(DenoisingUNet):
     """A dual UNet's."""
+
+    folder_settings = _OfDualUNet
 
     @register_to_config
     def __init__(
@@ -54,6 +76,8 @@ class StudentUNet(DenoisingUNet):
 
 class HalloStudentUNet(HalloDenoisingUNet):
     """Hallo's."""
+
+    folder_settings = _OfHallo
 
     @register_to_config
     def __init__(

@@ -1,193 +1,134 @@
-"""The families' pipelines: which networks there are, and what a clip of theirs is."""
+"""The families' pipelines: a class for each, made of what its family says."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from diffusers import AutoencoderKL
 
 from fada.data.audio_features import load_audio_encoder
-from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.family import Family, families
 from fada.pretrained.networks import read_config
-from fada.pretrained.pipelines import INDEX, Component, Components
+from fada.pretrained.pipelines import INDEX, Component
 from fada.pretrained.settings import shortly
 from fada.pretrained.shipped import located
 from fada.student.generation import AvatarPipeline
 from fada.student.guidance import GuidanceLayers
-from fada.student.network import HalloStudentUNet, StudentUNet, apart
-from fada.teacher.dual_unet.audio_projection import AudioProjection
-from fada.teacher.dual_unet.model import DualUNet
-from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
+from fada.student.network import EARLIER
 from fada.teacher.face_space import FaceSpace
-from fada.teacher.hallo.conditions import BankTiling
-from fada.teacher.hallo.model import Hallo
-from fada.teacher.hallo.projections import FaceLocator, FaceProjection
-from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
 
-VAE = Component((AutoencoderKL,))
-AUDIO_ENCODER = Component(load=load_audio_encoder)
-SCHEDULER = Component((PeRFlowScheduler,))
-FACE_SPACE = Component((FaceSpace,), is_optional=True)
-GUIDANCE_LAYERS = Component((GuidanceLayers,), is_optional=True)
+ARGUMENTS = """
+
+Args:
+    {networks}: the family's networks.
+    scheduler: the noise path, and for a student its windows.
+    vae, audio_encoder: None where they were not imported; such a pipeline cannot generate.
+    face_space: which portraits it knows; None where nobody has told.
+    guidance_layers: of a student that has the guidance scales inside.
+    frames, motion_frames, context, fps, size: of a clip, as in the recipe it was trained with.
+    steps, guidance, {scales}: defaults of a call.
+    is_student: sample as students do, in windows.
+    gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
+"""
 
 
-class FadaPipeline(AvatarPipeline):
-    """FADA's dual UNet.
+def pipeline_of(family: Family) -> type[AvatarPipeline]:
+    """The pipeline class of a family."""
+    components = components_of(family)
+    settings = family.settings.model_fields
+    given = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    given += [
+        inspect.Parameter(
+            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None if is_optional else inspect.Parameter.empty
+        )
+        for is_optional in (False, True)
+        for name, each in components.items()
+        if each.is_optional is is_optional
+    ]
+    given += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=each.default) for name, each in settings.items()
+    ]
+    signature = inspect.Signature(given)
 
-    Args:
-        guidance_layers: of a student that has the guidance scales inside.
-        scheduler: the noise path, and for a student its windows.
-        face_space: which portraits it knows; None where nobody has told.
-        frames, motion_frames, context, fps, size: of a clip, as in the recipe it was trained with.
-        steps, audio_scale, reference_scale, guidance: defaults of a call.
-        gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
-    """
+    def __init__(self: AvatarPipeline, *arguments: Any, **named: Any) -> None:
+        bound = signature.bind(self, *arguments, **named)
+        bound.apply_defaults()
+        values = dict(bound.arguments)
+        self._set_up({name: values[name] for name in components}, {name: values[name] for name in settings})
 
-    _optional_components = ["face_space", "guidance_layers"]  # noqa: RUF012 - diffusers' own form
-    components_table: ClassVar[Components] = {
-        "vae": VAE,
-        "reference_unet": Component((ReferenceUNet,)),
-        "denoising_unet": Component((DenoisingUNet, StudentUNet)),
-        "audio_projection": Component((AudioProjection,)),
-        "audio_encoder": AUDIO_ENCODER,
-        "scheduler": SCHEDULER,
-        "face_space": FACE_SPACE,
-        "guidance_layers": GUIDANCE_LAYERS,
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    told = {
+        "networks": ", ".join(family.networks.NETWORKS),
+        "scales": ", ".join(f"{n}_scale" for n in family.guidance.names),
+    }
+    return type(
+        family.pipeline,
+        (AvatarPipeline,),
+        {
+            "__init__": __init__,
+            "__doc__": f"{family.title}.{ARGUMENTS.format(**told)}",
+            "__module__": __name__,
+            "family": family,
+            "components_table": components,
+            "folder_settings": family.settings,
+            "needs_face": "face" in family.conditions,
+            "_optional_components": [name for name, each in components.items() if each.is_optional],
+        },
+    )
+
+
+def components_of(family: Family) -> dict[str, Component]:
+    """What a folder of the family may name as its components, required ones first as their class takes them."""
+    # What is trained here has all its parts; released weights may have been imported without some.
+    is_released = not family.stages
+    networks: Mapping[str, type] = family.networks.NETWORKS
+    earlier = {plain: saved for saved, plain in EARLIER.items()}
+    own = {name: Component((kind, earlier[kind]) if kind in earlier else (kind,)) for name, kind in networks.items()}
+    return {
+        "vae": Component((AutoencoderKL,), is_optional=is_released),
+        **own,
+        "audio_encoder": Component(load=load_audio_encoder, is_optional=is_released),
+        "scheduler": Component((PeRFlowScheduler,)),
+        "face_space": Component((FaceSpace,), is_optional=True),
+        "guidance_layers": Component((GuidanceLayers,), is_optional=True),
     }
 
-    def __init__(
-        self,
-        vae: AutoencoderKL,
-        reference_unet: ReferenceUNet,
-        denoising_unet: DenoisingUNet,
-        audio_projection: AudioProjection,
-        audio_encoder: Any,
-        scheduler: PeRFlowScheduler,
-        face_space: FaceSpace | None = None,
-        guidance_layers: GuidanceLayers | None = None,
-        frames: int = 12,
-        motion_frames: int = 2,
-        context: int = 2,
-        fps: float = 25.0,
-        size: int = 512,
-        steps: int = 25,
-        audio_scale: float = 6.5,
-        reference_scale: float = 2.5,
-        is_student: bool = False,
-        gamma: float | None = None,
-        guidance: str = "auto",
-    ) -> None:
-        super().__init__()
-        denoising_unet, guidance_layers = apart(denoising_unet, guidance_layers)
-        path = NoisePath.from_config(scheduler.config)
-        self._register(
-            DualUNet(reference_unet, denoising_unet, audio_projection, path, guidance_layers),
-            vae,
-            audio_encoder,
-            scheduler,
-            face_space,
-            frames=frames,
-            motion_frames=motion_frames,
-            context=context,
-            fps=fps,
-            size=size,
-            steps=steps,
-            audio_scale=audio_scale,
-            reference_scale=reference_scale,
-            is_student=is_student,
-            gamma=gamma,
-            guidance=guidance,
-        )
+
+class _Pipelines(Mapping[str, type[AvatarPipeline]]):
+    """Pipeline classes by the names that `model_index.json` holds; each is made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, type[AvatarPipeline]] = {}
+
+    def __getitem__(self, name: str) -> type[AvatarPipeline]:
+        if name not in self._made:
+            self._made[name] = pipeline_of(self._families()[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._families())
+
+    def __len__(self) -> int:
+        return len(self._families())
+
+    def _families(self) -> dict[str, Family]:
+        return {family.pipeline: family for family in families().values()}
 
 
-class HalloPipeline(AvatarPipeline):
-    """Hallo and its students; calls and streams must be told of the face.
-
-    Args:
-        guidance_layers: of a student that has the guidance scales inside.
-        scheduler: the noise path, and for a student its windows.
-        face_space: which portraits it knows; None where nobody has told.
-        vae, audio_encoder: None where they were not imported; such a pipeline cannot generate.
-        bank_tiling: see `teacher/hallo/conditions.py`.
-        frames, motion_frames, context, fps, size: of a clip, as released.
-        steps, audio_scale, reference_scale, guidance: defaults of a call; equal scales are Hallo's one guidance scale.
-        gamma: of a trajectory-consistency student, see `sample_trajectory`; None for any other.
-    """
-
-    needs_face = True
-    _optional_components = ["vae", "audio_encoder", "face_space", "guidance_layers"]  # noqa: RUF012 - diffusers' own form
-    components_table: ClassVar[Components] = {
-        "reference_unet": Component((HalloReferenceUNet,)),
-        "denoising_unet": Component((HalloDenoisingUNet, HalloStudentUNet)),
-        "audio_projection": Component((AudioProjection,)),
-        "face_projection": Component((FaceProjection,)),
-        "face_locator": Component((FaceLocator,)),
-        "scheduler": SCHEDULER,
-        "vae": replace(VAE, is_optional=True),
-        "audio_encoder": replace(AUDIO_ENCODER, is_optional=True),
-        "face_space": FACE_SPACE,
-        "guidance_layers": GUIDANCE_LAYERS,
-    }
-
-    def __init__(
-        self,
-        reference_unet: HalloReferenceUNet,
-        denoising_unet: HalloDenoisingUNet,
-        audio_projection: AudioProjection,
-        face_projection: FaceProjection,
-        face_locator: FaceLocator,
-        scheduler: PeRFlowScheduler,
-        vae: AutoencoderKL | None = None,
-        audio_encoder: Any = None,
-        face_space: FaceSpace | None = None,
-        guidance_layers: GuidanceLayers | None = None,
-        bank_tiling: BankTiling = "released",
-        frames: int = 16,
-        motion_frames: int = 2,
-        context: int = 2,
-        fps: float = 25.0,
-        size: int = 512,
-        steps: int = 40,
-        audio_scale: float = 3.5,
-        reference_scale: float = 3.5,
-        is_student: bool = False,
-        gamma: float | None = None,
-        guidance: str = "auto",
-    ) -> None:
-        super().__init__()
-        denoising_unet, guidance_layers = apart(denoising_unet, guidance_layers)
-        networks = (reference_unet, denoising_unet, audio_projection, face_projection, face_locator)
-        path = NoisePath.from_config(scheduler.config)
-        self._register(
-            Hallo(*networks, path, guidance_layers, bank_tiling=bank_tiling, motion_frames=motion_frames),
-            vae,
-            audio_encoder,
-            scheduler,
-            face_space,
-            bank_tiling=bank_tiling,
-            frames=frames,
-            motion_frames=motion_frames,
-            context=context,
-            fps=fps,
-            size=size,
-            steps=steps,
-            audio_scale=audio_scale,
-            reference_scale=reference_scale,
-            is_student=is_student,
-            gamma=gamma,
-            guidance=guidance,
-        )
-
-
+PIPELINES = _Pipelines()
 DIFFERENCE = "delta.json"
 """What describes a student's difference from its teacher (delta.py), in place of `model_index.json`."""
-PIPELINES: dict[str, type[AvatarPipeline]] = {each.__name__: each for each in (FadaPipeline, HalloPipeline)}
-"""Class names as `model_index.json` holds them."""
+
+
+def __getattr__(name: str) -> type[AvatarPipeline]:
+    """`FadaPipeline`, `HalloPipeline` … as names of this module."""
+    if name in PIPELINES:
+        return PIPELINES[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def open_pipeline(folder: str | Path, **options: Any) -> AvatarPipeline:

@@ -6,7 +6,7 @@ draw black pictures. Every limit is far beyond what is of use.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,17 @@ class PipelineConfigError(ValueError):
     """A pipeline's config that nothing can be generated with."""
 
 
-def check_config(config: Mapping[str, Any]) -> None:
+def check_config(config: Mapping[str, Any], scales: Sequence[str] = ("reference", "audio")) -> None:
     """Know that clips can be generated with a pipeline's config.
+
+    Args:
+        scales: names of the family's guidance scales.
 
     Raises:
         PipelineConfigError: a value is missing, of another type or out of its range.
     """
     try:
-        for name, allowed in PIPELINE.items():
+        for name, allowed in (PIPELINE | {f"{name}_scale": SCALE for name in scales}).items():
             allowed.check(name, config.get(name))
         if config["motion_frames"] > config["frames"]:
             raise ValueError(
@@ -69,8 +72,6 @@ def check_portrait(image: Any) -> None:
 def check_call(
     *,
     steps: int | None,
-    audio_scale: float | None,
-    reference_scale: float | None,
     seed: int,
     max_frames: int | None,
     look_ahead: float | None = None,
@@ -83,8 +84,6 @@ def check_call(
     SEED.check("seed", seed)
     given = {
         "steps": (STEPS, steps),
-        "audio_scale": (SCALE, audio_scale),
-        "reference_scale": (SCALE, reference_scale),
         "max_frames": (MAX_FRAMES, max_frames),
         "look_ahead": (SECONDS, look_ahead),
     }

@@ -1,1 +1,1 @@
-"""Frozen models that are distilled, one folder per family, behind `fada.protocols.Denoiser`."""
+"""Frozen models that are distilled, one folder per family, behind `fada.family.Denoiser`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -86,6 +86,37 @@ class AvatarDenoiser(nn.Module):
     def sites(self) -> Sites:
         """Where guidance layers are hooked in."""
         raise NotImplementedError
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent."""
+        return int(self.denoising_unet.config.in_channels)
+
+    @property
+    def cell(self) -> int:
+        """Latents' sides are multiples of this."""
+        return int(2 ** (len(self.denoising_unet.config.channels) - 1))
+
+    @property
+    def max_frames(self) -> int | None:
+        """Frames of a clip, motion frames counted, that the denoising net can number; None where there is no end."""
+        return int(self.denoising_unet.config.max_frames)
+
+    def meetings(self, context: int) -> Iterator[tuple[str, Any, Any]]:
+        """What two networks of a folder say of the same: its name, what one says, what the others say.
+
+        Args:
+            context: video frames of sound to each side that a frame hears.
+        """
+        yield from ()
+
+    def part(self, name: str) -> list[nn.Parameter]:
+        """Parameters of a part that stages of a training may train.
+
+        Raises:
+            ValueError: the family has none of that name.
+        """
+        raise ValueError(f"{type(self).__name__}: no part named {name!r}; it is not trained here")
 
     def inputs_of(self, clips: Any) -> Any:
         """What the family's networks take, from the inputs that are the same for all (`teacher/inputs.py`)."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fada.diffusion.ladder import needed_rungs, rung_coefficients, weighted_rungs
 from fada.diffusion.solvers import Predict
-from fada.protocols import Denoiser
+from fada.family import Denoiser
 
 
 def guided(denoiser: Denoiser, conditions: Any, scales: Tensor) -> Predict:

@@ -1,4 +1,4 @@
-"""Training a dual-UNet teacher: the denoising objective of one stage, with conditions dropped at random."""
+"""Training a teacher: the denoising objective of one stage, with conditions dropped at random."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fada.diffusion.windows import Windows
 from fada.engine.clock import Clock
 from fada.engine.figures import mean_where
 from fada.engine.loop import StepLoss
-from fada.teacher.dual_unet.model import DualUNet
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.inputs import ClipInputs
 
 NOTHING, REFERENCE, AUDIO = 0, 1, 2
@@ -35,14 +35,14 @@ class PretrainObjective:
     """DDPM loss of a stage (FADA eq. 1, in the teacher's prediction type).
 
     Args:
-        trains: parts that learn (`DualUNet.part`); all others are frozen.
+        trains: parts that learn (`AvatarDenoiser.part`); all others are frozen.
         is_image_stage: train on single frames, without temporal layers and motion frames.
         min_snr_gamma: Min-SNR weighting (Hang et al. 2023, arXiv:2303.09556), None for none.
     """
 
     def __init__(
         self,
-        module: DualUNet,
+        module: AvatarDenoiser,
         sampler: ClipSampler,
         shape: BatchShape,
         trains: Sequence[str],

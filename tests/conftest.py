@@ -17,7 +17,7 @@ from fada.media.processors import usable_processors
 if TYPE_CHECKING:
     import torch
 
-    from fada.teacher.dual_unet import DualUNet
+    from fada.teacher.dual_unet.model import DualUNet
     from fada.teacher.inputs import ClipInputs
 
 # As many processes of tests as processors: a second thread in each would wait for the others.
@@ -159,7 +159,9 @@ def dual_unet() -> DualUNet:
     import torch
 
     from fada.diffusion.paths import NoisePath
-    from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
+    from fada.teacher.dual_unet.audio_projection import AudioProjection
+    from fada.teacher.dual_unet.model import DualUNet
+    from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
 
     shape = {
         "channels": (8, 16),

@@ -12,7 +12,7 @@ from torch import Tensor
 from fada.diffusion.solvers import Solver, solve
 from fada.diffusion.spacing import Spacing
 from fada.diffusion.windows import Windows
-from fada.protocols import Denoiser
+from fada.family import Denoiser
 from fada.teacher.guidance import guided
 
 Compared = tuple[Solver, int, Spacing]

@@ -27,7 +27,6 @@ from fada.recipe.sections.running import Engine
 from fada.recipe.sections.teacher import Stage
 from fada.student.copies import student_of
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import DualUNet
 
 GPU_TFLOPS = 300
 """What one GPU is taken to reach: three tenths of an H100's dense bf16 peak. An assumption, not a measurement."""
@@ -94,7 +93,7 @@ def dry_run(recipe: Recipe) -> DryRun:
     costs += [_phase_cost(recipe, phase, teacher, student, one, rate) for phase in recipe.distill.phases]
     lines = [
         f"{recipe.name}: recipe is valid; shapes of one step run on the meta device",
-        "teacher: " + ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in _sizes(teacher).items()),
+        "teacher: " + ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in _sizes(recipe, teacher).items()),
         f"one pass over a clip of {recipe.clip.frames} frames: {one.forward / 1e9:.2f} GFLOP; "
         f"CFG layers add {100 * (one.with_cfg / one.forward - 1):.1f} %; the reference net's "
         f"{one.reference / 1e9:.2f} GFLOP",
@@ -175,10 +174,11 @@ def _missing(recipe: Recipe) -> list[str]:
     return [f"{key}: {path} is not there yet" for key, path in missing.items()]
 
 
-def _sizes(teacher: AvatarDenoiser) -> dict[str, int]:
+def _sizes(recipe: Recipe, teacher: AvatarDenoiser) -> dict[str, int]:
     """Weights by part, or by network where the family has no parts that are trained apart."""
-    if isinstance(teacher, DualUNet):
-        parts = {name: teacher.part(name) for name in ("reference", "spatial", "audio", "temporal")}
+    stages = recipe.teacher.family.stages
+    if stages:
+        parts = {name: teacher.part(name) for name in stages}
     else:
         parts = {name: list(network.parameters()) for name, network in teacher.components().items()}
     return {name: _count(weights) for name, weights in parts.items()}

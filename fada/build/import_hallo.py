@@ -7,7 +7,7 @@ from typing import Any
 
 from fada.data.audio_features import Wav2Vec2Encoder
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.student.pipeline import HalloPipeline
+from fada.student.pipeline import PIPELINES
 from fada.teacher.hallo.checkpoint import read_hallo
 from fada.teacher.hallo.schedule import hallo_scheduler
 from fada.teacher.origins import write_import
@@ -38,7 +38,7 @@ def import_hallo(
     check_model("--vae", vae)
     check_model("--audio-encoder", audio_encoder)
     imported = read_hallo(path)
-    pipeline = HalloPipeline(
+    pipeline = PIPELINES["HalloPipeline"](
         **imported.parts,
         scheduler=PeRFlowScheduler.from_config(hallo_scheduler(betas).config),
         vae=vae and load_vae(vae),

@@ -13,7 +13,6 @@ from diffusers.utils.logging import disable_progress_bar
 
 from fada.build.settings import default_steps
 from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
-from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.engine.tensor_files import header_fault
 from fada.files.manifest import MANIFEST, find_fault
@@ -22,17 +21,14 @@ from fada.pretrained.networks import load_network
 from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
-from fada.recipe.sections.data import Audio
+from fada.recipe.sections.data import Audio, ClipShape
 from fada.recipe.sections.distill import Distill
-from fada.recipe.sections.teacher import Network, Noise
+from fada.recipe.sections.teacher import Noise
 from fada.student.generation import AvatarPipeline
-from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
+from fada.student.pipeline import PIPELINES, open_pipeline
 from fada.student.run_models import INDEX, default_model, models_of
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
 from fada.teacher.face_space import FaceSpace
-from fada.teacher.hallo import Hallo
-from fada.teacher.hallo.checkpoint import PREFIXES, new_networks
 
 # diffusers warns at every `.to(dtype)` of a model, with an empty list of the modules that it worries about, and of the
 # log-mel encoder, which has no weights to save; it draws a bar for every load of a second.
@@ -60,33 +56,6 @@ def scheduler(section: Noise, distill: Distill) -> PeRFlowScheduler:
     )
 
 
-def new_dual_unet(network: Network, noise: Noise, audio: tuple[int, int, int], latent_channels: int) -> DualUNet:
-    """A dual UNet with random weights; `audio` is (window, layers, dim) of the encoder's states."""
-    shape: dict[str, Any] = {
-        "in_channels": latent_channels,
-        "channels": network.channels,
-        "layers_per_block": network.layers_per_block,
-        "heads": network.heads,
-        "attention_levels": network.attention_levels,
-        "temporal_levels": network.temporal_levels,
-        "norm_groups": network.norm_groups,
-        "has_places": network.has_places,
-    }
-    window, layers, states_dim = audio
-    reference = ReferenceUNet(**shape)
-    denoiser = DenoisingUNet(**shape, audio_dim=network.audio_dim, max_frames=network.max_frames)
-    # Both start from the same weights, as both start from SD 1.5 in the paper: the reference's keys then lie in the
-    # space that the denoising net's queries know.
-    shared = reference.state_dict().keys()
-    reference.load_state_dict({key: value for key, value in denoiser.state_dict().items() if key in shared})
-    return DualUNet(
-        reference,
-        denoiser,
-        AudioProjection(window, layers, states_dim, network.audio_hidden, network.audio_tokens, network.audio_dim),
-        NoisePath.from_config(noise.model_dump()),
-    )
-
-
 NET_SHAPE = (
     "in_channels", "channels", "layers_per_block", "heads", "attention_levels", "temporal_levels", "norm_groups",
     "has_places", "audio_dim", "window", "layers", "states_dim", "hidden", "tokens", "token_dim",
@@ -94,7 +63,7 @@ NET_SHAPE = (
 """Settings of a net in which given weights and the recipe must agree; all but `max_frames`, which has no weights."""
 
 
-def start_from(model: DualUNet, folder: Path) -> None:
+def start_from(model: AvatarDenoiser, folder: Path) -> None:
     """Give a model the weights in a folder: of an imported image model, or a teacher's.
 
     Without an `audio_projection/`, as in an import, the model keeps its own.
@@ -126,21 +95,14 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def new_hallo(noise: Noise) -> Hallo:
-    """A Hallo in its released sizes, with random weights."""
-    networks: dict[str, Any] = {PREFIXES[name]: network for name, network in new_networks({}).items()}
-    return Hallo(**networks, path=NoisePath.from_config(noise.model_dump()))
-
-
 def new_teacher(recipe: Recipe, audio: tuple[int, int, int], latent_channels: int) -> AvatarDenoiser:
-    """A teacher of the recipe's family with random weights; `audio` as of `new_dual_unet`, and Hallo has its own."""
-    if recipe.teacher.kind == "hallo":
-        return new_hallo(recipe.noise)
-    return new_dual_unet(recipe.teacher.network, recipe.noise, audio, latent_channels)
+    """A teacher of the recipe's family with random weights.
 
-
-FAMILIES: dict[str, type[AvatarDenoiser]] = {"dual_unet": DualUNet, "hallo": Hallo}
-"""What `teacher.kind` names."""
+    Args:
+        audio: (window, layers, dim) of the encoder's states.
+    """
+    networks = recipe.teacher.family.networks
+    return networks.new(recipe.teacher.network, recipe.noise.model_dump(), audio, latent_channels)
 
 
 def open_teacher(recipe: Recipe, folder: Path) -> AvatarDenoiser:
@@ -149,9 +111,9 @@ def open_teacher(recipe: Recipe, folder: Path) -> AvatarDenoiser:
     Raises:
         RecipeError: it is of another family than the recipe says, or was trained on another noise path.
     """
-    model = open_pipeline(folder).model
-    if not isinstance(model, FAMILIES[recipe.teacher.kind]):
-        found = next(kind for kind, family in FAMILIES.items() if isinstance(model, family))
+    opened = open_pipeline(folder)
+    model, found = opened.model, opened.family.name
+    if found != recipe.teacher.kind:
         raise RecipeError(
             f"teacher.kind: {folder} holds a {found}, the recipe says {recipe.teacher.kind}; set teacher.kind={found}"
         )
@@ -169,19 +131,18 @@ def pipeline(
     encoder: AudioEncoder,
     *,
     steps: int,
-    scales: tuple[float, float],
+    scales: tuple[float, ...],
     is_student: bool,
     faces: FaceSpace | None = None,
 ) -> AvatarPipeline:
-    """A pipeline around a model; scales are (reference, audio), the defaults of a call; faces those that it knows.
+    """A pipeline around a model; scales, in the order of the branches, are a call's defaults; faces those it knows.
 
     Args:
         is_student: sample as students do, in windows.
     """
-    kind: Any = FadaPipeline
-    options: dict[str, Any] = {}
-    if isinstance(model, Hallo):
-        kind, options = HalloPipeline, {"bank_tiling": model.bank_tiling}
+    family = recipe.teacher.family
+    kind: Any = PIPELINES[family.pipeline]
+    options = {name: getattr(model, name) for name in family.options if name not in ClipShape.model_fields}
     return kind(
         **model.components(),
         **options,
@@ -195,8 +156,7 @@ def pipeline(
         fps=recipe.clip.fps,
         size=recipe.clip.size,
         steps=steps,
-        reference_scale=scales[0],
-        audio_scale=scales[1],
+        **{f"{name}_scale": scale for name, scale in zip(family.guidance.names, scales, strict=True)},
         is_student=is_student,
         **_calls_of(recipe.distill) if is_student else {},
     )
@@ -204,7 +164,7 @@ def pipeline(
 
 def untrained(recipe: Recipe, teacher: AvatarPipeline) -> AvatarPipeline:
     """A student before its training: the teacher's own networks, shared and not copied, in the students' windows."""
-    scales = (teacher.config.reference_scale, teacher.config.audio_scale)
+    scales = teacher.scales(None)
     return pipeline(
         recipe, teacher.model, teacher.vae, teacher.audio_encoder,
         steps=default_steps(recipe), scales=scales, is_student=True,

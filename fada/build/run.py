@@ -21,7 +21,7 @@ from fada.build.models import (
     find_teacher,
     frozen_copy,
     model_fault,
-    new_dual_unet,
+    new_teacher,
     open_teacher,
     save_pipeline,
     start_from,
@@ -72,7 +72,6 @@ from fada.student.solved_windows import DistillSettings, SolvedWindows
 from fada.student.target_cache import PER_FILE, TargetCache
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import DualUNet
 from fada.teacher.face_space import FaceSpace
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
@@ -170,7 +169,7 @@ class Run:
         self.console.print(f"teacher: saved to {final}")
         return final
 
-    def load_stage(self, stage: Stage, model: DualUNet) -> bool:
+    def load_stage(self, stage: Stage, model: AvatarDenoiser) -> bool:
         """Put a finished stage's weights into the model; False where there are none."""
         return load_stage(self._stage_file(stage), model, self.console)
 
@@ -192,14 +191,14 @@ class Run:
         self.console.print(f"{phase.name}: saved to {final}")
         return final
 
-    def new_teacher(self) -> DualUNet:
+    def new_teacher(self) -> AvatarDenoiser:
         """The teacher before its first stage."""
         recipe = self.recipe
         audio = self.data.audio_shape(recipe.audio.context)
         channels = self.data.latent_channels
         # Seeded here, and not before the data: making them draws random numbers, finding them again draws none.
         with seeded(recipe.seed, "teacher"):
-            model = new_dual_unet(recipe.teacher.network, recipe.noise, audio, channels)
+            model = new_teacher(recipe, audio, channels)
         if recipe.teacher.init is not None:
             start_from(model, recipe.teacher.init)
         return model
@@ -220,7 +219,7 @@ class Run:
         given: Mapping[str, Path] = {} if self.shared is None else self.shared.students
         return given[phase.init] if phase.init in given else inside(self.folder, "students", phase.init)
 
-    def stage_objective(self, stage: Stage, model: DualUNet, prepared: Accelerator) -> PretrainObjective:
+    def stage_objective(self, stage: Stage, model: AvatarDenoiser, prepared: Accelerator) -> PretrainObjective:
         """What a stage learns, in a copy of `model`."""
         recipe = self.recipe
         frames = stage.frames or recipe.clip.frames
@@ -266,7 +265,7 @@ class Run:
         context, mixture = self.recipe.audio.context, mixture_of(self.recipe)
         return ClipSampler(self.data.train, frames, motion, context, quality, self.recipe.seed, mixture)
 
-    def _train_stage(self, stage: Stage, model: DualUNet) -> None:
+    def _train_stage(self, stage: Stage, model: AvatarDenoiser) -> None:
         """Train one stage; its result is left in `model`."""
         prepared = accelerator(self.recipe, stage.batch)
         objective = self.stage_objective(stage, model, prepared)

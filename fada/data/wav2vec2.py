@@ -14,7 +14,7 @@ from fada.media.frame_count import sample_count
 from fada.pretrained.networks import PREPROCESSOR, read_preprocessor
 from fada.pretrained.wav2vec2 import load_wav2vec2
 
-Rate = Literal["states", "features"]
+Rate = Literal["states", "features", "pairs"]
 """What of wav2vec2 is brought to video rate."""
 
 
@@ -27,7 +27,8 @@ class Wav2Vec2Encoder(AudioEncoder):
         rate: what is interpolated. `states`: what the transformer gives, at the moments of the frames' middles.
             `features`: what the convolutions give, from the first to the last, so that the transformer sees a token per
             frame. That is Hallo's way (hallo/models/wav2vec.py), which takes the whole sound at once however long: the
-            states are equal for sound of up to `piece_frames` (30 s), and close behind that.
+            states are equal for sound of up to `piece_frames` (30 s), and close behind that. `pairs`: the last layer
+            alone, two states per frame, stretched over the sound: V-Express's way.
     """
 
     piece_frames, context_frames = 750, 50
@@ -51,8 +52,8 @@ class Wav2Vec2Encoder(AudioEncoder):
 
     @property
     def layers(self) -> int:
-        """Layers of states per video frame."""
-        return int(self.model.config.num_hidden_layers)
+        """Layers of states per video frame; of pairs, both states of the last one."""
+        return 2 if self.rate == "pairs" else int(self.model.config.num_hidden_layers)
 
     @property
     def states_dim(self) -> int:
@@ -87,7 +88,15 @@ class Wav2Vec2Encoder(AudioEncoder):
         return sample_count(frame, SAMPLE_RATE, self.fps)
 
     def _piece(self, audio: Tensor, frames: int) -> Tensor:
+        if self.rate == "pairs":
+            return self._pairs_at_rate(audio, frames)
         return self._states_at_rate(audio, frames) if self.rate == "states" else self._features_at_rate(audio, frames)
+
+    def _pairs_at_rate(self, audio: Tensor, frames: int) -> Tensor:
+        audio = nn.functional.pad(audio, (0, max(0, self.reach - audio.shape[1])))
+        states = self.model(audio.to(self.model.dtype)).last_hidden_state
+        stretched = nn.functional.interpolate(states.float().transpose(1, 2), size=2 * frames, mode="linear")
+        return stretched.to(states.dtype).transpose(1, 2).unflatten(1, (frames, 2))
 
     def _features_at_rate(self, audio: Tensor, frames: int) -> Tensor:
         audio = nn.functional.pad(audio, (0, max(0, self.reach - audio.shape[1])))

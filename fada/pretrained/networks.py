@@ -17,7 +17,7 @@ from fada.files.errors import FolderFault
 from fada.files.folders import check_no_links
 from fada.files.strict_json import JSONFault, read_table
 from fada.pretrained.errors import ModelFolderError
-from fada.pretrained.settings import TABLES, Preprocessor, first_fault, shortly
+from fada.pretrained.settings import Preprocessor, first_fault, settings_of, shortly
 from fada.pretrained.weights import shapes_in, weight_files
 
 CONFIG, SCHEDULER_CONFIG, PREPROCESSOR = "config.json", "scheduler_config.json", "preprocessor_config.json"
@@ -71,7 +71,7 @@ def check_settings(kind: type, config: Mapping[str, Any], source: Path) -> dict[
         ModelFolderError: naming `source`, the setting, what is wanted and what was got.
     """
     given = {key: value for key, value in config.items() if key not in _NOTES}
-    table = TABLES[kind.__name__]
+    table = settings_of(kind)
     if kind.__module__.partition(".")[0] in _NOT_OURS:
         # A later version of a library has more settings; at their defaults they change nothing.
         own = inspect.signature(kind.__init__).parameters  # type: ignore[misc]

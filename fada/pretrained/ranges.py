@@ -48,7 +48,5 @@ PIPELINE = {
     "fps": FPS,
     "size": SIZE,
     "steps": STEPS,
-    "audio_scale": SCALE,
-    "reference_scale": SCALE,
 }
-"""Of a pipeline's config."""
+"""Of a pipeline's config, beside a scale for every guidance branch."""

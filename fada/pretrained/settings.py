@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fada.pretrained.ranges import CONTEXT, FPS, FRAMES, MOTION_FRAMES, SCALE, SHARE, SIZE, STEPS, Range
+from fada.pretrained.ranges import CONTEXT, FPS, FRAMES, MOTION_FRAMES, SHARE, SIZE, STEPS, Range
 
 
 def within(numbers: Range) -> Any:
@@ -55,26 +55,6 @@ class UNet(Settings):
         return self
 
 
-class ReferenceUNet(UNet):
-    """fada.teacher.dual_unet.unets."""
-
-    temporal_levels: Flags = Field(default=[True, True, True, True])
-    has_places: bool = False
-
-    @model_validator(mode="after")
-    def _is_level_by_level(self) -> Self:
-        if len(self.temporal_levels) != len(self.channels):
-            raise ValueError(f"temporal_levels has {len(self.temporal_levels)} entries for {len(self.channels)} levels")
-        return self
-
-
-class DenoisingUNet(ReferenceUNet):
-    """Likewise."""
-
-    audio_dim: Width = 768
-    max_frames: Annotated[int, Field(ge=1, le=1024)] = 32
-
-
 class GuidanceLayers(Settings):
     """fada.student.guidance."""
 
@@ -92,88 +72,6 @@ class GuidanceLayers(Settings):
             if width % self.heads:
                 raise ValueError(f"a site of {width} channels cannot be divided by heads {self.heads}")
         return self
-
-
-class Guided(Settings):
-    """What a student's net had beside its teacher's, as earlier versions saved it."""
-
-    guidance_mode: Literal["none", "time_embed", "layer", "tokens"] = "tokens"
-    guidance_tokens: Count = 4
-    num_windows: Annotated[int, Field(ge=1, le=1000)] = 4
-
-
-class StudentUNet(DenoisingUNet, Guided):
-    """fada.student.network."""
-
-
-class HalloReferenceUNet(UNet):
-    """fada.teacher.hallo.unets; V-Express's is alike."""
-
-    token_dim: Width = 768
-
-
-class HalloDenoisingUNet(HalloReferenceUNet):
-    """Likewise."""
-
-    audio_dim: Width = 768
-    max_frames: Annotated[int, Field(ge=1, le=1024)] = 32
-
-
-class HalloStudentUNet(HalloDenoisingUNet, Guided):
-    """fada.student.network."""
-
-
-class VExpressDenoisingUNet(UNet):
-    """fada.teacher.v_express.unets."""
-
-    audio_dim: Width = 768
-    max_frames: Annotated[int, Field(ge=1, le=1024)] = 32
-
-
-class AudioProjection(Settings):
-    """fada.teacher.dual_unet.audio_projection."""
-
-    window: Annotated[int, Field(ge=1, le=64)] = 5
-    layers: Depth = 12
-    states_dim: Width = 768
-    hidden: Width = 512
-    tokens: Count = 32
-    token_dim: Width = 768
-
-
-class AudioResampler(Settings):
-    """fada.teacher.v_express.audio_projection."""
-
-    states: Count = 10
-    states_dim: Width = 768
-    dim: Width = 768
-    inner: Width = 768
-    heads: Count = 12
-    feed_forward: Annotated[int, Field(ge=1, le=65536)] = 3072
-    depth: Depth = 4
-    queries: Count = 5
-    token_dim: Width = 768
-
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        if self.inner % self.heads:
-            raise ValueError(f"inner {self.inner} cannot be divided by heads {self.heads}")
-        return self
-
-
-class FaceProjection(Settings):
-    """fada.teacher.hallo.projections."""
-
-    face_dim: Width = 512
-    tokens: Count = 4
-    token_dim: Width = 768
-
-
-class FaceLocator(Settings):
-    """Likewise."""
-
-    out_channels: Width = 320
-    channels: Widths = Field(default=[16, 32, 64, 128])
 
 
 class AutoencoderKL(Settings):
@@ -257,47 +155,6 @@ class PeRFlowScheduler(DDIMScheduler):
     matched: bool = False
 
 
-class FadaPipeline(Settings):
-    """fada.student.pipeline: what a clip is, and the defaults of a call."""
-
-    frames: Annotated[int, within(FRAMES)] = 12
-    motion_frames: Annotated[int, within(MOTION_FRAMES)] = 2
-    context: Annotated[int, within(CONTEXT)] = 2
-    fps: Annotated[float, within(FPS)] = 25.0
-    size: Annotated[int, within(SIZE)] = 512
-    steps: Annotated[int, within(STEPS)] = 25
-    audio_scale: Annotated[float, within(SCALE)] = 6.5
-    reference_scale: Annotated[float, within(SCALE)] = 2.5
-    is_student: bool = False
-    gamma: Annotated[float, within(SHARE)] | None = None
-    guidance: Literal["auto", "ladder", "embedded", "none"] = "auto"
-
-
-class HalloPipeline(FadaPipeline):
-    """Likewise."""
-
-    bank_tiling: Literal["released", "fixed"] = "released"
-
-
-class VExpressPipeline(Settings):
-    """fada.teacher.v_express.pipeline."""
-
-    reference_weight: Scale = 0.95
-    audio_weight: Scale = 3.0
-    frames: Annotated[int, Field(ge=1, le=1024)] = 24
-    overlap: Annotated[int, Field(ge=0, le=1023)] = 4
-    fps: Annotated[float, Field(ge=1, le=240)] = 30.0
-    steps: Annotated[int, Field(ge=1, le=1000)] = 25
-    reference_scale: Scale = 3.5
-    audio_scale: Scale = 3.5
-
-    @model_validator(mode="after")
-    def _moves_on(self) -> Self:
-        if self.overlap >= self.frames:
-            raise ValueError(f"overlap {self.overlap} must be less than frames {self.frames}")
-        return self
-
-
 class LogMelEncoder(Settings):
     """fada.data.audio_features."""
 
@@ -318,17 +175,35 @@ class Preprocessor(BaseModel):
     rate: str = "states"
 
 
+class PipelineSettings(Settings):
+    """What every family's pipeline has: what a clip is, defaults of a call; a family adds a scale per branch."""
+
+    frames: Annotated[int, within(FRAMES)] = 12
+    motion_frames: Annotated[int, within(MOTION_FRAMES)] = 2
+    context: Annotated[int, within(CONTEXT)] = 2
+    fps: Annotated[float, within(FPS)] = 25.0
+    size: Annotated[int, within(SIZE)] = 512
+    steps: Annotated[int, within(STEPS)] = 25
+    is_student: bool = False
+    gamma: Annotated[float, within(SHARE)] | None = None
+    guidance: Literal["auto", "ladder", "embedded", "none"] = "auto"
+
+
 TABLES: dict[str, type[Settings]] = {
     each.__name__: each
-    for each in (
-        *(ReferenceUNet, DenoisingUNet, StudentUNet, HalloReferenceUNet, HalloDenoisingUNet, HalloStudentUNet),
-        *(VExpressDenoisingUNet, AudioProjection, AudioResampler, FaceProjection, FaceLocator, FaceSpace),
-        *(GuidanceLayers, AutoencoderKL, PeRFlowScheduler, DDIMScheduler, LogMelEncoder),
-        *(FadaPipeline, HalloPipeline, VExpressPipeline),
-    )
+    for each in (GuidanceLayers, AutoencoderKL, FaceSpace, PeRFlowScheduler, DDIMScheduler, LogMelEncoder)
 }
-"""Class name → its settings."""
-TABLES["VExpressReferenceUNet"] = HalloReferenceUNet
+"""Class name → its settings, of classes that no family has for itself."""
+
+
+def settings_of(kind: type) -> type[Settings]:
+    """The settings that a folder may give a class: its own table, or that of its name here.
+
+    Raises:
+        KeyError: there is none; such a class is never opened.
+    """
+    found = vars(kind).get("folder_settings")
+    return TABLES[kind.__name__] if found is None else found
 
 
 def first_fault(error: ValidationError) -> str:

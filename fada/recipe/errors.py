@@ -9,10 +9,12 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
+from fada.family import families
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.section import Section
+from fada.recipe.sections.teacher import AnyNetwork
 
 KeyPath = tuple[str | int, ...]
 
@@ -38,6 +40,8 @@ def did_you_mean(got: object, known: Iterable[str]) -> str:
 
 def section_of(annotation: Any) -> type[Section] | None:
     """The section class inside an annotation such as ``World | None`` or ``tuple[Stage, ...]``."""
+    if annotation is AnyNetwork:
+        return every_network()
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     for argument in get_args(annotation):
@@ -45,6 +49,15 @@ def section_of(annotation: Any) -> type[Section] | None:
         if found is not None:
             return found
     return None
+
+
+def every_network() -> type[Section]:
+    """A section with the keys of every family's networks: which of them a recipe has, its kind decides."""
+    sections = [family.section for family in families().values() if family.section is not None]
+    fields: dict[str, Any] = {
+        name: (each.annotation, each) for section in sections for name, each in section.model_fields.items()
+    }
+    return create_model("Network", __base__=Section, **fields)
 
 
 def is_list(annotation: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from fada.family import families
 from fada.files.whole import write_text
 from fada.recipe.errors import RecipeError, explain
 from fada.recipe.overrides import apply_overrides
@@ -74,4 +75,14 @@ def save_recipe(recipe: Recipe, path: str | Path) -> None:
 
 def recipe_json_schema() -> dict[str, Any]:
     """JSON Schema of a recipe, for editors that complete and check YAML."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
+    schema = Recipe.model_json_schema()
+    sections = {family.name: family.section for family in families().values() if family.section is not None}
+    for name, section in sections.items():
+        found = section.model_json_schema(ref_template="#/$defs/{model}")
+        schema["$defs"] |= found.pop("$defs", {}) | {f"Network_{name}": found}
+    # Beside `kind` stands which of them is meant.
+    told = {"anyOf": [{"$ref": f"#/$defs/Network_{name}"} for name in sections]}
+    teacher = schema["$defs"]["Teacher"]["properties"]
+    teacher["network"] = {"description": teacher["network"].get("description", ""), **told}
+    teacher["kind"] |= {"enum": list(families())}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

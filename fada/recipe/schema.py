@@ -53,33 +53,12 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def faces_are_known(self) -> Recipe:
-        if self.teacher.kind != "hallo":
-            return self
-        if self.data.world is not None:
-            raise ValueError("teacher.kind: hallo needs clips whose faces are known: give shards, not data.world")
-        if self.audio.kind == "wav2vec2" and self.audio.rate != "features":
-            raise ValueError(
-                "audio.rate: hallo hears wav2vec2 states that were brought to video rate before the transformer; "
-                "set audio.rate: features"
-            )
+    def fits_its_family(self) -> Recipe:
+        self.teacher.family.check(self)
         return self
 
     @model_validator(mode="after")
     def fits_together(self) -> Recipe:
-        longest = self.clip.frames + self.clip.motion_frames
-        if self.teacher.path is None and longest > self.teacher.network.max_frames:
-            raise ValueError(
-                f"clip.frames + clip.motion_frames is {longest}, but teacher.network.max_frames is "
-                f"{self.teacher.network.max_frames}; raise the latter"
-            )
-        halvings = len(self.teacher.network.channels) - 1
-        cell = self.vae.downscale * 2**halvings
-        if self.vae.path is None and self.teacher.path is None and self.clip.size % cell:
-            raise ValueError(
-                f"clip.size {self.clip.size} must be a multiple of {cell} "
-                f"(VAE {self.vae.downscale}x, {halvings} halvings in the network)"
-            )
         if (self.bench.audio_scale is None and not self.bench.sweep_audio) or (
             self.bench.reference_scale is None and not self.bench.sweep_reference
         ):

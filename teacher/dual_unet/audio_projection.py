@@ -7,9 +7,13 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from fada.teacher.dual_unet import settings as tables
+
 
 class AudioProjection(ModelMixin, ConfigMixin):
     """Windows of encoder states (B, F, window, layers, dim) to audio tokens (B, F, tokens, token_dim)."""
+
+    folder_settings = tables.AudioProjection
 
     @register_to_config
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.unets import Conditions, DenoisingUNet, ReferenceFeatures, ReferenceUNet
 from fada.teacher.inputs import ClipInputs
 
+OF_BOTH_NETS = ("in_channels", "channels", "layers_per_block", "attention_levels")
+"""Settings of a denoising net that a reference net shares."""
 RUNGS = ("nothing", "reference", "audio")
 
 
@@ -48,6 +51,13 @@ class DualUNet(AvatarDenoiser):
     def sites(self) -> Sites:
         """Behind every audio attention."""
         return self.denoising_unet.sites()
+
+    def meetings(self, context: int) -> Iterator[tuple[str, Any, Any]]:
+        """See `AvatarDenoiser.meetings`."""
+        net, audio = self.denoising_unet.config, self.audio_projection.config
+        yield from ((f"reference_unet's {name}", self.reference_unet.config[name], net[name]) for name in OF_BOTH_NETS)
+        yield "audio_projection's token_dim", audio.token_dim, net.audio_dim
+        yield "audio_projection's window", audio.window, 2 * context + 1
 
     def inputs_of(self, clips: ClipInputs) -> ClipInputs:
         """The clips as they are: this family is told nothing else."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import Sites
+from fada.teacher.dual_unet import settings as tables
 from fada.teacher.dual_unet.layers import Hook, KeysValues, SpatialTransformer, TemporalTransformer, each_pair
 from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
 from fada.teacher.rows import rows_of, rows_that_hear, scale_rows
@@ -111,6 +112,8 @@ class _Apply:
 class ReferenceUNet(ModelMixin, ConfigMixin, Trunk):
     """Reads the reference image and the motion frames at t = 0; its features replace its output."""
 
+    folder_settings = tables.ReferenceUNet
+
     @register_to_config
     def __init__(
         self,
@@ -144,6 +147,8 @@ class ReferenceUNet(ModelMixin, ConfigMixin, Trunk):
 
 class DenoisingUNet(ModelMixin, ConfigMixin, Trunk):
     """Predicts noise (or v) of every frame of a clip under its conditions."""
+
+    folder_settings = tables.DenoisingUNet
 
     @register_to_config
     def __init__(

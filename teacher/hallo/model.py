@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from fada.diffusion.paths import NoisePath
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.dual_unet.audio_projection import AudioProjection
-from fada.teacher.dual_unet.model import RUNGS
+from fada.teacher.dual_unet.model import OF_BOTH_NETS, RUNGS
 from fada.teacher.hallo.conditions import (
     BankTiling,
     Conditions,
@@ -86,6 +87,15 @@ class Hallo(AvatarDenoiser):
     def sites(self) -> Sites:
         """Behind the audio attentions of every audio module."""
         return self.denoising_unet.sites()
+
+    def meetings(self, context: int) -> Iterator[tuple[str, Any, Any]]:
+        """See `AvatarDenoiser.meetings`."""
+        net, audio, reference = self.denoising_unet.config, self.audio_projection.config, self.reference_unet.config
+        yield from ((f"reference_unet's {name}", reference[name], net[name]) for name in (*OF_BOTH_NETS, "token_dim"))
+        yield "audio_projection's token_dim", audio.token_dim, net.audio_dim
+        yield "audio_projection's window", audio.window, 2 * context + 1
+        yield "face_projection's token_dim", self.face_projection.config.token_dim, net.token_dim
+        yield "face_locator's out_channels", self.face_locator.config.out_channels, net.channels[0]
 
     def inputs_of(self, clips: ClipInputs) -> HalloInputs:
         """The inputs with the face's region and masks drawn, and the reference where there are no motion frames.

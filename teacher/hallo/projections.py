@@ -10,11 +10,15 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from fada.teacher.hallo import settings as tables
+
 LOCATOR_CHANNELS = (16, 32, 64, 128)
 
 
 class FaceProjection(ModelMixin, ConfigMixin):
     """Face embeddings (B, face_dim) to tokens (B, tokens, token_dim), which take the place of SD 1.5's text."""
+
+    folder_settings = tables.FaceProjection
 
     @register_to_config
     def __init__(self, face_dim: int = 512, tokens: int = 4, token_dim: int = 768) -> None:
@@ -29,6 +33,8 @@ class FaceProjection(ModelMixin, ConfigMixin):
 
 class FaceLocator(ModelMixin, ConfigMixin):
     """A picture of where the face may be (B, 3, H, W) to maps (B, out_channels, H/8, W/8), added after `conv_in`."""
+
+    folder_settings = tables.FaceLocator
 
     @register_to_config
     def __init__(self, out_channels: int = 320, channels: tuple[int, ...] = LOCATOR_CHANNELS) -> None:

@@ -21,6 +21,7 @@ from fada.teacher.denoiser import Sites
 from fada.teacher.dual_unet.layers import Attention, KeysValues, SpatialTransformer, TemporalTransformer
 from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
 from fada.teacher.dual_unet.unets import SD15_ATTENTION, SD15_CHANNELS
+from fada.teacher.hallo import settings as tables
 from fada.teacher.hallo.attention import AudioModule, MotionModule
 from fada.teacher.hallo.conditions import Conditions, ReferenceFeatures, RowConditions, banks_of_frames
 
@@ -43,6 +44,8 @@ class _Bank:
 
 class HalloReferenceUNet(ModelMixin, ConfigMixin, Trunk):
     """Reads the reference image and the motion frames at t = 0; its features replace its output."""
+
+    folder_settings = tables.ReferenceUNet
 
     @register_to_config
     def __init__(
@@ -80,6 +83,8 @@ class _DenoiserSettings(TrunkSettings):
 
 class HalloDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
     """Predicts v of every frame of a clip under its conditions."""
+
+    folder_settings = tables.DenoisingUNet
 
     @register_to_config
     def __init__(

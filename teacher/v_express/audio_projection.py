@@ -10,6 +10,8 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from fada.teacher.v_express import settings as tables
+
 STATES_PER_FRAME = 2
 
 
@@ -58,6 +60,8 @@ class AudioResampler(ModelMixin, ConfigMixin):
         dim: width within; inner: of all heads together.
         queries: tokens that come out, token_dim wide.
     """
+
+    folder_settings = tables.AudioResampler
 
     @register_to_config
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
-from fada.teacher.dual_unet.model import RUNGS
+from fada.teacher.dual_unet.model import OF_BOTH_NETS, RUNGS
 from fada.teacher.hallo.projections import FaceLocator
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.v_express.attention import BranchWeights
@@ -28,7 +29,7 @@ class VExpress(AvatarDenoiser):
     """The five networks; rung 0 sees nothing, 1 the reference and the keypoints, 2 hears the audio too.
 
     Args:
-        weights: of the reference's and the audio's attention, at every rung.
+        reference_weight, audio_weight: of these attentions, at every rung; training has 1 and 1.
         frames, overlap: of a context; longer videos are predicted in several, averaged where they overlap.
 
     Raises:
@@ -51,7 +52,8 @@ class VExpress(AvatarDenoiser):
         path: NoisePath,
         guidance_layers: Any = None,
         *,
-        weights: BranchWeights = RELEASED_WEIGHTS,
+        reference_weight: float = RELEASED_WEIGHTS.reference,
+        audio_weight: float = RELEASED_WEIGHTS.audio,
         frames: int = 24,
         overlap: int = 4,
     ) -> None:
@@ -68,7 +70,7 @@ class VExpress(AvatarDenoiser):
             "keypoint_guider": keypoint_guider,
         }
         super().__init__(networks, path, guidance_layers)
-        self.weights = weights
+        self.reference_weight, self.audio_weight = reference_weight, audio_weight
         self.frames = frames
         self.overlap = overlap
 
@@ -78,11 +80,25 @@ class VExpress(AvatarDenoiser):
 
     def settings(self) -> dict[str, Any]:
         """What `__init__` takes beside networks and path."""
-        return {"weights": self.weights, "frames": self.frames, "overlap": self.overlap}
+        names = ("reference_weight", "audio_weight", "frames", "overlap")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def weights(self) -> BranchWeights:
+        """Of the reference's and the audio's attention."""
+        return BranchWeights(self.reference_weight, self.audio_weight)
 
     def sites(self) -> Sites:
         """Behind every audio attention."""
         return self.denoising_unet.sites()
+
+    def meetings(self, context: int) -> Iterator[tuple[str, Any, Any]]:
+        """See `AvatarDenoiser.meetings`."""
+        net, audio, reference = self.denoising_unet.config, self.audio_projection.config, self.reference_unet.config
+        yield from ((f"reference_unet's {name}", reference[name], net[name]) for name in OF_BOTH_NETS)
+        yield "audio_projection's token_dim", audio.token_dim, net.audio_dim
+        yield f"rest of audio_projection's {audio.states} states by frame", audio.states % (2 * context + 1), 0
+        yield "keypoint_guider's out_channels", self.keypoint_guider.config.out_channels, net.channels[0]
 
     def inputs_of(self, clips: ClipInputs) -> NoReturn:
         """Raises ValueError: clips do not carry the points that V-Express is shown."""

@@ -14,6 +14,7 @@ from fada.teacher.dual_unet.layers import KeysValues, SpatialTransformer, Tempor
 from fada.teacher.dual_unet.trunk import Trunk, TrunkSettings
 from fada.teacher.dual_unet.unets import SD15_ATTENTION, SD15_CHANNELS
 from fada.teacher.hallo.attention import MotionModule
+from fada.teacher.v_express import settings as tables
 from fada.teacher.v_express.attention import (
     IN_TRAINING,
     BranchWeights,
@@ -47,6 +48,8 @@ class VExpressReferenceUNet(ModelMixin, ConfigMixin, Trunk):
 
     `conv_out` is among the released weights, so it is kept, though nothing reads what it makes.
     """
+
+    folder_settings = tables.ReferenceUNet
 
     @register_to_config
     def __init__(
@@ -87,6 +90,8 @@ class _DenoiserSettings(TrunkSettings):
 
 class VExpressDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
     """Predicts v of every frame of a clip under its conditions; a motion module follows every layer of every level."""
+
+    folder_settings = tables.DenoisingUNet
 
     @register_to_config
     def __init__(

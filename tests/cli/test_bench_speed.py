@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,10 @@ from fada.data.audio_features import LogMelEncoder
 from fada.diffusion.paths import NoisePath
 from fada.eval.results import read_json
 from fada.eval.speed.steps import CACHED, PUBLIC
-from fada.recipe.sections.teacher import Noise
-from fada.teacher.dual_unet import AudioProjection
-from fada.teacher.hallo import FaceLocator, FaceProjection, Hallo, HalloDenoisingUNet, HalloReferenceUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
+from fada.teacher.hallo.model import Hallo
+from fada.teacher.hallo.projections import FaceLocator, FaceProjection
+from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
 
 SMALL = ("clip.size=16", "clip.frames=2", "teacher.network.channels=[8,16]", "teacher.network.norm_groups=4",
          "vae.channels=[4,8]", "bench.teacher_steps=3", "distill.phases.fast.batch=1")  # fmt: skip
@@ -24,8 +26,8 @@ HALLO = ("teacher.kind=hallo", "teacher.path=nowhere", "teacher.stages=[]", "dat
          "data.train_shards=nowhere", "data.test_shards=nowhere")  # fmt: skip
 
 
-def small_hallo(noise: Noise) -> Hallo:
-    """What `new_hallo` makes, with few channels; its motion modules want 32."""
+def small_hallo(network: Any, noise: dict[str, Any], audio: Any, latent_channels: int) -> Hallo:
+    """What `new` of its networks makes, with few channels; its motion modules want 32."""
     shape = {"channels": (32, 32), "layers_per_block": 1, "heads": 2, "norm_groups": 4,
              "attention_levels": (True, True), "token_dim": 8}  # fmt: skip
     encoder = LogMelEncoder(8)
@@ -35,7 +37,7 @@ def small_hallo(noise: Noise) -> Hallo:
         AudioProjection(5, encoder.layers, encoder.states_dim, 16, 2, 8),
         FaceProjection(512, 2, 8),
         FaceLocator(32),
-        NoisePath.from_config(noise.model_dump()),
+        NoisePath.from_config(noise),
     )
 
 
@@ -97,7 +99,7 @@ def test_a_hallo_of_random_weights_is_told_of_a_face(
     cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     # In its released sizes it takes minutes.
-    monkeypatch.setattr("fada.build.models.new_hallo", small_hallo)
+    monkeypatch.setattr("fada.teacher.hallo.networks.new", small_hallo)
     out = tmp_path / "speed.json"
     told = ("--speed", *options, "--device", "cpu", "--out", str(out), "clip.motion_frames=2")
     outcome = cli("bench", "tiny/smoke", *told, *(() if options else ("--rounds", "1")), *SMALL, *HALLO)

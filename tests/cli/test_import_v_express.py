@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from fada.build import import_v_express as importing
 from fada.teacher.released import Row
-from fada.teacher.v_express import importing
 
 
 def test_the_import_prints_its_account(

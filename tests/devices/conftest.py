@@ -15,8 +15,12 @@ from fada.data.dataset import ClipSampler, LatentClip
 from fada.data.face import FaceClues
 from fada.diffusion.paths import NoisePath
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
-from fada.teacher.hallo import FaceLocator, FaceProjection, Hallo, HalloDenoisingUNet, HalloReferenceUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
+from fada.teacher.dual_unet.model import DualUNet
+from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
+from fada.teacher.hallo.model import Hallo
+from fada.teacher.hallo.projections import FaceLocator, FaceProjection
+from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
 
 PATH = NoisePath(prediction_type="v_prediction", beta_schedule="linear", rescale_betas_zero_snr=True)
 

@@ -20,7 +20,7 @@ from fada.student.copies import student_of
 from fada.student.denoising import ClipDenoiser, Settings
 from fada.student.pipeline import FadaPipeline
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import AudioProjection
+from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.vae import new_vae
 

@@ -22,8 +22,8 @@ from fada.student.solved_windows import DistillSettings
 from fada.student.target_cache import TargetCache
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import DualUNet
 from fada.teacher.dual_unet.layers import attend
+from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.guidance import at_rung
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.pretrain import DropRates, PretrainObjective

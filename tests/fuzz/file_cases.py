@@ -40,7 +40,9 @@ def make_seeds(folder: Path) -> None:
     from fada.student.copies import student_of
     from fada.student.delta import write_delta
     from fada.student.pipeline import FadaPipeline
-    from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
+    from fada.teacher.dual_unet.audio_projection import AudioProjection
+    from fada.teacher.dual_unet.model import DualUNet
+    from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
     from fada.teacher.vae import new_vae
 
     torch.manual_seed(0)

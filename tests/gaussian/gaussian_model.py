@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
 from fada.student.guidance import GuidanceLayers
-from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
+from fada.teacher.dual_unet.model import DualUNet
+from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
 
 NOTHING_MEAN = 0.3
 MOTION_WEIGHTS = (0.05, 0.2)

@@ -14,7 +14,7 @@ from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective, train_student
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.trajectory import TrajectoryObjective
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 
 
 def test_figures_of_a_step_are_those_of_its_windows_and_clip_sets() -> None:

@@ -20,9 +20,10 @@ from fada.eval.results import read_json
 from fada.recipe import RecipeError, load_recipe
 from fada.recipe.schema import Recipe
 from fada.student.pipeline import HalloPipeline, open_pipeline
-from fada.teacher.dual_unet import AudioProjection
-from fada.teacher.hallo import FaceLocator, FaceProjection, HalloDenoisingUNet, HalloReferenceUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
+from fada.teacher.hallo.projections import FaceLocator, FaceProjection
 from fada.teacher.hallo.schedule import hallo_scheduler
+from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
 from fada.teacher.vae import new_vae
 
 QUIET = Console(quiet=True)

@@ -18,7 +18,7 @@ from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 
 # By hand: rungs x solver steps x windows solved per sample; points x (1 forward + 2 backward); reference net.
 BY_HAND: dict[str, dict[str, tuple[float, float, float]]] = {

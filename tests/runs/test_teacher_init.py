@@ -10,11 +10,12 @@ from diffusers import UNet2DConditionModel
 from rich.console import Console
 
 from fada import build
-from fada.build.models import load_pipeline, new_dual_unet, start_from
+from fada.build.models import load_pipeline, start_from
 from fada.recipe.errors import RecipeError
 from fada.recipe.sections.teacher import Network, Noise
-from fada.teacher.dual_unet import DualUNet
 from fada.teacher.dual_unet.inflation import import_sd15
+from fada.teacher.dual_unet.model import DualUNet
+from fada.teacher.dual_unet.networks import new
 from fada.teacher.dual_unet.sd15 import read_sd15
 
 NETWORK = Network(
@@ -24,7 +25,7 @@ NETWORK = Network(
 
 
 def teacher(network: Network = NETWORK, layers: int = 1) -> DualUNet:
-    return new_dual_unet(network, Noise(), (5, layers, 12), 4)
+    return new(network, Noise().model_dump(), (5, layers, 12), 4)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from torch import nn
 from fada.build import run as run_module
 from fada.build import training
 from fada.build.data import RunData
-from fada.build.models import new_dual_unet
 from fada.build.run import Run, Shared
 from fada.build.settings import default_steps, distill_settings
 from fada.data.audio_features import LogMelEncoder
@@ -31,7 +30,8 @@ from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
 from fada.student.distillation import DistillObjective
 from fada.student.trajectory import TrajectoryObjective
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
+from fada.teacher.dual_unet.networks import new
 
 QUIET = Console(quiet=True)
 ALONE = cast(Accelerator, SimpleNamespace(process_index=0, num_processes=1, device=torch.device("cpu")))
@@ -235,7 +235,7 @@ def test_phases_come_in_the_recipes_order(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_both_nets_of_a_new_teacher_start_from_the_same_weights(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path)
-    model = new_dual_unet(recipe.teacher.network, recipe.noise, (5, 1, 8), 4)
+    model = new(recipe.teacher.network, recipe.noise.model_dump(), (5, 1, 8), 4)
     reference, denoiser = model.reference_unet.state_dict(), model.denoising_unet.state_dict()
     shared = reference.keys() & denoiser.keys()
     assert any(".attn1.to_k." in name for name in shared)

@@ -27,7 +27,6 @@ import psutil
 import torch
 from rich.console import Console
 
-from fada.build.models import new_dual_unet
 from fada.data.dataset import BatchShape, ClipSampler
 from fada.data.shard_index import ShardIndex
 from fada.data.shard_set import ShardSet
@@ -38,6 +37,7 @@ from fada.engine.loop import LoopSettings, fit
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
 from fada.recipe import load_recipe
+from fada.teacher.dual_unet.networks import new
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 PER_SHARD, REAL = 100, 4
@@ -117,7 +117,7 @@ def train(folder: Path, steps: int) -> dict[str, Any]:
     recipe = load_recipe("tiny/smoke")
     sampler = ClipSampler(StoredClips([ShardSet(folder)]), 3, 1, 2, "all", SEED)
     torch.manual_seed(0)
-    module = new_dual_unet(recipe.teacher.network, recipe.noise, (5, LAYERS, STATES), 4)
+    module = new(recipe.teacher.network, recipe.noise.model_dump(), (5, LAYERS, STATES), 4)
     parts = recipe.teacher.stages[-1].trains
     objective = PretrainObjective(module, sampler, BatchShape(2), parts, DropRates(0.1, 0.1, 0.1), SEED)
     settings = LoopSettings(steps, 1e-4, checkpoint_every=10**6, preview_every=0, log_every=max(1, steps // 10))

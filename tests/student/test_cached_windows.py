@@ -14,7 +14,7 @@ from fada.student.copies import student_of
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.solved_windows import DistillSettings, SolvedWindows
 from fada.student.target_cache import TargetCache
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 
 CPU = torch.device("cpu")
 SETTINGS = DistillSettings(

@@ -17,9 +17,10 @@ from fada.student.delta import DeltaError, load_delta, write_delta
 from fada.student.differences import apply_differences, differences
 from fada.student.part_weights import PartError, fingerprint, read_weights
 from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
-from fada.teacher.dual_unet import AudioProjection
-from fada.teacher.hallo import FaceLocator, FaceProjection, HalloDenoisingUNet, HalloReferenceUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
+from fada.teacher.hallo.projections import FaceLocator, FaceProjection
 from fada.teacher.hallo.schedule import hallo_scheduler
+from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
 
 PARTS = ("vae", "reference_unet", "denoising_unet", "audio_projection")
 

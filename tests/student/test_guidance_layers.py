@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from fada.student.copies import student_of
 from fada.student.guidance import ScaleEmbedding, TimeGuidance
-from fada.teacher.dual_unet import DualUNet
 from fada.teacher.dual_unet.layers import TransformerBlock
+from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.hallo.attention import AudioBlock
 
 CHANNELS, HEADS, AUDIO, TOKENS = 8, 2, 6, 5

@@ -4,7 +4,7 @@ import torch
 from fada.student.copies import neutral_scales, student_of
 from fada.student.guidance import Folded, GuidanceLayers
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.guidance import at_rung
 from fada.teacher.inputs import ClipInputs
 

@@ -20,7 +20,9 @@ from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.student.copies import student_of
 from fada.student.pipeline import FadaPipeline, open_pipeline
-from fada.teacher.dual_unet import AudioProjection, DenoisingUNet, DualUNet, ReferenceUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
+from fada.teacher.dual_unet.model import DualUNet
+from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
 from fada.teacher.vae import new_vae
 
 FRAMES = 12

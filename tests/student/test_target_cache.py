@@ -11,7 +11,7 @@ from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.solved_windows import DistillSettings
 from fada.student.target_cache import CacheMismatch, TargetCache
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 
 
 def cache(folder: Path, count: int = 130, **made_with: object) -> TargetCache:

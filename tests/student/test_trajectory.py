@@ -9,7 +9,7 @@ from fada.student.copies import student_of
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.solved_windows import DistillSettings
 from fada.student.trajectory import TrajectoryObjective
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 
 
 def settings(**changes: object) -> DistillSettings:

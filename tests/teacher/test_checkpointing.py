@@ -10,7 +10,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor
 
 from fada.teacher.checkpointing import BLOCKS, Recomputed, checkpoint_activations, recomputed_blocks
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.inputs import ClipInputs
 
 

@@ -4,8 +4,10 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from fada.teacher.dual_unet import AudioProjection, Conditions, DenoisingUNet, DualUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.layers import Attention, TemporalTransformer
+from fada.teacher.dual_unet.model import DualUNet
+from fada.teacher.dual_unet.unets import Conditions, DenoisingUNet
 from fada.teacher.guidance import BatchedRungs, at_rung
 from fada.teacher.inputs import ClipInputs
 
@@ -114,7 +116,7 @@ def test_a_new_temporal_layer_changes_nothing() -> None:
 
 def test_new_audio_layers_change_nothing(inputs: ClipInputs, latents: torch.Tensor) -> None:
     from fada.diffusion.paths import NoisePath
-    from fada.teacher.dual_unet import ReferenceUNet
+    from fada.teacher.dual_unet.unets import ReferenceUNet
 
     shape = {"channels": (8, 16), "layers_per_block": 1, "heads": 2, "norm_groups": 4}
     levels = {"attention_levels": (False, True), "temporal_levels": (True, True)}

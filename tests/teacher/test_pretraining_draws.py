@@ -10,7 +10,7 @@ import torch
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.diffusion.paths import NoisePath
 from fada.engine.loop import StepLoss
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 

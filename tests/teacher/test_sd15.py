@@ -13,9 +13,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fada.teacher.dual_unet import DenoisingUNet, ReferenceUNet
 from fada.teacher.dual_unet.inflation import denoiser_from, import_sd15, reference_from
 from fada.teacher.dual_unet.sd15 import ImageModel, ImageShape, ReleasedWeightsError, read_sd15
+from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
 
 SMALL: dict[str, Any] = {
     "block_out_channels": (32, 64),

@@ -182,7 +182,7 @@ class Audio(Section):
     """`log_mel` needs no weights (embedded default); `wav2vec2` uses all hidden states of a transformers model."""
     path: FilePath | None = None
     """Folder of the wav2vec2 model; only for that kind."""
-    rate: Literal["states", "features"] | None = None
+    rate: Literal["states", "features", "pairs"] | None = None
     """What of wav2vec2 is brought to the video's rate; only for that kind. `states`: what its transformer gives.
     `features`: what goes into it, as Hallo does. Default: what the folder says (an imported Hallo's does), or `states`.
     """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
+from fada.family import Family, family_named
 from fada.recipe.sections.section import (
     Count,
-    Few,
     Frames,
     Listed,
     ModelPath,
@@ -23,7 +23,6 @@ from fada.recipe.sections.section import (
 Levels = Annotated[tuple[Width, ...], Field(strict=False, min_length=1, max_length=8)]
 """Width of each level."""
 Beta = Annotated[float, Field(gt=0.0, lt=1.0)]
-Trainable = Literal["reference", "spatial", "audio", "temporal"]
 
 
 class VAETraining(Section):
@@ -91,47 +90,8 @@ class Noise(Section):
         return self
 
 
-class Network(Section):
-    """Shape of the dual UNet; the defaults are Stable Diffusion 1.5's."""
-
-    channels: Levels = (320, 640, 1280, 1280)
-    """Width of each level."""
-    layers_per_block: Annotated[int, Field(ge=1, le=64)] = 2
-    """Residual blocks per level on the way down (one more on the way up)."""
-    heads: Few = 8
-    """Attention heads."""
-    attention_levels: Listed[bool] = (True, True, True, False)
-    """Which levels have attention (spatial and audio)."""
-    temporal_levels: Listed[bool] = (True, True, True, True)
-    """Which levels have temporal attention; the middle block always has."""
-    norm_groups: Width = 32
-    """Groups of the group norms."""
-    has_places: bool = False
-    """Tell spatial attention where a token lies (fixed 2-D sinusoids). SD 1.5 has no such thing and must leave it off;
-    small networks trained from nothing learn to read the reference much faster with it."""
-    audio_tokens: Few = 32
-    """Audio tokens per frame after projection."""
-    audio_dim: Width = 768
-    """Width of an audio token."""
-    audio_hidden: Width = 512
-    """Width of the audio projection's hidden layers."""
-    max_frames: Frames = 32
-    """Longest clip, motion frames included, that temporal positions can number."""
-
-    @model_validator(mode="after")
-    def levels_agree(self) -> Network:
-        for name, levels in (("attention_levels", self.attention_levels), ("temporal_levels", self.temporal_levels)):
-            if len(levels) != len(self.channels):
-                raise ValueError(
-                    f"{name} has {len(levels)} entries and channels {len(self.channels)}; "
-                    "give one entry per level in both"
-                )
-        for width in self.channels:
-            if width % self.norm_groups or width % self.heads:
-                raise ValueError(
-                    f"channels: {width} must be divisible by norm_groups ({self.norm_groups}) and heads ({self.heads})"
-                )
-        return self
+class AnyNetwork(Section):
+    """Shape of a family's networks; each family has its own (`fada.family.Family.section`)."""
 
 
 class Dropout(Section):
@@ -150,8 +110,8 @@ class Stage(Section):
 
     name: PlainName
     """Shown in logs and folder names."""
-    trains: Listed[Trainable] = ("reference", "spatial", "audio", "temporal")
-    """Parts that learn; the others are frozen."""
+    trains: Listed[PlainName] = ()
+    """Parts that learn, of those that the family has; the others are frozen. Default: all of them."""
     frames: Frames | None = None
     """Frames per sample; 1 trains on images. Default: clip.frames."""
     batch: Count = 4
@@ -171,25 +131,58 @@ class Stage(Section):
 class Teacher(Section):
     """The frozen model that is distilled."""
 
-    kind: Literal["dual_unet", "hallo"] = "dual_unet"
-    """The family: FADA's dual UNet, which can be trained here, or Hallo, released (`fada teacher import hallo`)."""
+    kind: PlainName = "dual_unet"
+    """The family: `dual_unet` (FADA's) and `v_express`, which can be trained here, or `hallo`, released
+    (`fada teacher import`)."""
     path: ModelPath | None = None
     """A teacher folder, or `shipped:drawn`, the drawn world's teacher that comes with fada; without one `fada distill`
     first trains the stages below."""
     init: ModelPath | None = None
     """Weights that the first stage starts from: the folder that `fada teacher import sd15` writes, or a teacher's. Its
     nets have the shape of `network`. Without it they start at random."""
-    network: Network = Network()
+    network: SerializeAsAny[AnyNetwork] = Field(default=None, validate_default=True)
     """Shape, when it is trained here."""
     stages: Listed[Stage] = ()
     """Training stages, in order."""
+
+    @property
+    def family(self) -> Family:
+        """What `kind` names."""
+        return family_named(self.kind)
+
+    @field_validator("kind")
+    @classmethod
+    def kind_is_known(cls, kind: str) -> str:
+        family_named(kind)
+        return kind
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def network_is_the_familys(cls, value: Any, info: ValidationInfo) -> Any:
+        section = family_named(info.data["kind"]).section if "kind" in info.data else None
+        # Of an unknown kind nothing can be said; released ones have their sizes, whatever earlier versions noted here.
+        return AnyNetwork() if section is None else section.model_validate({} if value is None else value)
+
+    @field_validator("stages")
+    @classmethod
+    def stages_train_what_there_is(cls, stages: tuple[Stage, ...], info: ValidationInfo) -> tuple[Stage, ...]:
+        if "kind" not in info.data:
+            return stages
+        parts = family_named(info.data["kind"]).stages
+        for stage in stages:
+            unknown = [part for part in stage.trains if part not in parts]
+            if unknown and parts:
+                raise ValueError(f"{stage.name}: trains: got {unknown[0]!r}; choose from {', '.join(parts)}")
+        return tuple(stage if stage.trains else stage.model_copy(update={"trains": parts}) for stage in stages)
 
     @model_validator(mode="after")
     def has_a_source(self) -> Teacher:
         if self.path is None and not self.stages:
             raise ValueError("give teacher.path (a teacher folder) or teacher.stages (to train one)")
-        if self.kind == "hallo" and (self.path is None or self.stages):
-            raise ValueError("kind: hallo is released, not trained here: give teacher.path, the imported folder, only")
+        if not self.family.stages and (self.path is None or self.stages):
+            raise ValueError(
+                f"kind: {self.kind} is released, not trained here: give teacher.path, the imported folder, only"
+            )
         if self.path is not None and self.init is not None:
             raise ValueError("teacher.path is a finished teacher, teacher.init is where stages start: give one of them")
         names = [stage.name for stage in self.stages]

@@ -11,7 +11,7 @@ from fada.student.copies import student_of
 from fada.student.distillation import DistillSettings
 from fada.student.mixed_loss import MixedLossConfig
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from fada.eval.speed import clips as module
 from fada.eval.speed.clips import ClipWork, measure_clips
 from fada.student.pipeline import FadaPipeline
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import AudioProjection, DualUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
+from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.vae import new_vae
 
 

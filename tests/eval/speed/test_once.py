@@ -13,7 +13,7 @@ from fada.eval.results import read_json
 from fada.eval.speed.once import FullStep, run_once
 from fada.student.distillation import DistillSettings
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.inputs import ClipInputs
 
 

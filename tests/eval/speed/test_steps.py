@@ -20,7 +20,7 @@ from fada.eval.speed.steps import (
 )
 from fada.student.mixed_loss import MixedLossConfig
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.dual_unet import DualUNet
+from fada.teacher.dual_unet.model import DualUNet
 
 SOLVER = "2M in log-SNR, 4 steps"
 Calls = dict[str, tuple[list[int], int]]

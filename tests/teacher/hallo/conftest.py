@@ -12,8 +12,10 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 import small_checkpoint as small
 
-from fada.teacher.dual_unet import AudioProjection
-from fada.teacher.hallo import FaceLocator, FaceProjection, HalloDenoisingUNet, HalloInputs, HalloReferenceUNet
+from fada.teacher.dual_unet.audio_projection import AudioProjection
+from fada.teacher.hallo.conditions import HalloInputs
+from fada.teacher.hallo.projections import FaceLocator, FaceProjection
+from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
 
 
 @pytest.fixture(scope="session")

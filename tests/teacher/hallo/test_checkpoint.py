@@ -13,8 +13,8 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 from fada.build.import_hallo import import_hallo
 from fada.student.pipeline import HalloPipeline
 from fada.teacher.guidance import guided
-from fada.teacher.hallo import HalloInputs
 from fada.teacher.hallo.checkpoint import PREFIXES, empty_networks, read_hallo, read_tensors
+from fada.teacher.hallo.conditions import HalloInputs
 from fada.teacher.vae import new_vae
 
 

@@ -18,9 +18,9 @@ from fada.diffusion.solvers import solve
 from fada.diffusion.spacing import time_points
 from fada.teacher.dual_unet.layers import KeysValues
 from fada.teacher.guidance import BatchedRungs, at_rung, guided
-from fada.teacher.hallo import Hallo, HalloInputs
 from fada.teacher.hallo.checkpoint import Imported, read_hallo
-from fada.teacher.hallo.conditions import banks_of_frames
+from fada.teacher.hallo.conditions import HalloInputs, banks_of_frames
+from fada.teacher.hallo.model import Hallo
 from fada.teacher.hallo.schedule import hallo_scheduler
 
 TOLERANCE = 1e-4

@@ -13,8 +13,9 @@ from fada.data.face import FaceClues
 from fada.diffusion.paths import NoisePath
 from fada.student.copies import neutral_scales, student_of
 from fada.teacher.guidance import at_rung
-from fada.teacher.hallo import Hallo, HalloInputs
 from fada.teacher.hallo.checkpoint import read_hallo
+from fada.teacher.hallo.conditions import HalloInputs
+from fada.teacher.hallo.model import Hallo
 from fada.teacher.hallo.schedule import hallo_scheduler
 from fada.teacher.inputs import ClipInputs
 

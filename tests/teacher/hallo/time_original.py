@@ -80,16 +80,12 @@ def original(checkout: Path) -> tuple[Callable[[], Tensor], int]:
 def ours() -> tuple[Callable[[], Tensor], int]:
     """The same of our denoiser."""
     from fada.diffusion.paths import NoisePath
-    from fada.teacher.dual_unet import AudioProjection
+    from fada.teacher.dual_unet.audio_projection import AudioProjection
     from fada.teacher.guidance import BatchedRungs
-    from fada.teacher.hallo import (
-        FaceLocator,
-        FaceProjection,
-        Hallo,
-        HalloDenoisingUNet,
-        HalloInputs,
-        HalloReferenceUNet,
-    )
+    from fada.teacher.hallo.conditions import HalloInputs
+    from fada.teacher.hallo.model import Hallo
+    from fada.teacher.hallo.projections import FaceLocator, FaceProjection
+    from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
 
     shape: dict[str, Any] = {"channels": small.CHANNELS, "token_dim": small.TOKEN_DIM}
     audio = (small.WINDOW, small.LAYERS, small.STATES_DIM, small.HIDDEN, small.AUDIO_TOKENS, small.AUDIO_DIM)

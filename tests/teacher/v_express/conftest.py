@@ -12,14 +12,10 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 import small_v_express as small
 
-from fada.teacher.v_express import (
-    AudioResampler,
-    VExpressDenoisingUNet,
-    VExpressInputs,
-    VExpressReferenceUNet,
-    audio_windows,
-    keypoint_guider,
-)
+from fada.teacher.v_express.audio_projection import AudioResampler, audio_windows
+from fada.teacher.v_express.conditions import VExpressInputs
+from fada.teacher.v_express.keypoints import keypoint_guider
+from fada.teacher.v_express.unets import VExpressDenoisingUNet, VExpressReferenceUNet
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
+from fada.build.import_v_express import import_v_express
+from fada.student.pipeline import VExpressPipeline
 from fada.teacher.released import read_tensors
-from fada.teacher.v_express import BranchWeights, VExpressInputs
+from fada.teacher.v_express.attention import BranchWeights
 from fada.teacher.v_express.checkpoint import MOTION, NETWORKS, empty_networks, read_v_express
-from fada.teacher.v_express.importing import import_v_express
-from fada.teacher.v_express.pipeline import VExpressPipeline
+from fada.teacher.v_express.conditions import VExpressInputs
 from fada.teacher.vae import new_vae
 
 States = dict[str, dict[str, Tensor]]
@@ -57,7 +58,9 @@ def test_an_import_reads_back_as_a_pipeline_that_answers_alike(
     for name, part in NETWORKS.items():
         for key, value in getattr(loaded, part).state_dict().items():
             torch.testing.assert_close(value, small_states[name][key], atol=0, rtol=0)
-    assert loaded(inputs, noise, steps=1).isfinite().all()
+    conditions = loaded.model.prepare(inputs)
+    rows = loaded.model.at_rungs(conditions, torch.tensor([0]), torch.tensor([2]))
+    assert loaded.model.evaluate(noise, torch.tensor([0.5]), rows).isfinite().all()
 
 
 def test_motion_modules_come_from_their_own_file(small_states: States, tmp_path: Path) -> None:
@@ -155,7 +158,7 @@ def test_vae_and_audio_encoder_come_along(small_folder: Path, tmp_path: Path) ->
     import_v_express(small_folder, tmp_path / "out", vae=tmp_path / "vae", audio_encoder=tmp_path / "wav2vec2")
     loaded = VExpressPipeline.from_pretrained(str(tmp_path / "out"))
     assert loaded.vae.config.block_out_channels == [8, 8]
-    assert loaded.audio_encoder.config.hidden_size == 8
+    assert (loaded.audio_encoder.rate, loaded.audio_encoder.layers, loaded.audio_encoder.states_dim) == ("pairs", 2, 8)
 
 
 def test_nothing_is_written_where_something_is_wrong(small_folder: Path, tmp_path: Path) -> None:

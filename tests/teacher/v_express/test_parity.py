@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.solvers import solve
 from fada.diffusion.spacing import time_points
-from fada.teacher.guidance import BatchedRungs, at_rung
+from fada.teacher.guidance import BatchedRungs, at_rung, guided
 from fada.teacher.inputs import ClipInputs
-from fada.teacher.v_express import BranchWeights, VExpress, VExpressInputs, draw_keypoints
 from fada.teacher.v_express.checkpoint import read_v_express
-from fada.teacher.v_express.pipeline import VExpressPipeline, v_express_scheduler
+from fada.teacher.v_express.conditions import VExpressInputs
+from fada.teacher.v_express.keypoints import draw_keypoints
+from fada.teacher.v_express.model import VExpress
+from fada.teacher.v_express.schedule import v_express_scheduler
 
 TOLERANCE = 1e-4
 HALF = torch.tensor([0.5], dtype=torch.float64)
@@ -30,22 +33,17 @@ def recorded() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def pipeline(small_folder: Path) -> VExpressPipeline:
+def model(small_folder: Path) -> VExpress:
     parts = read_v_express(small_folder).parts
     seen, heard = small.WEIGHTS
-    return VExpressPipeline(
+    return VExpress(
         **parts,
-        scheduler=v_express_scheduler(),
+        path=NoisePath.from_config(v_express_scheduler().config),
         reference_weight=seen,
         audio_weight=heard,
         frames=small.FRAMES,
         overlap=small.OVERLAP,
     )
-
-
-@pytest.fixture(scope="module")
-def model(pipeline: VExpressPipeline) -> VExpress:
-    return pipeline.model
 
 
 def first_context(inputs: VExpressInputs) -> VExpressInputs:
@@ -105,9 +103,12 @@ def test_the_recorded_rungs_differ_by_more_than_the_tolerance(recorded: dict[str
 
 
 def test_two_sampler_steps_over_two_contexts_equal_the_public_pipeline(
-    pipeline: VExpressPipeline, inputs: VExpressInputs, noise: Tensor, recorded: dict[str, Any]
+    model: VExpress, inputs: VExpressInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
-    latents = pipeline(inputs, noise, steps=small.STEPS, reference_scale=small.SCALE, audio_scale=small.SCALE)
+    with torch.no_grad():
+        predict = guided(model, model.prepare(inputs), torch.full((1, 2), small.SCALE))
+        ones = torch.ones(1, dtype=torch.float64)
+        latents = solve(predict, model.path, noise, ones, 0 * ones, small.STEPS, "ddim")
     assert_as_recorded(latents[0], recorded["sampled"])
 
 
@@ -151,9 +152,9 @@ def test_clips_at_their_own_rungs_equal_whole_batches(model: VExpress, inputs: V
 def test_the_branches_weights_matter_at_every_rung(model: VExpress, inputs: VExpressInputs, noise: Tensor) -> None:
     clip, start = first_context(inputs), noise[:, : small.FRAMES]
     before = rungs(model, clip, start)
-    released, model.weights = model.weights, BranchWeights(1.0, 1.0)
+    released, (model.reference_weight, model.audio_weight) = model.weights, (1.0, 1.0)
     after = rungs(model, clip, start)
-    model.weights = released
+    model.reference_weight, model.audio_weight = released
     for one, other in zip(before, after, strict=True):
         assert not torch.allclose(one, other, atol=1e-3)
 

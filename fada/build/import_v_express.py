@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fada.pretrained.wav2vec2 import load_wav2vec2
+from fada.data.audio_features import Wav2Vec2Encoder
+from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.student.pipeline import PIPELINES
 from fada.teacher.origins import write_import
 from fada.teacher.released import Row, check_model, check_out, write_whole
 from fada.teacher.v_express.attention import BranchWeights
 from fada.teacher.v_express.checkpoint import read_v_express
 from fada.teacher.v_express.model import RELEASED_WEIGHTS
-from fada.teacher.v_express.pipeline import VExpressPipeline, v_express_scheduler
+from fada.teacher.v_express.schedule import v_express_scheduler
 from fada.teacher.vae import load_vae
 
 
@@ -36,11 +38,11 @@ def import_v_express(
     check_model("--vae", vae)
     check_model("--audio-encoder", audio_encoder)
     imported = read_v_express(path)
-    pipeline = VExpressPipeline(
+    pipeline = PIPELINES["VExpressPipeline"](
         **imported.parts,
-        scheduler=v_express_scheduler(),
-        vae=None if vae is None else load_vae(vae),
-        audio_encoder=None if audio_encoder is None else load_wav2vec2(audio_encoder),
+        scheduler=PeRFlowScheduler.from_config(v_express_scheduler().config),
+        vae=vae and load_vae(vae),
+        audio_encoder=audio_encoder and Wav2Vec2Encoder.from_pretrained(audio_encoder, rate="pairs"),
         reference_weight=weights.reference,
         audio_weight=weights.audio,
     )

@@ -1,0 +1,167 @@
+"""A family of models as one value: what the toolkit must know of it to train, distil, generate, measure and export it.
+
+A family is a folder in `fada/teacher/` (or a module of yours) and one line in `fada/teacher/families.py` (or a call of
+`register`). Nothing here loads torch: recipes ask for families too.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from torch import Tensor
+
+    from fada.diffusion.paths import NoisePath
+    from fada.pretrained.settings import PipelineSettings
+
+
+class Denoiser(Protocol):
+    """A network that predicts noise (or v) of a clip under conditions that are dropped in a fixed order."""
+
+    @property
+    def ladder(self) -> Sequence[str]:
+        """Names of the rungs, unconditional first (method.md, section 2)."""
+        ...
+
+    path: NoisePath
+    """The noise path that it was trained on, and what it predicts."""
+
+    def inputs_of(self, clips: Any) -> Any:
+        """What the family's networks take, from the inputs that are the same for all (`teacher/inputs.py`)."""
+        ...
+
+    def prepare(self, inputs: Any) -> Any:
+        """What is constant over denoising steps (reference features, audio tokens), from the inputs of a batch."""
+        ...
+
+    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Any:
+        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to rung `rungs[i]`; both (rows,).
+
+        Wherever the conditions lie; both decide what is computed, and on the CPU nothing waits for a device.
+        """
+        ...
+
+    def evaluate(self, latents: Tensor, t: Tensor, conditions: Any) -> Tensor:
+        """Prediction of rows (rows, F, ...) at times (rows,) in [0, 1], one pass."""
+        ...
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Branches of multi-condition guidance, and how strongly each is followed.
+
+    branches: unconditional first; each has one condition more than the one before, and its name.
+    scales: by the name of a branch, how far a call goes from the branch before to it where nobody says; all but the
+    first have one.
+
+    Raises:
+        ValueError: there is not one scale for every branch but the first.
+    """
+
+    branches: tuple[str, ...]
+    scales: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if tuple(self.scales) != self.names:
+            raise ValueError(f"guidance: branches {', '.join(self.branches)} need scales {', '.join(self.names)}, in "
+                             f"that order; got {', '.join(self.scales)}")  # fmt: skip
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the scales, in the order of the branches."""
+        return self.branches[1:]
+
+    def in_order(self, named: Mapping[str, Any], where: str = "scales") -> tuple[Any, ...]:
+        """What is given by name in the order of the branches; None where nothing is given.
+
+        Raises:
+            ValueError: a name is no branch's.
+        """
+        unknown = [name for name in named if name not in self.names]
+        if unknown:
+            raise ValueError(f"{where}: no guidance scale named {unknown[0]!r}; choose from {', '.join(self.names)}")
+        return tuple(named.get(name) for name in self.names)
+
+    def filled(self, named: Mapping[str, float] | None) -> tuple[float, ...]:
+        """Scales in the order of the branches: those given by name, the family's own for the others."""
+        found = self.in_order(named or {})
+        return tuple(own if given is None else given for given, own in zip(found, self.scales.values(), strict=True))
+
+
+def _no_check(recipe: Any) -> None:
+    """Every recipe is one for this family."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the toolkit knows of a family.
+
+    name: `teacher.kind` in recipes.
+    title: for people.
+    pipeline: class name in `model_index.json`.
+    guidance: branches and scales.
+    module: where its networks are, loaded when they are needed. It has `MODEL`, its `AvatarDenoiser`; `NETWORKS`, by
+        name the class of each network; and `new(network, noise, audio, latent_channels)`, a model with random weights
+        for a recipe's sections `teacher.network` and `noise`, an encoder's states (window, layers, dim) and a codec.
+    settings: of its pipeline's folder: what a clip is, and the defaults of a call.
+    section: of `teacher.network` in recipes; None where sizes are the released ones.
+    conditions: what clips must have stored beside sound: `face`, `keypoints`.
+    stages: parts that stages of a training may train; none where it is not trained here.
+    options: settings of the pipeline that the model is made with, too.
+    check: raises ValueError for a recipe that cannot be one for it.
+    """
+
+    name: str
+    title: str
+    pipeline: str
+    guidance: Guidance
+    module: str
+    settings: type[PipelineSettings]
+    section: type[BaseModel] | None = None
+    conditions: frozenset[str] = frozenset()
+    stages: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    check: Callable[[Any], None] = field(default=_no_check)
+
+    @property
+    def networks(self) -> Any:
+        """The module that holds its networks."""
+        return importlib.import_module(self.module)
+
+
+_registered: dict[str, Family] = {}
+
+
+def families() -> dict[str, Family]:
+    """All families by name: those of the package, and those that were registered."""
+    own: tuple[Family, ...] = importlib.import_module("fada.teacher.families").FAMILIES
+    return {family.name: family for family in own} | _registered
+
+
+def register(family: Family) -> Family:
+    """Make a family known, so that recipes, folders and commands of this process may name it.
+
+    Raises:
+        ValueError: another family has its name or its pipeline's.
+    """
+    for other in families().values():
+        if other is not family and (other.name == family.name or other.pipeline == family.pipeline):
+            raise ValueError(f"family {family.name}: its name or pipeline ({family.pipeline}) is that of {other.title}")
+    _registered[family.name] = family
+    return family
+
+
+def family_named(name: str) -> Family:
+    """The family of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    known = families()
+    if name not in known:
+        raise ValueError(f"no family named {name!r}; choose from {', '.join(known)}")
+    return known[name]
