@@ -12,11 +12,12 @@ from rich.console import Console
 from fada import build
 from fada.build.models import load_pipeline, start_from
 from fada.recipe.errors import RecipeError
-from fada.recipe.sections.teacher import Network, Noise
+from fada.recipe.sections.teacher import Noise
 from fada.teacher.dual_unet.inflation import import_sd15
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.dual_unet.networks import new
 from fada.teacher.dual_unet.sd15 import read_sd15
+from fada.teacher.dual_unet.section import Network
 
 NETWORK = Network(
     channels=(32, 64), attention_levels=(True, False), temporal_levels=(True, True), layers_per_block=1, heads=4,
