@@ -47,7 +47,7 @@ def which_guidance(wanted: Guidance, usual: Guidance, embeds: bool) -> Guidance:
 
 @dataclass(frozen=True)
 class Settings:
-    """Of one call: steps per clip, scales (1 or B, branches - 1) in order; solver and spacing of its steps are a teacher's."""
+    """Of one call: steps per clip; scales (1 or B, branches - 1), in their order; solver and spacing of a teacher's."""
 
     steps: int
     scales: Tensor
