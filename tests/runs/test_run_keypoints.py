@@ -177,3 +177,31 @@ def test_encoding_shards_of_the_version_before_adds_them(tmp_path: Path) -> None
     assert read_index(tmp_path / "encoded").parts["keypoints"] == 1
     (clip,) = load_latents(tmp_path / "encoded", keypoints=True)
     equal(clip.keypoints, read_stored(keypoints_of_landmarks(points.astype(np.float32)).stored()))
+
+
+SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
+MODEL = SHARED / "weights" / "mediapipe" / "face_landmarker_v2_with_blendshapes.task"
+VIDEO = SHARED / "media" / "video" / "grid_A2_test_video.mp4"
+
+
+@pytest.mark.skipif(
+    not (MODEL.is_file() and VIDEO.is_file()), reason="needs the trial media and MediaPipe models in ../shared"
+)
+def test_prepared_footage_has_its_eyes_and_nose_where_they_are_found_in_the_cut_pictures(tmp_path: Path) -> None:
+    from fada.data.held_out import clip_of
+    from fada.data.prepare import FaceFinder, prepare_videos
+
+    prepare_videos([VIDEO], tmp_path / "clips", face_landmarker_path=MODEL, size=256)
+    shard_clips(tmp_path / "clips", tmp_path / "shards", takes_all=True)
+    (sample,) = read_shards(tmp_path / "shards/train")
+    clip = clip_of(sample, keypoints=True)
+    assert clip.keypoints is not None
+    assert clip.keypoints.points.shape == (len(clip.frames), 5, 2)
+    assert clip.keypoints.visible.all()
+    with FaceFinder(MODEL) as finder:
+        for number in (0, 30, 74):
+            (face,) = finder.find(clip.frames[number])
+            again = keypoints_of_landmarks(face.points[None, :, :2] / 256)
+            # Found in another cut of the same frame: a face height is about half of the picture.
+            assert float((again.points[0] - clip.keypoints.points[number]).abs().max()) < 0.02
+            assert float((again.lip_box[0] - clip.keypoints.lip_box[number]).abs().max()) < 0.02
