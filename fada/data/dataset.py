@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -131,13 +131,17 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         names = ("latents", "reference", "motion", "audio", "has_motion")
-        there = {name: moved(getattr(self, name), device) for name in names}
+        there: dict[str, Any] = {name: moved(getattr(self, name), device) for name in names}
         told = {name: getattr(self, name) for name in TOLD}
-        told_there = {name: each if each is None else each.to(device) for name, each in told.items()}
-        return Batch(self.keys, self.qualities, faults=self.faults, **there, **told_there)
+        there |= {name: each.to(device) for name, each in told.items() if each is not None}
+        return replace(self, **there)
 
 
-TOLD = {"face": FaceClues, "keypoints": Keypoints, "reference_keypoints": Keypoints}
+TOLD: dict[str, Callable[..., FaceClues | Keypoints]] = {
+    "face": FaceClues,
+    "keypoints": Keypoints,
+    "reference_keypoints": Keypoints,
+}
 """Fields of a batch that hold several tensors, where the clips have them, and their kinds."""
 
 
