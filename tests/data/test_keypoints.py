@@ -32,6 +32,7 @@ from fada.data.stored_clips import StoredClips
 from fada.data.world import draw, face
 from fada.data.world.keypoints import keypoints_of_truth
 from fada.data.world.motion import Motion
+from fada.data.world.mouth import MouthLook, lip_boxes
 
 
 def drawn(**options: Any) -> Keypoints:
@@ -85,6 +86,19 @@ def test_corners_and_box_are_where_the_lips_are_painted(index: int, monkeypatch:
             assert abs(rows[edge].mean() - float(found.points[frame, corner, 1]) * size) < 0.02 * size
     torch.testing.assert_close(found.points[:, 3, 0], found.lip_box[:, 0])
     torch.testing.assert_close(found.points[:, 4, 0], found.lip_box[:, 2])
+
+
+def test_the_box_of_closed_lips_by_hand_and_with_corners_that_hang_below_them() -> None:
+    look = MouthLook(2.0, (0.02, 0.03), (0, 0, 0), (0, 0, 0), 0.0, 0.0, 0.0)
+    level, hanging = lip_boxes(look, np.zeros(2), np.array([0.5, 1.0]), np.array([[0.0, 0.0], [-1.5, 0.0]]))
+    outer = [2.0 * (0.052 + 0.073 * 0.5) + 0.014, 2.0 * 0.125 + 0.014]
+    assert level[[0, 2]].tolist() == pytest.approx([-outer[0], outer[0]])
+    assert hanging[[0, 2]].tolist() == pytest.approx([-outer[1], outer[1]])
+    # The lower lip is highest in the middle, where nothing is lifted; the upper one beside its dip.
+    assert level[3] == pytest.approx(0.03)
+    assert -0.02 < level[1] < -0.018
+    # The left corner hangs by 1.5 times 0.02 at mouth scale 2, below all else.
+    assert hanging[3] == pytest.approx(0.06, abs=2e-3)
 
 
 def test_a_smile_lifts_each_corner_by_its_own_measure() -> None:

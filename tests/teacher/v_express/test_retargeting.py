@@ -47,10 +47,10 @@ def test_of_equally_turned_frames_the_first_decides() -> None:
 
 
 def test_a_nose_beside_the_eyes_is_as_high_as_it_is_far_from_the_nearer_eye() -> None:
-    portrait = torch.tensor([[0.0, 0.0], [10.0, 0.0], [13.0, 4.0]])
-    driving = torch.tensor([[0.0, 0.0], [10.0, 0.0], [13.0, 4.0]])[None] / 2
-    # Width 10 and height hypot(3, 4) = 5 of the portrait, half of both of the video: everything doubles.
-    torch.testing.assert_close(retarget_naively(portrait, driving)[0], portrait)
+    driving = torch.tensor([[0.0, 0.0], [10.0, 0.0], [13.0, 4.0]])
+    # Width 10 and height hypot(3, 4) = 5, of the portrait 20 and 15; its nose comes to (30, 45).
+    expected = driving * torch.tensor([2.0, 3.0]) + torch.tensor([30.0 - 26.0, 45.0 - 12.0])
+    torch.testing.assert_close(retarget_naively(PORTRAIT, driving[None])[0], expected)
 
 
 def test_the_same_face_stays_where_it_is() -> None:
