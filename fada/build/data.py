@@ -18,7 +18,14 @@ from fada.build.models import AudioEncoder, audio_encoder
 from fada.build.run_folder import put_aside, trained_parts
 from fada.build.run_vae import prepare_vae
 from fada.build.sources import Source, sources_of
-from fada.build.stored_features import check_features, check_size, holds_features, load_latents, where_of
+from fada.build.stored_features import (
+    check_features,
+    check_keypoints,
+    check_size,
+    holds_features,
+    load_latents,
+    where_of,
+)
 from fada.data.clip import Clip
 from fada.data.clip_source import ClipSource
 from fada.data.dataset import hash_clips
@@ -60,54 +67,67 @@ class RunData:
         return 2 * context + 1, self.encoder.layers, self.encoder.states_dim
 
 
-def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = True) -> RunData:
+def prepare_data(
+    recipe: Recipe, folder: Path, console: Console, makes: bool = True, *, keypoints: bool = False
+) -> RunData:
     """Make, or find again, everything between raw clips and training samples; for whoever holds the run's folder.
 
     Args:
         makes: what is missing, damaged or of other clips; else another process has done so, and nothing is written.
+        keypoints: training and held-out clips have them, for a teacher that is shown them.
 
     Raises:
         RecipeError: shards hold features of other encoders than the recipe's, no clips that a part of it can use, or
-            other clips than those that a part of the run was trained on.
+            other clips than those that a part of the run was trained on; or keypoints are asked for that clips lack.
     """
-    sources = sources_of(recipe, folder, console, makes)
+    sources = sources_of(recipe, folder, console, makes, keypoints=keypoints)
     has_features = bool(recipe.data.train_sets) and holds_features(recipe)
     encoder = audio_encoder(recipe.audio)
     vae = prepare_vae(recipe, folder, sources["train"], console, makes)
     features = features_of(vae, encoder)
     if has_features:
         check_features(recipe, features)
-        train = load_latents(*(each.path for each in recipe.data.train_sets), cache=recipe.data.cache)
+        train = load_latents(
+            *(each.path for each in recipe.data.train_sets), cache=recipe.data.cache, keypoints=keypoints
+        )
     else:
         encoded = inside(folder, "data", "train")
         made_of = {**features, **_face_embedder(recipe), "clips": sources["train"].hash(), "encoding": str(ENCODING)}
-        if makes and not _is_encoded(encoded, made_of, recipe, folder, console):
+        if makes and not _is_encoded(encoded, made_of, recipe, folder, console, keypoints=keypoints):
             samples = track(sources["train"], "encoding clips", console=console, total=None)
             with whole_folder(encoded, has_manifest=False) as partial:
                 write_shards(encode_samples(samples, vae, encoder), partial, SAMPLES_PER_SHARD, made_of)
-        train = load_latents(encoded)
+        train = load_latents(encoded, keypoints=keypoints)
+    if keypoints:
+        check_keypoints(recipe, train)
     check_size(recipe, train, vae)
     check_trained_clips(recipe, train)
     console.print(f"data: {len(train)} training clips, {where_of(train)}")
-    return RunData(train, _held_out(recipe, sources["test"]), vae, encoder)
+    return RunData(train, _held_out(recipe, sources["test"], keypoints=keypoints), vae, encoder)
 
 
-def _held_out(recipe: Recipe, source: Source) -> Sequence[Clip]:
+def _held_out(recipe: Recipe, source: Source, *, keypoints: bool) -> Sequence[Clip]:
     """Held-out clips; those of shards are decoded when they are needed."""
     shards = recipe.data.test_shards
-    return [clip_of(sample) for sample in source] if shards is None else HeldOutClips(ShardSet(shards))
+    if shards is None:
+        return [clip_of(sample, keypoints=keypoints) for sample in source]
+    return HeldOutClips(ShardSet(shards), keypoints=keypoints)
 
 
-def _is_encoded(encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: Path, console: Console) -> bool:
+def _is_encoded(
+    encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: Path, console: Console, *, keypoints: bool
+) -> bool:
     """Whether a run's own shards are whole, and follow from what they would be made of now; others are put aside."""
     if not encoded.exists():
         return False
     fault = find_shard_fault(encoded)
     if fault is None:
-        before = read_index(encoded).features
-        if before == made_of:
+        index = read_index(encoded)
+        before = index.features
+        lacks_keypoints = keypoints and not index.parts.get("keypoints")
+        if before == made_of and not lacks_keypoints:
             return True
-        fault = "was made of other clips or encoders"
+        fault = "has no keypoints" if before == made_of else "was made of other clips or encoders"
         trained = trained_parts(folder)
         # Earlier versions noted no clips.
         if trained and "clips" in before:

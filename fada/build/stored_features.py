@@ -101,7 +101,11 @@ def check_size(recipe: Recipe, clips: ClipSource, vae: AutoencoderKL) -> None:
 
 
 def load_latents(
-    *folders: str | Path, face_ratio: float = 1.0, lip_ratio: float = 1.0, cache: Cache | None = None
+    *folders: str | Path,
+    face_ratio: float = 1.0,
+    lip_ratio: float = 1.0,
+    cache: Cache | None = None,
+    keypoints: bool = False,
 ) -> StoredClips:
     """Training clips of sets of shards with features, each read when it is asked for; with face clues where embedding
     and landmarks are stored.
@@ -109,9 +113,26 @@ def load_latents(
     Args:
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
         cache: for sets in object stores.
+        keypoints: whether they are read, too.
     """
     kept = None if cache is None else PartsCache(cache.path, int(cache.gib * 2**30))
-    return StoredClips([ShardSet(folder, kept) for folder in folders], face_ratio=face_ratio, lip_ratio=lip_ratio)
+    sets = [ShardSet(folder, kept) for folder in folders]
+    return StoredClips(sets, face_ratio=face_ratio, lip_ratio=lip_ratio, keypoints=keypoints)
+
+
+def check_keypoints(recipe: Recipe, clips: ClipSource) -> None:
+    """Refuse clips of which some have no keypoints, for a teacher that is shown them.
+
+    Raises:
+        RecipeError: naming the first of them.
+    """
+    without = np.flatnonzero(~clips.facts.has_keypoints)
+    if len(without):
+        raise RecipeError(
+            f"data: {recipe.data.train_name}: {len(without)} of {len(clips)} training clips have no keypoints, which "
+            f"the teacher is shown, {clips.key(int(without[0]))} among them; they come with the landmarks of fada data "
+            "prepare: prepare the clips with it, then fada data shard"
+        )
 
 
 def mixture_of(recipe: Recipe) -> Mixture | None:

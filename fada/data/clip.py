@@ -22,6 +22,7 @@ from fada.media.video import encode_video, read_video
 
 if TYPE_CHECKING:
     from fada.data.face import FaceClues
+    from fada.data.keypoints import Keypoints
 
 
 REJECTED = "rejected"
@@ -51,6 +52,8 @@ class Clip:
     """JSON values: identity, quality ("A", "B", "rejected"), flaws, split ("train", "test"), truth for drawn clips."""
     face: "FaceClues | None" = None
     """What is known of the face in the first frame, where it is the portrait of a system that is told."""
+    keypoints: "Keypoints | None" = None
+    """Of every frame, where a system is asked that is shown them."""
 
 
 def check_key(key: object) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from fada.data.face import FaceClues
+from fada.data.keypoints import Keypoints
 
 
 class DamagedClip(ValueError):
@@ -21,8 +22,8 @@ class DamagedClip(ValueError):
 class LatentClip:
     """One clip ready for training.
 
-    latents: (F, C, h, w) scaled VAE latents; states: (F, layers, dim) of the audio encoder, padded by no one; face:
-    for teachers that are told of it.
+    latents: (F, C, h, w) scaled VAE latents; states: (F, layers, dim) of the audio encoder, padded by no one; face and
+    keypoints (F, ...): for teachers that are told of them.
     """
 
     key: str
@@ -30,6 +31,7 @@ class LatentClip:
     latents: Tensor
     states: Tensor
     face: FaceClues | None = None
+    keypoints: Keypoints | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class ClipFacts:
     """What is known of N clips without reading them.
 
     quality: (N,) numbers in `qualities`; frames: (N,) of the latents; sides: (N, 2) height and width of the latents;
-    has_face: (N,) booleans.
+    has_face, has_keypoints: (N,) booleans, whether they are read with the clips.
     """
 
     quality: np.ndarray
@@ -45,6 +47,7 @@ class ClipFacts:
     frames: np.ndarray
     sides: np.ndarray
     has_face: np.ndarray
+    has_keypoints: np.ndarray
 
     def of_quality(self, quality: str) -> np.ndarray:
         """Which clips (N,) are of a quality, `all` for every one."""
@@ -61,9 +64,8 @@ class ClipFacts:
 
     def subset(self, numbers: np.ndarray) -> ClipFacts:
         """The same of some of the clips."""
-        return ClipFacts(
-            self.quality[numbers], self.qualities, self.frames[numbers], self.sides[numbers], self.has_face[numbers]
-        )
+        columns = (each[numbers] for each in (self.frames, self.sides, self.has_face, self.has_keypoints))
+        return ClipFacts(self.quality[numbers], self.qualities, *columns)
 
 
 def counts_of(numbers: np.ndarray, names: Sequence[str]) -> dict[str, int]:
@@ -125,6 +127,7 @@ class ClipsInMemory(ClipSource):
             np.array([len(clip.latents) for clip in clips], np.int64),
             np.array([clip.latents.shape[-2:] for clip in clips], np.int64).reshape(len(clips), 2),
             np.array([clip.face is not None for clip in clips], bool),
+            np.array([clip.keypoints is not None for clip in clips], bool),
         )
 
     def __len__(self) -> int:
