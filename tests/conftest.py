@@ -27,6 +27,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["DS_ACCELERATOR"] = os.environ.get("DS_ACCELERATOR", "cpu")
 
+# Whatever is loaded while the tests are collected stays; the first test turns it on.
+gc.disable()
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -68,6 +70,16 @@ def group_of(name: str) -> str:
     """The first of the files that one process runs together with a test's, by the test's name."""
     file = name.partition("::")[0]
     return next((files[0] for files in TOGETHER if file in files), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """The processes of tests, and those that tests start, keep what they compile.
+
+    Without it each compiles the tests and fada anew: four seconds, and half a second. Those that change code while they
+    run (tests/mutants) forbid it for themselves.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -115,6 +127,7 @@ def pytest_runtest_setup() -> None:
     if len(sys.modules) > _seen + NEW_MODULES or not _seen:
         gc.collect()
         gc.freeze()
+        gc.enable()
         _seen = len(sys.modules)
 
 

@@ -96,7 +96,16 @@ def test_values_that_readers_take_for_different_things_are_refused(tmp_path: Pat
             ("", None),
         ),
         *(("12", 12), ("-3", -3), ("1_000", 1000), ("0", 0), ("1e-4", 1e-4), (".5", 0.5), ("-1.5E+3", -1500.0)),
-        *(("0.10", 0.1), ("a:b", "a:b"), ("1.2.3", "1.2.3"), ("10:99x", "10:99x"), ("nope", "nope")),
+        # Underscores stand between digits only; Python refuses others.
+        *((text, text) for text in ("1_", "1__0", "1.5_", "1_.5")),
+        *(
+            ("1_0.2_5", 10.25),
+            ("0.10", 0.1),
+            ("a:b", "a:b"),
+            ("1.2.3", "1.2.3"),
+            ("10:99x", "10:99x"),
+            ("nope", "nope"),
+        ),
     ],
 )
 def test_what_all_readers_agree_on_is_read_so(text: str, value: Any) -> None:
