@@ -112,6 +112,7 @@ class Family:
     conditions: what clips must have stored beside sound: `face`, `keypoints`.
     stages: parts that stages of a training may train; none where it is not trained here.
     options: settings of the pipeline that the model is made with, too.
+    is_imported: whether there are released weights, whose folders may lack a VAE and an audio encoder.
     check: raises ValueError for a recipe that cannot be one for it.
     """
 
@@ -125,6 +126,7 @@ class Family:
     conditions: frozenset[str] = frozenset()
     stages: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    is_imported: bool = False
     check: Callable[[Any], None] = field(default=_no_check)
 
     @property

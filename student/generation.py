@@ -23,6 +23,7 @@ from torch import Tensor
 
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues
+from fada.data.keypoints import Keypoints
 from fada.data.stages import StageClock
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Solver
@@ -33,7 +34,7 @@ from fada.pretrained.pipelines import Components, open_pipeline
 from fada.pretrained.ranges import SCALE
 from fada.student.acceleration import compile_in_place, convolve_channels_last
 from fada.student.chunks import VideoInChunks
-from fada.student.clip_loop import Clip, denoised_clips
+from fada.student.clip_loop import Clip, Told, denoised_clips
 from fada.student.denoising import Guidance, Settings, which_guidance
 from fada.student.fitting import check_length, check_parts
 from fada.student.network import apart
@@ -76,6 +77,8 @@ class AvatarPipeline(DiffusionPipeline):
     """What a folder of the family may name as its components."""
     needs_face: ClassVar[bool] = False
     """Whether calls must be told of the face."""
+    needs_keypoints: ClassVar[bool] = False
+    """Whether calls must be shown where eyes and nose are."""
 
     def _set_up(self, components: dict[str, Any], settings: dict[str, Any]) -> None:
         """Register what the family's class was made with, and make its model of it."""
@@ -190,6 +193,7 @@ class AvatarPipeline(DiffusionPipeline):
         audio: np.ndarray,
         *,
         face: FaceClues | None = None,
+        keypoints: Keypoints | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -208,6 +212,8 @@ class AvatarPipeline(DiffusionPipeline):
             image: uint8 (H, W, 3), the portrait; it is resized to the model's square.
             audio: float32 (N,) at 16 kHz.
             face: what the portrait's face is like, without batch axis, for families that are told (Hallo).
+            keypoints: where eyes and nose are, for families that are shown them (V-Express): of the portrait (5, 2),
+                which then keeps still, or of every frame (F, 5, 2); the last ones hold for frames behind them.
             steps: denoising steps per clip.
             scales: guidance scales by the names of the family's branches; those left out are the model's own.
                 `audio_scale=6.5` is short for `scales={"audio": 6.5}`, and so on for every branch.
@@ -231,6 +237,7 @@ class AvatarPipeline(DiffusionPipeline):
             image,
             audio,
             face=face,
+            keypoints=keypoints,
             steps=steps,
             scales=scales,
             guidance=guidance,
@@ -253,7 +260,7 @@ class AvatarPipeline(DiffusionPipeline):
             latents=torch.cat(latents).cpu(),
             stage_seconds=made.stage_seconds,
             nfe=made.nfe,
-            clips=made.chunks,
+            clips=made.clips,
             seconds_to_first_frame=made.seconds_to_first_frame,
         )
 
@@ -263,6 +270,7 @@ class AvatarPipeline(DiffusionPipeline):
         audio: np.ndarray,
         *,
         face: FaceClues | None = None,
+        keypoints: Keypoints | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -286,10 +294,10 @@ class AvatarPipeline(DiffusionPipeline):
         clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
         total = frame_count(len(audio), SAMPLE_RATE, self.config.fps)
         total = total if max_frames is None else min(total, max_frames)
-        in_all = settings.steps * math.ceil(total / self.config.frames)
+        in_all = settings.steps * math.ceil(total / self.model.chunk_frames(total, self.config.frames))
         states = AudioStates(self.audio_encoder, [audio], self.config.fps, max_frames)
         told = None if on_step is None else lambda done: on_step(done, in_all)
-        made = self._ahead(denoised_clips(self, image, face, states, settings, clock, told), overlap)
+        made = self._ahead(denoised_clips(self, image, Told(face, keypoints), states, settings, clock, told), overlap)
         decoder = ClipDecoder(self.vae, self._overlaps(overlap)) if decode else None
         return VideoInChunks(made, decoder, clock, decoding, total, self.config.size)
 
@@ -299,6 +307,7 @@ class AvatarPipeline(DiffusionPipeline):
         audio_chunks: Iterable[np.ndarray],
         *,
         face: FaceClues | None = None,
+        keypoints: Keypoints | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -330,9 +339,9 @@ class AvatarPipeline(DiffusionPipeline):
         frames = round(frames_in(look_ahead, self.config.fps))
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
         clock = StageClock(partial(wait_for, self.device))
-        clips = denoised_clips(self, image, face, states, settings, clock, None)
+        clips = denoised_clips(self, image, Told(face, keypoints), states, settings, clock, None)
         decoder = ClipDecoder(self.vae, self._overlaps(overlap))
-        return (decoder(clip) for clip, _ in self._ahead(clips, overlap))
+        return (decoder(latents) for latents, *_ in self._ahead(clips, overlap))
 
     def _overlaps(self, wanted: bool | None) -> bool:
         return self.device.type == "cuda" if wanted is None else wanted

@@ -49,6 +49,7 @@ class AvatarDenoiser(nn.Module):
     """Names of the rungs, unconditional first (method.md, section 2)."""
     encoders: ClassVar[tuple[str, ...]] = ()
     denoising_unet: Any
+    audio_projection: Any
 
     def __init__(self, networks: Mapping[str, nn.Module], path: NoisePath, guidance_layers: Any = None) -> None:
         super().__init__()
@@ -109,6 +110,19 @@ class AvatarDenoiser(nn.Module):
             context: video frames of sound to each side that a frame hears.
         """
         yield from ()
+
+    def chunk_frames(self, total: int | None, frames: int) -> int:
+        """Frames that are denoised at once, of a video of so many (None: not known yet) and clips of `frames`."""
+        return frames
+
+    def passes(self, frames: int) -> int:
+        """How often an evaluation of a chunk of so many frames runs the denoising net: once, unless it is cut."""
+        return 1
+
+    def heard(self) -> tuple[int, int, int]:
+        """(window, layers, dim) of audio states that a frame's projection takes."""
+        config = self.audio_projection.config
+        return config.window, config.layers, config.states_dim
 
     def part(self, name: str) -> list[nn.Parameter]:
         """Parameters of a part that stages of a training may train.

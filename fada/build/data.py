@@ -68,18 +68,20 @@ class RunData:
 
 
 def prepare_data(
-    recipe: Recipe, folder: Path, console: Console, makes: bool = True, *, keypoints: bool = False
+    recipe: Recipe, folder: Path, console: Console, makes: bool = True, *, keypoints: bool | None = None
 ) -> RunData:
     """Make, or find again, everything between raw clips and training samples; for whoever holds the run's folder.
 
     Args:
         makes: what is missing, damaged or of other clips; else another process has done so, and nothing is written.
-        keypoints: training and held-out clips have them, for a teacher that is shown them.
+        keypoints: training and held-out clips have them; None: where the recipe's teacher is shown them.
 
     Raises:
         RecipeError: shards hold features of other encoders than the recipe's, no clips that a part of it can use, or
             other clips than those that a part of the run was trained on; or keypoints are asked for that clips lack.
     """
+    if keypoints is None:
+        keypoints = "keypoints" in recipe.teacher.family.conditions
     sources = sources_of(recipe, folder, console, makes, keypoints=keypoints)
     has_features = bool(recipe.data.train_sets) and holds_features(recipe)
     encoder = audio_encoder(recipe.audio)

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fada.build.settings import recompute, recomputed
 from fada.data.face import FaceClues
+from fada.data.keypoints import Keypoints
 from fada.pretrained.networks import read_component
 from fada.pretrained.shipped import located
 from fada.recipe.schema import Recipe
@@ -123,12 +124,17 @@ def _meta_inputs(recipe: Recipe, model: Any) -> tuple[torch.Tensor, Any]:
     clip = recipe.clip
     side = clip.size // _downscale(recipe)
     shape = (model.denoising_unet.config.in_channels, side, side)
-    config = model.audio_projection.config
-    audio = (1, clip.frames, config.window, config.layers, config.states_dim)
+    audio = (1, clip.frames, *model.heard())
     motion = torch.zeros(1, clip.motion_frames, *shape, device="meta") if clip.motion_frames else None
     latents = torch.zeros(1, clip.frames, *shape, device="meta")
     face = FaceClues(*(torch.zeros(1, width, device="meta") for width in (512, 4, 4)))
-    return latents, model.inputs_of(ClipInputs(latents[:, 0], torch.zeros(audio, device="meta"), motion, face=face))
+    points = Keypoints(
+        torch.zeros(1, clip.frames, 5, 2, device="meta"),
+        torch.zeros(1, clip.frames, 5, dtype=torch.bool, device="meta"),
+        torch.zeros(1, clip.frames, 4, device="meta"),
+    )
+    heard = torch.zeros(audio, device="meta")
+    return latents, model.inputs_of(ClipInputs(latents[:, 0], heard, motion, face=face, keypoints=points))
 
 
 def _downscale(recipe: Recipe) -> int:

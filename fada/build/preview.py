@@ -27,7 +27,11 @@ def previews(built: AvatarPipeline, result: nn.Module, data: RunData, device: to
         videos = []
         for seed, clip in enumerate(clips):
             length = min(frames, len(clip.frames))
-            videos.append(built(clip.frames[0], clip.audio, face=clip.face, seed=seed, max_frames=length).frames)
+            videos.append(
+                built(
+                    clip.frames[0], clip.audio, face=clip.face, keypoints=clip.keypoints, seed=seed, max_frames=length
+                ).frames
+            )
         built.to("cpu")
         rows, labels = [], []
         for clip, video in zip(clips, videos, strict=True):

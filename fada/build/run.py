@@ -73,6 +73,7 @@ from fada.student.target_cache import PER_FILE, TargetCache
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.face_space import FaceSpace
+from fada.teacher.frame_dropout import FrameDropout
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 StudentObjective = DistillObjective | TrajectoryObjective
@@ -233,6 +234,9 @@ class Run:
             recipe.seed,
             is_image_stage=is_image,
             min_snr_gamma=stage.min_snr_gamma,
+            frame_drop=FrameDropout(**stage.frame_drop.model_dump()),
+            lip_weight=stage.lip_weight,
+            offset_noise=stage.offset_noise,
         )
 
     def phase_objective(

@@ -25,6 +25,7 @@ from fada.data.audio_features import AudioEncoder
 from fada.data.clip import list_clips, read_clip
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.data.face import FaceClues
+from fada.data.keypoints import Keypoints
 from fada.data.shards import Sample, read_shards
 from fada.data.wav2vec2 import Wav2Vec2Encoder
 from fada.data.world import make_world
@@ -57,6 +58,8 @@ PASSES = 4
 """Passes per round: what CFG layers add is less than a pass varies."""
 FACE = FaceClues(torch.ones(512), torch.tensor([0.2, 0.2, 0.8, 0.9]), torch.tensor([0.4, 0.6, 0.6, 0.8]))
 """Of every clip, for families that are told of it."""
+POINTS = torch.tensor([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.4, 0.7], [0.6, 0.7]])
+"""Keypoints of every frame, for families that are shown them."""
 CLIPS, SPARE_FRAMES = 4, 8
 """Random clips, and their frames beside those of a sample."""
 
@@ -212,7 +215,9 @@ class _Networks:
         built = pipeline(
             self.recipe, model, vae, encoder.to(self.device), steps=steps, scales=scales, is_student=is_student
         )
-        told = {"face": FACE} if built.needs_face else {}
+        told: dict[str, Any] = {"face": FACE} if built.needs_face else {}
+        if built.needs_keypoints:
+            told["keypoints"] = Keypoints(POINTS, torch.ones(5).bool(), FACE.lip_box)
         return ClipWork(built, guidance=guidance, **told)
 
     def _teacher(self) -> AvatarDenoiser:
@@ -253,7 +258,8 @@ class _Networks:
     def _random_clip(self, number: int) -> LatentClip:
         frames = self.recipe.clip.frames + self.recipe.clip.motion_frames + SPARE_FRAMES
         states = torch.randn(frames, self.encoder.layers, self.encoder.states_dim)
-        return LatentClip(f"random-{number}", "A", torch.randn(frames, *self.shape), states, FACE)
+        shown = Keypoints(POINTS.repeat(frames, 1, 1), torch.ones(frames, 5).bool(), FACE.lip_box.repeat(frames, 1))
+        return LatentClip(f"random-{number}", "A", torch.randn(frames, *self.shape), states, FACE, shown)
 
     def _sampler(self, clips: list[LatentClip]) -> ClipSampler:
         clip = self.recipe.clip

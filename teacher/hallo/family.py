@@ -27,6 +27,7 @@ HALLO = Family(
     title="Hallo",
     pipeline="HalloPipeline",
     guidance=Guidance(("nothing", "reference", "audio"), {"reference": 3.5, "audio": 3.5}),
+    is_imported=True,
     module="fada.teacher.hallo.networks",
     settings=Pipeline,
     conditions=frozenset({"face"}),

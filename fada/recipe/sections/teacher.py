@@ -17,6 +17,7 @@ from fada.recipe.sections.section import (
     Section,
     Share,
     Steps,
+    Weight,
     Width,
 )
 
@@ -105,6 +106,15 @@ class Dropout(Section):
     """Motion frames, so that a first clip needs none."""
 
 
+class FrameDrop(Section):
+    """Rates at which strong conditions are replaced by zeros, per frame (V-Express's conditional dropout)."""
+
+    reference: Share = 0.0
+    """What a frame sees of the reference image."""
+    keypoints: Share = 0.0
+    """A frame's keypoints."""
+
+
 class Stage(Section):
     """One stage of teacher training."""
 
@@ -122,6 +132,13 @@ class Stage(Section):
     """Peak learning rate."""
     drop: Dropout = Dropout()
     """Condition dropout."""
+    frame_drop: FrameDrop = FrameDrop()
+    """Conditional dropout of single frames; for families that are shown keypoints."""
+    lip_weight: Weight = 1.0
+    """Weight of the squared error around the lips, elsewhere 1 (a sample's mean weight stays 1); for families that are
+    shown keypoints."""
+    offset_noise: Share = 0.0
+    """Strength of the noise's offset, one number per channel and sample (Guttenberg 2023)."""
     quality: Literal["A", "B", "all"] = "A"
     """Which clips: the clean set, the moderate one, or both."""
     min_snr_gamma: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
@@ -168,9 +185,12 @@ class Teacher(Section):
     def stages_train_what_there_is(cls, stages: tuple[Stage, ...], info: ValidationInfo) -> tuple[Stage, ...]:
         if "kind" not in info.data:
             return stages
-        parts = family_named(info.data["kind"]).stages
+        family = family_named(info.data["kind"])
+        parts, is_shown = family.stages, "keypoints" in family.conditions
         for stage in stages:
             unknown = [part for part in stage.trains if part not in parts]
+            if not is_shown and (stage.lip_weight != 1.0 or stage.frame_drop != FrameDrop()):
+                raise ValueError(f"{stage.name}: frame_drop and lip_weight are for families that are shown keypoints")
             if unknown and parts:
                 raise ValueError(f"{stage.name}: trains: got {unknown[0]!r}; choose from {', '.join(parts)}")
         return tuple(stage if stage.trains else stage.model_copy(update={"trains": parts}) for stage in stages)
