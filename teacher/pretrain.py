@@ -92,7 +92,9 @@ class PretrainObjective:
         squares = (prediction.float() - target).square()
         if self.lip_weight != 1.0:
             assert batch.keypoints is not None
-            squares = squares * lip_weights(batch.keypoints.lip_box, *squares.shape[-2:], self.lip_weight)
+            squares = squares * lip_weights(
+                batch.keypoints.lip_box, squares.shape[-2], squares.shape[-1], self.lip_weight
+            )
         errors = squares.flatten(1).mean(dim=1)
         weights = moved(self._weights(t), device)
         names = zip(("nothing", "reference", "audio"), (NOTHING, REFERENCE, AUDIO), strict=True)
