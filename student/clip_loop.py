@@ -55,15 +55,15 @@ def denoised_clips(
     settings: Settings,
     clock: StageClock,
     on_step: Callable[[int], None] | None,
+    frames: int,
 ) -> Iterator[Clip]:
-    """One clip after another, finished on its device, as long as there is sound."""
+    """One chunk of so many frames after another, finished on its device, as long as there is sound."""
     config = pipeline.config
     with clock("reference"):
         reference = encode_frames(pipeline.vae, square_resize(image, config.size)[None])
     denoise = ClipDenoiser(pipeline.model, config.is_student, pipeline.scheduler.windows, config.gamma)
     generator = torch.Generator().manual_seed(settings.seed)
     before: Tensor | None = None
-    frames = pipeline.model.chunk_frames(states.total, config.frames)
     index = 0
     while True:
         start = index * frames

@@ -294,10 +294,12 @@ class AvatarPipeline(DiffusionPipeline):
         clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
         total = frame_count(len(audio), SAMPLE_RATE, self.config.fps)
         total = total if max_frames is None else min(total, max_frames)
-        in_all = settings.steps * math.ceil(total / self.model.chunk_frames(total, self.config.frames))
+        chunk = self.model.chunk_frames(total, self.config.frames)
+        in_all = settings.steps * math.ceil(total / chunk)
         states = AudioStates(self.audio_encoder, [audio], self.config.fps, max_frames)
         told = None if on_step is None else lambda done: on_step(done, in_all)
-        made = self._ahead(denoised_clips(self, image, Told(face, keypoints), states, settings, clock, told), overlap)
+        shown = Told(face, keypoints)
+        made = self._ahead(denoised_clips(self, image, shown, states, settings, clock, told, chunk), overlap)
         decoder = ClipDecoder(self.vae, self._overlaps(overlap)) if decode else None
         return VideoInChunks(made, decoder, clock, decoding, total, self.config.size)
 
@@ -339,7 +341,7 @@ class AvatarPipeline(DiffusionPipeline):
         frames = round(frames_in(look_ahead, self.config.fps))
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
         clock = StageClock(partial(wait_for, self.device))
-        clips = denoised_clips(self, image, Told(face, keypoints), states, settings, clock, None)
+        clips = denoised_clips(self, image, Told(face, keypoints), states, settings, clock, None, self.config.frames)
         decoder = ClipDecoder(self.vae, self._overlaps(overlap))
         return (decoder(latents) for latents, *_ in self._ahead(clips, overlap))
 

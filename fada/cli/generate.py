@@ -347,7 +347,7 @@ def _write_whole(
         for chunk in made:
             frames = _add(video, chunk.frames, sound, frames, fps)
     stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in made.stage_seconds.items())
-    say(f"{out}: {frames} frames in {made.chunks} clips, {made.nfe} evaluations each; {stages}")
+    say(f"{out}: {frames} frames in {made.clips} clips, {made.nfe} evaluations each; {stages}")
 
 
 def _add(video: WholeVideo | FragmentedVideo, clip: np.ndarray, sound: SoundTrack, frames: int, fps: float) -> int:
