@@ -68,8 +68,9 @@ class Noise(Section):
     """Last beta."""
     rescale_betas_zero_snr: bool = False
     """Rescale so that the last step is pure noise."""
-    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
-    """What the networks predict."""
+    prediction_type: Literal["epsilon", "v_prediction", "flow_prediction"] = "epsilon"
+    """What the networks predict: noise, v, or on a rectified flow (`z_t = (1 - t) z_0 + t eps`, without betas) the
+    difference `eps - z_0`."""
     set_alpha_to_one: bool = False
     """Whether time 0 is free of noise (true) or has the first step's noise (false, as SD 1.5)."""
     timestep_offset: Annotated[int, Field(ge=-1000, le=1000)] = -1
