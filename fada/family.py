@@ -105,8 +105,10 @@ class Family:
     pipeline: class name in `model_index.json`.
     guidance: branches and scales.
     module: where its networks are, loaded when they are needed. It has `MODEL`, its `AvatarDenoiser`; `NETWORKS`, by
-        name the class of each network; and `new(network, noise, audio, latent_channels)`, a model with random weights
-        for a recipe's sections `teacher.network` and `noise`, an encoder's states (window, layers, dim) and a codec.
+        name the class of each network; and `new(network, noise, audio, latent)`, a model with random weights for a
+        recipe's sections `teacher.network` and `noise`, an encoder's states (window, layers, dim) and a latent's shape.
+        A family without a VAE has `CODEC` too, the class of its own (`fada/teacher/codec.py`), and
+        `new_codec(recipe)`.
     settings: of its pipeline's folder: what a clip is, and the defaults of a call.
     section: of `teacher.network` in recipes; None where sizes are the released ones.
     conditions: what clips must have stored beside sound: `face`, `keypoints`.

@@ -18,8 +18,8 @@ from fada.diffusion.transfer import moved
 from fada.media.image import square_resize
 from fada.student.denoising import ClipDenoiser, Settings
 from fada.student.overlap import wait_for
+from fada.teacher.codec import encode_frames
 from fada.teacher.inputs import ClipInputs
-from fada.teacher.vae import encode_frames
 
 if TYPE_CHECKING:
     from fada.student.generation import AvatarPipeline

@@ -53,7 +53,7 @@ class ClipWork:
 
     def __call__(self) -> PipelineOutput:
         """Generate the clip."""
-        with NfeCounter(self.pipeline.denoising_unet) as counter, PeakMemory(self.pipeline.device) as memory:
+        with NfeCounter(self.pipeline.model.denoiser) as counter, PeakMemory(self.pipeline.device) as memory:
             made: PipelineOutput = self.pipeline(self.portrait, self.sound, **self.call)
         self.stages.append(made.stage_seconds)
         self.nfe, self.peak_memory = counter.per_clip, memory.bytes

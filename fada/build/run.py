@@ -196,10 +196,10 @@ class Run:
         """The teacher before its first stage."""
         recipe = self.recipe
         audio = self.data.audio_shape(recipe.audio.context)
-        channels = self.data.latent_channels
+        latent = self.data.latent_shape(recipe.clip.size)
         # Seeded here, and not before the data: making them draws random numbers, finding them again draws none.
         with seeded(recipe.seed, "teacher"):
-            model = new_teacher(recipe, audio, channels)
+            model = new_teacher(recipe, audio, latent)
         if recipe.teacher.init is not None:
             start_from(model, recipe.teacher.init)
         return model
@@ -250,7 +250,9 @@ class Run:
         sampler = self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality)
         cache = self._cache(phase, settings, sampler.clips) if phase.targets == "cached" else None
         # Frozen, the teacher's reference net makes the features of both: the student then needs none.
-        left_out = {} if phase.trains_reference or cache is not None else {id(student.reference_unet): nn.Identity()}
+        is_shared = not (phase.trains_reference or cache is not None)
+        alone = student.feature_encoders if is_shared else ()
+        left_out = {id(getattr(student, name)): nn.Identity() for name in alone}
         trained = copy.deepcopy(student, left_out)
         frozen = frozen_copy(teacher, recipe.engine.precision).to(prepared.device)
         if recipe.engine.shard_teacher:

@@ -28,7 +28,7 @@ from fada.eval.weights import weight_folders
 from fada.media.frame_count import frames_in, sample_count
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline, Guidance
-from fada.teacher.vae import encode_frames
+from fada.teacher.codec import encode_frames
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,7 +214,7 @@ def generator(built: AvatarPipeline, setting: Setting) -> Callable[[BenchClip, i
     """A pipeline at one setting, as the benchmark calls it; evaluations are counted by a hook."""
 
     def generate(clip: BenchClip, seed: int) -> GenerationResult:
-        with NfeCounter(built.denoising_unet) as counter:
+        with NfeCounter(built.model.denoiser) as counter:
             made = built(
                 clip.reference,
                 clip.audio,
