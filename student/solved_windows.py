@@ -30,15 +30,17 @@ GuidanceTarget = Literal["sync", "distill"]
 
 @dataclass(frozen=True)
 class DistillSettings:
-    """What a phase learns; the fields are those of the recipe's `distill.phases` entries."""
+    """What a phase learns; the fields are those of the recipe's `distill.phases` entries.
+
+    scales: lowest and highest that are drawn, for every branch of the guidance but the first, in their order.
+    """
 
     guidance: GuidanceTarget
     windows: int
     times: Literal["uniform", "starts"]
     solver: Solver
     solver_steps: int
-    audio_scale: tuple[float, float]
-    reference_scale: tuple[float, float]
+    scales: tuple[tuple[float, float], ...]
     motion_drop: float
     loss: MixedLossConfig
     gt_guidance: Literal["neutral", "sampled"]
@@ -52,7 +54,7 @@ class DistillSettings:
 class Draws:
     """Random numbers of a batch.
 
-    t, t_start, t_end: (B,) float64; noise (B, F, C, h, w); rung (B,); scales (B, 2): reference, audio;
+    t, t_start, t_end: (B,) float64; noise (B, F, C, h, w); rung (B,); scales (B, branches - 1);
     keeps_motion (B,) booleans. Noise and keeps_motion lie where the batch does. What decides about the computation
     (times, rungs, scales) stays on the CPU, where it is drawn: asking a device for it would wait for the device.
     """
@@ -212,9 +214,8 @@ class SolvedWindows:
         t = self._spread(self.windows.draw_times(1, generator, steps, torch.device("cpu"))[0], sample)
         noise = torch.randn(latents.shape, generator=generator)
         rung = torch.randint(len(self.student.ladder), (), generator=generator)
-        uniform = torch.rand(2, generator=generator)
-        low = torch.tensor([self.settings.reference_scale[0], self.settings.audio_scale[0]])
-        high = torch.tensor([self.settings.reference_scale[1], self.settings.audio_scale[1]])
+        low, high = torch.tensor(self.settings.scales).reshape(-1, 2).T
+        uniform = torch.rand(len(low), generator=generator)
         keeps_motion = torch.rand((), generator=generator) >= self.settings.motion_drop
         return t, noise, rung, low + uniform * (high - low), keeps_motion
 

@@ -18,6 +18,8 @@ RUN = "run"
 """What fada's mark says in a run's folder."""
 RECIPE, ENVIRONMENT = "recipe.yaml", "environment.json"
 """Files of a run, in its folder."""
+BESIDE = (ENVIRONMENT, "model_index.json", "delta.json")
+"""Files that lie with a recorded recipe: in a run, or in a model that was exported from one."""
 PHASE = {"audio_scale": ("scales", "audio"), "reference_scale": ("scales", "reference")}
 """Key of a phase → where its value stands now."""
 BENCH = PHASE | {"sweep_audio": ("sweep", "audio"), "sweep_reference": ("sweep", "reference")}
@@ -27,9 +29,9 @@ LONGEST = 120
 
 
 def is_record(file: Path) -> bool:
-    """Whether a recipe was written by a run into its own folder."""
+    """Whether a recipe was written by a run into its own folder, or copied from there by an export."""
     folder = file.parent
-    return file.name == RECIPE and (kind_of(folder) == RUN or (folder / ENVIRONMENT).is_file())
+    return file.name == RECIPE and (kind_of(folder) == RUN or any((folder / name).is_file() for name in BESIDE))
 
 
 def translated(data: Any) -> Any:

@@ -71,6 +71,4 @@ def _check_names(named: Mapping[str, Any], guidance: Guidance, place: Place) -> 
 def _fault(what: str, place: Place, value: Any) -> ValidationError:
     """A fault at a place inside a section, so that the recipe's line can be named."""
     kind = PydanticCustomError("value_error", "{what}", {"what": what})
-    return ValidationError.from_exception_data(
-        "scales", [InitErrorDetails(type=kind, loc=place, input=value)]
-    )
+    return ValidationError.from_exception_data("scales", [InitErrorDetails(type=kind, loc=place, input=value)])

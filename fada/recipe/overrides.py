@@ -26,7 +26,7 @@ from fada.recipe.reading import parse_value
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[KeyPath, str]:
-    """Change ``data`` in place; returns, for every path that was set, the override to blame.
+    """Change ``data`` in place; returns, for every path that was set or made on the way, the override to blame.
 
     Raises:
         RecipeError: an override is not ``key.path=value``, or its path leads nowhere.
@@ -34,7 +34,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[KeyP
     places: dict[KeyPath, str] = {}
     for override in overrides:
         path, value = split_override(override)
-        places[_set(data, path, value, override)] = f"override {shown(override)}"
+        places |= dict.fromkeys(_set(data, path, value, override), f"override {shown(override)}")
     return places
 
 
@@ -47,9 +47,10 @@ def split_override(override: str) -> tuple[list[str], Any]:
     return path, parse_value(text, f"override {shown(override)}")
 
 
-def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> KeyPath:
+def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> list[KeyPath]:
     here: Any = data
     walked: list[str | int] = []
+    made: list[KeyPath] = []
     for position, part in enumerate(path):
         is_last = position == len(path) - 1
         step = _step(here, part, walked, override)
@@ -60,8 +61,9 @@ def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> Ke
             if not _holds_keys(walked):
                 raise RecipeError(f"override {shown(override)}: {dotted(walked)} has no entries in this recipe")
             here[step] = {}
+            made.append(tuple(walked))
         here = here[step]
-    return tuple(walked)
+    return [*made, tuple(walked)]
 
 
 def _step(here: Any, part: str, walked: list[str | int], override: str) -> str | int:

@@ -50,9 +50,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
     def generator(built: Any, setting: Any) -> Any:
         def generate(clip: Any, seed: int) -> GenerationResult:
-            seen.append((setting.reference_scale, setting.audio_scale))
-            frames = (clip.truth_frames // 2 + int(20 * setting.audio_scale)).astype(np.uint8)
-            latents = None if clip.truth_latents is None else clip.truth_latents * setting.audio_scale
+            seen.append(setting.scales)
+            frames = (clip.truth_frames // 2 + int(20 * setting.named["audio"])).astype(np.uint8)
+            latents = None if clip.truth_latents is None else clip.truth_latents * setting.named["audio"]
             return GenerationResult(frames, latents, {}, 6, 1, 0.1)
 
         return generate
@@ -65,8 +65,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
 def recipe(**bench: Any) -> Any:
     loaded = load_recipe("tiny/smoke")
-    wanted = {"reference_scale": None, "audio_scale": None, "sweep_audio": (1.0, 2.0, 3.0),
-              "sweep_reference": (1.0, 1.5), "sweep_clips": 2, **bench}  # fmt: skip
+    wanted = {
+        "scales": {"reference": None, "audio": None},
+        "sweep": {"reference": (1.0, 1.5), "audio": (1.0, 2.0, 3.0)},
+        "sweep_clips": 2,
+        **bench,
+    }
     return loaded.model_copy(update={"bench": loaded.bench.model_copy(update=wanted)})
 
 
@@ -99,7 +103,7 @@ def test_a_sweep_is_not_made_again_unless_instruments_change(calls, make_clip, t
 
 
 def test_scales_that_a_recipe_gives_need_no_sweep(calls, tmp_path: Path) -> None:
-    given = recipe(reference_scale=2.0, audio_scale=6.5, sweep_audio=(), sweep_reference=())
+    given = recipe(scales={"reference": 2.0, "audio": 6.5}, sweep={"reference": (), "audio": ()})
     assert sweep_scales(given, TEACHER, [], TOOLS, tmp_path / "sweep.json", QUIET) == (
         [],
         (2.0, 6.5),

@@ -80,8 +80,8 @@ def test_rungs_that_no_scale_of_a_range_needs_are_not_counted(
     reference: tuple[float, float], audio: tuple[float, float], rungs: int
 ) -> None:
     recipe = tiny(
-        f"distill.phases.fast.reference_scale={{low: {reference[0]}, high: {reference[1]}}}",
-        f"distill.phases.fast.audio_scale={{low: {audio[0]}, high: {audio[1]}}}",
+        f"distill.phases.fast.scales.reference={{low: {reference[0]}, high: {reference[1]}}}",
+        f"distill.phases.fast.scales.audio={{low: {audio[0]}, high: {audio[1]}}}",
     )
     assert rungs_of(distill_settings(recipe, recipe.distill.phases[-1])) == rungs
 

@@ -21,8 +21,7 @@ def settings(**changes: object) -> DistillSettings:
         "times": "uniform",
         "solver": "ddim",
         "solver_steps": 1,
-        "audio_scale": (1.0, 1.0),
-        "reference_scale": (1.0, 1.0),
+        "scales": ((1.0, 1.0), (1.0, 1.0)),
         "motion_drop": 0.3,
         "loss": MixedLossConfig(),
         "gt_guidance": "neutral",
@@ -78,7 +77,7 @@ def test_copy_of_the_teacher_has_no_distillation_loss_where_one_solver_step_star
 
 
 def test_one_student_pass_covers_both_branches(teacher: DualUNet, sampler: ClipSampler) -> None:
-    made = objective(teacher, sampler, audio_scale=(2.0, 9.0), reference_scale=(2.0, 4.0))
+    made = objective(teacher, sampler, scales=((2.0, 4.0), (2.0, 9.0)))
     recorded = Recorded(made.module)
     made.loss(recorded, step=0, micro=0)
     (call,) = recorded.calls
@@ -89,7 +88,7 @@ def test_one_student_pass_covers_both_branches(teacher: DualUNet, sampler: ClipS
 def test_ground_truth_is_told_neutral_scales_and_the_teacher_branch_its_own(
     teacher: DualUNet, sampler: ClipSampler
 ) -> None:
-    made = objective(teacher, sampler, audio_scale=(2.0, 9.0), reference_scale=(2.0, 4.0))
+    made = objective(teacher, sampler, scales=((2.0, 4.0), (2.0, 9.0)))
     recorded = Recorded(made.module)
     made.loss(recorded, step=0, micro=0)
     told, neutral = recorded.calls[0]["scales"].chunk(2)
@@ -98,7 +97,7 @@ def test_ground_truth_is_told_neutral_scales_and_the_teacher_branch_its_own(
 
 
 def test_sampled_ground_truth_guidance_repeats_the_scales(teacher: DualUNet, sampler: ClipSampler) -> None:
-    made = objective(teacher, sampler, audio_scale=(2.0, 9.0), gt_guidance="sampled")
+    made = objective(teacher, sampler, scales=((1.0, 1.0), (2.0, 9.0)), gt_guidance="sampled")
     recorded = Recorded(made.module)
     made.loss(recorded, step=0, micro=0)
     told, repeated = recorded.calls[0]["scales"].chunk(2)
@@ -117,7 +116,7 @@ def test_balanced_student_sees_the_rungs_of_its_teacher_and_no_scales(teacher: D
 def test_the_guided_teacher_runs_its_three_rungs_in_one_pass_per_solver_step(
     teacher: DualUNet, sampler: ClipSampler
 ) -> None:
-    made = objective(teacher, sampler, solver_steps=5, audio_scale=(2.0, 9.0), reference_scale=(2.0, 4.0))
+    made = objective(teacher, sampler, solver_steps=5, scales=((2.0, 4.0), (2.0, 9.0)))
     batches: list[int] = []
     handle = teacher.denoising_unet.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
     made.loss(made.module, step=0, micro=0)
@@ -142,7 +141,7 @@ def test_the_same_step_has_the_same_loss(teacher: DualUNet, sampler: ClipSampler
 def test_gradients_reach_the_guidance_tokens_but_not_the_shared_reference_net(
     teacher: DualUNet, sampler: ClipSampler
 ) -> None:
-    made = objective(teacher, sampler, audio_scale=(2.0, 9.0))
+    made = objective(teacher, sampler, scales=((1.0, 1.0), (2.0, 9.0)))
     for layer in made.module.guidance_layers.layers:
         torch.nn.init.normal_(layer.attn.to_out[0].weight)
     made.loss(made.module, 0, 0).total.backward()
@@ -223,7 +222,7 @@ def test_a_student_is_not_asked_about_data_that_cannot_count(
     for base in (0.0, 1e-30):
         torch.manual_seed(0)
         changes: dict[str, object] = {"guidance": guidance, "loss": MixedLossConfig(weighting, base=base)}  # type: ignore[arg-type]
-        made = objective(teacher, sampler, audio_scale=(2.0, 9.0), **changes)
+        made = objective(teacher, sampler, scales=((1.0, 1.0), (2.0, 9.0)), **changes)
         recorded = Recorded(made.module)  # type: ignore[arg-type]
         loss = made.loss(recorded, step=0, micro=0)
         loss.total.backward()

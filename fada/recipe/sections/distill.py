@@ -114,7 +114,7 @@ class Phase(Section):
     """Clips per step and process."""
     lr: Rate = 1e-5
     """Peak learning rate."""
-    scales: Named[ScaleRange] = {}
+    scales: Named[ScaleRange] = Field(default={})
     """Guidance scales that the fast student learns, by the names of the family's branches; default: the family's."""
     motion_drop: Share = 0.3
     """Share of samples without motion frames."""
