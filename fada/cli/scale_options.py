@@ -67,7 +67,9 @@ def _number(option: str, text: str) -> float:
 
 def _add(found: dict[str, AskedScale], name: str, value: float, option: str) -> None:
     if name in found:
-        raise typer.BadParameter(f"{option}: given twice ({found[name].option} and {option}); give it once")
+        other = found[name].option
+        what = "is given twice" if other == option else f"{other} gives it too"
+        raise typer.BadParameter(f"{option}: {what}; give it once")
     try:
         SCALE.check(option, value)
     except ValueError as error:

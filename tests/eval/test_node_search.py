@@ -113,3 +113,13 @@ def test_settings_at_the_plain_sampler_are_named_as_ever() -> None:
     other = Setting(6, (2.5, 6.5), NAMES, "none", "dpmpp_2m", "noise_share")
     assert str(other) == str(plain)[:-1] + ", solver='dpmpp_2m', spacing='noise_share')"
     assert other.sampler == {"solver": "dpmpp_2m", "spacing": "noise_share"}
+    assert (plain.notes, plain.named) == (
+        {"reference_scale": 2.5, "audio_scale": 6.5},
+        {"reference": 2.5, "audio": 6.5},
+    )
+
+
+def test_settings_of_other_branches_are_named_by_them_in_their_order() -> None:
+    setting = Setting(6, (2.0, 4.0, 1.5), ("tempo", "mood", "light"))
+    assert str(setting) == "Setting(steps=6, tempo_scale=2.0, mood_scale=4.0, light_scale=1.5, guidance='auto')"
+    assert setting.notes == {"tempo_scale": 2.0, "mood_scale": 4.0, "light_scale": 1.5}

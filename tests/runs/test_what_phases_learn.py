@@ -172,6 +172,21 @@ def test_a_cache_notes_all_that_its_window_ends_follow_from(
     assert notes[0].folder != notes[1].folder
 
 
+def test_a_cache_is_named_as_by_earlier_versions_so_that_theirs_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "fingerprint", lambda network: "the same")
+    run = run_of(tmp_path, "distill.phases.fast.scales={audio: {low: 2, high: 8}}")
+    phase = run.recipe.distill.phases[1]
+    made = run._cache(phase, distill_settings(run.recipe, phase), run._sampler(3, 1, phase.quality).clips).made_with
+    assert made["audio_scale"] == [2.0, 8.0]
+    assert made["reference_scale"] == [1.0, 4.0]
+    assert set(made) == {
+        "teacher", "precision", "noise", "clip", "context", "features", "clips", "guidance", "windows", "solver",
+        "solver_steps", "audio_scale", "reference_scale", "motion_drop", "count", "seed",
+    }  # fmt: skip
+
+
 def test_trajectory_consistency_takes_single_steps_of_the_whole_way(
     tmp_path: Path, opened: dict[str, DualUNet]
 ) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.seeds import sample_generator
 from fada.diffusion.matched import matched_points
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
@@ -74,6 +75,24 @@ def test_copy_of_the_teacher_has_no_distillation_loss_where_one_solver_step_star
     loss = made.loss(made.module, step=0, micro=0)
     assert float(loss.scalars["loss_distill"]) < 1e-8
     assert float(loss.scalars["loss_ground_truth"]) > 1e-2
+
+
+@pytest.mark.parametrize("scales", [((1.5, 3.0), (2.0, 8.0)), ((1.0, 3.0), (0.5, 6.0), (2.0, 2.0))])
+def test_scales_are_drawn_in_the_order_of_the_branches_whatever_their_number(
+    teacher: DualUNet, sampler: ClipSampler, scales: tuple[tuple[float, float], ...]
+) -> None:
+    solved = objective(teacher, sampler, scales=scales, seed=5).solved
+    batch = sampler.batch(4, BatchShape(3))
+    drawn = solved.draw(batch, [(4, 0), (4, 1), (4, 2)]).scales
+    for row in range(3):
+        # As they have always been drawn: after the time, the noise and the rung of the sample.
+        generator = sample_generator(5, 4, row, "distill")
+        solved.windows.draw_times(1, generator, solved.path.num_train_timesteps, torch.device("cpu"))
+        torch.randn(batch.latents[0].shape, generator=generator)
+        torch.randint(3, (), generator=generator)
+        uniform = torch.rand(len(scales), generator=generator)
+        expected = [low + share * (high - low) for (low, high), share in zip(scales, uniform, strict=True)]
+        assert torch.equal(drawn[row], torch.stack(expected))
 
 
 def test_one_student_pass_covers_both_branches(teacher: DualUNet, sampler: ClipSampler) -> None:
