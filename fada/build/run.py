@@ -79,8 +79,8 @@ from fada.teacher.pretrain import DropRates, PretrainObjective
 StudentObjective = DistillObjective | TrajectoryObjective
 OBJECTIVES: dict[str, type[StudentObjective]] = {"perflow": DistillObjective, "tcd": TrajectoryObjective}
 """What `distill.method` names."""
-SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "audio_scale", "reference_scale", "motion_drop")
-"""Settings of a phase that its window ends follow from."""
+SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "motion_drop")
+"""Settings of a phase that its window ends follow from; with them the scales, each under `NAME_scale`."""
 SOLVED_AT = ("spacing", "solver_spacing")
 """As well, but younger: recorded where they are not ``time``, so that caches made before them are found again."""
 
@@ -116,6 +116,10 @@ class Run:
         """Of the teacher whose windows are learned, by its weights."""
         self._start_hash = ""
         """Of the student that a phase starts from, by its weights; empty where it starts from the teacher."""
+
+    @property
+    def _scale_names(self) -> tuple[str, ...]:
+        return self.recipe.teacher.family.guidance.names
 
     @property
     def processes(self) -> int:
@@ -305,6 +309,7 @@ class Run:
             "features": {"vae": fingerprint(self.data.vae), "audio_encoder": self.data.encoder.fingerprint()},
             "clips": hash_clips(clips),
             **{name: getattr(settings, name) for name in SOLVED_WITH},
+            **{f"{name}_scale": each for name, each in zip(self._scale_names, settings.scales, strict=True)},
             **{name: value for name in SOLVED_AT if (value := getattr(settings, name)) != "time"},
         }
         folder = inside(self.folder, "work", phase.name, "targets")

@@ -20,13 +20,10 @@ from fada.files.locks import locked
 from fada.files.shareable import shareable_command
 from fada.files.whole import clear_leftovers, set_aside, write_json, write_text
 from fada.media.processors import usable_processors
+from fada.recipe.earlier import ENVIRONMENT, RECIPE, RUN
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import dump_recipe, load_recipe
 from fada.recipe.schema import Recipe
-
-RUN = "run"
-"""What fada's mark says in a run's folder."""
-RECIPE, ENVIRONMENT = "recipe.yaml", "environment.json"
 
 # Settings that may change between two starts of the same run: they do not alter what is learned. Processes, batch and
 # accumulation may, as long as a step has as many samples.

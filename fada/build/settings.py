@@ -104,8 +104,7 @@ def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
         times="starts" if is_tcd else recipe.distill.times,
         solver=phase.solver.kind,
         solver_steps=1 if is_tcd else phase.solver.steps,
-        audio_scale=(phase.audio_scale.low, phase.audio_scale.high),
-        reference_scale=(phase.reference_scale.low, phase.reference_scale.high),
+        scales=tuple(phase.scales[name].ends for name in recipe.teacher.family.guidance.names),
         motion_drop=phase.motion_drop,
         loss=_loss_config(phase.loss),
         gt_guidance=phase.loss.gt_guidance,
@@ -120,10 +119,13 @@ def _loss_config(section: Loss) -> MixedLossConfig:
     return MixedLossConfig(**section.model_dump(exclude={"gt_guidance"}))
 
 
-def default_scales(recipe: Recipe) -> tuple[float, float]:
-    """Reference and audio scale of a call that names none: the report's, or the middle of what a student learns."""
+def default_scales(recipe: Recipe) -> tuple[float, ...]:
+    """Scales of a call that names none, in the order of the branches: the report's, or the middle of what is learned.
+
+    The middle of what the last fast student learns; where there is none, the family's own scale.
+    """
     learned = [phase for phase in recipe.distill.phases if phase.guidance == "distill"]
-    ranges = (learned[-1].reference_scale, learned[-1].audio_scale) if learned else None
-    named = (recipe.bench.reference_scale, recipe.bench.audio_scale)
-    middle = tuple((each.low + each.high) / 2 for each in ranges) if ranges else (2.5, 6.5)
-    return (named[0] or middle[0], named[1] or middle[1])
+    scales = recipe.teacher.family.guidance.scales
+    middle = {name: sum(each.ends) / 2 for name, each in learned[-1].scales.items()} if learned else scales
+    asked = recipe.bench.scales
+    return tuple(float(middle[name] if (scale := asked[name]) is None else scale) for name in scales)

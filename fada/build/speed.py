@@ -200,9 +200,8 @@ class _Networks:
         sampler = self._sampler(self._true_clips())
         batch = sampler.batch(0, BatchShape(self.options.samples)).to(self.device)
         generator = torch.Generator().manual_seed(self.recipe.seed)
-        ranges = (self.phase.reference_scale, self.phase.audio_scale)
-        uniform = torch.rand(len(batch.latents), len(ranges), generator=generator)
-        low, high = (torch.tensor([getattr(each, end) for each in ranges]) for end in ("low", "high"))
+        low, high = torch.tensor(distill_settings(self.recipe, self.phase).scales).reshape(-1, 2).T
+        uniform = torch.rand(len(batch.latents), len(low), generator=generator)
         noise = torch.randn(batch.latents.shape, generator=generator).to(self.device)
         with torch.no_grad():
             teacher: Any = self.teacher

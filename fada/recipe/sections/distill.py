@@ -10,6 +10,7 @@ from fada.recipe.sections.section import (
     Count,
     Few,
     Listed,
+    Named,
     PlainName,
     Rate,
     Scale,
@@ -79,16 +80,23 @@ class Loss(Section):
 class ScaleRange(Section):
     """Guidance scales drawn uniformly per sample."""
 
-    low: Scale = 1.0
-    """Smallest."""
-    high: Scale
-    """Largest."""
+    low: Scale | None = None
+    """Smallest; default: the family's."""
+    high: Scale | None = None
+    """Largest; default: the family's."""
 
     @model_validator(mode="after")
     def ordered(self) -> ScaleRange:
-        if self.high < self.low:
+        if self.low is not None and self.high is not None and self.high < self.low:
             raise ValueError(f"high must not be below low, got low={self.low}, high={self.high}")
         return self
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest, in a recipe, which fills in its family's."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.low, self.high
 
 
 class Phase(Section):
@@ -106,10 +114,8 @@ class Phase(Section):
     """Clips per step and process."""
     lr: Rate = 1e-5
     """Peak learning rate."""
-    audio_scale: ScaleRange = ScaleRange(low=1.0, high=9.0)
-    """Audio scales the fast student learns."""
-    reference_scale: ScaleRange = ScaleRange(low=1.0, high=4.0)
-    """Reference scales the fast student learns."""
+    scales: Named[ScaleRange] = Field(default={})
+    """Guidance scales that the fast student learns, by the names of the family's branches; default: the family's."""
     motion_drop: Share = 0.3
     """Share of samples without motion frames."""
     quality: Literal["A", "B", "all"] = "all"

@@ -12,6 +12,7 @@ from fada.recipe.sections.section import (
     Few,
     FilePath,
     Listed,
+    Named,
     Scale,
     Section,
     Seed,
@@ -108,14 +109,11 @@ class Bench(Section):
     """Spare held-out clips, beside those of the report, on which solver and time nodes of the undistilled baselines are
     searched at the students' costs; 0, or no spare clips: they are plain DDIM at equal steps of time, and the report
     says so. Costs about three times as much per clip as the guided teacher."""
-    audio_scale: Scale | None = 6.5
-    """Audio scale; null: where the teacher is best by its own sweep."""
-    reference_scale: Scale | None = 2.5
-    """Reference scale; null: where the teacher is best by its own sweep."""
-    sweep_audio: Listed[Scale] = ()
-    """Audio scales of the teacher's sweep and of the plot."""
-    sweep_reference: Listed[Scale] = ()
-    """Reference scales of the teacher's sweep and of the plot."""
+    scales: Named[Scale | None] = Field(default={})
+    """Guidance scales by the names of the family's branches; null: where the teacher is best by its own sweep. Default:
+    the family's own."""
+    sweep: Named[Listed[Scale]] = Field(default={})
+    """By the same names, scales of the teacher's sweep and of the plot."""
     sweep_clips: Count = 6
     """Clips per point of a sweep (training identities are never used)."""
     repeats: Count = 5
