@@ -71,6 +71,7 @@ from fada.student.generation import AvatarPipeline
 from fada.student.solved_windows import DistillSettings, SolvedWindows
 from fada.student.target_cache import PER_FILE, TargetCache
 from fada.student.trajectory import TrajectoryObjective
+from fada.teacher.codec import is_own
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.face_space import FaceSpace
 from fada.teacher.frame_dropout import FrameDropout
@@ -372,6 +373,6 @@ class Run:
         """Which faces this run's models know: those of a given teacher, or of the drawn clips that it is trained on."""
         recipe = self.recipe
         given = None if recipe.teacher.path is None else faces_known_to(recipe, find_teacher(recipe.teacher.path))
-        if given is not None or recipe.data.world is None:
+        if given is not None or recipe.data.world is None or is_own(self.data.vae):
             return given
         return FaceSpace.of(portraits_of(self.data.train, recipe.seed))
