@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from fada.media.sample_rate import SAMPLE_RATE
+
 if TYPE_CHECKING:
     from fada.data.face import FaceClues
 
@@ -45,7 +47,7 @@ class BenchClip:
     meta: dict[str, Any] = field(default_factory=dict)
     face: FaceClues | None = None
     fps: float = 25.0
-    sample_rate: int = 16000
+    sample_rate: int = SAMPLE_RATE
 
     @property
     def drawn_truth(self) -> dict[str, Any] | None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers import Wav2Vec2Model
 
-from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length
+from fada.data.audio_encoder import FPS, AudioEncoder, Moments, fit_length
 from fada.media.frame_count import sample_count
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.pretrained.networks import PREPROCESSOR, read_preprocessor
 from fada.pretrained.wav2vec2 import load_wav2vec2
 

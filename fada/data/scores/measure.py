@@ -14,9 +14,10 @@ from fada.data.scores import picture
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.face import FaceTrack
 from fada.data.scores.quality import ImageQuality
-from fada.data.scores.speech import RATE, speech_share
+from fada.data.scores.speech import speech_share
 from fada.data.scores.syncnet import SyncNet
 from fada.data.stages import StageClock
+from fada.media.sample_rate import SAMPLE_RATE
 
 VERSION = 2
 """Raise when a clip would get other scores than before; older ones are then measured again."""
@@ -51,8 +52,8 @@ def score_clip(
     Raises:
         ValueError: the sound is not at 16 kHz.
     """
-    if clip.sample_rate != RATE:
-        raise ValueError(f"{clip.key}: sound at {clip.sample_rate} Hz, 16000 wanted; prepare the clip again")
+    if clip.sample_rate != SAMPLE_RATE:
+        raise ValueError(f"{clip.key}: sound at {clip.sample_rate} Hz, {SAMPLE_RATE} wanted; prepare the clip again")
     clock = StageClock() if clock is None else clock
     found: Scores = dict.fromkeys(SCORES)
     found |= _source(clip)
