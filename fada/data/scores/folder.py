@@ -21,6 +21,7 @@ from fada.data.scores.measure import VERSION, Scores, score_clip
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.syncnet import SyncNet, SyncNetError
 from fada.data.stages import StageClock, add_up
+from fada.files.manifest import hash_file
 from fada.files.whole import write_text
 
 Reasons = dict[str, str]
@@ -51,7 +52,7 @@ class Models:
         if self.syncnet is not None and not self.syncnet.is_file():
             raise SyncNetError(f"--syncnet {self.syncnet}: no such file; give syncnet_v2.model")
         face = "" if self.face_landmarker is None else check_model(self.face_landmarker, "face landmarker")
-        lips = "" if self.syncnet is None else hashlib.sha256(self.syncnet.read_bytes()).hexdigest()
+        lips = "" if self.syncnet is None else hash_file(self.syncnet)
         return face, self.iqa or "", lips
 
 
