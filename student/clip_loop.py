@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues, stack_clues
-from fada.data.stages import StageClock
 from fada.diffusion.transfer import moved
+from fada.engine.clock import Clock
 from fada.media.image import square_resize
 from fada.student.denoising import ClipDenoiser, Settings
 from fada.student.overlap import wait_for
@@ -33,7 +33,7 @@ def denoised_clips(
     face: FaceClues | None,
     states: AudioStates,
     settings: Settings,
-    clock: StageClock,
+    clock: Clock,
     on_step: Callable[[int], None] | None,
 ) -> Iterator[Clip]:
     """One clip after another, finished on its device, as long as there is sound."""

@@ -29,7 +29,7 @@ from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.report import PreparedClip, SourceRecord
 from fada.data.prepare.sync import SyncMeasurement, shift_for
 from fada.data.prepare.track import Stretch, Track, follow
-from fada.data.stages import StageClock
+from fada.engine.clock import Clock
 from fada.media.audio import read_audio
 from fada.media.error import MediaError
 from fada.media.frame_count import frame_count, frames_begun, frames_in, sample_range
@@ -115,7 +115,7 @@ class _Source:
         self.clips: list[PreparedClip] = []
         self.video_seconds: float | None = None
         self._pieces: list[Piece] = []
-        self.clock = StageClock()
+        self.clock = Clock()
 
     def _reject(self, reason: Reason, detail: str, start: int = 0, end: int | None = None) -> None:
         self._reject_all({reason: detail}, start, end)
