@@ -13,9 +13,8 @@ from fada.eval.memory import PeakMemory
 from fada.eval.nfe import NfeCounter
 from fada.eval.speed.rounds import ratio, take_turns
 from fada.media.frame_count import sample_count
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.student.generation import AvatarPipeline, PipelineOutput
-
-SAMPLE_RATE = 16000
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from fada.data.shards import Sample, ShardError, read_index, write_shards
 from fada.files.folders import inside
 from fada.files.manifest import hash_file
 from fada.files.whole import whole_folder
+from fada.pretrained.weight_hash import weights_hash
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.teacher.codec import encode_frames, is_own, latent_shape
@@ -175,12 +176,8 @@ def encode_samples(
 
 
 def fingerprint(module: torch.nn.Module) -> str:
-    """Short hash of a module's weights, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    """Short hash of a module's weights, whatever their precision."""
+    return weights_hash(module.state_dict())
 
 
 def features_of(vae: Any, encoder: AudioEncoder) -> dict[str, str]:

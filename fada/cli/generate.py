@@ -14,6 +14,7 @@ import typer
 from fada.cli.say import say
 from fada.cli.scale_options import asked_scales, check_names
 from fada.files.output_file import check_output
+from fada.media.sample_rate import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from fada.media.whole_video import WholeVideo
     from fada.student.generation import AvatarPipeline
 
-SAMPLE_RATE = 16000
 STANDARD_OUTPUT = Path("-")
 
 
