@@ -30,15 +30,17 @@ GuidanceTarget = Literal["sync", "distill"]
 
 @dataclass(frozen=True)
 class DistillSettings:
-    """What a phase learns; the fields are those of the recipe's `distill.phases` entries."""
+    """What a phase learns; the fields are those of the recipe's `distill.phases` entries.
+
+    scales: lowest and highest that are drawn, for every branch of the guidance but the first, in their order.
+    """
 
     guidance: GuidanceTarget
     windows: int
     times: Literal["uniform", "starts"]
     solver: Solver
     solver_steps: int
-    audio_scale: tuple[float, float]
-    reference_scale: tuple[float, float]
+    scales: tuple[tuple[float, float], ...]
     motion_drop: float
     loss: MixedLossConfig
     gt_guidance: Literal["neutral", "sampled"]
@@ -46,13 +48,6 @@ class DistillSettings:
     matched: bool = False
     spacing: Spacing = "time"
     solver_spacing: Spacing = "time"
-    scales: tuple[tuple[float, float], ...] | None = None
-    """Ranges of the guidance scales, in the order of the branches; None are the two above."""
-
-    @property
-    def scale_ranges(self) -> tuple[tuple[float, float], ...]:
-        """Least and greatest of each guidance scale, in the order of the branches."""
-        return (self.reference_scale, self.audio_scale) if self.scales is None else self.scales
 
 
 @dataclass(frozen=True)
@@ -222,8 +217,8 @@ class SolvedWindows:
         t = self._spread(self.windows.draw_times(1, generator, steps, torch.device("cpu"))[0], sample)
         noise = torch.randn(latents.shape, generator=generator)
         rung = torch.randint(len(self.student.ladder), (), generator=generator)
-        ranges = torch.tensor(self.settings.scale_ranges).view(-1, 2)
-        uniform, (low, high) = torch.rand(len(ranges), generator=generator), ranges.unbind(dim=1)
+        low, high = torch.tensor(self.settings.scales).reshape(-1, 2).T
+        uniform = torch.rand(len(low), generator=generator)
         keeps_motion = torch.rand((), generator=generator) >= self.settings.motion_drop
         return t, noise, rung, low + uniform * (high - low), keeps_motion
 

@@ -27,6 +27,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["DS_ACCELERATOR"] = os.environ.get("DS_ACCELERATOR", "cpu")
 
+# Whatever is loaded while the tests are collected stays; the first test turns it on.
+gc.disable()
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -68,6 +70,16 @@ def group_of(name: str) -> str:
     """The first of the files that one process runs together with a test's, by the test's name."""
     file = name.partition("::")[0]
     return next((files[0] for files in TOGETHER if file in files), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """The processes of tests, and those that tests start, keep what they compile.
+
+    Without it each compiles the tests and fada anew: four seconds, and half a second. Those that change code while they
+    run (tests/mutants) forbid it for themselves.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -115,6 +127,7 @@ def pytest_runtest_setup() -> None:
     if len(sys.modules) > _seen + NEW_MODULES or not _seen:
         gc.collect()
         gc.freeze()
+        gc.enable()
         _seen = len(sys.modules)
 
 
@@ -210,3 +223,17 @@ def latents() -> torch.Tensor:
     import torch
 
     return torch.randn(2, 3, 4, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture
+def dancer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A family whose guidance has other names, none < tempo < mood, for the length of a test; it has no networks."""
+    from fada import family
+    from fada.teacher.dual_unet.settings import Pipeline
+
+    guidance = family.Guidance(
+        ("none", "tempo", "mood"), {"tempo": 2.0, "mood": 4.0}, {"tempo": (1.0, 3.0), "mood": (0.5, 6.0)}
+    )
+    made = family.Family("dancer", "Dancer", "DancerPipeline", guidance, module="nowhere", settings=Pipeline)
+    monkeypatch.setitem(family._registered, made.name, made)
+    return made

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import importlib
+import os
 import subprocess
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -54,6 +59,53 @@ def test_tests_that_share_a_fixture_go_to_one_process_and_the_longest_first(
     group = shared_out.group_of
     assert group("tests/runs/test_processes.py::test_one[a::b]") == group("tests/runs/test_run.py::test_other")
     assert group("tests/media/test_audio.py::test_one[a::b]") == "tests/media/test_audio.py"
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_collector_rests_while_packages_are_loaded_and_is_left_as_it_was(
+    collects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fada import build
+
+    seen: list[bool] = []
+
+    class Loaded(types.ModuleType):
+        def __getattr__(self, name: str) -> None:
+            seen.append(gc.isenabled())
+
+    monkeypatch.setitem(sys.modules, "fada.build.replay", Loaded("fada.build.replay"))
+    try:
+        (gc.enable if collects else gc.disable)()
+        importlib.reload(build)
+        assert seen
+        assert not any(seen)
+        assert gc.isenabled() is collects
+    finally:
+        gc.enable()
+        monkeypatch.undo()
+        importlib.reload(build)
+
+
+def test_processes_of_tests_keep_what_they_compile(
+    project_root: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared_out = pytestconfig.pluginmanager.get_plugin(str(project_root / "tests" / "conftest.py"))
+    assert shared_out is not None
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    shared_out.pytest_xdist_setupnodes()
+    assert "PYTHONDONTWRITEBYTECODE" not in os.environ
+
+
+def test_the_rate_of_sound_stands_in_one_place(project_root: Path) -> None:
+    found = []
+    for path in [path for top in ("fada", *LINKED[:3]) for path in (project_root / top).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            given = node.args.defaults if isinstance(node, ast.FunctionDef) else [getattr(node, "value", None)]
+            is_named = isinstance(node, (ast.FunctionDef, ast.Assign, ast.AnnAssign))
+            if is_named and any(isinstance(each, ast.Constant) and each.value == 16000 for each in given):
+                found.append(path.relative_to(project_root).as_posix())
+    # A feature extractor's config, which comes from outside, may say nothing else.
+    assert set(found) - {"student/generation.py"} == {"fada/media/sample_rate.py", "fada/pretrained/settings.py"}
 
 
 def test_make_alone_lists_its_targets(project_root: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from rich.console import Console
 from rich.progress import track
 
@@ -18,7 +19,14 @@ from fada.build.models import AudioEncoder, audio_encoder
 from fada.build.run_folder import put_aside, trained_parts
 from fada.build.run_vae import prepare_vae
 from fada.build.sources import Source, sources_of
-from fada.build.stored_features import check_features, check_size, holds_features, load_latents, where_of
+from fada.build.stored_features import (
+    check_features,
+    check_keypoints,
+    check_size,
+    holds_features,
+    load_latents,
+    where_of,
+)
 from fada.data.clip import Clip
 from fada.data.clip_source import ClipSource
 from fada.data.dataset import hash_clips
@@ -28,9 +36,11 @@ from fada.data.shards import Sample, ShardError, read_index, write_shards
 from fada.files.folders import inside
 from fada.files.manifest import hash_file
 from fada.files.whole import whole_folder
+from fada.pretrained.weight_hash import weights_hash
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
-from fada.teacher.vae import encode_frames, shift
+from fada.teacher.codec import encode_frames, is_own, latent_shape
+from fada.teacher.vae import shift
 
 SAMPLES_PER_SHARD = 100
 ENCODING = 1
@@ -43,7 +53,7 @@ class RunData:
 
     train: ClipSource
     test: Sequence[Clip]
-    vae: AutoencoderKL
+    vae: Any
     encoder: AudioEncoder
 
     @cached_property
@@ -51,63 +61,78 @@ class RunData:
         """Over all training clips, in their order."""
         return hash_clips(self.train)
 
-    @property
-    def latent_channels(self) -> int:
-        return int(self.vae.config.latent_channels)
+    def latent_shape(self, size: int) -> tuple[int, ...]:
+        """Of a frame of size x size pixels."""
+        return latent_shape(self.vae, size)
 
     def audio_shape(self, context: int) -> tuple[int, int, int]:
         """(window, layers, dim) of the audio encoder's states."""
         return 2 * context + 1, self.encoder.layers, self.encoder.states_dim
 
 
-def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = True) -> RunData:
+def prepare_data(
+    recipe: Recipe, folder: Path, console: Console, makes: bool = True, *, keypoints: bool | None = None
+) -> RunData:
     """Make, or find again, everything between raw clips and training samples; for whoever holds the run's folder.
 
     Args:
         makes: what is missing, damaged or of other clips; else another process has done so, and nothing is written.
+        keypoints: training and held-out clips have them; None: where the recipe's teacher is shown them.
 
     Raises:
         RecipeError: shards hold features of other encoders than the recipe's, no clips that a part of it can use, or
-            other clips than those that a part of the run was trained on.
+            other clips than those that a part of the run was trained on; or keypoints are asked for that clips lack.
     """
-    sources = sources_of(recipe, folder, console, makes)
+    if keypoints is None:
+        keypoints = "keypoints" in recipe.teacher.family.conditions
+    sources = sources_of(recipe, folder, console, makes, keypoints=keypoints)
     has_features = bool(recipe.data.train_sets) and holds_features(recipe)
     encoder = audio_encoder(recipe.audio)
     vae = prepare_vae(recipe, folder, sources["train"], console, makes)
     features = features_of(vae, encoder)
     if has_features:
         check_features(recipe, features)
-        train = load_latents(*(each.path for each in recipe.data.train_sets), cache=recipe.data.cache)
+        train = load_latents(
+            *(each.path for each in recipe.data.train_sets), cache=recipe.data.cache, keypoints=keypoints
+        )
     else:
         encoded = inside(folder, "data", "train")
         made_of = {**features, **_face_embedder(recipe), "clips": sources["train"].hash(), "encoding": str(ENCODING)}
-        if makes and not _is_encoded(encoded, made_of, recipe, folder, console):
+        if makes and not _is_encoded(encoded, made_of, recipe, folder, console, keypoints=keypoints):
             samples = track(sources["train"], "encoding clips", console=console, total=None)
             with whole_folder(encoded, has_manifest=False) as partial:
                 write_shards(encode_samples(samples, vae, encoder), partial, SAMPLES_PER_SHARD, made_of)
-        train = load_latents(encoded)
+        train = load_latents(encoded, keypoints=keypoints)
+    if keypoints:
+        check_keypoints(recipe, train)
     check_size(recipe, train, vae)
     check_trained_clips(recipe, train)
     console.print(f"data: {len(train)} training clips, {where_of(train)}")
-    return RunData(train, _held_out(recipe, sources["test"]), vae, encoder)
+    return RunData(train, _held_out(recipe, sources["test"], keypoints=keypoints), vae, encoder)
 
 
-def _held_out(recipe: Recipe, source: Source) -> Sequence[Clip]:
+def _held_out(recipe: Recipe, source: Source, *, keypoints: bool) -> Sequence[Clip]:
     """Held-out clips; those of shards are decoded when they are needed."""
     shards = recipe.data.test_shards
-    return [clip_of(sample) for sample in source] if shards is None else HeldOutClips(ShardSet(shards))
+    if shards is None:
+        return [clip_of(sample, keypoints=keypoints) for sample in source]
+    return HeldOutClips(ShardSet(shards), keypoints=keypoints)
 
 
-def _is_encoded(encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: Path, console: Console) -> bool:
+def _is_encoded(
+    encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: Path, console: Console, *, keypoints: bool
+) -> bool:
     """Whether a run's own shards are whole, and follow from what they would be made of now; others are put aside."""
     if not encoded.exists():
         return False
     fault = find_shard_fault(encoded)
     if fault is None:
-        before = read_index(encoded).features
-        if before == made_of:
+        index = read_index(encoded)
+        before = index.features
+        lacks_keypoints = keypoints and not index.parts.get("keypoints")
+        if before == made_of and not lacks_keypoints:
             return True
-        fault = "was made of other clips or encoders"
+        fault = "has no keypoints" if before == made_of else "was made of other clips or encoders"
         trained = trained_parts(folder)
         # Earlier versions noted no clips.
         if trained and "clips" in before:
@@ -135,7 +160,7 @@ def find_shard_fault(shards: Path) -> str | None:
 
 
 def encode_samples(
-    samples: Iterable[Sample], vae: AutoencoderKL, encoder: AudioEncoder, keep_media: bool = False
+    samples: Iterable[Sample], vae: Any, encoder: AudioEncoder, keep_media: bool = False
 ) -> Iterator[Sample]:
     """The samples with VAE latents (float16) and the encoder's states (bfloat16, all layers).
 
@@ -151,17 +176,15 @@ def encode_samples(
 
 
 def fingerprint(module: torch.nn.Module) -> str:
-    """Short hash of a module's weights, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    """Short hash of a module's weights, whatever their precision."""
+    return weights_hash(module.state_dict())
 
 
-def features_of(vae: AutoencoderKL, encoder: AudioEncoder) -> dict[str, str]:
+def features_of(vae: Any, encoder: AudioEncoder) -> dict[str, str]:
     """What decides latents and audio states, as shards keep it: equal values mean equal features."""
-    scale = f"{vae.config.scaling_factor:g} {shift(vae):g}"
+    # Of a family's own codec all of its settings; of a VAE those that scale its latents.
+    own = json.dumps(dict(vae.config), sort_keys=True, default=str) if is_own(vae) else ""
+    scale = own or f"{vae.config.scaling_factor:g} {shift(vae):g}"
     whole = hashlib.sha256(f"{fingerprint(vae)} {scale}".encode()).hexdigest()[:16]
     return {"vae": whole, "audio_encoder": encoder.fingerprint()}
 

@@ -21,6 +21,7 @@ from fada.build.shards import with_masks
 from fada.data.audio_features import load_audio_encoder
 from fada.data.location import Location, UnexpectedSize
 from fada.data.ranges import tried_again
+from fada.data.sample_keypoints import with_keypoints
 from fada.data.shard_files import write_tar
 from fada.data.shard_format import PARTS, Sample, decode_sample, suffix_of, suffixes_of
 from fada.data.shard_members import group_members, read_members
@@ -147,6 +148,10 @@ def _encoded(file: Path, task: EncodeTask, encoders: Encoders) -> Iterator[Sampl
         # Masks follow from landmarks and the size of the latents.
         kept = [part for part in _PASSED_ON if part != "masks" or sample.landmarks is None]
         stored = {part: members[suffix_of(part)] for part in kept if getattr(sample, part) is not None}
+        try:
+            sample = next(with_keypoints([sample]))
+        except ValueError as error:
+            refuse(f"{key}.json", str(error))
         yield from with_masks(encode_samples([replace(sample, stored=stored)], *encoders, task.keeps_media))
     if found != task.shard.samples:
         refuse("*", f"holds {found} samples, the index says {task.shard.samples}")

@@ -22,6 +22,7 @@ from fada.data.clip import REJECTED, Clip, ClipError, list_clips, read_clip, rea
 from fada.data.location import Location
 from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
 from fada.data.prepare.masks import ENLARGEMENT, MaskKind, draw_masks, read_landmarks
+from fada.data.sample_keypoints import with_keypoints
 from fada.data.shards import Sample, ShardError, ShardIndex, check_replaced, read_index, write_shards
 from fada.files.outputs import check_apart, output_folder
 from fada.files.whole import clear_leftovers
@@ -58,6 +59,8 @@ def shard_clips(
 ) -> Sharded:
     """Clips to shards, a folder per split; with a VAE and an encoder features and masks are stored too.
 
+    Clips with landmarks, and drawn ones, get their keypoints (`fada.data.keypoints`).
+
     Args:
         out: a folder, or a URL in an object store.
         takes_all: also clips that prepare or the filter put into no set; their quality is "rejected".
@@ -65,7 +68,8 @@ def shard_clips(
         overwrite: replace earlier sets of the splits that are written.
 
     Raises:
-        ClipError: a clip cannot be read, its decision is none, or it has no landmarks for its face.
+        ClipError: a clip cannot be read, its decision is none, its truth or landmarks are damaged, or it has no
+            landmarks for its face.
         ShardError: no clip is left, or an earlier set of a split is there and may not be replaced.
         FolderFault: the folder is that of the clips, or holds what fada did not make.
         FolderBusy: another command works in it.
@@ -167,10 +171,14 @@ def labelled(meta: dict[str, Any], folder: Path, key: str) -> dict[str, Any]:
 def _read_sample(folder: Path, key: str) -> Sample:
     clip = read_clip(folder, key)
     meta = labelled(clip.meta, folder, key)
-    return Sample(
+    sample = Sample(
         key, meta, clip.frames, clip.audio, landmarks=_landmarks(folder, clip), fps=clip.fps,
         sample_rate=clip.sample_rate,
     )  # fmt: skip
+    try:
+        return next(with_keypoints([sample]))
+    except ValueError as error:
+        raise ClipError(f"{folder}: {error}") from error
 
 
 def _landmarks(folder: Path, clip: Clip) -> dict[str, Tensor] | None:

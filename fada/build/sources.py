@@ -12,9 +12,11 @@ from rich.console import Console
 
 from fada.build.run_folder import put_aside
 from fada.data.clip import Clip, ClipError, list_clips, read_clip, read_record
+from fada.data.sample_keypoints import keypoint_parts_of, with_keypoints
 from fada.data.shards import Sample, read_index, read_shards
 from fada.data.stored_clips import face_parts_of
 from fada.data.world import make_world
+from fada.data.world.keypoints import keypoints_of_truth
 from fada.data.world.make import SETTINGS_FILE
 from fada.eval.results import fingerprint as hash_of
 from fada.files.folders import inside
@@ -34,29 +36,34 @@ class Source(Protocol):
         ...
 
 
-def sources_of(recipe: Recipe, folder: Path, console: Console, makes: bool = True) -> dict[str, Source]:
+def sources_of(
+    recipe: Recipe, folder: Path, console: Console, makes: bool = True, *, keypoints: bool = False
+) -> dict[str, Source]:
     """Training and held-out clips (`train`, `test`) of a run.
 
     Args:
         makes: draw what is missing of a drawn world; else another process has done so.
+        keypoints: the samples get them: of the truth, as stored, or of landmarks.
     """
     if recipe.data.world is not None:
-        world = DrawnWorld(recipe, inside(folder, "data", "clips"), console, makes)
+        world = DrawnWorld(recipe, inside(folder, "data", "clips"), console, makes, keypoints=keypoints)
         if makes:
             world.draw()
         return {split: _DrawnClips(world, split) for split in ("train", "test")}
     assert recipe.data.test_shards is not None
     sets = [each.path for each in recipe.data.train_sets]
-    return {"train": Shards(*sets), "test": Shards(recipe.data.test_shards)}
+    return {
+        "train": Shards(*sets, keypoints=keypoints), "test": Shards(recipe.data.test_shards, keypoints=keypoints)
+    }  # fmt: skip
 
 
 class DrawnWorld:
     """The drawn clips in a run's folder; those that cannot be read are drawn again."""
 
-    def __init__(self, recipe: Recipe, folder: Path, console: Console, makes: bool) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, console: Console, makes: bool, *, keypoints: bool = False) -> None:
         assert recipe.data.world is not None
         self.section, self.size, self.folder, self.console = recipe.data.world, recipe.clip.size, folder, console
-        self.makes = makes
+        self.makes, self.keypoints = makes, keypoints
 
     def draw(self) -> None:
         """Draw what is missing."""
@@ -83,13 +90,29 @@ class DrawnWorld:
         for key in list_clips(self.folder):
             try:
                 if _split_of(self.folder, key) == split:
-                    yield read_clip(self.folder, key)
+                    yield self._read(key)
             except (ClipError, OSError) as error:
                 if not self.makes:
                     raise
                 self._draw_again(key, str(error))
                 if _split_of(self.folder, key) == split:
-                    yield read_clip(self.folder, key)
+                    yield self._read(key)
+
+    def _read(self, key: str) -> Clip:
+        """A clip, and where keypoints are asked for one whose truth tells of them.
+
+        Raises:
+            ClipError: it cannot be read, or used.
+        """
+        clip = read_clip(self.folder, key)
+        if self.keypoints:
+            try:
+                found = keypoints_of_truth(clip.meta)
+            except ValueError as error:
+                raise ClipError(f"{self.folder / key}.json: {error}") from error
+            if found is None or len(found.points) != len(clip.frames):
+                raise ClipError(f"{self.folder / key}.json: holds no truth of its {len(clip.frames)} frames")
+        return clip
 
     def _draw_again(self, key: str, fault: str) -> None:
         for file in sorted(self.folder.glob(f"{key}.*")):
@@ -110,22 +133,27 @@ class _DrawnClips:
         self.world, self.split = world, split
 
     def __iter__(self) -> Iterator[Sample]:
-        for clip in self.world.clips(self.split):
-            yield Sample(clip.key, clip.meta, clip.frames, clip.audio)
+        samples = (Sample(clip.key, clip.meta, clip.frames, clip.audio) for clip in self.world.clips(self.split))
+        return with_keypoints(samples) if self.world.keypoints else samples
 
     def hash(self) -> str:
         return self.world.hash()
 
 
 class Shards:
-    """Frames and sound of sets of shards, one after the other, with what tells of faces."""
+    """Frames and sound of sets of shards, one after the other, with what tells of faces, and of keypoints if asked."""
 
-    def __init__(self, *folders: str) -> None:
-        self.folders = folders
+    def __init__(self, *folders: str, keypoints: bool = False) -> None:
+        self.folders, self.keypoints = folders, keypoints
 
     def __iter__(self) -> Iterator[Sample]:
         for folder in self.folders:
-            yield from read_shards(folder, parts=("frames", "audio", *face_parts(folder)))
+            parts = {"frames", "audio", *face_parts(folder)}
+            if self.keypoints:
+                told = keypoint_parts_of(read_index(folder))
+                yield from with_keypoints(read_shards(folder, parts=parts | {*told}))
+            else:
+                yield from read_shards(folder, parts=parts)
 
     def hash(self) -> str:
         """Over the hashes of all shards, in their order."""

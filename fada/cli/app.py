@@ -5,10 +5,11 @@ Verb modules import only typer at the top; what a verb needs is imported when it
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,11 +60,17 @@ def _is_aside(argument: str) -> bool:
     return argument == "--debug" or argument.startswith(("--local_rank=", "--local-rank="))
 
 
+@functools.cache
+def _command() -> Any:
+    """All verbs with their options, made once: each call of `app` would make them again."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code: 0 done, 2 wrong input, 130 stopped by Ctrl-C, else a fault."""
     debug = "--debug" in arguments or os.environ.get("FADA_DEBUG", "") not in ("", "0")
     try:
-        app(args=[argument for argument in arguments if not _is_aside(argument)], prog_name="fada")
+        _command()(args=[argument for argument in arguments if not _is_aside(argument)], prog_name="fada")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from fada.data.face import FaceClues
+from fada.data.keypoints import Keypoints
 
 
 class DamagedClip(ValueError):
@@ -21,8 +22,8 @@ class DamagedClip(ValueError):
 class LatentClip:
     """One clip ready for training.
 
-    latents: (F, C, h, w) scaled VAE latents; states: (F, layers, dim) of the audio encoder, padded by no one; face:
-    for teachers that are told of it.
+    latents: (F, C, h, w) scaled VAE latents; states: (F, layers, dim) of the audio encoder, padded by no one; face and
+    keypoints (F, ...): for teachers that are told of them.
     """
 
     key: str
@@ -30,14 +31,15 @@ class LatentClip:
     latents: Tensor
     states: Tensor
     face: FaceClues | None = None
+    keypoints: Keypoints | None = None
 
 
 @dataclass(frozen=True)
 class ClipFacts:
     """What is known of N clips without reading them.
 
-    quality: (N,) numbers in `qualities`; frames: (N,) of the latents; sides: (N, 2) height and width of the latents;
-    has_face: (N,) booleans.
+    quality: (N,) numbers in `qualities`; frames: (N,) of the latents; sides: (N, 2) of the latents (`latent_sides`);
+    has_face, has_keypoints: (N,) booleans, whether they are read with the clips.
     """
 
     quality: np.ndarray
@@ -45,6 +47,7 @@ class ClipFacts:
     frames: np.ndarray
     sides: np.ndarray
     has_face: np.ndarray
+    has_keypoints: np.ndarray
 
     def of_quality(self, quality: str) -> np.ndarray:
         """Which clips (N,) are of a quality, `all` for every one."""
@@ -61,9 +64,13 @@ class ClipFacts:
 
     def subset(self, numbers: np.ndarray) -> ClipFacts:
         """The same of some of the clips."""
-        return ClipFacts(
-            self.quality[numbers], self.qualities, self.frames[numbers], self.sides[numbers], self.has_face[numbers]
-        )
+        columns = (each[numbers] for each in (self.frames, self.sides, self.has_face, self.has_keypoints))
+        return ClipFacts(self.quality[numbers], self.qualities, *columns)
+
+
+def latent_sides(shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width of latents (F, C, h, w); 0 and 0 of others, which are no maps."""
+    return (int(shape[2]), int(shape[3])) if len(shape) == 4 else (0, 0)
 
 
 def counts_of(numbers: np.ndarray, names: Sequence[str]) -> dict[str, int]:
@@ -123,8 +130,9 @@ class ClipsInMemory(ClipSource):
             np.array([qualities.index(clip.quality) for clip in clips], np.int64),
             qualities,
             np.array([len(clip.latents) for clip in clips], np.int64),
-            np.array([clip.latents.shape[-2:] for clip in clips], np.int64).reshape(len(clips), 2),
+            np.array([latent_sides(clip.latents.shape) for clip in clips], np.int64).reshape(len(clips), 2),
             np.array([clip.face is not None for clip in clips], bool),
+            np.array([clip.keypoints is not None for clip in clips], bool),
         )
 
     def __len__(self) -> int:

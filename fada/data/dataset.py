@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fada.data.clip_source import ClipSource, DamagedClip, LatentClip, source_of
 from fada.data.face import FaceClues, join_clues, stack_clues
+from fada.data.keypoints import Keypoints, join_keypoints, stack_keypoints
 from fada.data.mixture import Mixture
 from fada.data.order import EpochOrders, Turns
 from fada.data.seeds import sample_generator
@@ -48,6 +49,8 @@ def hash_clips(clips: Sequence[LatentClip]) -> str:
         parts = {"latents": clip.latents, "states": clip.states}
         if clip.face is not None:
             parts |= {"face": clip.face.embedding, "face_box": clip.face.face_box, "lip_box": clip.face.lip_box}
+        if clip.keypoints is not None:
+            parts |= {f"keypoints.{name}": value for name, value in clip.keypoints.tensors().items()}
         digest.update(f"{clip.key}\0{clip.quality}\0".encode())
         for name, value in parts.items():
             digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
@@ -109,7 +112,8 @@ class Batch:
 
     latents: (B, F, C, h, w); reference: (B, C, h, w) of another moment of the same clip; motion: (B, M, C, h, w) the
     frames before; has_motion: (B,) booleans, False at a clip's start; audio: windows (B, F, 2 r + 1, layers, dim);
-    face: of the B clips, where they have it; faults: what was damaged, and what stands in its place.
+    face: of the B clips, where they have it; faults: what was damaged, and what stands in its place; keypoints:
+    (B, F, ...) of the frames, reference_keypoints: (B, ...) of the reference, where the clips were read with them.
     """
 
     keys: list[str]
@@ -121,13 +125,24 @@ class Batch:
     audio: Tensor
     face: FaceClues | None = None
     faults: tuple[str, ...] = ()
+    keypoints: Keypoints | None = None
+    reference_keypoints: Keypoints | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         names = ("latents", "reference", "motion", "audio", "has_motion")
-        there = {name: moved(getattr(self, name), device) for name in names}
-        face = None if self.face is None else self.face.to(device)
-        return Batch(self.keys, self.qualities, face=face, faults=self.faults, **there)
+        there: dict[str, Any] = {name: moved(getattr(self, name), device) for name in names}
+        told = {name: getattr(self, name) for name in TOLD}
+        there |= {name: each.to(device) for name, each in told.items() if each is not None}
+        return replace(self, **there)
+
+
+TOLD: dict[str, Callable[..., FaceClues | Keypoints]] = {
+    "face": FaceClues,
+    "keypoints": Keypoints,
+    "reference_keypoints": Keypoints,
+}
+"""Fields of a batch that hold several tensors, where the clips have them, and their kinds."""
 
 
 class ReadsAhead(Protocol):
@@ -151,7 +166,8 @@ class ClipSampler:
             share. Without it every epoch has all clips once.
 
     Raises:
-        ValueError: no clip of that quality is long enough, only some of them have a face, or none has a weight.
+        ValueError: no clip of that quality is long enough, only some of them have a face or keypoints, or none has a
+            weight.
     """
 
     def __init__(
@@ -173,6 +189,7 @@ class ClipSampler:
             )
         self.clips = source.subset(chosen)
         _check_faces(self.clips)
+        _check_keypoints(self.clips)
         self.frames, self.motion_frames, self.context, self.seed = frames, motion_frames, context, seed
         self._groups = _groups(self.clips, mixture, seed)
         self._turns = None if mixture is None else Turns([each.weight for each in self._groups], seed)
@@ -207,16 +224,18 @@ class ClipSampler:
         has_motion = start >= self.motion_frames > 0
         before = clip.latents[start - self.motion_frames : start].float() if has_motion else None
         motion = window.new_zeros(self.motion_frames, *window.shape[1:]) if before is None else before
+        reference = draw(len(clip.latents))
         return Batch(
             [clip.key],
             [clip.quality],
             window[None],
-            clip.latents[draw(len(clip.latents))].float()[None],
+            clip.latents[reference].float()[None],
             motion[None],
             torch.tensor([has_motion]),
             audio_windows(clip.states.float(), start, self.frames, self.context)[None],
             None if clip.face is None else stack_clues([clip.face]),
             faults,
+            *(_keypoints_of(clip, frames) for frames in (slice(start, start + self.frames), reference)),
         )
 
     def number(self, position: int) -> int:
@@ -294,6 +313,20 @@ def _check_faces(clips: ClipSource) -> None:
         )
 
 
+def _check_keypoints(clips: ClipSource) -> None:
+    without = np.flatnonzero(~clips.facts.has_keypoints)
+    if 0 < len(without) < len(clips):
+        raise ValueError(
+            f"{len(without)} of {len(clips)} clips have no keypoints, {clips.key(int(without[0]))} among them; leave "
+            "them out, or prepare all clips with fada data prepare and shard them again"
+        )
+
+
+def _keypoints_of(clip: LatentClip, frames: int | slice) -> Keypoints | None:
+    """Of one frame or some, as those of a batch of one."""
+    return None if clip.keypoints is None else stack_keypoints([clip.keypoints.of_frames(frames)])
+
+
 def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tensor:
     """Windows (frames, 2 context + 1, layers, dim) of states (F, layers, dim); the ends are repeated."""
     offsets = torch.arange(-context, context + 1)
@@ -302,12 +335,13 @@ def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tens
 
 
 def stack(samples: Sequence[Batch]) -> Batch:
-    """One batch of several; all of them have faces, or none."""
+    """One batch of several; all of them have faces, or none, and so with keypoints."""
     latents, reference, motion, has_motion, audio = (
         torch.cat([getattr(sample, name) for sample in samples])
         for name in ("latents", "reference", "motion", "has_motion", "audio")
     )
     faces = [sample.face for sample in samples if sample.face is not None]
+    told = [[getattr(sample, name) for sample in samples] for name in ("keypoints", "reference_keypoints")]
     return Batch(
         [key for sample in samples for key in sample.keys],
         [quality for sample in samples for quality in sample.qualities],
@@ -318,4 +352,5 @@ def stack(samples: Sequence[Batch]) -> Batch:
         audio,
         join_clues(faces) if faces else None,
         tuple(fault for sample in samples for fault in sample.faults),
+        *(None if each[0] is None else join_keypoints(each) for each in told),
     )

@@ -9,6 +9,7 @@ from typing import overload
 
 from fada.data.clip import Clip
 from fada.data.clip_source import DamagedClip
+from fada.data.sample_keypoints import keypoint_parts_of, sample_keypoints
 from fada.data.shard_format import Sample
 from fada.data.shard_set import ShardSet
 from fada.data.shards import DamagedShardWarning, warning_of
@@ -21,13 +22,18 @@ PORTRAIT_RATIOS = (1.2, 2.0)
 class HeldOutClips(Sequence[Clip]):
     """Clips with frames and sound of a set of shards, in its order. All bytes are looked at once, to know them whole.
 
+    Args:
+        keypoints: whether they are read, too, for systems that are shown them.
+
     Warns:
         DamagedShardWarning: of damaged clips, which are left out.
     """
 
-    def __init__(self, shards: ShardSet) -> None:
+    def __init__(self, shards: ShardSet, *, keypoints: bool = False) -> None:
         self._shards = shards
-        self._parts = ("frames", "audio", *face_parts_of(shards.index))
+        told = keypoint_parts_of(shards.index) if keypoints else ()
+        self._parts = tuple(dict.fromkeys(("frames", "audio", *face_parts_of(shards.index), *told)))
+        self._reads_keypoints = keypoints
         faults = [shards.fault_of(number, self._parts) for number in range(len(shards))]
         self._numbers = [number for number, fault in enumerate(faults) if fault is None]
         damaged = [fault for fault in faults if fault is not None]
@@ -51,18 +57,20 @@ class HeldOutClips(Sequence[Clip]):
             made._numbers = self._numbers[number]
             return made
         try:
-            return clip_of(self._shards.sample(self._numbers[number], self._parts))
-        except DamagedClip as error:
+            sample = self._shards.sample(self._numbers[number], self._parts)
+            return clip_of(sample, keypoints=self._reads_keypoints)
+        except ValueError as error:
             raise DamagedClip(f"{self._shards.place}: {error}; remove this held-out clip, or get it again") from error
 
 
-def clip_of(sample: Sample) -> Clip:
-    """A held-out clip, with what is known of the face in its first frame.
+def clip_of(sample: Sample, *, keypoints: bool = False) -> Clip:
+    """A held-out clip, with what is known of the face in its first frame; where asked for with its keypoints.
 
     Raises:
-        ValueError: it has no frames or no sound.
+        ValueError: it has no frames or no sound, or its truth is damaged.
     """
     if sample.frames is None or sample.audio is None:
         raise ValueError(f"{sample.key}: held-out clips need frames and sound; write shards with both")
     face = face_clues(sample, *PORTRAIT_RATIOS, frames=1)
-    return Clip(sample.key, sample.frames, sample.audio, meta=dict(sample.meta), face=face)
+    told = sample_keypoints(sample) if keypoints else None
+    return Clip(sample.key, sample.frames, sample.audio, meta=dict(sample.meta), face=face, keypoints=told)

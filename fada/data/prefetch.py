@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from fada.data.crew import READY
-from fada.data.dataset import Asked, Batch, ClipSampler
-from fada.data.face import FaceClues
+from fada.data.dataset import TOLD, Asked, Batch, ClipSampler
 from fada.data.process_crew import ProcessCrew, ProcessWorker
 
 MOST_DEATHS = 10
@@ -143,18 +142,22 @@ class _Start:
 def packed(batch: Batch) -> dict[str, Any]:
     """A batch as plain arrays: torch would send its tensors through shared files, one each, that outlive a kill."""
     values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    face = batch.face
-    if face is not None:
-        values["face"] = {field.name: getattr(face, field.name).numpy() for field in fields(face)}
+    for name in TOLD:
+        told = values[name]
+        if told is not None:
+            values[name] = {field.name: getattr(told, field.name).numpy() for field in fields(told)}
     return {name: value.numpy() if isinstance(value, Tensor) else value for name, value in values.items()}
 
 
 def unpacked(values: dict[str, Any]) -> Batch:
     """The batch that was packed."""
     tensors = {name: torch.from_numpy(value) for name, value in values.items() if isinstance(value, np.ndarray)}
-    face = values["face"]
-    clues = None if face is None else FaceClues(**{name: torch.from_numpy(value) for name, value in face.items()})
-    return Batch(**{**values, **tensors, "face": clues})
+    told = {
+        name: kind(**{each: torch.from_numpy(value) for each, value in values[name].items()})
+        for name, kind in TOLD.items()
+        if values[name] is not None
+    }
+    return Batch(**{**values, **tensors, **told})
 
 
 def _said(asked: Asked) -> str:

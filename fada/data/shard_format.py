@@ -1,5 +1,5 @@
 """One sample of a shard and its members: KEY.json, and where there is one KEY.mp4, KEY.wav, and KEY.*.safetensors for
-latents, states, landmarks, masks and face. The JSON holds the hashes of its siblings. Nothing is unpickled.
+latents, states, landmarks, masks, face and keypoints. The JSON holds the hashes of its siblings. Nothing is unpickled.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fada.data.shard_record import Record, parse_record
 from fada.media.audio import decode_wav, encode_wav
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.media.video import decode_video, encode_video
 
 _SUFFIXES = {
@@ -25,17 +26,31 @@ _SUFFIXES = {
     "landmarks": "landmarks.safetensors",
     "masks": "masks.safetensors",
     "face": "face.safetensors",
+    "keypoints": "keypoints.safetensors",
 }
 PARTS = tuple(_SUFFIXES)
+"""In an order that tables of samples count on: a new part is the last."""
 _SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "latents": {"latents": (0, 0, 0, 0)},
     "audio_states": {"audio_states": (0, 0, 0)},
-    "landmarks": {"landmarks": (0, 0, 2), "blendshapes": (0, 0), "lip_opening": (0,), "face_box": (0, 4)},
+    "landmarks": {
+        "landmarks": (0, 478, 2), "blendshapes": (0, 0), "face_box": (0, 4),
+        **dict.fromkeys(("lip_opening", "lips_in_depth", "lip_width", "yaw"), (0,)),
+    },
     "masks": {"lip": (0, 0, 0), "face": (0, 0, 0)},
     "face": {"embedding": (0,)},
-}
+    "keypoints": {"points": (0, 5, 2), "visible": (0, 5), "lip_box": (0, 4)},
+}  # fmt: skip
 """Tensors of a part and their lengths; 0 stands for any but nothing, the first for the frames (of `face`: numbers)."""
-_PER_FRAME = ("latents", "audio_states", "landmarks", "masks")
+_NEEDED = {
+    "latents": {"latents"}, "audio_states": {"audio_states"}, "landmarks": {"landmarks"}, "masks": set[str](),
+    "face": {"embedding"}, "keypoints": {"points", "visible", "lip_box"},
+}  # fmt: skip
+"""Tensors without which a part is none; every part has one at least."""
+_BYTES = {("masks", "lip"), ("masks", "face"), ("keypoints", "visible")}
+"""Tensors of whole numbers from 0 to 255."""
+PER_FRAME = ("latents", "audio_states", "landmarks", "masks", "keypoints")
+"""Parts whose tensors have a row for each frame."""
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _UNREADABLE = (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, OverflowError, MemoryError,
                safetensors.SafetensorError)  # fmt: skip
@@ -62,13 +77,16 @@ class Sample:
     audio_states: Tensor | None = None
     """(F, L, D), all layers of the encoder; bfloat16 as `fada data shard` writes it."""
     landmarks: dict[str, Tensor] | None = None
-    """What prepare found in the crop: landmarks (F, 478, 2), blendshapes (F, 52), lip_opening (F,), face_box (F, 4)."""
+    """What prepare found in the crop: landmarks (F, 478, 2), blendshapes (F, 52), face_box (F, 4), and lip_opening,
+    lips_in_depth, lip_width and yaw (F,)."""
     masks: dict[str, Tensor] | None = None
     """Soft masks lip and face at the size of the latents: uint8 (F, h, w), 255 is inside."""
     face: Tensor | None = None
     """(512,) float32, whose face it is: an ArcFace embedding, not normalised."""
+    keypoints: dict[str, Tensor] | None = None
+    """As `Keypoints.stored` has them: points (F, 5, 2), visible (F, 5), lip_box (F, 4)."""
     fps: float = 25.0
-    sample_rate: int = 16000
+    sample_rate: int = SAMPLE_RATE
     stored: dict[str, bytes] = field(default_factory=dict)
     """Members by part as another shard holds them: they are written as they are instead of being encoded again."""
 
@@ -143,7 +161,7 @@ def decode_sample(
         if reason is not None:
             skip(f"{key}.{suffix}", reason)
             return None
-    lengths = {part: _frames_of(value) for part, value in values.items() if part in _PER_FRAME}
+    lengths = {part: _frames_of(value) for part, value in values.items() if part in PER_FRAME}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{part} {length}" for part, length in lengths.items())
         skip(f"{key}.json", f"its parts are of different lengths in frames ({said})")
@@ -214,15 +232,19 @@ def _check_shapes(part: str, tensors: dict[str, Tensor]) -> None:
         wanted = shapes.get(name)
         if wanted is None:
             raise ValueError(f"holds {name[:60]!r}; a part of {part} is {', '.join(shapes)}")
-        is_of_its_kind = tensor.dtype == torch.uint8 if part == "masks" else tensor.dtype in _FLOATS
+        is_of_its_kind = tensor.dtype == torch.uint8 if (part, name) in _BYTES else tensor.dtype in _FLOATS
+        if part == "latents":
+            # Maps of a VAE, or what a family's own codec makes of a frame: any row of numbers.
+            wanted = (0,) * min(max(tensor.ndim, 2), len(wanted))
         fits = len(wanted) == tensor.ndim and all(
             there and there == (size or there) for size, there in zip(wanted, tensor.shape, strict=True)
         )
         if not is_of_its_kind or not fits:
             raise ValueError(f"{name} is {list(tensor.shape)} of {tensor.dtype}, which no {part} is")
         lengths.add(len(tensor))
-    if not tensors or (part in _NAMES and _NAMES[part] not in tensors):
-        raise ValueError(f"lacks {_NAMES.get(part, part)}")
+    missing = _NEEDED[part] - tensors.keys()
+    if missing or not tensors:
+        raise ValueError(f"lacks {', '.join(sorted(missing)) or part}")
     if len(lengths) > 1:
         raise ValueError("its tensors are of different lengths in frames")
 

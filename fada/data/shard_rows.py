@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from fada.data.shard_format import PARTS, suffix_of, suffixes_of
+from fada.data.shard_format import PARTS, PER_FRAME, suffix_of, suffixes_of
 from fada.data.shard_members import Member, Skip, group_members, list_members, read_member
 from fada.data.shard_record import LARGEST_RECORD, Record, parse_record
 from fada.data.shard_table import Row
@@ -22,8 +22,6 @@ _LARGEST_HEADER = 2**16
 """Bytes of the header of a safetensors member; a part has at most some ten tensors."""
 _LONGEST = 2**32 - 1
 _WIDEST = 2**16 - 1
-_WITH_FRAMES = ("latents", "audio_states", "landmarks", "masks")
-"""Parts whose tensors have a row for each frame, in the order in which they are asked."""
 
 
 def rows_of(file: Path, number: int, skip: Skip) -> Iterator[Row]:
@@ -44,14 +42,14 @@ def rows_of(file: Path, number: int, skip: Skip) -> Iterator[Row]:
             except ValueError as error:
                 skip(file.name, f"{key}.json", "missing" if record is None else f"unreadable ({error})")
                 continue
-            if not row.frames and set(row.parts) & set(_WITH_FRAMES):
+            if not row.frames and set(row.parts) & set(PER_FRAME):
                 skip(file.name, f"{key}.*", "no header of its features can be read; it counts as a clip of no length")
             yield row
 
 
 def _row(key: str, number: int, record: Record, members: dict[str, Member], data: bytes, stream: BinaryIO) -> Row:
     frames, sides = 0, (0, 0)
-    for part in _WITH_FRAMES:
+    for part in PER_FRAME:
         member = members.get(suffix_of(part))
         shape = () if member is None else _shape_of(stream, member)
         frames = frames or (shape[0] if shape and shape[0] <= _LONGEST else 0)

@@ -26,7 +26,7 @@ from fada.data.shard_index import ShardIndex
 from fada.files.strict_json import JSONFault, parse_json
 
 MEMBERS = ("json", *(suffix_of(part) for part in PARTS))
-"""Suffixes of a sample's members, in the order of the table."""
+"""Suffixes of a sample's members, in the order of the table. Tables of earlier versions have the first of them."""
 _FORMAT = "1"
 _LARGEST_HEADER = 16 * 2**20
 _MOST_WORDS = 2**16
@@ -81,7 +81,7 @@ class SampleTable:
     """Columns over all samples, in the order in which shards hold them.
 
     shard: number in the index; parts: bits in the order of `PARTS`; quality, split: numbers in `qualities`, `splits`;
-    frames and sides as in `Row`.
+    frames and sides as in `Row`; suffixes: of the members, in the order of their column.
     """
 
     shard: np.ndarray
@@ -95,6 +95,7 @@ class SampleTable:
     members: Rows
     record: Rows
     key: Rows
+    suffixes: tuple[str, ...] = MEMBERS
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -115,7 +116,7 @@ class SampleTable:
 
     def members_of(self, row: int) -> dict[str, tuple[int, int]]:
         """Offset and bytes of a sample's members by suffix; those that it has not are left out."""
-        places = zip(MEMBERS, self.members[row].tolist(), strict=True)
+        places = zip(self.suffixes, self.members[row].tolist(), strict=True)
         return {suffix: (offset, size) for suffix, (offset, size) in places if size}
 
 
@@ -195,7 +196,7 @@ def table_of(rows: Iterable[Row]) -> SampleTable:
 def write_table(table: SampleTable, index: ShardIndex, file: Path) -> None:
     """Write a table that lies in memory as that of these shards."""
     columns = {name: np.ascontiguousarray(getattr(table, name)) for name in (*_HELD, *_LAZY)}
-    told = {"format": _FORMAT, "shards": mark_of(index), "members": json.dumps(MEMBERS)}
+    told = {"format": _FORMAT, "shards": mark_of(index), "members": json.dumps(table.suffixes)}
     told |= {"qualities": json.dumps(table.qualities), "splits": json.dumps(table.splits)}
     save_file(columns, str(file), metadata=told)
     _order_header(file)
@@ -222,16 +223,17 @@ def open_table(file: Path, index: ShardIndex) -> SampleTable:
     """
     header, start = _header_of(file)
     told = header.pop("__metadata__", None)
-    if not isinstance(told, dict) or told.get("format") != _FORMAT or told.get("members") != json.dumps(MEMBERS):
+    suffixes = _suffixes(told) if isinstance(told, dict) and told.get("format") == _FORMAT else None
+    if suffixes is None:
         raise TableFault("is no table of samples that this version knows")
     if told.get("shards") != mark_of(index):
         raise TableFault("is of other shards than index.json names")
     words = {name: _words(told.get(name)) for name in ("qualities", "splits")}
-    places = _places(header, start, file.stat().st_size)
+    places = _places(header, start, file.stat().st_size, len(suffixes))
     held = {name: _read_column(file, *places[name]) for name in _HELD}
     files = OpenFiles(file.parent)
     lazy = {name: FileRows(files, file.name, *places[name]) for name in _LAZY}
-    table = SampleTable(**held, **lazy, **words)  # type: ignore[arg-type]
+    table = SampleTable(**held, **lazy, **words, suffixes=suffixes)  # type: ignore[arg-type]
     if len(table) > index.samples:
         raise TableFault(f"has {len(table)} samples, the index {index.samples}")
     bounds = {"shard": len(index.shards), "quality": len(table.qualities), "split": len(table.splits)}
@@ -279,9 +281,15 @@ def _header_of(file: Path) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
-def _places(header: dict[str, Any], start: int, size: int) -> dict[str, tuple[int, str, tuple[int, ...]]]:
+def _suffixes(told: dict[str, Any]) -> tuple[str, ...] | None:
+    """Members of a table's samples: those of this version, or the first of them that an earlier version knew."""
+    known = (MEMBERS[:count] for count in range(2, len(MEMBERS) + 1))
+    return next((each for each in known if told.get("members") == json.dumps(each)), None)
+
+
+def _places(header: dict[str, Any], start: int, size: int, members: int) -> dict[str, tuple[int, str, tuple[int, ...]]]:
     """Offset, type and shape of every column, each within the file and all of one length."""
-    wanted = {**_HELD, **_LAZY}
+    wanted = {**_HELD, **_LAZY, "members": ("U64", (members, 2))}
     if header.keys() != wanted.keys():
         raise TableFault(f"has the columns {', '.join(sorted(map(ascii, header)))[:200]}")
     places: dict[str, tuple[int, str, tuple[int, ...]]] = {}

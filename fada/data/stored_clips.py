@@ -8,14 +8,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fada.data.clip_source import ClipFacts, ClipSource, DamagedClip, LatentClip
+from fada.data.clip_source import ClipFacts, ClipSource, DamagedClip, LatentClip, latent_sides
 from fada.data.face import FaceClues, face_boxes
+from fada.data.sample_keypoints import hold_keypoints, keypoint_part_of, sample_keypoints
 from fada.data.shard_format import Sample
 from fada.data.shard_index import ShardIndex
 from fada.data.shard_set import ShardSet
 from fada.data.shard_table import SampleTable
 
 FEATURES = ("latents", "audio_states")
+_COLUMNS = ("frames", "sides", "has_face", "has_keypoints")
 
 
 class StoredClips(ClipSource):
@@ -23,16 +25,19 @@ class StoredClips(ClipSource):
 
     Args:
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
+        keypoints: whether they are read, too, for teachers that are shown them.
     """
 
-    def __init__(self, sets: Sequence[ShardSet], *, face_ratio: float = 1.0, lip_ratio: float = 1.0) -> None:
-        self._sets, self._ratios = tuple(sets), (face_ratio, lip_ratio)
+    def __init__(
+        self, sets: Sequence[ShardSet], *, face_ratio: float = 1.0, lip_ratio: float = 1.0, keypoints: bool = False
+    ) -> None:
+        self._sets, self._ratios, self._reads_keypoints = tuple(sets), (face_ratio, lip_ratio), keypoints
         self._parts = [(*FEATURES, *face_parts_of(each.index)) for each in sets]
         # Numbers of clips count through all sets; rows are numbers within the one that holds the clip.
         rows = [_chosen(each.table) for each in sets]
         self._set = np.concatenate([np.full(len(chosen), at, np.uint16) for at, chosen in enumerate(rows)])
         self._row = np.concatenate(rows)
-        self._facts = _join([_facts_of(each, chosen) for each, chosen in zip(sets, rows, strict=True)])
+        self._facts = _join([_facts_of(each, chosen, keypoints) for each, chosen in zip(sets, rows, strict=True)])
 
     def __len__(self) -> int:
         return len(self._row)
@@ -51,20 +56,22 @@ class StoredClips(ClipSource):
 
     def read(self, number: int) -> LatentClip:
         at, row = int(self._set[number]), int(self._row[number])
-        sample = self._sets[at].sample(row, self._parts[at])
+        told = keypoint_part_of(self._sets[at].table, row) if self._reads_keypoints else ()
+        sample = self._sets[at].sample(row, {*self._parts[at], *told})
         quality = str(sample.meta.get("quality", "A"))
         if sample.latents is None or sample.audio_states is None:
             raise DamagedClip(f"{self._sets[at].place}: {sample.key}: has no latents or no audio states")
         said = (self.facts.qualities[int(self.facts.quality[number])], int(self.facts.frames[number]))
         sides = tuple(self.facts.sides[number].tolist())
         found = (quality, len(sample.latents))
-        if said != found or sides != tuple(sample.latents.shape[-2:]):
+        if said != found or sides != latent_sides(sample.latents.shape):
             raise DamagedClip(
-                f"{self._sets[at].place}: {sample.key}: is {found} of {tuple(sample.latents.shape[-2:])}, the table "
+                f"{self._sets[at].place}: {sample.key}: is {found} of {latent_sides(sample.latents.shape)}, the table "
                 f"of samples says {said} of {sides}; make it again with fada data index"
             )
         face = face_clues(sample, *self._ratios)
-        return LatentClip(sample.key, quality, sample.latents, sample.audio_states, face)
+        keypoints = sample_keypoints(sample) if told else None
+        return LatentClip(sample.key, quality, sample.latents, sample.audio_states, face, keypoints)
 
     def subset(self, numbers: np.ndarray) -> StoredClips:
         made = copy.copy(self)
@@ -93,11 +100,15 @@ def _chosen(table: SampleTable) -> np.ndarray:
     return np.flatnonzero(table.holds(*FEATURES)).astype(np.uint32)
 
 
-def _facts_of(each: ShardSet, rows: np.ndarray) -> ClipFacts:
+def _facts_of(each: ShardSet, rows: np.ndarray, reads_keypoints: bool) -> ClipFacts:
     table = each.table
     faces = face_parts_of(each.index)
-    has_face = table.holds(*faces)[rows] if faces else np.zeros(len(rows), bool)
-    return ClipFacts(table.quality[rows], table.qualities, table.frames[rows], table.sides[rows], has_face)
+    none = np.zeros(len(rows), bool)
+    has_face = table.holds(*faces)[rows] if faces else none
+    has_keypoints = hold_keypoints(table)[rows] if reads_keypoints else none
+    return ClipFacts(
+        table.quality[rows], table.qualities, table.frames[rows], table.sides[rows], has_face, has_keypoints
+    )
 
 
 def _join(facts: Sequence[ClipFacts]) -> ClipFacts:
@@ -107,7 +118,7 @@ def _join(facts: Sequence[ClipFacts]) -> ClipFacts:
     return ClipFacts(
         np.concatenate([found[each.quality] for found, each in zip(numbers, facts, strict=True)]),
         qualities,
-        *(np.concatenate([getattr(each, name) for each in facts]) for name in ("frames", "sides", "has_face")),
+        *(np.concatenate([getattr(each, name) for each in facts]) for name in _COLUMNS),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from fada.files.plain_yaml import quick_loader
 from fada.recipe.errors import KeyPath, RecipeError, dotted, shown
 
 MOST_BYTES = 2**20
@@ -24,8 +25,9 @@ DEEPEST = 32
 MOST_DIGITS = 18
 """Of a whole number."""
 
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?")
+_DIGITS = r"[0-9]+(_[0-9]+)*"
+_INTEGER = re.compile(rf"[-+]?(0|(?!0){_DIGITS})")
+_FLOAT = re.compile(rf"[-+]?(\.[0-9]+|{_DIGITS}(\.({_DIGITS})?)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {
     **{word: value for text, value in (("true", True), ("false", False), ("null", None)) for word in
        (text, text.capitalize(), text.upper())},
@@ -79,8 +81,7 @@ class _Reader:
         if size > MOST_BYTES:
             raise RecipeError(f"{self._source}: {size} bytes are no recipe; at most {MOST_BYTES}")
         try:
-            self._check_size(text)
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            node = self._quickly_composed(text) or self._composed(text, yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             raise RecipeError(f"{self._at(error.problem_mark)}: {self._explained(error, text)}") from error
         except yaml.YAMLError as error:
@@ -88,10 +89,22 @@ class _Reader:
             raise RecipeError(f"{self._source}: not YAML: {said}; remove what is no text") from error
         return (None if node is None else self._value(node, (), frozenset())), self._places
 
-    def _check_size(self, text: str) -> None:
+    def _quickly_composed(self, text: str) -> yaml.Node | None:
+        """The text by LibYAML; None where it is not there, or refuses what is for Python's reader to judge."""
+        loader = quick_loader(text)
+        try:
+            return None if loader is None else self._composed(text, loader)
+        except (yaml.YAMLError, UnicodeError, RecipeError):
+            return None
+
+    def _composed(self, text: str, loader: Any) -> yaml.Node | None:
+        self._check_size(text, loader)
+        return yaml.compose(text, Loader=loader)
+
+    def _check_size(self, text: str, loader: Any) -> None:
         """Know that the text is no larger or deeper than a recipe before any of it is kept."""
         depth = 0
-        for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        for count, event in enumerate(yaml.parse(text, Loader=loader)):
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -115,7 +128,7 @@ class _Reader:
         if self._nodes > MOST_NODES:
             raise self._too_many(node.start_mark)
         if isinstance(node, yaml.ScalarNode):
-            return node.value if node.style is not None else self._plain(node, path)
+            return node.value if node.style else self._plain(node, path)
         above = above | {id(node)}
         if isinstance(node, yaml.SequenceNode):
             return [self._entry(entry, (*path, index), above) for index, entry in enumerate(node.value)]
@@ -138,7 +151,7 @@ class _Reader:
     def _key(self, node: yaml.Node, path: KeyPath) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise RecipeError(f"{self._at(node.start_mark)}: {dotted(path) or 'recipe'}: a key must be one word")
-        if node.style is None and node.value == "<<":
+        if not node.style and node.value == "<<":
             raise RecipeError(
                 f"{self._at(node.start_mark)}: {dotted((*path, '<<'))}: keys are not merged in a recipe; write them out"
             )

@@ -107,8 +107,6 @@ def _objective(
         times="uniform",
         solver=settings.solver,
         solver_steps=settings.solver_steps,
-        audio_scale=(1.0, 1.0),
-        reference_scale=(1.0, 1.0),
         motion_drop=0.0,
         loss=MixedLossConfig(base=settings.data_weight),
         gt_guidance="neutral",

@@ -26,7 +26,7 @@ class NotADenoiser(TypeError):
 class Given(NamedTuple):
     """How many samples there are, and what the denoiser's `inputs_of` made of their conditions."""
 
-    count: int
+    samples: int
     inputs: Any
 
 
@@ -69,7 +69,7 @@ class OwnModel(nn.Module):
 
     def inputs_of(self, given: Given) -> Given:
         """What the networks take, of conditions as the data has them."""
-        return Given(given.count, self._own.inputs_of(given.inputs))
+        return Given(given.samples, self._own.inputs_of(given.inputs))
 
     def features(self, inputs: Given) -> None:
         """Nothing is shared between teacher and student."""
@@ -119,7 +119,7 @@ class OwnModel(nn.Module):
         """
         rows = len(latents)
         rungs = torch.full((rows,), self.climbs) if rung is None else rung
-        samples = torch.arange(inputs.count).repeat(rows // inputs.count)
+        samples = torch.arange(inputs.samples).repeat(rows // inputs.samples)
         conditions = self.at_rungs(self.prepare(inputs), samples, rungs)
         return self.evaluate(latents, t, self.with_scales(conditions, scales))
 

@@ -166,3 +166,12 @@ def test_threads_wait_passively_unless_told_otherwise(
     with pytest.raises(SystemExit):
         main()
     assert os.environ["OMP_WAIT_POLICY"] == found
+
+
+def test_the_verbs_are_made_once_for_all_command_lines_of_a_process(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[typer.Typer] = []
+    get_command = typer.main.get_command
+    monkeypatch.setattr("typer.main.get_command", lambda each: made.append(each) or get_command(each))
+    app_module._command.cache_clear()
+    assert [cli("--version").code for _ in range(3)] == [0, 0, 0]
+    assert made == [app]

@@ -9,10 +9,11 @@ Its name is `meta`: of the devices that a CPU build of torch knows, the one that
 
 from __future__ import annotations
 
-import traceback
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -20,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from fada.diffusion import paths, windows
 from fada.teacher.dual_unet import layers
@@ -52,10 +52,18 @@ class Pretended:
 
     def note(self, what: str) -> None:
         """Note a wait, and whose it is."""
-        own = [frame for frame in traceback.extract_stack() if frame.filename != __file__]
-        ours = [each for each in own if any(f"/{part}/" in each.filename for part in OURS)]
-        frame = (ours or own)[-1]
-        self.waits.append((what, f"{frame.filename.rpartition('/')[2]}:{frame.name}"))
+        own = [code for code in _running() if code.co_filename != __file__]
+        ours = (each for each in own if any(f"/{part}/" in each.co_filename for part in OURS))
+        code = next(ours, own[0])
+        self.waits.append((what, f"{code.co_filename.rpartition('/')[2]}:{code.co_name}"))
+
+
+def _running() -> Iterator[CodeType]:
+    """The functions that are running, the innermost first; thousands of times asked, so no line is looked up."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame.f_code
+        frame = frame.f_back
 
 
 class There(Tensor):
@@ -121,12 +129,10 @@ def _attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any], told: Pretended | None) -> Any:
-    flat, spec = tree_flatten((args, kwargs))
     target = kwargs.get("device")
     is_aimed = target is not None and torch.device(target) == DEVICE
-    tensors = [each for each in flat if isinstance(each, Tensor)]
-    there = [each for each in tensors if isinstance(each, There)]
-    if not there and not is_aimed:
+    tensors = list(_tensors((*args, *kwargs.values())))
+    if not is_aimed and not any(isinstance(each, There) for each in tensors):
         return func(*args, **kwargs)
     _check(func, args, kwargs, tensors)
     is_leaving = (func is aten._to_copy.default and target is not None and not is_aimed) or (
@@ -135,16 +141,40 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any], told: Pretended | None) -
     fault = "a copy from the device" if is_leaving else _wait(func, args, kwargs, is_aimed)
     if told is not None and fault is not None:
         told.note(fault)
-    inner, held = tree_unflatten([each.held if isinstance(each, There) else each for each in flat], spec)
+    held = {name: _here(each) for name, each in kwargs.items()}
     if is_aimed:
         held["device"] = torch.device("cpu")
-    made = func(*inner, **held)
+    made = func(*_here(args), **held)
     if is_leaving:
         return args[0] if func is aten.copy_.default else made
-    wrapped = tree_map(lambda each: There(each) if isinstance(each, Tensor) else each, made)
+    wrapped = _there(made)
     if is_aimed or func is aten.copy_.default:
         return args[0] if func is aten.copy_.default else wrapped
     return return_and_correct_aliasing(func, args, kwargs, wrapped)
+
+
+# torch's own trees would do the same, and take as long as the operations.
+def _tensors(given: Any) -> Iterator[Tensor]:
+    """All tensors of an operation's arguments."""
+    for each in given:
+        if isinstance(each, Tensor):
+            yield each
+        elif isinstance(each, (list, tuple)):
+            yield from _tensors(each)
+
+
+def _here(given: Any) -> Any:
+    """The same with the values that tensors of the device hold."""
+    if isinstance(given, There):
+        return given.held
+    return type(given)(map(_here, given)) if isinstance(given, (list, tuple)) else given
+
+
+def _there(made: Any) -> Any:
+    """The same with its tensors on the device."""
+    if isinstance(made, Tensor):
+        return There(made)
+    return type(made)(map(_there, made)) if isinstance(made, (list, tuple)) else made
 
 
 def _wait(func: Any, args: Any, kwargs: dict[str, Any], is_aimed: bool) -> str | None:

@@ -123,11 +123,14 @@ def _stop_after(step: int):
 
 def main() -> None:
     torch.set_num_threads(1)
-    # Loaded modules are no garbage: accelerate collects after every training, and would look through all of them.
-    gc.freeze()
     for order in json.loads(sys.argv[1]):
         for strategy in order["strategies"]:
+            loaded = len(sys.modules)
             train(order, strategy, str(order.get("name", strategy)))
+            # Loaded modules are no garbage: accelerate collects after every training, and would look through all of
+            # them. DeepSpeed loads most of its own in its first training.
+            if len(sys.modules) > loaded + 10:
+                gc.freeze()
     leave()
 
 

@@ -85,16 +85,16 @@ def results(tmp_path_factory: pytest.TempPathFactory, instruments: Instruments) 
     return run_bench(five_systems(), clips, out, seed=1, warmups=1, repeats=3, instruments=instruments)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_clip() -> Callable[..., BenchClip]:
     return bench_clip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_systems() -> Callable[[], list[System]]:
     return five_systems
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_generator() -> Callable[..., Callable[[BenchClip, int], GenerationResult]]:
     return generator

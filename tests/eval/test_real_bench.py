@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def tools() -> Instruments:
     return Instruments(real=REAL)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def clips(make_clip) -> list[Any]:
     """Real clips whose sound begins with the level of their own picture."""
     made = [make_clip(index, drawn=False) for index in range(3)]
@@ -59,9 +60,21 @@ def clips(make_clip) -> list[Any]:
     return [replace(clip, audio=clip.audio * 0 + level) for clip, level in zip(made, levels, strict=True)]
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the benchmark lies; do not write into it."""
+    return tmp_path_factory.mktemp("real")
+
+
+@pytest.fixture(scope="module")
+def real_results(clips, make_systems, tools: Instruments, folder: Path) -> BenchResults:
+    return run_bench(make_systems()[:2], clips, folder, repeats=0, instruments=tools)
+
+
 @pytest.fixture
-def real_results(clips, make_systems, tools: Instruments, tmp_path: Path) -> BenchResults:
-    return run_bench(make_systems()[:2], clips, tmp_path, repeats=0, instruments=tools)
+def copied(real_results: BenchResults, folder: Path, tmp_path: Path) -> Path:
+    """The benchmark's folder, to go on in."""
+    return shutil.copytree(folder, tmp_path / "copied")
 
 
 def test_controls_of_real_footage_are_truth_another_sound_a_still_and_a_blurred_picture(
@@ -126,21 +139,21 @@ def test_every_value_has_a_protocol_that_changes_with_weights_and_clips(
 
 
 def test_the_same_call_again_measures_nothing_and_finds_the_same(
-    real_results: BenchResults, clips, make_systems, tools: Instruments, tmp_path: Path
+    real_results: BenchResults, clips, make_systems, tools: Instruments, copied: Path
 ) -> None:
     def refuse(clip: Any, seed: int) -> Any:
         raise AssertionError("generated again")
 
     stored = [replace(system, generate=refuse) for system in make_systems()[:2]]
-    again = run_bench(stored, clips, tmp_path, repeats=0, instruments=tools)
+    again = run_bench(stored, clips, copied, repeats=0, instruments=tools)
     assert again.set_metrics == real_results.set_metrics
     assert again.rows == real_results.rows
 
 
-def test_other_weights_measure_again(real_results: BenchResults, clips, make_systems, tmp_path: Path) -> None:
+def test_other_weights_measure_again(clips, make_systems, copied: Path) -> None:
     other = VideoInstrument(("niqe",), {"weights": {"a.npz": "99"}}, lambda footage: {"niqe": 1.0})
     changed = Instruments(real=replace(REAL, videos=(other,)))
-    again = run_bench(make_systems()[:2], clips, tmp_path, repeats=0, instruments=changed)
+    again = run_bench(make_systems()[:2], clips, copied, repeats=0, instruments=changed)
     assert again.rows_of("teacher-75")[0]["metrics"]["niqe"] == 1.0
 
 

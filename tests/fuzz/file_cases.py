@@ -83,11 +83,12 @@ def make_seeds(folder: Path) -> None:
 
 def _samples(clips: Path) -> Any:
     from fada.data.clip import list_clips, read_clip
+    from fada.data.sample_keypoints import with_keypoints
     from fada.data.shards import Sample
 
     for key in list_clips(clips):
         clip = read_clip(clips, key)
-        yield Sample(key, clip.meta, clip.frames, clip.audio)
+        yield from with_keypoints([Sample(key, clip.meta, clip.frames, clip.audio)])
 
 
 def copy_into(source: Path, target: Path) -> None:
@@ -394,7 +395,7 @@ def read_shards(case: Path) -> None:
     summary(case / "shards")
     contact_sheet_of(case / "shards", 2)
     holds_features(load_recipe("tiny/smoke", [f"data={{train_shards: {case}/shards, test_shards: x}}", "vae.path=x"]))
-    clips = load_latents(case / "shards")
+    clips = load_latents(case / "shards", keypoints=True)
     for number in range(len(clips)):
         with suppress(DamagedClip):
             clips.read(number)

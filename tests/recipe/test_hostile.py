@@ -96,7 +96,16 @@ def test_values_that_readers_take_for_different_things_are_refused(tmp_path: Pat
             ("", None),
         ),
         *(("12", 12), ("-3", -3), ("1_000", 1000), ("0", 0), ("1e-4", 1e-4), (".5", 0.5), ("-1.5E+3", -1500.0)),
-        *(("0.10", 0.1), ("a:b", "a:b"), ("1.2.3", "1.2.3"), ("10:99x", "10:99x"), ("nope", "nope")),
+        # Underscores stand between digits only; Python refuses others.
+        *((text, text) for text in ("1_", "1__0", "1.5_", "1_.5")),
+        *(
+            ("1_0.2_5", 10.25),
+            ("0.10", 0.1),
+            ("a:b", "a:b"),
+            ("1.2.3", "1.2.3"),
+            ("10:99x", "10:99x"),
+            ("nope", "nope"),
+        ),
     ],
 )
 def test_what_all_readers_agree_on_is_read_so(text: str, value: Any) -> None:
@@ -124,7 +133,7 @@ def test_what_all_readers_agree_on_is_read_so(text: str, value: Any) -> None:
         ("vae.channels=[]", "vae.channels: Tuple should have at least 1 item"),
         ("noise.beta_end=1", "noise.beta_end: input should be less than 1"),
         ("noise.beta_start=0.5", "beta_start must not be above beta_end, got 0.5 and 0.012"),
-        ("bench.audio_scale=1e9", "bench.audio_scale: input should be less than or equal to 1000"),
+        ("bench.scales.audio=1e9", "bench.scales.audio: input should be less than or equal to 1000"),
         ("clip=[1, 2]", "clip: Input should be a valid dictionary or instance of ClipShape"),
     ],
 )

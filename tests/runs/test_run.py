@@ -194,7 +194,7 @@ def test_a_first_run_that_is_killed_while_its_teacher_is_trained_equals_the_unbr
 
 def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learned() -> None:
     assert default_scales(load_recipe("tiny/full")) == (1.5, 2.0)
-    assert default_scales(load_recipe("tiny/full", ["bench.audio_scale=3.5"])) == (1.5, 3.5)
+    assert default_scales(load_recipe("tiny/full", ["bench.scales.audio=3.5"])) == (1.5, 3.5)
 
 
 def test_dry_run_prices_cached_windows_once_and_a_student_without_the_teacher() -> None:
@@ -230,8 +230,13 @@ def test_state_per_weight_falls_with_what_is_divided(strategy: str, processes: i
 
 
 def test_recomputed_activations_are_not_kept_but_paid_again() -> None:
-    # A small network of SD's shape: all levels, little width.
-    small = ["clip.size=128", "teacher.network.channels=[32,64,128,128]", "teacher.network.norm_groups=8"]
+    # A small network of SD's shape: all levels, little width, half the blocks.
+    small = [
+        "clip.size=128",
+        "teacher.network.layers_per_block=1",
+        "teacher.network.channels=[32,64,128,128]",
+        "teacher.network.norm_groups=8",
+    ]
     kept, some, every = (
         build.dry_run(load_recipe("sd15/fast", [*small, f"engine.activation_checkpointing={flag}"])).costs[-1]
         for flag in ("false", "full_resolution", "true")

@@ -46,6 +46,8 @@ def shard(
       fada data shard data/clips --out data/shards --face-embedder weights/glintr100.onnx
       fada data shard data/clips --out s3://bucket/shards
 
+    Clips with landmarks, and drawn ones, get keypoints (eyes, nose, mouth) too, for V-Express.
+
     One process does it. For large sets shard without encoders, then encode the shards: fada data encode.
     """
     if (vae is None) != (audio_encoder is None):

@@ -12,6 +12,8 @@ from fada.data.world.mouth import JAW_SHARE, look_of, opening, paint_mouth, skin
 _CHUNK_PIXELS = 1 << 17
 _WHITE = (0.97, 0.97, 0.96)
 _DARK = (0.10, 0.08, 0.09)
+_EYE_LINE = -0.045
+"""Height of the eyes, from the head's centre."""
 
 
 def paint_frames(identity: Identity, motion: Motion, backdrops: np.ndarray) -> np.ndarray:
@@ -33,6 +35,22 @@ def head_points(identity: Identity, motion: Motion) -> np.ndarray:
 def mouth_points(identity: Identity, motion: Motion) -> np.ndarray:
     """(F, 2) where the closed lips meet in the middle, as shares of the side."""
     return head_points(identity, motion) + np.array([0.0, look_of(identity).height])
+
+
+def eye_offset(identity: Identity, side: float) -> tuple[float, float]:
+    """Where an eye is from the head's centre, the picture's left (side -1) or right (1): the middle between its
+    corners, on the line on which the iris looks ahead; as a share of the side."""
+    return side * identity.eye_gap, _EYE_LINE
+
+
+def nose_offset(identity: Identity) -> tuple[float, float]:
+    """Where the nose's round tip has its middle, from the head's centre, as a share of the side."""
+    return 0.0, _nose_end(identity) - 0.008
+
+
+def _nose_end(identity: Identity) -> float:
+    """How far below the head's centre the nose ends."""
+    return identity.nose[1] - 0.005
 
 
 def _paint_chunk(identity: Identity, motion: Motion, backdrops: np.ndarray) -> np.ndarray:
@@ -110,13 +128,13 @@ def _paint_nose(canvas: Canvas, head: np.ndarray, identity: Identity) -> None:
     half, length = identity.nose
     skin = np.array(identity.skin)
     patch = canvas.patch(head, (-0.10, -0.09, 0.10, length + 0.05))
-    tip = length - 0.005
+    tip = _nose_end(identity)
     side = -np.sign(identity.light) * 0.016
     canvas.paint(patch, patch.soft(patch.ellipse(side, 0.5 * tip, 0.016, 0.60 * tip), 0.03), skin * 0.74, opacity=0.45)
     canvas.paint(
         patch, patch.soft(patch.ellipse(0.0, tip + 0.004, half + 0.008, 0.022), 0.018), skin * 0.70, opacity=0.75
     )
-    canvas.paint(patch, patch.soft(patch.ellipse(0.0, tip - 0.008, half, 0.026), 0.016), skin * 1.03)
+    canvas.paint(patch, patch.soft(patch.ellipse(*nose_offset(identity), half, 0.026), 0.016), skin * 1.03)
     bridge = patch.ellipse(-0.4 * side, 0.4 * tip, 0.010, 0.45 * tip)
     canvas.paint(patch, patch.soft(bridge, 0.02), np.minimum(skin * 1.16, 1.0), opacity=0.55)
     for nostril in (-1.0, 1.0):
@@ -127,7 +145,7 @@ def _paint_nose(canvas: Canvas, head: np.ndarray, identity: Identity) -> None:
 def _paint_eye(canvas: Canvas, head: np.ndarray, identity: Identity, side: float, motion: Motion) -> None:
     half, high = identity.eye
     skin = np.array(identity.skin)
-    point = head + np.array([side * identity.eye_gap, -0.045])
+    point = head + np.array(eye_offset(identity, side))
     patch = canvas.patch(point, (-half - 0.03, -high - 0.04, half + 0.03, high + 0.04))
     # A smile narrows the eyes.
     narrowed = 1.0 - 0.25 * np.clip(motion.expression, 0.0, 1.0)
@@ -178,7 +196,7 @@ def _paint_glasses(canvas: Canvas, head: np.ndarray, identity: Identity) -> None
     patch = canvas.patch(head, (-half - 0.02, -0.16, half + 0.02, 0.07))
     radius = min(identity.eye_gap - 0.014, identity.eye[0] + 0.034)
     for side in (-1.0, 1.0):
-        lens = patch.ellipse(side * identity.eye_gap, -0.045, radius, 0.82 * radius)
+        lens = patch.ellipse(*eye_offset(identity, side), radius, 0.82 * radius)
         canvas.paint(patch, patch.cover(lens), (1.0, 1.0, 1.0), opacity=0.10)
         canvas.paint(patch, patch.cover(np.abs(lens) - 0.0065), _DARK, opacity=0.9)
     across = np.abs(patch.y + 0.055) - 0.006

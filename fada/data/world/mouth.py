@@ -23,8 +23,12 @@ TEETH = (0.93, 0.91, 0.86)
 TONGUE = (0.56, 0.17, 0.22)
 CORNER_LIFT = 0.020
 """How far a smile lifts the corners, as a share of the side."""
+LIP_REACH = 0.014
+"""How far the lips go beyond the opening's corners, as a share of the side."""
 JAW_SHARE = 0.42
 """How far the chin drops, as a share of the opening."""
+_COLUMNS = 257
+"""At which the lips' extremes are looked for; an odd number has the middle."""
 
 
 @dataclass(frozen=True)
@@ -114,19 +118,14 @@ def _cover(
     x = np.abs(patch.x + np.float32(shift))
     height = opening(look, aperture)[:, None, None].astype(np.float32)
     inner = half_width(look, width)[:, None, None].astype(np.float32)
-    arch = _arch(x, inner) ** 0.6
-    top, bottom = -UPWARD_SHARE * height * arch, (1.0 - UPWARD_SHARE) * height * arch
-    outer = inner + 0.014
-    body = _arch(x, outer) ** 0.75
-    # Cupid's bow: the upper lip dips in the middle and is highest beside it.
-    bow = 1.0 - 0.25 * np.exp(-np.square(x / 0.016))
-    lower_edge = bottom + look.lip[1] * body
+    outer = inner + LIP_REACH
+    arch, top, bottom, upper_edge, lower_edge = _edges(look, x, height, inner)
     teeth = np.clip(0.45 * (height - 0.014), 0.0, 0.030) * arch
     tongue = np.maximum(0.42 * height - 0.008, 0.0) * _arch(x, 0.8 * inner) ** 0.5
     is_closed = np.clip(1.0 - height * patch.size / 1.2, 0.0, 1.0)
     thin = 0.5 * np.float32(max(0.8 / patch.size, 0.007)) * _arch(x, inner) ** 0.3
     bands: list[tuple[np.ndarray, np.ndarray]] = [
-        (top - look.lip[0] * body * bow, top),
+        (upper_edge, top),
         (bottom, lower_edge),
         (top, bottom),
         (top, top + teeth),
@@ -139,6 +138,39 @@ def _cover(
         bands = [(upper - lift, lower - lift) for upper, lower in bands]
     *covers, line = (patch.band(upper, lower) for upper, lower in bands)
     return (*covers, line * is_closed)
+
+
+def _edges(look: MouthLook, x: np.ndarray, height: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Heights at columns |x| of a mouth without a smile, from where its lips meet, `height` and half width `inner` of
+    its opening given: the opening's arch in [0, 1], its top and bottom, the lips' upper and lower edge."""
+    arch = _arch(x, inner) ** 0.6
+    top, bottom = -UPWARD_SHARE * height * arch, (1.0 - UPWARD_SHARE) * height * arch
+    body = _arch(x, inner + LIP_REACH) ** 0.75
+    # Cupid's bow: the upper lip dips in the middle and is highest beside it.
+    bow = 1.0 - 0.25 * np.exp(-np.square(x / 0.016))
+    return arch, top, bottom, top - look.lip[0] * body * bow, bottom + look.lip[1] * body
+
+
+def lip_corners(look: MouthLook, width: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(F, 2, 2) where the lips end, left and right, from where they meet in the middle, as shares of the side."""
+    outer = half_width(look, width) + LIP_REACH
+    lift = CORNER_LIFT * corners * look.scale
+    return np.stack([np.stack([-outer, outer], axis=1), -lift], axis=2)
+
+
+def lip_boxes(look: MouthLook, aperture: np.ndarray, width: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(F, 4) left, top, right, bottom of the painted lips, from where they meet in the middle, as shares of the side.
+
+    Args:
+        aperture, width: (F,) in [0, 1]. corners: (F, 2) as in `paint_mouth`.
+    """
+    inner = half_width(look, width)[:, None, None]
+    outer = inner + LIP_REACH
+    x = outer * np.linspace(-1.0, 1.0, _COLUMNS)
+    *_, upper, lower = _edges(look, np.abs(x), opening(look, aperture)[:, None, None], inner)
+    lift = _lift(x, outer, corners * look.scale)
+    sides = outer[:, 0, 0]
+    return np.stack([-sides, (upper - lift).min((1, 2)), sides, (lower - lift).max((1, 2))], axis=1)
 
 
 def _lift(x: np.ndarray, outer: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -46,3 +46,39 @@ def test_a_frame_hears_its_two_states_and_those_of_two_frames_on_either_side() -
 def test_states_at_another_rate_are_stretched_to_two_per_frame() -> None:
     windows = audio_windows(torch.tensor([[[0.0], [1.0]]]), 2, pad=0)
     assert windows.flatten().tolist() == [0.0, 0.25, 0.75, 1.0]
+
+
+def public_contexts(frames: int, size: int, overlap: int) -> list[list[int]]:
+    """Frames of each context as the public pipeline lists them: its first step's scheme, without stride or loop.
+
+    Source: `uniform` in pipelines/context.py of tencent-ailab/V-Express at step 0, context_stride 1, closed_loop False.
+    """
+    if frames <= size:
+        return [list(range(frames))]
+    starts = range(0, frames - overlap, size - overlap)
+    listed = ([start + place for place in range(size)] for start in starts)
+    return [[each if each < frames else frames - 2 - each % frames for each in context] for context in listed]
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "overlap"), [(24, 24, 4), (44, 24, 4), (124, 24, 4), (6, 4, 3), (9, 3, 0), (10, 6, 5)]
+)
+def test_contexts_are_those_of_the_public_pipeline(frames: int, size: int, overlap: int) -> None:
+    ours = [list(range(each.start, each.stop)) for each in context_slices(frames, size, overlap)]
+    assert ours == public_contexts(frames, size, overlap)
+
+
+def test_a_frame_that_three_contexts_see_is_the_mean_of_three() -> None:
+    # Contexts 0-3, 1-4, 2-5 answer 1, 10 and 100 times the frame's place in them plus one.
+    def predict(frames: slice) -> torch.Tensor:
+        return (torch.arange(4.0) + 1).reshape(1, 4, 1) * 10.0**frames.start
+
+    mean = mean_over_contexts(predict, context_slices(6, 4, 3))
+    assert mean[0, :, 0].tolist() == [
+        1.0,
+        (2 + 10) / 2,
+        (3 + 20 + 100) / 3,
+        (4 + 30 + 200) / 3,
+        (40 + 300) / 2,
+        400.0,
+    ]
