@@ -52,7 +52,7 @@ def test_a_registered_metric_has_a_value_or_a_reason_for_every_video(tmp_path: P
     assert found.values("teacher", "brightness") == {"clip-1": 15.0, "clip-2": None}
     assert found.rows_of("teacher")[1]["reasons"]["brightness"] == "it is too bright"
     # Of controls, too.
-    assert found.values("truth", "brightness")["clip-1"] == 10.0
+    assert found.values("control-truth", "brightness")["clip-1"] == 10.0
 
 
 def test_a_metric_may_be_registered_again_and_hides_none_of_the_packages() -> None:

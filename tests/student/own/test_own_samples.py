@@ -86,10 +86,15 @@ def test_an_iterator_is_read_once_and_says_so_where_it_ends() -> None:
 
 
 def test_conditions_of_any_kind_are_stacked_by_name_and_place() -> None:
-    samples = [
-        {"text": torch.full((2,), float(k)), "pair": (k, np.ones(3)), "prompt": f"p{k}", "no": None} for k in (1, 2)
-    ]
-    found = stacked(samples, "conditions")
+    def sample(number: int) -> dict[str, Any]:
+        return {
+            "text": torch.full((2,), 1.0 * number),
+            "pair": (number, np.ones(3)),
+            "prompt": f"p{number}",
+            "no": None,
+        }
+
+    found = stacked([sample(1), sample(2)], "conditions")
     assert torch.equal(found["text"], torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
     assert found["pair"][0].tolist() == [1, 2]
     assert found["pair"][1].shape == (2, 3)
