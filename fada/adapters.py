@@ -182,7 +182,7 @@ def _dropped(rows: Tensor, null: Any, keeps: Tensor, name: str) -> Tensor:
     """Rows with the null where `keeps` (rows,) is False."""
     if bool(keeps.all()):
         return rows
-    absent = torch.as_tensor(null, dtype=rows.dtype, device=rows.device)
+    absent = moved(torch.as_tensor(null).to(rows.dtype), rows.device)
     try:
         absent = absent.expand(rows.shape)
     except RuntimeError:

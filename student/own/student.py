@@ -54,6 +54,8 @@ class Sampler:
         # A folder's may come from anyone.
         Windows(self.windows, self.extra_steps, is_matched=self.matched)
         check_spacing(self.spacing)
+        if not isinstance(self.matched, bool):
+            raise ValueError(f"matched: must be true or false, got {self.matched!r}")
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind: got {self.kind!r}; choose from {', '.join(get_args(Kind))}")
         STEPS.check("steps", self.steps)

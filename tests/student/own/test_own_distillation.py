@@ -141,6 +141,21 @@ def test_a_saved_student_samples_the_same_and_anything_else_is_refused(tmp_path:
         fada.Student.load(tmp_path / "run", bigger)
 
 
+@pytest.mark.parametrize("value", [None, True, -1, 0.5, "", "x", [], [1], {}, {"x": []}, [["x"]], [["x", 1]], 10**30])
+def test_whatever_a_folder_says_it_is_opened_or_refused(value: Any, tmp_path: Path) -> None:
+    model = Points()
+    fada.distill(model, offsets(3), **{**QUICK, "steps": 1}).save(tmp_path)
+    said = json.loads((tmp_path / "student.json").read_text())
+    for place in (*said["sampler"], "sampler", "layout", ""):
+        spoiled = {**said, "sampler": {**said["sampler"], place: value}} if place in said["sampler"] else value
+        spoiled = {**said, place: value} if place in said else spoiled
+        (tmp_path / "student.json").write_text(json.dumps(spoiled))
+        try:
+            fada.Student.load(tmp_path, model)
+        except ValueError as error:
+            assert str(tmp_path) in str(error)
+
+
 class SoundAndVideo(Points):
     """Two parts at once: what it is told of the one moves the other."""
 
