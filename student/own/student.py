@@ -163,10 +163,10 @@ class Student:
         except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{folder}: holds no student that fada.distill wrote ({error})") from error
         model = student_of_own(OwnModel(denoiser, layout=layout), sampler.kind, sampler.tokens)
-        in_order(model.ladder[1:], sampler.scales, 1.0)
         try:
+            in_order(model.ladder[1:], sampler.scales, 1.0)
             model.load_state_dict(weights)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(f"{folder}: holds a student of another model ({str(error).splitlines()[0]})") from error
         return cls(model.requires_grad_(False), sampler)
 
