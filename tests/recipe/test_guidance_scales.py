@@ -170,6 +170,21 @@ def test_an_unknown_name_in_a_file_is_named_with_its_line(tmp_path: Path, dancer
         load(tmp_path, text)
 
 
+def test_all_wrong_scales_are_named_at_once(tmp_path: Path, dancer: Family) -> None:
+    text = DANCER.replace("{name: fast}", "{name: fast, scales: {sound: {}, light: {}, tempo: {low: 9}}}")
+    with pytest.raises(RecipeError) as raised:
+        load(tmp_path, text, "bench.scales={audio: 1, mood: null}", "bench.sweep={audio: [1]}")
+    lines = str(raised.value).splitlines()
+    blamed = [f"{tmp_path / 'mine.yaml'}:5"] * 3
+    blamed += [f"override 'bench.{each}'" for each in ("scales={audio: 1, mood: null}", "sweep={audio: [1]}")]
+    blamed.append(blamed[3])
+    places = [f"distill.phases.0.scales.{name}" for name in ("sound", "light", "tempo")]
+    places += ["bench.scales.audio", "bench.sweep.audio", "bench.scales.mood"]
+    assert [line.startswith(f"{who}: {where}: ") for line, who, where in zip(lines, blamed, places, strict=True)] == (
+        [True] * 6
+    )
+
+
 def test_the_json_schema_has_a_range_for_every_name() -> None:
     schema = recipe_json_schema()["$defs"]
     scales = schema["Phase"]["properties"]["scales"]
