@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from fada.media.sample_rate import SAMPLE_RATE
+
 if TYPE_CHECKING:
     from fada.data.face import FaceClues
+    from fada.data.keypoints import Keypoints
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class BenchClip:
         truth_latents: its latents (F, C, h, w), in the same latent space as the systems' latents.
         meta: free notes; ``meta["truth"]`` holds the drawn world's truth (``aperture``, geometry, colours).
         face: what is known of the portrait's face, for systems that are told.
+        keypoints: (F, ...) of every true frame, for systems that are shown them.
         fps: video frames per second.
         sample_rate: audio samples per second.
     """
@@ -44,8 +48,9 @@ class BenchClip:
     truth_latents: torch.Tensor | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     face: FaceClues | None = None
+    keypoints: Keypoints | None = None
     fps: float = 25.0
-    sample_rate: int = 16000
+    sample_rate: int = SAMPLE_RATE
 
     @property
     def drawn_truth(self) -> dict[str, Any] | None:

@@ -117,13 +117,16 @@ class Family:
     pipeline: class name in `model_index.json`.
     guidance: branches and scales.
     module: where its networks are, loaded when they are needed. It has `MODEL`, its `AvatarDenoiser`; `NETWORKS`, by
-        name the class of each network; and `new(network, noise, audio, latent_channels)`, a model with random weights
-        for a recipe's sections `teacher.network` and `noise`, an encoder's states (window, layers, dim) and a codec.
+        name the class of each network; and `new(network, noise, audio, latent)`, a model with random weights for a
+        recipe's sections `teacher.network` and `noise`, an encoder's states (window, layers, dim) and a latent's shape.
+        A family without a VAE has `CODEC` too, the class of its own (`fada/teacher/codec.py`), and
+        `new_codec(recipe)`.
     settings: of its pipeline's folder: what a clip is, and the defaults of a call.
     section: of `teacher.network` in recipes; None where sizes are the released ones.
     conditions: what clips must have stored beside sound: `face`, `keypoints`.
     stages: parts that stages of a training may train; none where it is not trained here.
     options: settings of the pipeline that the model is made with, too.
+    is_imported: whether there are released weights, whose folders may lack a VAE and an audio encoder.
     check: raises ValueError for a recipe that cannot be one for it.
     """
 
@@ -137,6 +140,7 @@ class Family:
     conditions: frozenset[str] = frozenset()
     stages: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    is_imported: bool = False
     check: Callable[[Any], None] = field(default=_no_check)
 
     @property

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from fada.data.stages import StageClock
+from fada.engine.clock import Clock
 from fada.student.overlap import ClipDecoder
 
 
@@ -28,7 +28,7 @@ class VideoInChunks:
     """Iterates over the chunks once; the figures below are those so far, and whole behind the last chunk.
 
     Args:
-        made: latents and evaluations of one chunk after another.
+        made: latents, evaluations per clip and clips of one chunk after another.
         decoder: of the latents; None decodes nothing.
         clock, decoding: of the stages, which overlap where decoding does.
         frames: that there will be.
@@ -37,15 +37,15 @@ class VideoInChunks:
 
     def __init__(
         self,
-        made: Iterator[tuple[Tensor, int]],
+        made: Iterator[tuple[Tensor, int, int]],
         decoder: ClipDecoder | None,
-        clock: StageClock,
-        decoding: StageClock,
+        clock: Clock,
+        decoding: Clock,
         frames: int,
         size: int,
     ) -> None:
         self.frames = frames
-        self.chunks, self.nfe, self.seconds_to_first_frame = 0, 0, 0.0
+        self.chunks, self.clips, self.nfe, self.seconds_to_first_frame = 0, 0, 0, 0.0
         self._made, self._decoder, self._clock, self._decoding = made, decoder, clock, decoding
         self._none = np.zeros((0, size, size, 3), np.uint8)
 
@@ -55,12 +55,13 @@ class VideoInChunks:
         return self._clock.seconds | self._decoding.seconds
 
     def __iter__(self) -> Iterator[Chunk]:
-        for latents, nfe in self._made:
+        for latents, nfe, clips in self._made:
             self.nfe = nfe
             frames = self._none
             if self._decoder is not None:
                 with self._decoding("decode"):
                     frames = self._decoder(latents)
             self.chunks += 1
+            self.clips += clips
             self.seconds_to_first_frame = self.seconds_to_first_frame or self._clock.elapsed()
             yield Chunk(frames, latents)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,32 +12,52 @@ from torch import Tensor
 
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues, stack_clues
-from fada.data.stages import StageClock
+from fada.data.keypoints import Keypoints, stack_keypoints
 from fada.diffusion.transfer import moved
+from fada.engine.clock import Clock
 from fada.media.image import square_resize
 from fada.student.denoising import ClipDenoiser, Settings
 from fada.student.overlap import wait_for
+from fada.teacher.codec import encode_frames
 from fada.teacher.inputs import ClipInputs
-from fada.teacher.vae import encode_frames
 
 if TYPE_CHECKING:
     from fada.student.generation import AvatarPipeline
 
-Clip = tuple[Tensor, int]
-"""Latents (n, C, h, w) in float32 of a clip's frames, and the evaluations that it took."""
+Clip = tuple[Tensor, int, int]
+"""Latents (n, C, h, w) in float32 of a chunk's frames, the evaluations that each of its clips took, and how many clips
+it had: one, or as many as there are contexts."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a call is told of the portrait: its face, and keypoints (5, 2), or (F, 5, 2) of every frame."""
+
+    face: FaceClues | None = None
+    keypoints: Keypoints | None = None
+
+    def keypoints_of(self, start: int, frames: int) -> Keypoints | None:
+        """Of some frames (F, 5, 2): a still portrait's in all of them, the last ones in frames behind the last."""
+        if self.keypoints is None:
+            return None
+        if self.keypoints.points.ndim == 2:
+            return Keypoints(*(torch.stack([each] * frames) for each in self.keypoints.tensors().values()))
+        index = torch.arange(start, start + frames).clamp(max=len(self.keypoints.points) - 1)
+        return Keypoints(*(each[index] for each in self.keypoints.tensors().values()))
 
 
 @torch.no_grad()
 def denoised_clips(
     pipeline: AvatarPipeline,
     image: np.ndarray,
-    face: FaceClues | None,
+    told: Told,
     states: AudioStates,
     settings: Settings,
-    clock: StageClock,
+    clock: Clock,
     on_step: Callable[[int], None] | None,
+    frames: int,
 ) -> Iterator[Clip]:
-    """One clip after another, finished on its device, as long as there is sound."""
+    """One chunk of so many frames after another, finished on its device, as long as there is sound."""
     config = pipeline.config
     with clock("reference"):
         reference = encode_frames(pipeline.vae, square_resize(image, config.size)[None])
@@ -45,29 +66,29 @@ def denoised_clips(
     before: Tensor | None = None
     index = 0
     while True:
-        start = index * config.frames
+        start = index * frames
         with clock("audio"):
-            windows = states.windows(start, config.frames, config.context)
+            windows = states.windows(start, frames, config.context)
         if windows is None:
             return
         with clock("reference"):
-            conditions = _conditions(pipeline, reference, face, before, windows)
-        noise = moved(torch.randn(1, config.frames, *reference.shape[1:], generator=generator), pipeline.device)
+            conditions = _conditions(pipeline, reference, told, before, windows, start)
+        noise = moved(torch.randn(1, frames, *reference.shape[1:], generator=generator), pipeline.device)
         with clock("denoise"):
-            told = _in_all(on_step, index * settings.steps)
-            clip, nfe = denoise(noise, conditions, settings, index, told)
-        count = config.frames if states.total is None else min(config.frames, states.total - start)
+            said = _in_all(on_step, index * settings.steps)
+            clip, nfe = denoise(noise, conditions, settings, index, said)
+        count = frames if states.total is None else min(frames, states.total - start)
         latents = clip[0, :count].float()
         if config.motion_frames:
             known = latents if before is None else torch.cat((before, latents))
             before = known[-config.motion_frames :].clone()
         wait_for(pipeline.device)
-        yield latents, nfe
+        yield latents, nfe, pipeline.model.passes(frames)
         index += 1
 
 
 def _conditions(
-    pipeline: AvatarPipeline, reference: Tensor, face: FaceClues | None, before: Tensor | None, windows: Tensor
+    pipeline: AvatarPipeline, reference: Tensor, told: Told, before: Tensor | None, windows: Tensor, start: int
 ) -> Any:
     config = pipeline.config
     motion = has_motion = None
@@ -75,9 +96,11 @@ def _conditions(
         blank = reference.new_zeros(1, config.motion_frames, *reference.shape[1:])
         motion = blank if before is None else before[None].to(reference)
         has_motion = moved(torch.tensor([before is not None]), reference.device)
-    known = None if face is None else stack_clues([face]).to(reference.device)
+    face = None if told.face is None else stack_clues([told.face]).to(reference.device)
+    points = told.keypoints_of(start, len(windows))
+    keypoints = None if points is None else stack_keypoints([points]).to(reference.device)
     model: Any = pipeline.model
-    return model.prepare(model.inputs_of(ClipInputs(reference, windows[None], motion, has_motion, known)))
+    return model.prepare(model.inputs_of(ClipInputs(reference, windows[None], motion, has_motion, face, keypoints)))
 
 
 def _in_all(on_step: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:

@@ -23,17 +23,19 @@ from torch import Tensor
 
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues
+from fada.data.keypoints import Keypoints
 from fada.data.stages import StageClock
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Solver
 from fada.diffusion.spacing import Spacing
 from fada.family import Family
 from fada.media.frame_count import frame_count, frames_in
+from fada.media.image import square_resize
 from fada.pretrained.pipelines import Components, open_pipeline
 from fada.pretrained.ranges import SCALE
 from fada.student.acceleration import compile_in_place, convolve_channels_last
 from fada.student.chunks import VideoInChunks
-from fada.student.clip_loop import Clip, denoised_clips
+from fada.student.clip_loop import Clip, Told, denoised_clips
 from fada.student.denoising import Guidance, Settings, which_guidance
 from fada.student.fitting import check_length, check_parts
 from fada.student.network import apart
@@ -76,6 +78,8 @@ class AvatarPipeline(DiffusionPipeline):
     """What a folder of the family may name as its components."""
     needs_face: ClassVar[bool] = False
     """Whether calls must be told of the face."""
+    needs_keypoints: ClassVar[bool] = False
+    """Whether calls must be shown where eyes and nose are."""
 
     def _set_up(self, components: dict[str, Any], settings: dict[str, Any]) -> None:
         """Register what the family's class was made with, and make its model of it."""
@@ -83,7 +87,8 @@ class AvatarPipeline(DiffusionPipeline):
         check_config(settings, self.family.guidance.names)
         names = self.family.networks.NETWORKS
         networks = {name: components[name] for name in names}
-        networks["denoising_unet"], layers = apart(networks["denoising_unet"], components["guidance_layers"])
+        name = self.family.networks.MODEL.denoiser_name
+        networks[name], layers = apart(networks[name], components["guidance_layers"])
         self.register_modules(**{**components, **networks, "guidance_layers": layers})
         self.register_to_config(**settings)
         options = {name: settings[name] for name in self.family.options}
@@ -140,7 +145,7 @@ class AvatarPipeline(DiffusionPipeline):
     @property
     def dtype(self) -> torch.dtype:
         """Of the networks' weights; diffusers asks the first component, which may be the audio encoder."""
-        return cast(torch.dtype, self.denoising_unet.dtype)
+        return self.model.dtype
 
     def to(self, *args: Any, **options: Any) -> Self:
         """Move and cast the networks, as diffusers does; the audio encoder moves along and stays in float32.
@@ -154,7 +159,7 @@ class AvatarPipeline(DiffusionPipeline):
         finally:
             self.__dict__["audio_encoder"] = encoder
         if encoder is not None:
-            encoder.to(self.denoising_unet.device)
+            encoder.to(next(self.model.denoiser.parameters()).device)
         return self
 
     def optimize(self, *, channels_last: bool | None = None, compile: bool = False) -> Self:
@@ -166,12 +171,16 @@ class AvatarPipeline(DiffusionPipeline):
             compile: see `compile_networks`.
         """
         if self.device.type == "cuda" if channels_last is None else channels_last:
-            convolve_channels_last(self.denoising_unet, self.reference_unet)
+            convolve_channels_last(*self._passed())
         if self.vae is not None:
             convolve_channels_last(self.vae)
         if compile:
             self.compile_networks()
         return self
+
+    def _passed(self) -> list[torch.nn.Module]:
+        """The networks that take the time: those of the passes, and of the features."""
+        return [self.model.denoiser, *(getattr(self.model, name) for name in self.model.feature_encoders)]
 
     def compile_networks(self, **options: Any) -> Self:
         """Compile the networks in place: worth minutes of a first call only for long or many videos.
@@ -179,8 +188,8 @@ class AvatarPipeline(DiffusionPipeline):
         Args:
             options: of `torch.compile`.
         """
-        coders = [] if self.vae is None else [self.vae.encoder, self.vae.decoder]
-        compile_in_place(self.denoising_unet, self.reference_unet, *coders, **options)
+        coders = [getattr(self.vae, name) for name in ("encoder", "decoder") if hasattr(self.vae, name)]
+        compile_in_place(*self._passed(), *coders, **options)
         return self
 
     @torch.no_grad()
@@ -190,6 +199,7 @@ class AvatarPipeline(DiffusionPipeline):
         audio: np.ndarray,
         *,
         face: FaceClues | None = None,
+        keypoints: Keypoints | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -208,6 +218,8 @@ class AvatarPipeline(DiffusionPipeline):
             image: uint8 (H, W, 3), the portrait; it is resized to the model's square.
             audio: float32 (N,) at 16 kHz.
             face: what the portrait's face is like, without batch axis, for families that are told (Hallo).
+            keypoints: where eyes and nose are, for families that are shown them (V-Express): of the portrait (5, 2),
+                which then keeps still, or of every frame (F, 5, 2); the last ones hold for frames behind them.
             steps: denoising steps per clip.
             scales: guidance scales by the names of the family's branches; those left out are the model's own.
                 `audio_scale=6.5` is short for `scales={"audio": 6.5}`, and so on for every branch.
@@ -231,6 +243,7 @@ class AvatarPipeline(DiffusionPipeline):
             image,
             audio,
             face=face,
+            keypoints=keypoints,
             steps=steps,
             scales=scales,
             guidance=guidance,
@@ -253,7 +266,7 @@ class AvatarPipeline(DiffusionPipeline):
             latents=torch.cat(latents).cpu(),
             stage_seconds=made.stage_seconds,
             nfe=made.nfe,
-            clips=made.chunks,
+            clips=made.clips,
             seconds_to_first_frame=made.seconds_to_first_frame,
         )
 
@@ -263,6 +276,7 @@ class AvatarPipeline(DiffusionPipeline):
         audio: np.ndarray,
         *,
         face: FaceClues | None = None,
+        keypoints: Keypoints | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -286,11 +300,13 @@ class AvatarPipeline(DiffusionPipeline):
         clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
         total = frame_count(len(audio), SAMPLE_RATE, self.config.fps)
         total = total if max_frames is None else min(total, max_frames)
-        in_all = settings.steps * math.ceil(total / self.config.frames)
+        chunk = self.model.chunk_frames(total, self.config.frames)
+        in_all = settings.steps * math.ceil(total / chunk)
         states = AudioStates(self.audio_encoder, [audio], self.config.fps, max_frames)
         told = None if on_step is None else lambda done: on_step(done, in_all)
-        made = self._ahead(denoised_clips(self, image, face, states, settings, clock, told), overlap)
-        decoder = ClipDecoder(self.vae, self._overlaps(overlap)) if decode else None
+        shown = Told(face, keypoints)
+        made = self._ahead(denoised_clips(self, image, shown, states, settings, clock, told, chunk), overlap)
+        decoder = self._decoder(image, overlap) if decode else None
         return VideoInChunks(made, decoder, clock, decoding, total, self.config.size)
 
     def stream(
@@ -299,6 +315,7 @@ class AvatarPipeline(DiffusionPipeline):
         audio_chunks: Iterable[np.ndarray],
         *,
         face: FaceClues | None = None,
+        keypoints: Keypoints | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -330,9 +347,12 @@ class AvatarPipeline(DiffusionPipeline):
         frames = round(frames_in(look_ahead, self.config.fps))
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
         clock = StageClock(partial(wait_for, self.device))
-        clips = denoised_clips(self, image, face, states, settings, clock, None)
-        decoder = ClipDecoder(self.vae, self._overlaps(overlap))
-        return (decoder(clip) for clip, _ in self._ahead(clips, overlap))
+        clips = denoised_clips(self, image, Told(face, keypoints), states, settings, clock, None, self.config.frames)
+        decoder = self._decoder(image, overlap)
+        return (decoder(latents) for latents, *_ in self._ahead(clips, overlap))
+
+    def _decoder(self, image: np.ndarray, overlap: bool | None) -> ClipDecoder:
+        return ClipDecoder(self.vae, square_resize(image, self.config.size), self._overlaps(overlap))
 
     def _overlaps(self, wanted: bool | None) -> bool:
         return self.device.type == "cuda" if wanted is None else wanted

@@ -76,6 +76,7 @@ def pipeline_of(family: Family) -> type[AvatarPipeline]:
             "components_table": components,
             "folder_settings": family.settings,
             "needs_face": "face" in family.conditions,
+            "needs_keypoints": "keypoints" in family.conditions,
             "_optional_components": [name for name, each in components.items() if each.is_optional],
         },
     )
@@ -83,15 +84,13 @@ def pipeline_of(family: Family) -> type[AvatarPipeline]:
 
 def components_of(family: Family) -> dict[str, Component]:
     """What a folder of the family may name as its components, required ones first as their class takes them."""
-    # What is trained here has all its parts; released weights may have been imported without some.
-    is_released = not family.stages
     networks: Mapping[str, type] = family.networks.NETWORKS
     earlier = {plain: saved for saved, plain in EARLIER.items()}
     own = {name: Component((kind, earlier[kind]) if kind in earlier else (kind,)) for name, kind in networks.items()}
     return {
-        "vae": Component((AutoencoderKL,), is_optional=is_released),
+        "vae": Component((getattr(family.networks, "CODEC", AutoencoderKL),), is_optional=family.is_imported),
         **own,
-        "audio_encoder": Component(load=load_audio_encoder, is_optional=is_released),
+        "audio_encoder": Component(load=load_audio_encoder, is_optional=family.is_imported),
         "scheduler": Component((PeRFlowScheduler,)),
         "face_space": Component((FaceSpace,), is_optional=True),
         "guidance_layers": Component((GuidanceLayers,), is_optional=True),

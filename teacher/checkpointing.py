@@ -13,8 +13,9 @@ from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 from fada.teacher.dual_unet.layers import SpatialTransformer, TemporalTransformer
 from fada.teacher.dual_unet.trunk import Trunk
 from fada.teacher.hallo.attention import AudioModule, MotionModule
+from fada.teacher.v_express.attention import VExpressTransformer
 
-BLOCKS = (ResnetBlock2D, SpatialTransformer, TemporalTransformer, AudioModule, MotionModule)
+BLOCKS = (ResnetBlock2D, SpatialTransformer, TemporalTransformer, AudioModule, MotionModule, VExpressTransformer)
 """What is computed again as a whole: each keeps nothing but its input."""
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from fada.data.dataset import Batch
     from fada.data.face import FaceClues
+    from fada.data.keypoints import Keypoints
+    from fada.teacher.frame_dropout import KeptFrames
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class ClipInputs:
 
     reference: latents (B, C, H, W); audio: windows of encoder states (B, F, window, layers, dim);
     motion: latents (B, M, C, H, W) of the frames before, or None; has_motion: (B,) booleans, None means all have;
-    face: what families ask for that are told of the face itself.
+    face: what families ask for that are told of the face itself; keypoints: (B, F, ...) for those that are shown them;
+    kept: which frames keep their strong conditions, None means all do.
     """
 
     reference: Tensor
@@ -27,11 +30,13 @@ class ClipInputs:
     motion: Tensor | None = None
     has_motion: Tensor | None = None
     face: FaceClues | None = None
+    keypoints: Keypoints | None = None
+    kept: KeptFrames | None = None
 
     @classmethod
     def of_batch(cls, batch: Batch, keeps_motion: Tensor | None = None) -> ClipInputs:
         """Inputs of training samples; `keeps_motion` (B,) is False where motion frames are dropped."""
-        inputs = cls(batch.reference, batch.audio, face=batch.face)
+        inputs = cls(batch.reference, batch.audio, face=batch.face, keypoints=batch.keypoints)
         if batch.motion.shape[1] == 0:
             return inputs
         has_motion = batch.has_motion if keeps_motion is None else batch.has_motion & keeps_motion

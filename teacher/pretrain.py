@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import SupportsFloat
 
 import torch
@@ -17,7 +17,9 @@ from fada.engine.clock import Clock
 from fada.engine.figures import mean_where
 from fada.engine.loop import StepLoss
 from fada.teacher.denoiser import AvatarDenoiser
+from fada.teacher.frame_dropout import FrameDropout, draw_kept_frames
 from fada.teacher.inputs import ClipInputs
+from fada.teacher.loss_weights import lip_weights, offset_noise
 
 NOTHING, REFERENCE, AUDIO = 0, 1, 2
 
@@ -38,6 +40,8 @@ class PretrainObjective:
         trains: parts that learn (`AvatarDenoiser.part`); all others are frozen.
         is_image_stage: train on single frames, without temporal layers and motion frames.
         min_snr_gamma: Min-SNR weighting (Hang et al. 2023, arXiv:2303.09556), None for none.
+        frame_drop: shares of frames without their strong conditions.
+        lip_weight: of the squared error around the lips; offset_noise: strength of the noise's offset.
     """
 
     def __init__(
@@ -51,9 +55,13 @@ class PretrainObjective:
         *,
         is_image_stage: bool = False,
         min_snr_gamma: float | None = None,
+        frame_drop: FrameDropout = FrameDropout(),  # noqa: B008 - frozen
+        lip_weight: float = 1.0,
+        offset_noise: float = 0.0,
     ) -> None:
         self.module, self.sampler, self.shape, self.drop, self.seed = module, sampler, shape, drop, seed
         self.is_image_stage, self.min_snr_gamma = is_image_stage, min_snr_gamma
+        self.frame_drop, self.lip_weight, self.offset_noise = frame_drop, lip_weight, offset_noise
         self.trains_audio = "audio" in trains
         module.requires_grad_(False)
         for part in trains:
@@ -75,9 +83,19 @@ class PretrainObjective:
         inputs = ClipInputs.of_batch(batch, keeps_motion)
         if self.is_image_stage:
             inputs = inputs.without_motion()
-        prediction = model(inputs, noisy, t, rung, use_temporal=not self.is_image_stage)
+        if self.frame_drop != FrameDropout():
+            frames, samples = batch.latents.shape[1], self.shape.samples(micro)
+            kept = draw_kept_frames(self.frame_drop, frames, self.seed, step, samples)
+            inputs = replace(inputs, kept=kept.to(device))
+        prediction = model(self.module.inputs_of(inputs), noisy, t, rung, use_temporal=not self.is_image_stage)
         target = path.training_target(batch.latents, noise, t)
-        errors = (prediction.float() - target).square().mean(dim=(1, 2, 3, 4))
+        squares = (prediction.float() - target).square()
+        if self.lip_weight != 1.0:
+            assert batch.keypoints is not None
+            squares = squares * lip_weights(
+                batch.keypoints.lip_box, squares.shape[-2], squares.shape[-1], self.lip_weight
+            )
+        errors = squares.flatten(1).mean(dim=1)
         weights = moved(self._weights(t), device)
         names = zip(("nothing", "reference", "audio"), (NOTHING, REFERENCE, AUDIO), strict=True)
         scalars: dict[str, SupportsFloat] = {f"loss_{name}": mean_where(errors, rung == value) for name, value in names}
@@ -95,17 +113,23 @@ class PretrainObjective:
             rung = NOTHING
         elif dropped < self.drop.reference + self.drop.audio:
             rung = REFERENCE
-        noise = torch.randn(latents.shape, generator=generator)
+        noise = offset_noise(torch.randn(latents.shape, generator=generator), self.offset_noise, generator)
         return t, torch.tensor(rung), torch.tensor(keeps_motion >= self.drop.motion), noise
 
     def _weights(self, t: Tensor) -> Tensor:
         if self.min_snr_gamma is None:
             return torch.ones(len(t))
-        alpha_bar = self.module.path.alpha_bar(t)
-        snr = alpha_bar / (1 - alpha_bar)
+        path = self.module.path
+        if path.is_flow:
+            signal, noise = path.signal_noise(t)
+            # Of a flow x0's error is t times the prediction's: the plain loss already weighs it by 1 / t^2.
+            snr, divisor = (signal / noise) ** 2, noise**-2
+        else:
+            alpha_bar = path.alpha_bar(t)
+            snr = alpha_bar / (1 - alpha_bar)
+            # For v the plain loss already weighs x0 by snr + 1, for eps by snr.
+            divisor = snr + 1 if path.prediction_type == "v_prediction" else snr
         clipped = snr.clamp(max=self.min_snr_gamma)
-        # For v the plain loss already weighs x0 by snr + 1, for eps by snr.
-        divisor = snr + 1 if self.module.path.prediction_type == "v_prediction" else snr
         return (clipped / divisor.clamp(min=1e-8)).float()
 
     def _per_window(self, errors: Tensor, t: Tensor) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -27,7 +29,8 @@ def previews(built: AvatarPipeline, result: nn.Module, data: RunData, device: to
         videos = []
         for seed, clip in enumerate(clips):
             length = min(frames, len(clip.frames))
-            videos.append(built(clip.frames[0], clip.audio, face=clip.face, seed=seed, max_frames=length).frames)
+            told: dict[str, Any] = {"face": clip.face, "keypoints": clip.keypoints}
+            videos.append(built(clip.frames[0], clip.audio, seed=seed, max_frames=length, **told).frames)
         built.to("cpu")
         rows, labels = [], []
         for clip, video in zip(clips, videos, strict=True):

@@ -25,6 +25,7 @@ from fada.data.audio_features import AudioEncoder
 from fada.data.clip import list_clips, read_clip
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
 from fada.data.face import FaceClues
+from fada.data.keypoints import Keypoints
 from fada.data.shards import Sample, read_shards
 from fada.data.wav2vec2 import Wav2Vec2Encoder
 from fada.data.world import make_world
@@ -44,6 +45,7 @@ from fada.recipe.sections.distill import Phase
 from fada.student.copies import student_of
 from fada.student.generation import AvatarPipeline
 from fada.student.pipeline import open_pipeline
+from fada.teacher.codec import latent_shape
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.vae import new_vae
@@ -57,6 +59,8 @@ PASSES = 4
 """Passes per round: what CFG layers add is less than a pass varies."""
 FACE = FaceClues(torch.ones(512), torch.tensor([0.2, 0.2, 0.8, 0.9]), torch.tensor([0.4, 0.6, 0.6, 0.8]))
 """Of every clip, for families that are told of it."""
+POINTS = torch.tensor([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.4, 0.7], [0.6, 0.7]])
+"""Keypoints of every frame, for families that are shown them."""
 CLIPS, SPARE_FRAMES = 4, 8
 """Random clips, and their frames beside those of a sample."""
 
@@ -150,8 +154,7 @@ class _Networks:
         self.student.to(self.device)
         has_own = is_short or self.dtype == torch.float32
         self.frozen = self.teacher if has_own else copy.deepcopy(self.teacher).to(self.dtype)
-        side = recipe.clip.size // 2 ** (len(self.vae.config.block_out_channels) - 1)
-        self.shape = (int(self.vae.config.latent_channels), side, side)
+        self.shape = latent_shape(self.vae, recipe.clip.size)
         self.sampler = self._sampler([self._random_clip(number) for number in range(CLIPS)])
 
     def student_as(self, dtype: torch.dtype) -> AvatarDenoiser:
@@ -211,7 +214,9 @@ class _Networks:
         built = pipeline(
             self.recipe, model, vae, encoder.to(self.device), steps=steps, scales=scales, is_student=is_student
         )
-        told = {"face": FACE} if built.needs_face else {}
+        told: dict[str, Any] = {"face": FACE} if built.needs_face else {}
+        if built.needs_keypoints:
+            told["keypoints"] = Keypoints(POINTS, torch.ones(5).bool(), FACE.lip_box)
         return ClipWork(built, guidance=guidance, **told)
 
     def _teacher(self) -> AvatarDenoiser:
@@ -220,8 +225,7 @@ class _Networks:
             return self.loaded.model.requires_grad_(False)
         self.notes.append("weights are random: times hold, pictures do not")
         audio = (2 * recipe.audio.context + 1, self.encoder.layers, self.encoder.states_dim)
-        channels = int(self.vae.config.latent_channels)
-        made = new_teacher(recipe, audio, channels)
+        made = new_teacher(recipe, audio, latent_shape(self.vae, recipe.clip.size))
         _shake(made)
         return made.requires_grad_(False)
 
@@ -233,8 +237,11 @@ class _Networks:
         self.notes.append(f"{section.path} is not there: a wav2vec2-base with random weights stands in for it")
         return Wav2Vec2Encoder(Wav2Vec2Model(Wav2Vec2Config()), rate=section.rate or "states")
 
-    def _vae(self) -> AutoencoderKL:
-        """One of the recipe's shape; of Stable Diffusion's, where the recipe names a released one."""
+    def _vae(self) -> Any:
+        """The family's own codec, or a VAE of the recipe's shape; Stable Diffusion's, where a released one is named."""
+        networks = self.recipe.teacher.family.networks
+        if hasattr(networks, "new_codec"):
+            return networks.new_codec(self.recipe)
         section = self.recipe.vae
         if section.path is None:
             return new_vae(section.channels, section.latent_channels).eval().requires_grad_(False)
@@ -252,7 +259,8 @@ class _Networks:
     def _random_clip(self, number: int) -> LatentClip:
         frames = self.recipe.clip.frames + self.recipe.clip.motion_frames + SPARE_FRAMES
         states = torch.randn(frames, self.encoder.layers, self.encoder.states_dim)
-        return LatentClip(f"random-{number}", "A", torch.randn(frames, *self.shape), states, FACE)
+        shown = Keypoints(POINTS.repeat(frames, 1, 1), torch.ones(frames, 5).bool(), FACE.lip_box.repeat(frames, 1))
+        return LatentClip(f"random-{number}", "A", torch.randn(frames, *self.shape), states, FACE, shown)
 
     def _sampler(self, clips: list[LatentClip]) -> ClipSampler:
         clip = self.recipe.clip

@@ -28,7 +28,7 @@ from fada.eval.weights import weight_folders
 from fada.media.frame_count import frames_in, sample_count
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline
-from fada.teacher.vae import encode_frames
+from fada.teacher.codec import encode_frames
 
 
 @dataclass(frozen=True)
@@ -198,11 +198,12 @@ def generator(built: AvatarPipeline, setting: Setting) -> Callable[[BenchClip, i
     """A pipeline at one setting, as the benchmark calls it; evaluations are counted by a hook."""
 
     def generate(clip: BenchClip, seed: int) -> GenerationResult:
-        with NfeCounter(built.denoising_unet) as counter:
+        with NfeCounter(built.model.denoiser) as counter:
             made = built(
                 clip.reference,
                 clip.audio,
                 face=clip.face,
+                keypoints=clip.keypoints,
                 seed=seed,
                 steps=setting.steps,
                 scales=setting.named,
@@ -233,6 +234,7 @@ def bench_clip(clip: Clip, data: RunData, seconds: float) -> BenchClip:
         reference=clip.frames[0],
         audio=clip.audio[: sample_count(frames, clip.sample_rate, clip.fps)],
         face=clip.face,
+        keypoints=None if clip.keypoints is None else clip.keypoints.of_frames(slice(0, frames)),
         truth_frames=clip.frames[:frames],
         truth_latents=encode_frames(data.vae, clip.frames[:frames]),
         meta=meta,

@@ -14,17 +14,18 @@ import typer
 from fada.cli.say import say
 from fada.cli.scale_options import asked_scales, check_names
 from fada.files.output_file import check_output
+from fada.media.sample_rate import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fada.data.face import FaceClues
+    from fada.data.keypoints import Keypoints
     from fada.media.fragments import FragmentedVideo
     from fada.media.sound_track import SoundTrack
     from fada.media.whole_video import WholeVideo
     from fada.student.generation import AvatarPipeline
 
-SAMPLE_RATE = 16000
 STANDARD_OUTPUT = Path("-")
 
 
@@ -110,6 +111,18 @@ def generate(
             "and need --face-landmarker too.",
         ),
     ] = None,
+    keypoints: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CLIP",
+            help="For V-Express and its students: a clip of fada data prepare (or of a drawn world) whose head moves "
+            "as the portrait's shall. Without it the head keeps still, which needs --face-landmarker.",
+        ),
+    ] = None,
+    retargeting: Annotated[
+        Literal["naive", "unchanged"],
+        typer.Option(help="With --keypoints: bring them to the portrait's size and place, or take them as they are."),
+    ] = "naive",
     stream: Annotated[
         bool, typer.Option("--stream", help="Write each clip as soon as it is made: an mp4 that grows and plays.")
     ] = False,
@@ -166,8 +179,14 @@ def generate(
     pipeline.to(place, precision)
     pipeline.optimize(compile=compile)
     face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
+    shown = None
+    if pipeline.needs_keypoints:
+        shown = _keypoints(portrait, face_landmarker, keypoints, retargeting, len(speech), pipeline)
+    elif keypoints is not None:
+        raise typer.BadParameter("--keypoints: this model is shown none; leave it out")
     call: dict[str, Any] = {
         "face": face,
+        "keypoints": shown,
         "steps": steps,
         "scales": {name: each.value for name, each in scales.items()} or None,
         "seed": seed,
@@ -276,6 +295,38 @@ def _face(portrait: np.ndarray, landmarker: Path | None, embedder: Path | None) 
         return portrait_clues(portrait, finder, FaceEmbedder(embedder))
 
 
+def _keypoints(
+    portrait: np.ndarray,
+    landmarker: Path | None,
+    driving: Path | None,
+    way: Literal["naive", "unchanged"],
+    samples: int,
+    pipeline: AvatarPipeline,
+) -> Keypoints:
+    """Keypoints of every frame: of the portrait that keeps still, or of a clip that drives it."""
+    if landmarker is None and driving is None:
+        raise typer.BadParameter(
+            "--keypoints or --face-landmarker: this model is shown where eyes and nose are; give a clip that drives "
+            "the head, or the landmarker that finds them in the portrait"
+        )
+    from fada.data.clip_keypoints import keypoints_of_clip
+    from fada.data.prepare.models import FaceFinder
+    from fada.data.prepare.portrait_clues import portrait_keypoints
+    from fada.media.frame_count import frame_count
+    from fada.teacher.v_express.retargeting import retargeted
+
+    driven = None if driving is None else keypoints_of_clip(driving)
+    if landmarker is not None:
+        with FaceFinder(landmarker) as finder:
+            own = portrait_keypoints(portrait, finder)
+    else:
+        # The portrait is then taken for the clip's first frame.
+        assert driven is not None
+        own = driven.of_frames(0)
+    frames = frame_count(samples, SAMPLE_RATE, pipeline.config.fps)
+    return retargeted(own, driven, "still" if driven is None else way, frames)
+
+
 def _chunks(speech: np.ndarray) -> Iterator[np.ndarray]:
     """The sound in tenths of a second, as it would come from a microphone or a voice model."""
     length = SAMPLE_RATE // 10
@@ -304,7 +355,7 @@ def _write_whole(
         for chunk in made:
             frames = _add(video, chunk.frames, sound, frames, fps)
     stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in made.stage_seconds.items())
-    say(f"{out}: {frames} frames in {made.chunks} clips, {made.nfe} evaluations each; {stages}")
+    say(f"{out}: {frames} frames in {made.clips} clips, {made.nfe} evaluations each; {stages}")
 
 
 def _add(video: WholeVideo | FragmentedVideo, clip: np.ndarray, sound: SoundTrack, frames: int, fps: float) -> int:

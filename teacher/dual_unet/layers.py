@@ -92,18 +92,19 @@ class Attention(nn.Module):
 
     def forward(self, hidden: Tensor, context: KeysValues) -> Tensor:
         """Attend from (batch, queries, channels) to keys and values of the same batch."""
-        return self.to_out[0](self._attend(hidden, context))
+        return self.to_out[0](self.attended(hidden, context))
 
     def with_silence(self, hidden: Tensor, context: KeysValues) -> tuple[Tensor, Tensor]:
         """The same, and what attention to nothing gives, zero keys and values: the output's bias, (channels,).
 
         In one call of each layer: processes that share sharded weights must call all of them equally often.
         """
-        attended = self._attend(hidden, context).flatten(0, 1)
+        attended = self.attended(hidden, context).flatten(0, 1)
         out = self.to_out[0](torch.cat((attended, attended.new_zeros(1, attended.shape[-1]))))
         return out[:-1].view(hidden.shape), out[-1]
 
-    def _attend(self, hidden: Tensor, context: KeysValues) -> Tensor:
+    def attended(self, hidden: Tensor, context: KeysValues) -> Tensor:
+        """What the output layer is given, (batch, queries, channels)."""
         query = self._split(self.to_q(hidden))
         attended = attend(query, self._split(context.keys), self._split(context.values))
         return attended.transpose(1, 2).flatten(2)

@@ -31,6 +31,7 @@ HALLO = Family(
         {"reference": 3.5, "audio": 3.5},
         {"reference": (1.0, 4.0), "audio": (1.0, 9.0)},
     ),
+    is_imported=True,
     module="fada.teacher.hallo.networks",
     settings=Pipeline,
     conditions=frozenset({"face"}),

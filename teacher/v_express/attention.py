@@ -19,6 +19,7 @@ from fada.teacher.dual_unet.layers import (
     TokenProjection,
     TransformerBlock,
 )
+from fada.teacher.frame_dropout import keep_frames
 
 
 class BranchWeights(NamedTuple):
@@ -52,6 +53,7 @@ class VExpressBlock(nn.Module):
         audio: KeysValues,
         weights: BranchWeights,
         hook: Hook | None = None,
+        kept: Tensor | None = None,
     ) -> Tensor:
         """Tokens (rows * frames, H W, channels) in and out.
 
@@ -60,13 +62,17 @@ class VExpressBlock(nn.Module):
             audio: keys and values (rows * frames, tokens, channels).
             weights: multiply each attention with its output's bias, so zeroed conditions feel them too.
             hook: done to the hidden states behind what is heard.
+            kept: (rows, frames) booleans, False where a frame sees nothing of the reference, as with a bank of zeros.
         """
         rows = len(reference.keys)
         normed = self.norm1(hidden)
         hidden = hidden + self.attn1(normed, self.attn1.context(normed))
         # All frames of a row ask the same bank, so they ask as one long row and nothing is repeated.
         asked = self.norm1_5(hidden).unflatten(0, (rows, -1)).flatten(1, 2)
-        hidden = hidden + weights.reference * self.attn1_5(asked, reference).reshape(hidden.shape)
+        seen = self.attn1_5.attended(asked, reference).reshape(hidden.shape)
+        if kept is not None:
+            seen = keep_frames(seen, kept.flatten())
+        hidden = hidden + weights.reference * self.attn1_5.to_out[0](seen)
         hidden = hidden + weights.audio * self.attn2(self.norm2(hidden), audio)
         if hook is not None:
             hidden = hook(hidden)
@@ -94,9 +100,10 @@ class VExpressTransformer(nn.Module):
         audio: KeysValues,
         weights: BranchWeights,
         hook: Hook | None = None,
+        kept: Tensor | None = None,
     ) -> Tensor:
         """Feature maps (rows * frames, channels, H, W) in and out; the rest as in `VExpressBlock`."""
-        return on_tokens(self, hidden, lambda tokens: self.block(tokens, reference, audio, weights, hook))
+        return on_tokens(self, hidden, lambda tokens: self.block(tokens, reference, audio, weights, hook, kept))
 
 
 def on_tokens(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fada.diffusion.transfer import moved
 from fada.teacher.dual_unet.layers import Hook, KeysValues, each_pair
+from fada.teacher.frame_dropout import KeptFrames
 from fada.teacher.rows import rows_of, scale_rows
 
 
@@ -17,11 +18,13 @@ class VExpressInputs:
 
     reference: latents (B, C, h, w). audio: windows of encoder states (B, F, states, dim), see `audio_windows`.
     keypoints: pictures (B, F, 3, 8 h, 8 w) in [0, 1] of eyes and nose, see `draw_keypoints`.
+    kept: in training, which frames keep their reference and keypoint features.
     """
 
     reference: Tensor
     audio: Tensor
     keypoints: Tensor
+    kept: KeptFrames | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Conditions:
 
     reference: per site keys and values (rows, H W, C). audio: per site keys and values (rows, F, tokens, C). keypoints:
     maps (rows, F, C, h, w), added after `conv_in`. Rows may have, from outside, hooks: what is done to their hidden
-    states per site, behind what is heard; and time: (rows, time_channels) to be added to the time embedding.
+    states per site, behind what is heard; and time: (rows, time_channels) to be added to the time embedding. kept:
+    (rows, F) booleans, which frames see the reference; None: all do.
     """
 
     reference: list[KeysValues]
@@ -38,6 +42,7 @@ class Conditions:
     keypoints: Tensor
     hooks: list[Hook] = field(default_factory=list)
     time: Tensor | None = None
+    kept: Tensor | None = None
 
     def at_rungs(self, clips: Tensor, rungs: Tensor) -> Conditions:
         """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`; 0 nothing, 1 reference and keypoints, 2 audio too.
@@ -56,10 +61,14 @@ class Conditions:
             return scale_rows(pick(tensor), hears)
 
         return Conditions(
-            each_pair(self.reference, pick_seen), each_pair(self.audio, pick_heard), pick_seen(self.keypoints)
+            each_pair(self.reference, pick_seen),
+            each_pair(self.audio, pick_heard),
+            pick_seen(self.keypoints),
+            kept=None if self.kept is None else pick(self.kept),
         )
 
     def of_frames(self, frames: slice) -> Conditions:
         """The conditions of some of the frames, as views."""
         audio = each_pair(self.audio, lambda tensor: tensor[:, frames])
-        return replace(self, audio=audio, keypoints=self.keypoints[:, frames])
+        kept = None if self.kept is None else self.kept[:, frames]
+        return replace(self, audio=audio, keypoints=self.keypoints[:, frames], kept=kept)

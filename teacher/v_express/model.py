@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +13,14 @@ from fada.diffusion.paths import NoisePath
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.dual_unet.model import OF_BOTH_NETS, RUNGS
+from fada.teacher.frame_dropout import keep_frames
 from fada.teacher.hallo.projections import FaceLocator
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.v_express.attention import BranchWeights
 from fada.teacher.v_express.audio_projection import AudioResampler
 from fada.teacher.v_express.conditions import Conditions, VExpressInputs
 from fada.teacher.v_express.contexts import context_slices, mean_over_contexts
+from fada.teacher.v_express.keypoints import keypoint_pictures
 from fada.teacher.v_express.unets import VExpressDenoisingUNet, VExpressReferenceUNet
 
 PIXELS = 8
@@ -38,6 +41,7 @@ class VExpress(AvatarDenoiser):
 
     ladder = RUNGS
     encoders = ("reference_unet", "keypoint_guider")
+    feature_encoders = ("reference_unet",)
     reference_unet: VExpressReferenceUNet
     denoising_unet: VExpressDenoisingUNet
     audio_projection: AudioResampler
@@ -100,12 +104,20 @@ class VExpress(AvatarDenoiser):
         yield f"rest of audio_projection's {audio.states} states by frame", audio.states % (2 * context + 1), 0
         yield "keypoint_guider's out_channels", self.keypoint_guider.config.out_channels, net.channels[0]
 
-    def inputs_of(self, clips: ClipInputs) -> NoReturn:
-        """Raises ValueError: clips do not carry the points that V-Express is shown."""
-        raise ValueError(
-            "V-Express is shown where eyes and nose are in every frame, and clips do not carry these points; make "
-            "VExpressInputs of them (draw_keypoints, audio_windows)"
-        )
+    def inputs_of(self, clips: ClipInputs) -> VExpressInputs:
+        """The inputs with their keypoints drawn, and all states of a frame's window in one row.
+
+        Raises:
+            ValueError: the clips have no keypoints.
+        """
+        if clips.keypoints is None:
+            raise ValueError(
+                "V-Express is shown where eyes and nose are, but the keypoints are missing: shard clips that have "
+                "landmarks (fada data prepare), or generate with the keypoints of the portrait or of a driving video"
+            )
+        height, width = (PIXELS * side for side in clips.reference.shape[-2:])
+        pictures = keypoint_pictures(clips.keypoints, height, width)
+        return VExpressInputs(clips.reference, clips.audio.flatten(2, 3), pictures, clips.kept)
 
     def features(self, inputs: VExpressInputs) -> list[Tensor]:
         """The reference net's banks (B, H W, C) per site, one pass per clip at t = 0."""
@@ -119,21 +131,64 @@ class VExpress(AvatarDenoiser):
         """
         _check(inputs, 2 ** (len(self.denoising_unet.down_blocks) - 1))
         context_slices(inputs.audio.shape[1], self.frames, self.overlap)
-        pictures = inputs.keypoints.to(self.dtype)
-        return self.denoising_unet.contexts(
+        pictures, kept = inputs.keypoints.to(self.dtype), inputs.kept
+        shown = self.keypoint_guider(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+        conditions = self.denoising_unet.contexts(
             self.features(inputs) if features is None else features,
             self.audio_projection(inputs.audio.to(self.dtype)),
-            self.keypoint_guider(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2]),
+            shown if kept is None else keep_frames(shown, kept.keypoints),
         )
+        return conditions if kept is None else replace(conditions, kept=kept.reference)
 
-    def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+    def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions, use_temporal: bool = True) -> Tensor:
         """Prediction (rows, F, C, h, w) of noisy latents at times (rows,), context by context."""
         latents, timestep = latents.to(self.dtype), moved(self.path.network_timestep(t), latents.device)
 
         def predict(frames: slice) -> Tensor:
-            return self.denoising_unet(latents[:, frames], timestep, conditions.of_frames(frames), self.weights)
+            seen = conditions.of_frames(frames)
+            return self.denoising_unet(latents[:, frames], timestep, seen, self.weights, use_temporal)
 
         return mean_over_contexts(predict, context_slices(latents.shape[1], self.frames, self.overlap))
+
+    def heard(self) -> tuple[int, int, int]:
+        """The states of a window, as if they were of one layer."""
+        config = self.audio_projection.config
+        return config.states, 1, config.states_dim
+
+    def chunk_frames(self, total: int | None, frames: int) -> int:
+        """A video whose length is known is denoised at once, in as many contexts as fill it."""
+        if total is None or total <= self.frames:
+            return frames
+        step = self.frames - self.overlap
+        return self.frames + -(-(total - self.frames) // step) * step
+
+    def passes(self, frames: int) -> int:
+        """Contexts of a chunk."""
+        return len(context_slices(frames, self.frames, self.overlap))
+
+    def part(self, name: str) -> list[nn.Parameter]:
+        """Parameters of one trainable part: reference, keypoints, spatial, audio or temporal.
+
+        Raises:
+            ValueError: there is no such part.
+        """
+        groups = {
+            "reference": list(self.reference_unet.parameters()),
+            "keypoints": list(self.keypoint_guider.parameters()),
+            "spatial": [],
+            "audio": list(self.audio_projection.parameters()),
+            "temporal": [],
+        }
+        for key, parameter in self.denoising_unet.named_parameters():
+            if "motion_modules." in key:
+                groups["temporal"].append(parameter)
+            elif ".attn2." in key or (".norm2." in key and "transformer_blocks" in key):
+                groups["audio"].append(parameter)
+            else:
+                groups["spatial"].append(parameter)
+        if name not in groups:
+            raise ValueError(f"no part named {name!r}; choose from {', '.join(groups)}")
+        return groups[name]
 
 
 def _check(inputs: VExpressInputs, multiple: int) -> None:

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fada.data.keypoints import Keypoints
+from fada.teacher.v_express.keypoints import DRAWN as SHOWN
+
 Retargeting = Literal["still", "unchanged", "naive"]
 """`still`: the portrait's own points in every frame, nothing is driven. `unchanged`: the driving video's points as they
 are. `naive`: see `retarget_naively`. The public script calls them fix_face, no_retarget and naive_retarget."""
@@ -35,6 +38,18 @@ def retarget(portrait: Tensor, driving: Tensor | None, way: Retargeting, frames:
         raise ValueError(f"retargeting: {way} needs the keypoints of a driving video; give them, or take still")
     stretched = stretch_keypoints(driving, frames)
     return stretched if way == "unchanged" else retarget_naively(portrait, stretched)
+
+
+def retargeted(portrait: Keypoints, driving: Keypoints | None, way: Retargeting, frames: int) -> Keypoints:
+    """Keypoints (frames, ...) for a video of a portrait, whose own are (5, ...); see `retarget`.
+
+    Mouths are not driven: they stay the portrait's.
+    """
+    own = portrait.points[:SHOWN]
+    moved = retarget(own, None if driving is None else driving.points[:, :SHOWN], way, frames)
+    points = torch.cat([moved, portrait.points[SHOWN:].expand(frames, -1, -1)], dim=1)
+    inside = ((points >= 0) & (points <= 1)).all(-1)
+    return Keypoints(points, inside, portrait.lip_box.expand(frames, -1))
 
 
 def retarget_naively(portrait: Tensor, driving: Tensor) -> Tensor:

@@ -128,7 +128,12 @@ class VExpressDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
         )
 
     def forward(
-        self, latents: Tensor, timestep: Tensor, conditions: Conditions, weights: BranchWeights = IN_TRAINING
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        weights: BranchWeights = IN_TRAINING,
+        use_temporal: bool = True,
     ) -> Tensor:
         """Prediction (rows, F, C, h, w) for noisy latents of that shape.
 
@@ -136,13 +141,14 @@ class VExpressDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
             timestep: (rows,) network timesteps tau = T t + offset.
             conditions: of these rows and frames.
             weights: of the reference's and the audio's attention.
+            use_temporal: False leaves the motion modules out (training on single images).
         """
         frames = latents.shape[1]
         time = self.embed_time(timestep, latents.dtype)
         if conditions.time is not None:
             time = time + conditions.time
         time = time.repeat_interleave(frames, dim=0)
-        sites = _Sites(conditions, frames, weights)
+        sites = _Sites(conditions, frames, weights, use_temporal)
         hidden = self.run_trunk(latents.flatten(0, 1), time, sites, added=conditions.keypoints.flatten(0, 1))
         hidden = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
         return hidden.unflatten(0, (-1, frames))
@@ -151,17 +157,19 @@ class VExpressDenoisingUNet(ModelMixin, ConfigMixin, Trunk):
 class _Sites:
     """One pass through the layers: the conditions of the rows, taken in order of execution."""
 
-    def __init__(self, conditions: Conditions, frames: int, weights: BranchWeights) -> None:
-        self.frames, self.weights = frames, weights
+    def __init__(self, conditions: Conditions, frames: int, weights: BranchWeights, use_temporal: bool) -> None:
+        self.frames, self.weights, self.use_temporal, self.kept = frames, weights, use_temporal, conditions.kept
         self.reference = iter(conditions.reference)
         self.audio = iter(conditions.audio)
         self.hooks = iter(conditions.hooks)
 
     def spatial(self, attention: SpatialTransformer, hidden: Tensor) -> Tensor:
         audio = KeysValues(*(tensor.flatten(0, 1) for tensor in next(self.audio)))
-        return attention(hidden, next(self.reference), audio, self.weights, next(self.hooks, None))
+        return attention(hidden, next(self.reference), audio, self.weights, next(self.hooks, None), self.kept)
 
     def temporal(self, module: TemporalTransformer | None, hidden: Tensor) -> Tensor:
+        if not self.use_temporal:
+            return hidden
         assert module is not None
         # No motion frames: clips follow each other by the frames that their contexts share.
         none = hidden.new_zeros(len(hidden) // self.frames, hidden[0, 0].numel(), 0, hidden.shape[1])

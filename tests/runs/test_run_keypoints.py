@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,14 +83,24 @@ def test_a_run_that_has_none_yet_makes_its_shards_anew_when_asked(smoke: Smoke, 
     assert "made anew" not in prepared(recipe, keypoints=False)[1]
 
 
-@pytest.mark.parametrize("damage", [{"person": {}}, {"head_centre": [[0.0, 0.0]]}, {"person": None, "size": None}])
-def test_a_clip_whose_truth_is_damaged_is_drawn_again(smoke: Smoke, tmp_path: Path, damage: dict[str, object]) -> None:
+def lose_a_frame(truth: dict[str, Any]) -> None:
+    truth |= {name: value[:-1] for name, value in truth.items() if isinstance(value, list)}
+
+
+def lose_the_person(truth: dict[str, Any]) -> None:
+    del truth["person"]
+
+
+@pytest.mark.parametrize("damage", [lambda truth: truth.update(person={}), lose_the_person, lose_a_frame])
+def test_a_clip_whose_truth_is_damaged_is_drawn_again(
+    smoke: Smoke, tmp_path: Path, damage: Callable[[dict[str, Any]], None]
+) -> None:
     recipe = smoke(tmp_path / "run", *WORLD)
     prepared(recipe, keypoints=False)
     file = sorted((tmp_path / "run/data/clips").glob("train-*.json"))[1]
     whole = file.read_bytes()
     record = read_record(file)
-    record["meta"]["truth"] |= damage
+    damage(record["meta"]["truth"])
     write_record(file, record)
     data, said = prepared(recipe)
     assert f"{file.stem}.json" in said

@@ -275,7 +275,7 @@ def line_trained(folder: Path, ema: float) -> dict[str, torch.Tensor]:
     )
     log = RunLog(folder, "fast", QUIET)
     try:
-        return fit(Line(), settings, new_accelerator(ParallelSettings(), batch=1), folder, log)
+        return fit(Line(), settings, new_accelerator(ParallelSettings(precision="fp32"), batch=1), folder, log)
     finally:
         log.close()
 

@@ -22,6 +22,8 @@ from fada.recipe.sections.section import (
 
 Ratio = Annotated[float, Field(gt=0.0, le=1e6)]
 """Of the errors against teacher and ground truth."""
+Weighting = Literal["adaptive", "adaptive_unlimited", "fixed"]
+LossSpace = Literal["prediction", "endpoint"]
 RESERVED = frozenset(["teacher", "aside"])
 """Names that mean something else where a student's is given."""
 
@@ -55,7 +57,7 @@ class Solver(Section):
 class Loss(Section):
     """The mixed loss (method.md, section 4)."""
 
-    weighting: Literal["adaptive", "adaptive_unlimited", "fixed"] = "adaptive"
+    weighting: Weighting = "adaptive"
     """How ground truth is weighed against the teacher."""
     slope: Weight = 0.25
     """s: W grows as R^s."""
@@ -65,7 +67,7 @@ class Loss(Section):
     """Rp: from here W falls."""
     dead: Ratio = 100.0
     """Rd: from here W is 0."""
-    loss_space: Literal["prediction", "endpoint"] = "prediction"
+    loss_space: LossSpace = "prediction"
     """Measure the error of the prediction, or of the window's end (times eta^2)."""
     gt_guidance: Literal["neutral", "sampled"] = "neutral"
     """Scales that the ground-truth branch is told."""

@@ -17,12 +17,15 @@ from fada.recipe.sections.section import (
     Section,
     Share,
     Steps,
+    Weight,
     Width,
 )
 
 Levels = Annotated[tuple[Width, ...], Field(strict=False, min_length=1, max_length=8)]
 """Width of each level."""
 Beta = Annotated[float, Field(gt=0.0, lt=1.0)]
+BetaSchedule = Literal["linear", "scaled_linear"]
+PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
 
 
 class VAETraining(Section):
@@ -59,7 +62,7 @@ class Noise(Section):
 
     num_train_timesteps: Frames = 1000
     """Length of the time grid."""
-    beta_schedule: Literal["linear", "scaled_linear"] = "scaled_linear"
+    beta_schedule: BetaSchedule = "scaled_linear"
     """How betas grow."""
     beta_start: Beta = 0.00085
     """First beta."""
@@ -67,8 +70,9 @@ class Noise(Section):
     """Last beta."""
     rescale_betas_zero_snr: bool = False
     """Rescale so that the last step is pure noise."""
-    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
-    """What the networks predict."""
+    prediction_type: PredictionType = "epsilon"
+    """What the networks predict: noise, v, or on a rectified flow (`z_t = (1 - t) z_0 + t eps`, without betas) the
+    difference `eps - z_0`."""
     set_alpha_to_one: bool = False
     """Whether time 0 is free of noise (true) or has the first step's noise (false, as SD 1.5)."""
     timestep_offset: Annotated[int, Field(ge=-1000, le=1000)] = -1
@@ -105,6 +109,15 @@ class Dropout(Section):
     """Motion frames, so that a first clip needs none."""
 
 
+class FrameDrop(Section):
+    """Rates at which strong conditions are replaced by zeros, per frame (V-Express's conditional dropout)."""
+
+    reference: Share = 0.0
+    """What a frame sees of the reference image."""
+    keypoints: Share = 0.0
+    """A frame's keypoints."""
+
+
 class Stage(Section):
     """One stage of teacher training."""
 
@@ -122,6 +135,13 @@ class Stage(Section):
     """Peak learning rate."""
     drop: Dropout = Dropout()
     """Condition dropout."""
+    frame_drop: FrameDrop = FrameDrop()
+    """Conditional dropout of single frames; for families that are shown keypoints."""
+    lip_weight: Weight = 1.0
+    """Weight of the squared error around the lips, elsewhere 1 (a sample's mean weight stays 1); for families that are
+    shown keypoints."""
+    offset_noise: Share = 0.0
+    """Strength of the noise's offset, one number per channel and sample (Guttenberg 2023)."""
     quality: Literal["A", "B", "all"] = "A"
     """Which clips: the clean set, the moderate one, or both."""
     min_snr_gamma: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
@@ -168,9 +188,12 @@ class Teacher(Section):
     def stages_train_what_there_is(cls, stages: tuple[Stage, ...], info: ValidationInfo) -> tuple[Stage, ...]:
         if "kind" not in info.data:
             return stages
-        parts = family_named(info.data["kind"]).stages
+        family = family_named(info.data["kind"])
+        parts, is_shown = family.stages, "keypoints" in family.conditions
         for stage in stages:
             unknown = [part for part in stage.trains if part not in parts]
+            if not is_shown and (stage.lip_weight != 1.0 or stage.frame_drop != FrameDrop()):
+                raise ValueError(f"{stage.name}: frame_drop and lip_weight are for families that are shown keypoints")
             if unknown and parts:
                 raise ValueError(f"{stage.name}: trains: got {unknown[0]!r}; choose from {', '.join(parts)}")
         return tuple(stage if stage.trains else stage.model_copy(update={"trains": parts}) for stage in stages)

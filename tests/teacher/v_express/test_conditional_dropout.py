@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fada.teacher.dual_unet.layers import Attention
-from fada.teacher.v_express.conditional_dropout import FrameDropout, draw_kept_frames, keep_frames
+from fada.teacher.frame_dropout import FrameDropout, draw_kept_frames, keep_frames
 
 
 def test_without_rates_every_frame_keeps_both_and_with_one_none_does() -> None:

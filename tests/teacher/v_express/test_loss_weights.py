@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fada.data.seeds import sample_generator
-from fada.teacher.v_express.loss_weights import lip_coverage, lip_weights, offset_noise
+from fada.teacher.loss_weights import lip_coverage, lip_weights, offset_noise
 
 
 def test_coverage_is_the_share_of_each_cell_that_lies_in_the_box() -> None:

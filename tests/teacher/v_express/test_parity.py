@@ -194,6 +194,6 @@ def test_contexts_that_cannot_be_are_refused(model: VExpress) -> None:
         VExpress(*parts, frames=33)
 
 
-def test_clips_as_they_are_do_not_suffice(model: VExpress) -> None:
-    with pytest.raises(ValueError, match="clips do not carry these points; make VExpressInputs"):
+def test_clips_without_keypoints_are_refused(model: VExpress) -> None:
+    with pytest.raises(ValueError, match="V-Express is shown where eyes and nose are, but the keypoints are missing"):
         model.inputs_of(ClipInputs(torch.zeros(1, 4, 16, 16), torch.zeros(1, 5, 10, 1, 6)))
