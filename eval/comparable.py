@@ -12,8 +12,10 @@ from fada.eval.summary import metric_names, system_names
 
 MAY_DIFFER = frozenset(
     # What is compared, how often it was timed, and what follows from the clips, which are compared by their content.
-    ("fingerprint", "recipe", "systems", "reference_scale", "audio_scale", "warmups", "repeats", "clips", "identities")
-) | {"frames", "metrics"}
+    ("fingerprint", "recipe", "systems", "warmups", "repeats", "clips", "identities", "frames", "metrics")
+)
+"""Keys of a protocol; beside them those of guidance scales, each under `NAME_scale`."""
+SCALE = "_scale"
 HOW_MEASURED = ("implementation", "input", "weights")
 """Keys of a metric's protocol; a metric in which they differ is left out."""
 SAME_MACHINE = ("system", "processor", "cores", "torch_threads", "gpu", "python", "torch", "cuda")
@@ -41,13 +43,18 @@ def results_at(place: Path) -> BenchResults:
 
 def check_protocols(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Nothing, if all that must be equal is; CompareError names the keys and both values otherwise."""
-    keys = sorted({*before, *after} - MAY_DIFFER)
+    keys = sorted({*before, *after} - MAY_DIFFER - {*scale_keys(before, after)})
     wrong = [f"{key} ({before.get(key)!r} and {after.get(key)!r})" for key in keys if before.get(key) != after.get(key)]
     if wrong:
         raise CompareError(
             f"protocols differ in {', '.join(wrong)}; figures measured differently cannot be compared: "
             "run the bench of one again as the other was run"
         )
+
+
+def scale_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Keys of the guidance scales that either protocol names, in the order of the branches."""
+    return [key for key in {**before, **after} if key.endswith(SCALE)]
 
 
 def common_clips(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -134,7 +141,7 @@ def differing_settings(before: BenchResults, after: BenchResults) -> list[str]:
     """Sentences on settings that differ and may."""
     notes = [
         f"{key} differs: {before.protocol.get(key)} and {after.protocol.get(key)}."
-        for key in ("reference_scale", "audio_scale", "warmups", "repeats")
+        for key in (*scale_keys(before.protocol, after.protocol), "warmups", "repeats")
         if before.protocol.get(key) != after.protocol.get(key)
     ]
     commits = [each.environment.get("commit") for each in (before, after)]

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from fada.media.sample_rate import SAMPLE_RATE
+
 if TYPE_CHECKING:
     from fada.data.face import FaceClues
     from fada.data.keypoints import Keypoints
@@ -48,7 +50,7 @@ class BenchClip:
     face: FaceClues | None = None
     keypoints: Keypoints | None = None
     fps: float = 25.0
-    sample_rate: int = 16000
+    sample_rate: int = SAMPLE_RATE
 
     @property
     def drawn_truth(self) -> dict[str, Any] | None:

@@ -6,11 +6,12 @@ accepted by their SHA-256 where one is public.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from fada.files.manifest import hash_file
 
 DEPTH = 4
 """Folders below a weights folder that are searched."""
@@ -160,7 +161,7 @@ def find(name: str, folders: Sequence[Path]) -> Found | Absent:
         raise KeyError(f"no weights named {name!r}; choose from {', '.join(WEIGHTS)}")
     entry, refused, refused_hash = WEIGHTS[name], None, ""
     for path in _candidates(entry, folders):
-        digest = sha256_of(path / "config.json" if path.is_dir() else path)
+        digest = hash_file(path / "config.json" if path.is_dir() else path)
         if not entry.hashes or digest.startswith(entry.hashes):
             return Found(entry, path, digest)
         refused, refused_hash = refused or path, refused_hash or digest
@@ -193,12 +194,6 @@ def walk(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
             yield entry
         elif depth:
             yield from walk(entry, depth - 1)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _candidates(entry: Weights, folders: Sequence[Path]) -> Iterator[Path]:

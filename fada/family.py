@@ -57,23 +57,35 @@ class Guidance:
     branches: unconditional first; each has one condition more than the one before, and its name.
     scales: by the name of a branch, how far a call goes from the branch before to it where nobody says; all but the
     first have one.
+    ranges: by the same names, the scales (lowest, highest) that a fast student learns where a recipe says nothing; of a
+        branch that is left out from 1, which is no guidance, to its own scale.
 
     Raises:
-        ValueError: there is not one scale for every branch but the first.
+        ValueError: there is not one scale for every branch but the first, or a range is no branch's or turned round.
     """
 
     branches: tuple[str, ...]
     scales: Mapping[str, float]
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if tuple(self.scales) != self.names:
             raise ValueError(f"guidance: branches {', '.join(self.branches)} need scales {', '.join(self.names)}, in "
                              f"that order; got {', '.join(self.scales)}")  # fmt: skip
+        self.in_order(self.ranges, "guidance: ranges")
+        for name, (low, high) in self.ranges.items():
+            if high < low:
+                raise ValueError(f"guidance: ranges: {name}: high must not be below low, got {low:g} and {high:g}")
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the scales, in the order of the branches."""
         return self.branches[1:]
+
+    def range_of(self, name: str) -> tuple[float, float]:
+        """Lowest and highest scale of a branch that a fast student learns where a recipe says nothing."""
+        own = self.scales[name]
+        return self.ranges.get(name, (min(1.0, own), max(1.0, own)))
 
     def in_order(self, named: Mapping[str, Any], where: str = "scales") -> tuple[Any, ...]:
         """What is given by name in the order of the branches; None where nothing is given.
@@ -105,8 +117,10 @@ class Family:
     pipeline: class name in `model_index.json`.
     guidance: branches and scales.
     module: where its networks are, loaded when they are needed. It has `MODEL`, its `AvatarDenoiser`; `NETWORKS`, by
-        name the class of each network; and `new(network, noise, audio, latent_channels)`, a model with random weights
-        for a recipe's sections `teacher.network` and `noise`, an encoder's states (window, layers, dim) and a codec.
+        name the class of each network; and `new(network, noise, audio, latent)`, a model with random weights for a
+        recipe's sections `teacher.network` and `noise`, an encoder's states (window, layers, dim) and a latent's shape.
+        A family without a VAE has `CODEC` too, the class of its own (`fada/teacher/codec.py`), and
+        `new_codec(recipe)`.
     settings: of its pipeline's folder: what a clip is, and the defaults of a call.
     section: of `teacher.network` in recipes; None where sizes are the released ones.
     conditions: what clips must have stored beside sound: `face`, `keypoints`.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from fada.data.stages import StageClock
+from fada.engine.clock import Clock
 from fada.student.overlap import ClipDecoder
 
 
@@ -39,8 +39,8 @@ class VideoInChunks:
         self,
         made: Iterator[tuple[Tensor, int, int]],
         decoder: ClipDecoder | None,
-        clock: StageClock,
-        decoding: StageClock,
+        clock: Clock,
+        decoding: Clock,
         frames: int,
         size: int,
     ) -> None:

@@ -13,13 +13,13 @@ from torch import Tensor
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues, stack_clues
 from fada.data.keypoints import Keypoints, stack_keypoints
-from fada.data.stages import StageClock
 from fada.diffusion.transfer import moved
+from fada.engine.clock import Clock
 from fada.media.image import square_resize
 from fada.student.denoising import ClipDenoiser, Settings
 from fada.student.overlap import wait_for
+from fada.teacher.codec import encode_frames
 from fada.teacher.inputs import ClipInputs
-from fada.teacher.vae import encode_frames
 
 if TYPE_CHECKING:
     from fada.student.generation import AvatarPipeline
@@ -53,7 +53,7 @@ def denoised_clips(
     told: Told,
     states: AudioStates,
     settings: Settings,
-    clock: StageClock,
+    clock: Clock,
     on_step: Callable[[int], None] | None,
     frames: int,
 ) -> Iterator[Clip]:

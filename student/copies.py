@@ -29,7 +29,7 @@ def student_of(teacher: AvatarDenoiser, mode: GuidanceMode, tokens: int) -> Avat
     own = {name: _copied(network) for name, network in networks.items() if name not in teacher.encoders}
     layers = None if mode == "none" else _layers(teacher, mode, tokens)
     student = type(teacher)(**{**networks, **own}, path=teacher.path, guidance_layers=layers, **teacher.settings())
-    student.former_names = former_names(student.denoising_unet, layers)
+    student.former_names = former_names(student.denoiser, layers)
     return student
 
 

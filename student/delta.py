@@ -20,6 +20,7 @@ from fada import __version__
 from fada.pretrained.networks import check_fit, read_component, read_config
 from fada.pretrained.pipelines import INDEX, check_index, component_folder
 from fada.pretrained.shipped import located
+from fada.pretrained.weight_hash import weights_hash
 from fada.pretrained.weights import read_safetensors
 from fada.student.delta_description import VERSION, DeltaError, read_delta
 from fada.student.differences import ForeignDifference, apply_differences, differences
@@ -27,7 +28,7 @@ from fada.student.fitting import check_parts
 from fada.student.generation import AvatarPipeline
 from fada.student.low_rank import PEFT as PEFT_PREFIX
 from fada.student.low_rank import LowRank, adapter_config, apply_low_rank, low_rank, rank_that_keeps, share_kept
-from fada.student.part_weights import Weights, are_equal, fingerprint, read_weights
+from fada.student.part_weights import Weights, are_equal, read_weights
 from fada.student.pipeline import DIFFERENCE, PIPELINES, pipeline_class
 from fada.student.shared_folder import copy_component, copy_config, shareable_config
 
@@ -89,7 +90,7 @@ def write_delta(
             copy_component(model / name, out / name)
             parts[name] = Part("whole", new=len(own), bytes=_bytes(out / name))
             continue
-        marks[name] = fingerprint(base)
+        marks[name] = weights_hash(base, "tensors")
         if is_same and _settings(model / name) == _settings(teacher / name):
             parts[name] = Part("taken")
         elif form == "lora":
@@ -124,7 +125,7 @@ def load_delta(folder: str | Path, teacher_folder: str | Path) -> AvatarPipeline
     told = read_delta(folder)
     index, marks = told["pipeline"], told["teacher"]["parts"]
     bases = {part: read_weights(teacher_folder / part) for part in marks}
-    found = {part: fingerprint(weights) for part, weights in bases.items()}
+    found = {part: weights_hash(weights, "tensors") for part, weights in bases.items()}
     if found != marks:
         differing = ", ".join(part for part in marks if found[part] != marks[part])
         raise DeltaError(

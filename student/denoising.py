@@ -47,7 +47,7 @@ def which_guidance(wanted: Guidance, usual: Guidance, embeds: bool) -> Guidance:
 
 @dataclass(frozen=True)
 class Settings:
-    """Of one call: steps per clip, scales (1, 2): reference, audio; solver and spacing of its steps are a teacher's."""
+    """Of one call: steps per clip; scales (1 or B, branches - 1), in their order; solver and spacing of a teacher's."""
 
     steps: int
     scales: Tensor
@@ -103,7 +103,7 @@ def embedded(student: AvatarDenoiser, conditions: Any, scales: Tensor) -> Predic
     """Predictor of a student that is told its scales (B, climbs): one pass a step."""
     count = len(scales)
     rows = student.at_rungs(conditions, torch.arange(count), torch.full((count,), student.climbs))
-    told = student.with_scales(rows, moved(scales, next(student.denoising_unet.parameters()).device))
+    told = student.with_scales(rows, moved(scales, next(student.parameters()).device))
     return lambda latents, t: student.evaluate(latents, t, told)
 
 

@@ -8,8 +8,9 @@ Times and targets are those of method.md, sections 3 to 5. With a single window 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from fada.student.mixed_loss import MixedLoss, distillation_loss, mixed_loss
 from fada.student.solved_windows import DistillSettings, Draws, SolvedWindows
 from fada.student.target_cache import TargetCache
 from fada.teacher.denoiser import AvatarDenoiser
+from fada.teacher.inputs import ClipInputs
 
 
 class DistillObjective:
@@ -35,6 +37,7 @@ class DistillObjective:
         teacher: frozen, in whatever precision it runs in.
         student: starts as the teacher's copy; what prepares conditions is shared when it does not train.
         cache: window ends that were solved before; the teacher is asked for none, and may be let go.
+        given: see `SolvedWindows`.
     """
 
     def __init__(
@@ -47,9 +50,10 @@ class DistillObjective:
         *,
         trains_reference: bool = False,
         cache: TargetCache | None = None,
+        given: Callable[[Any, Tensor], Any] = ClipInputs.of_batch,
     ) -> None:
         self.module, self.sampler, self.settings, self.shape = student, sampler, settings, shape
-        self.solved = SolvedWindows(teacher, student, sampler, settings, shape, cache)
+        self.solved = SolvedWindows(teacher, student, sampler, settings, shape, cache, given)
         self.trains_reference = trains_reference
         train_student(student, trains_reference)
 
@@ -120,7 +124,7 @@ def train_student(student: AvatarDenoiser, trains_reference: bool) -> None:
     """Let the student learn, all of it but what stands in front of the denoising net, unless that learns too."""
     student.requires_grad_(True)
     for name in student.encoders:
-        getattr(student, name).requires_grad_(trains_reference)
+        student.get_submodule(name).requires_grad_(trains_reference)
 
 
 def device_of(module: nn.Module) -> torch.device:

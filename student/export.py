@@ -177,6 +177,8 @@ def _is_guided(model: Path, index: Index) -> bool:
     """Whether a model has the guidance scales inside: in layers of their own, or, of old, in its denoising net."""
     if index.kinds.get("guidance_layers") is not None:
         return True
+    if "denoising_unet" not in index.kinds:
+        return False
     return read_config(component_folder(model, "denoising_unet")).get("guidance_mode", "none") != "none"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fada.pretrained.errors import ModelFolderError
+from fada.teacher.codec import is_own, latent_shape, pixels_per_cell
 
 
 def check_parts(pipeline: Any, folder: Any) -> None:
@@ -34,13 +35,13 @@ def _meetings(pipeline: Any) -> Iterator[tuple[str, Any, Any]]:
     call, vae, model = pipeline.config, pipeline.vae, pipeline.model
     yield from model.meetings(call.context)
     yield from _of_guidance_layers(model)
-    pixels = 1 if vae is None else 2 ** (len(vae.config.block_out_channels) - 1)
-    if vae is not None:
+    if vae is None or is_own(vae):
+        cell = model.cell
+    else:
         yield "vae's latent_channels", vae.config.latent_channels, model.latent_channels
+        cell = pixels_per_cell(vae) * model.cell
         if pipeline.face_space is not None:
-            side = call.size // pixels
-            yield "face_space's shape", pipeline.face_space.config.shape, [vae.config.latent_channels, side, side]
-    cell = pixels * model.cell
+            yield "face_space's shape", pipeline.face_space.config.shape, latent_shape(vae, call.size)
     yield f"rest of size {call.size} after {cell.bit_length() - 1} halvings", call.size % cell, 0
 
 

@@ -30,6 +30,7 @@ from fada.diffusion.solvers import Solver
 from fada.diffusion.spacing import Spacing
 from fada.family import Family
 from fada.media.frame_count import frame_count, frames_in
+from fada.media.image import square_resize
 from fada.pretrained.pipelines import Components, open_pipeline
 from fada.pretrained.ranges import SCALE
 from fada.student.acceleration import compile_in_place, convolve_channels_last
@@ -86,7 +87,8 @@ class AvatarPipeline(DiffusionPipeline):
         check_config(settings, self.family.guidance.names)
         names = self.family.networks.NETWORKS
         networks = {name: components[name] for name in names}
-        networks["denoising_unet"], layers = apart(networks["denoising_unet"], components["guidance_layers"])
+        name = self.family.networks.MODEL.denoiser_name
+        networks[name], layers = apart(networks[name], components["guidance_layers"])
         self.register_modules(**{**components, **networks, "guidance_layers": layers})
         self.register_to_config(**settings)
         options = {name: settings[name] for name in self.family.options}
@@ -143,7 +145,7 @@ class AvatarPipeline(DiffusionPipeline):
     @property
     def dtype(self) -> torch.dtype:
         """Of the networks' weights; diffusers asks the first component, which may be the audio encoder."""
-        return cast(torch.dtype, self.denoising_unet.dtype)
+        return self.model.dtype
 
     def to(self, *args: Any, **options: Any) -> Self:
         """Move and cast the networks, as diffusers does; the audio encoder moves along and stays in float32.
@@ -157,7 +159,7 @@ class AvatarPipeline(DiffusionPipeline):
         finally:
             self.__dict__["audio_encoder"] = encoder
         if encoder is not None:
-            encoder.to(self.denoising_unet.device)
+            encoder.to(next(self.model.denoiser.parameters()).device)
         return self
 
     def optimize(self, *, channels_last: bool | None = None, compile: bool = False) -> Self:
@@ -169,12 +171,16 @@ class AvatarPipeline(DiffusionPipeline):
             compile: see `compile_networks`.
         """
         if self.device.type == "cuda" if channels_last is None else channels_last:
-            convolve_channels_last(self.denoising_unet, self.reference_unet)
+            convolve_channels_last(*self._passed())
         if self.vae is not None:
             convolve_channels_last(self.vae)
         if compile:
             self.compile_networks()
         return self
+
+    def _passed(self) -> list[torch.nn.Module]:
+        """The networks that take the time: those of the passes, and of the features."""
+        return [self.model.denoiser, *(getattr(self.model, name) for name in self.model.feature_encoders)]
 
     def compile_networks(self, **options: Any) -> Self:
         """Compile the networks in place: worth minutes of a first call only for long or many videos.
@@ -182,8 +188,8 @@ class AvatarPipeline(DiffusionPipeline):
         Args:
             options: of `torch.compile`.
         """
-        coders = [] if self.vae is None else [self.vae.encoder, self.vae.decoder]
-        compile_in_place(self.denoising_unet, self.reference_unet, *coders, **options)
+        coders = [getattr(self.vae, name) for name in ("encoder", "decoder") if hasattr(self.vae, name)]
+        compile_in_place(*self._passed(), *coders, **options)
         return self
 
     @torch.no_grad()
@@ -300,7 +306,7 @@ class AvatarPipeline(DiffusionPipeline):
         told = None if on_step is None else lambda done: on_step(done, in_all)
         shown = Told(face, keypoints)
         made = self._ahead(denoised_clips(self, image, shown, states, settings, clock, told, chunk), overlap)
-        decoder = ClipDecoder(self.vae, self._overlaps(overlap)) if decode else None
+        decoder = self._decoder(image, overlap) if decode else None
         return VideoInChunks(made, decoder, clock, decoding, total, self.config.size)
 
     def stream(
@@ -342,8 +348,11 @@ class AvatarPipeline(DiffusionPipeline):
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
         clock = StageClock(partial(wait_for, self.device))
         clips = denoised_clips(self, image, Told(face, keypoints), states, settings, clock, None, self.config.frames)
-        decoder = ClipDecoder(self.vae, self._overlaps(overlap))
+        decoder = self._decoder(image, overlap)
         return (decoder(latents) for latents, *_ in self._ahead(clips, overlap))
+
+    def _decoder(self, image: np.ndarray, overlap: bool | None) -> ClipDecoder:
+        return ClipDecoder(self.vae, square_resize(image, self.config.size), self._overlaps(overlap))
 
     def _overlaps(self, wanted: bool | None) -> bool:
         return self.device.type == "cuda" if wanted is None else wanted

@@ -5,13 +5,15 @@ Per sample, ``L_distill + W(L_gt / L_distill) L_gt``; no gradient passes through
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-Weighting = Literal["adaptive", "adaptive_unlimited", "fixed"]
-LossSpace = Literal["prediction", "endpoint"]
+from fada.recipe.sections.distill import Loss, LossSpace, Weighting
+
+UNSAID = Loss()
+"""What holds where a recipe says nothing: the defaults of the settings below."""
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -20,23 +22,23 @@ class NonFiniteLoss(FloatingPointError):
 
 @dataclass(frozen=True)
 class MixedLossConfig:
-    """How the two losses are weighed; defaults are the paper's.
+    """How the two losses are weighed; defaults are a recipe's, which are the paper's.
 
     Raises:
         ValueError: an unknown choice, a negative number, or a dead threshold not above the peak.
     """
 
-    weighting: Weighting = "adaptive"
+    weighting: Weighting = UNSAID.weighting
     """``adaptive``: rises up to ``peak``, falls to zero at ``dead``; ``adaptive_unlimited``: rises on; ``fixed``."""
-    slope: float = 0.25
+    slope: float = UNSAID.slope
     """Exponent s of the ratio."""
-    base: float = 0.2
+    base: float = UNSAID.base
     """W0: the weight at ratio one, and the fixed weight."""
-    peak: float = 30.0
+    peak: float = UNSAID.peak
     """Ratio of the greatest weight."""
-    dead: float = 100.0
+    dead: float = UNSAID.dead
     """Ratio from which on data does not count: its clip is taken for flawed."""
-    loss_space: LossSpace = "prediction"
+    loss_space: LossSpace = UNSAID.loss_space
     """``endpoint`` multiplies both losses with eta squared, so that they measure errors of the window's end."""
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from fada import __version__
 from fada.diffusion.ladder import needed_rungs
+from fada.family import families
 from fada.files.markdown import code_block, markdown_text
 from fada.files.strict_json import read_table
 from fada.teacher.origins import IMPORT, LARGEST_CARD, as_text, front_matter, licence_in
@@ -111,8 +112,14 @@ def evaluations(config: dict[str, Any], is_guided: bool) -> int:
     guidance = config.get("guidance", "auto")
     if guidance == "auto":
         guidance = "embedded" if is_guided else "ladder"
-    scales = torch.tensor([[float(config["reference_scale"]), float(config["audio_scale"])]])
+    scales = torch.tensor([list(scales_of(config).values())])
     return config["steps"] * (len(needed_rungs(scales)) if guidance == "ladder" else 1)
+
+
+def scales_of(config: Mapping[str, Any]) -> dict[str, float]:
+    """Guidance scales of a pipeline's config by name, in the order of its family's branches."""
+    named = next(each.guidance.names for each in families().values() if each.pipeline == config["_class_name"])
+    return {name: float(config[f"{name}_scale"]) for name in named}
 
 
 def origin_of(folders: Sequence[Path]) -> Origin:
@@ -157,8 +164,7 @@ def _opening(facts: CardFacts) -> str:
 def _facts(facts: CardFacts) -> list[str]:
     config, origin = facts.config, facts.origin
     lines = [
-        f"steps: {config['steps']}, audio scale {config['audio_scale']:g}, "
-        f"reference scale {config['reference_scale']:g}",
+        ", ".join([f"steps: {config['steps']}", *(f"{name} scale {s:g}" for name, s in scales_of(config).items())]),
         f"clips of {config['frames']} frames at {config['fps']:g} frames/s, {config['size']} x {config['size']} "
         f"pixels, {config['motion_frames']} motion frames",
         f"evaluations of the denoising net per clip: {evaluations(config, facts.is_guided)}",

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
-from fada.teacher.vae import decode_latents
+from fada.teacher.codec import appearance_of, decode_latents
 
 T = TypeVar("T")
 
@@ -45,21 +44,22 @@ def one_ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 class ClipDecoder:
-    """Latents (n, C, h, w) of a clip to frames (n, H, W, 3) uint8.
+    """Latents (n, ...) of a clip to frames (n, H, W, 3) uint8.
 
     Args:
+        portrait: (H, W, 3), for codecs that decode with what they see in it.
         is_beside: on a CUDA device, work on a stream of its own, so that the next clip's kernels need not wait. The
             latents must be finished, not merely under way (`wait_for`).
     """
 
-    def __init__(self, vae: AutoencoderKL, is_beside: bool) -> None:
-        self.vae = vae
+    def __init__(self, vae: Any, portrait: np.ndarray, is_beside: bool) -> None:
+        self.vae, self.appearance = vae, appearance_of(vae, portrait)
         self.stream = torch.cuda.Stream(vae.device) if is_beside and vae.device.type == "cuda" else None
 
     def __call__(self, latents: Tensor) -> np.ndarray:
         # Without a stream of its own this context does nothing. When it ends the frames are on the CPU.
         with torch.cuda.stream(self.stream):
-            return decode_latents(self.vae, latents)
+            return decode_latents(self.vae, latents, self.appearance)
 
 
 def wait_for(device: torch.device) -> None:

@@ -1,8 +1,7 @@
-"""The weights of one part of a pipeline's folder (`denoising_unet/`, `vae/` …), and what tells them from others."""
+"""The weights of one part of a pipeline's folder (`denoising_unet/`, `vae/` …)."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -43,12 +42,3 @@ def are_equal(first: Weights, second: Weights) -> bool:
 def _opened(value: Tensor) -> Tensor:
     """As a network has it that is opened: in float32, also out of a file in half precision."""
     return value.float() if value.is_floating_point() else value
-
-
-def fingerprint(weights: Weights) -> str:
-    """Sixteen hex digits of a SHA-256 over names, types, shapes and values; files and their order do not matter."""
-    digest = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]

@@ -88,7 +88,7 @@ def components_of(family: Family) -> dict[str, Component]:
     earlier = {plain: saved for saved, plain in EARLIER.items()}
     own = {name: Component((kind, earlier[kind]) if kind in earlier else (kind,)) for name, kind in networks.items()}
     return {
-        "vae": Component((AutoencoderKL,), is_optional=family.is_imported),
+        "vae": Component((getattr(family.networks, "CODEC", AutoencoderKL),), is_optional=family.is_imported),
         **own,
         "audio_encoder": Component(load=load_audio_encoder, is_optional=family.is_imported),
         "scheduler": Component((PeRFlowScheduler,)),

@@ -6,7 +6,7 @@ Solved anew in every step, or read from a cache. What a student makes of them is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -30,15 +30,17 @@ GuidanceTarget = Literal["sync", "distill"]
 
 @dataclass(frozen=True)
 class DistillSettings:
-    """What a phase learns; the fields are those of the recipe's `distill.phases` entries."""
+    """What a phase learns; the fields are those of the recipe's `distill.phases` entries.
+
+    scales: lowest and highest that are drawn, for every branch of the guidance but the first, in their order.
+    """
 
     guidance: GuidanceTarget
     windows: int
     times: Literal["uniform", "starts"]
     solver: Solver
     solver_steps: int
-    audio_scale: tuple[float, float]
-    reference_scale: tuple[float, float]
+    scales: tuple[tuple[float, float], ...]
     motion_drop: float
     loss: MixedLossConfig
     gt_guidance: Literal["neutral", "sampled"]
@@ -52,7 +54,7 @@ class DistillSettings:
 class Draws:
     """Random numbers of a batch.
 
-    t, t_start, t_end: (B,) float64; noise (B, F, C, h, w); rung (B,); scales (B, 2): reference, audio;
+    t, t_start, t_end: (B,) float64; noise (B, ...), as latents are; rung (B,); scales (B, branches - 1) in their order;
     keeps_motion (B,) booleans. Noise and keeps_motion lie where the batch does. What decides about the computation
     (times, rungs, scales) stays on the CPU, where it is drawn: asking a device for it would wait for the device.
     """
@@ -70,7 +72,7 @@ class Draws:
 class Solved:
     """Windows of a micro-batch.
 
-    z_start, z_end: (B, F, C, h, w), on the noise path and at the teacher's end; inputs: what the family's networks
+    z_start, z_end: (B, ...), on the noise path and at the teacher's end; inputs: what the family's networks
     take; features: of the reference, None where they are not at hand.
     """
 
@@ -90,6 +92,7 @@ class SolvedWindows:
         student: says what inputs its family takes.
         shape: of a micro-batch; its owner may change it.
         cache: window ends that were solved before; the teacher is asked for none, and may be let go.
+        given: what the student's `inputs_of` takes, of a batch and of where its motion frames are kept (B,).
     """
 
     def __init__(
@@ -100,10 +103,12 @@ class SolvedWindows:
         settings: DistillSettings,
         shape: BatchShape,
         cache: TargetCache | None = None,
+        given: Callable[[Any, Tensor], Any] = ClipInputs.of_batch,
     ) -> None:
         # A family's inputs, features and conditions are its own: nothing here looks into them.
         self.teacher: Any = teacher
         self.student, self.sampler, self.settings, self.shape, self.cache = student, sampler, settings, shape, cache
+        self.given = given
         self.path = teacher.path
         self.windows = spaced_windows(self.path, settings.windows, settings.spacing, is_matched=settings.matched)
         teacher.requires_grad_(False)
@@ -135,7 +140,7 @@ class SolvedWindows:
         del self.teacher
 
     def window_ends(self, numbers: Sequence[int], device: torch.device) -> Tensor:
-        """The teacher's ends (n, F, C, h, w) of the windows that the cache counts under these numbers."""
+        """The teacher's ends (n, ...) of the windows that the cache counts under these numbers."""
         batch, draws = self.cached_inputs(numbers, device)
         return self._teacher_window(batch, draws, self._inputs(batch, draws))[1]
 
@@ -212,9 +217,8 @@ class SolvedWindows:
         t = self._spread(self.windows.draw_times(1, generator, steps, torch.device("cpu"))[0], sample)
         noise = torch.randn(latents.shape, generator=generator)
         rung = torch.randint(len(self.student.ladder), (), generator=generator)
-        uniform = torch.rand(2, generator=generator)
-        low = torch.tensor([self.settings.reference_scale[0], self.settings.audio_scale[0]])
-        high = torch.tensor([self.settings.reference_scale[1], self.settings.audio_scale[1]])
+        low, high = torch.tensor(self.settings.scales).reshape(-1, 2).T
+        uniform = torch.rand(len(low), generator=generator)
         keeps_motion = torch.rand((), generator=generator) >= self.settings.motion_drop
         return t, noise, rung, low + uniform * (high - low), keeps_motion
 
@@ -238,4 +242,4 @@ class SolvedWindows:
 
     def _inputs(self, batch: Batch, draws: Draws) -> Any:
         """What the family's networks take; student and teacher the same."""
-        return self.student.inputs_of(ClipInputs.of_batch(batch, draws.keeps_motion))
+        return self.student.inputs_of(self.given(batch, draws.keeps_motion))

@@ -78,7 +78,7 @@ class TargetCache:
         """Solve and write what is missing, this process's share of it; interrupted, it goes on where it was.
 
         Args:
-            solve: window ends (n, F, C, h, w) of n numbers.
+            solve: window ends (n, ...) of n numbers.
             batch: numbers solved at once.
             on_samples: told how many more samples are done.
         """
@@ -98,7 +98,7 @@ class TargetCache:
             save_tensors({"z_end": torch.cat(parts)}, self._path(file))
 
     def read(self, numbers: Sequence[int]) -> Tensor:
-        """Window ends (n, F, C, h, w), float32."""
+        """Window ends (n, ...), float32."""
         rows = []
         for number in numbers:
             file, row = divmod(number, PER_FILE)

@@ -10,7 +10,7 @@ import torch
 
 from fada.media.image import square_resize
 from fada.student.ranges import check_portrait
-from fada.teacher.vae import encode_frames
+from fada.teacher.codec import encode_frames
 
 if TYPE_CHECKING:
     from fada.student.generation import AvatarPipeline

@@ -35,9 +35,9 @@ class ScalesInside(Protocol):
 class AvatarDenoiser(nn.Module):
     """A family's networks as one denoiser: a teacher, or, with guidance layers, a student that is told the scales.
 
-    A family's own class says which networks there are, what they need of a clip, and how a pass runs. `denoising_unet`
-    is the network whose passes are counted; those named in `encoders` only prepare conditions, so that a student can
-    share them with its teacher.
+    A family's own class says which networks there are, what they need of a clip, and how a pass runs. The one named
+    `denoiser_name` is that whose passes are counted; those named in `encoders` only prepare conditions, so that a
+    student can share them with its teacher.
 
     Args:
         networks: by the names that pipelines, folders and checkpoints give them.
@@ -48,7 +48,9 @@ class AvatarDenoiser(nn.Module):
     ladder: ClassVar[Sequence[str]]
     """Names of the rungs, unconditional first (method.md, section 2)."""
     encoders: ClassVar[tuple[str, ...]] = ()
-    denoising_unet: Any
+    feature_encoders: ClassVar[tuple[str, ...]] = ()
+    """Of these, those that nothing but `features` asks."""
+    denoiser_name: ClassVar[str] = "denoising_unet"
     audio_projection: Any
 
     def __init__(self, networks: Mapping[str, nn.Module], path: NoisePath, guidance_layers: Any = None) -> None:
@@ -62,8 +64,13 @@ class AvatarDenoiser(nn.Module):
         """By the name of a parameter in checkpoints of earlier versions, the name that it has now."""
 
     @property
+    def denoiser(self) -> Any:
+        """The network whose passes are counted."""
+        return getattr(self, self.denoiser_name)
+
+    @property
     def dtype(self) -> torch.dtype:
-        return next(self.denoising_unet.parameters()).dtype
+        return next(self.denoiser.parameters()).dtype
 
     @property
     def climbs(self) -> int:
@@ -91,17 +98,17 @@ class AvatarDenoiser(nn.Module):
     @property
     def latent_channels(self) -> int:
         """Channels of a latent."""
-        return int(self.denoising_unet.config.in_channels)
+        return int(self.denoiser.config.in_channels)
 
     @property
     def cell(self) -> int:
         """Latents' sides are multiples of this."""
-        return int(2 ** (len(self.denoising_unet.config.channels) - 1))
+        return int(2 ** (len(self.denoiser.config.channels) - 1))
 
     @property
     def max_frames(self) -> int | None:
         """Frames of a clip, motion frames counted, that the denoising net can number; None where there is no end."""
-        return int(self.denoising_unet.config.max_frames)
+        return int(self.denoiser.config.max_frames)
 
     def meetings(self, context: int) -> Iterator[tuple[str, Any, Any]]:
         """What two networks of a folder say of the same: its name, what one says, what the others say.
@@ -135,6 +142,10 @@ class AvatarDenoiser(nn.Module):
     def inputs_of(self, clips: Any) -> Any:
         """What the family's networks take, from the inputs that are the same for all (`teacher/inputs.py`)."""
         raise NotImplementedError
+
+    def clips_in(self, inputs: Any) -> int:
+        """How many clips the family's inputs are of."""
+        return len(inputs.reference)
 
     def features(self, inputs: Any) -> Any:
         """What the encoders make of a clip, one pass per clip; a frozen one's can be shared."""
@@ -176,7 +187,7 @@ class AvatarDenoiser(nn.Module):
         conditions are prepared once. `features` of shared, frozen encoders save their pass. `rung` (n B,) drops
         conditions, `scales` (n B, climbs) are those of a student; options are those of `evaluate`.
         """
-        rows, clips = len(latents), len(inputs.reference)
+        rows, clips = len(latents), self.clips_in(inputs)
         rungs = torch.full((rows,), self.climbs) if rung is None else rung
         conditions = self.at_rungs(self.prepare(inputs, features), torch.arange(clips).repeat(rows // clips), rungs)
         return self.evaluate(latents, t, self.with_scales(conditions, scales), **options)

@@ -40,10 +40,10 @@ class BatchedRungs:
         self.rows: Any = None
 
     def predict(self, latents: Tensor, t: Tensor) -> list[Tensor]:
-        """Predictions (B, F, C, h, w), one per rung."""
+        """Predictions (B, ...), one per rung."""
         batch, count = len(latents), len(self.rungs)
         if self.rows is None:
             clips, rungs = torch.arange(batch).repeat(count), torch.tensor(self.rungs).repeat_interleave(batch)
             self.rows = self.denoiser.at_rungs(self.conditions, clips, rungs)
-        stacked = self.denoiser.evaluate(latents.repeat(count, 1, 1, 1, 1), t.repeat(count), self.rows)
+        stacked = self.denoiser.evaluate(torch.cat([latents] * count), t.repeat(count), self.rows)
         return list(stacked.chunk(count))

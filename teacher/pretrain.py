@@ -119,11 +119,17 @@ class PretrainObjective:
     def _weights(self, t: Tensor) -> Tensor:
         if self.min_snr_gamma is None:
             return torch.ones(len(t))
-        alpha_bar = self.module.path.alpha_bar(t)
-        snr = alpha_bar / (1 - alpha_bar)
+        path = self.module.path
+        if path.is_flow:
+            signal, noise = path.signal_noise(t)
+            # Of a flow x0's error is t times the prediction's: the plain loss already weighs it by 1 / t^2.
+            snr, divisor = (signal / noise) ** 2, noise**-2
+        else:
+            alpha_bar = path.alpha_bar(t)
+            snr = alpha_bar / (1 - alpha_bar)
+            # For v the plain loss already weighs x0 by snr + 1, for eps by snr.
+            divisor = snr + 1 if path.prediction_type == "v_prediction" else snr
         clipped = snr.clamp(max=self.min_snr_gamma)
-        # For v the plain loss already weighs x0 by snr + 1, for eps by snr.
-        divisor = snr + 1 if self.module.path.prediction_type == "v_prediction" else snr
         return (clipped / divisor.clamp(min=1e-8)).float()
 
     def _per_window(self, errors: Tensor, t: Tensor) -> dict[str, Tensor]:

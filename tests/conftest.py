@@ -223,3 +223,17 @@ def latents() -> torch.Tensor:
     import torch
 
     return torch.randn(2, 3, 4, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture
+def dancer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A family whose guidance has other names, none < tempo < mood, for the length of a test; it has no networks."""
+    from fada import family
+    from fada.teacher.dual_unet.settings import Pipeline
+
+    guidance = family.Guidance(
+        ("none", "tempo", "mood"), {"tempo": 2.0, "mood": 4.0}, {"tempo": (1.0, 3.0), "mood": (0.5, 6.0)}
+    )
+    made = family.Family("dancer", "Dancer", "DancerPipeline", guidance, module="nowhere", settings=Pipeline)
+    monkeypatch.setitem(family._registered, made.name, made)
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import importlib
 import os
@@ -93,6 +94,18 @@ def test_processes_of_tests_keep_what_they_compile(
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     shared_out.pytest_xdist_setupnodes()
     assert "PYTHONDONTWRITEBYTECODE" not in os.environ
+
+
+def test_the_rate_of_sound_stands_in_one_place(project_root: Path) -> None:
+    found = []
+    for path in [path for top in ("fada", *LINKED[:3]) for path in (project_root / top).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            given = node.args.defaults if isinstance(node, ast.FunctionDef) else [getattr(node, "value", None)]
+            is_named = isinstance(node, (ast.FunctionDef, ast.Assign, ast.AnnAssign))
+            if is_named and any(isinstance(each, ast.Constant) and each.value == 16000 for each in given):
+                found.append(path.relative_to(project_root).as_posix())
+    # A feature extractor's config, which comes from outside, may say nothing else.
+    assert set(found) - {"student/generation.py"} == {"fada/media/sample_rate.py", "fada/pretrained/settings.py"}
 
 
 def test_make_alone_lists_its_targets(project_root: Path) -> None:

@@ -17,5 +17,11 @@ GRID = 4
 
 def latent_features(videos: Sequence[torch.Tensor]) -> np.ndarray:
     """One row per frame of all latent videos (F, C, h, w): its mean over a 4 x 4 grid, (N, 16 C) float64."""
-    rows = [functional.adaptive_avg_pool2d(video.detach().float().cpu(), GRID).flatten(1) for video in videos]
+    rows = [_row_per_frame(video.detach().float().cpu()) for video in videos]
     return torch.cat(rows).double().numpy()
+
+
+def _row_per_frame(latents: torch.Tensor) -> torch.Tensor:
+    """Of maps their means over a grid; of latents that are no maps all numbers."""
+    maps = functional.adaptive_avg_pool2d(latents, GRID) if latents.ndim == 4 else latents
+    return maps.flatten(1)

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fada.eval.metrics.mfcc import RATE, mfcc
+from fada.eval.metrics.mfcc import mfcc
 from fada.eval.metrics.networks.syncnet import FRAMES, MFCC_FRAMES, SIDE, SyncNet
 from fada.eval.metrics.not_measurable import NotMeasurable
 from fada.media.frame_count import frame_count
+from fada.media.sample_rate import SAMPLE_RATE
 
 FPS = 25.0
 SHIFTS = 15
@@ -52,9 +53,9 @@ def lip_sync(network: SyncNet, mouths: np.ndarray, audio: np.ndarray, fps: float
     Raises:
         NotMeasurable: another rate, or under a second.
     """
-    if (fps, sample_rate) != (FPS, RATE):
+    if (fps, sample_rate) != (FPS, SAMPLE_RATE):
         raise NotMeasurable(f"SyncNet wants 25 frames and 16000 samples per second, got {fps:g} and {sample_rate}")
-    count = min(len(mouths), frame_count(len(audio), RATE, FPS))
+    count = min(len(mouths), frame_count(len(audio), SAMPLE_RATE, FPS))
     if count < FEWEST_FRAMES:
         raise NotMeasurable(f"SyncNet needs {FEWEST_FRAMES} frames with sound, got {count}")
     device = next(network.parameters()).device

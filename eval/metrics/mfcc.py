@@ -10,8 +10,8 @@ import numpy as np
 from scipy.fft import dct
 
 from fada.eval.metrics.not_measurable import NotMeasurable
+from fada.media.sample_rate import SAMPLE_RATE
 
-RATE = 16000
 WINDOW, HOP, FFT = 400, 160, 512
 FILTERS, COEFFICIENTS, LIFTER, PREEMPHASIS = 26, 13, 22, 0.97
 
@@ -56,9 +56,9 @@ def mfcc_of_samples(samples: np.ndarray) -> np.ndarray:
 
 def mel_filters() -> np.ndarray:
     """Triangles over the bins of the spectrum, evenly spread in mel: (26, 257)."""
-    highest = 2595 * np.log10(1 + RATE / 2 / 700)
+    highest = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
     hertz = 700 * (10 ** (np.linspace(0, highest, FILTERS + 2) / 2595) - 1)
-    edges = np.floor((FFT + 1) * hertz / RATE)
+    edges = np.floor((FFT + 1) * hertz / SAMPLE_RATE)
     bins = np.arange(FFT // 2 + 1)
     filters = np.zeros((FILTERS, len(bins)))
     for place, (low, middle, high) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):

@@ -13,9 +13,8 @@ from fada.eval.memory import PeakMemory
 from fada.eval.nfe import NfeCounter
 from fada.eval.speed.rounds import ratio, take_turns
 from fada.media.frame_count import sample_count
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.student.generation import AvatarPipeline, PipelineOutput
-
-SAMPLE_RATE = 16000
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class ClipWork:
 
     def __call__(self) -> PipelineOutput:
         """Generate the clip."""
-        with NfeCounter(self.pipeline.denoising_unet) as counter, PeakMemory(self.pipeline.device) as memory:
+        with NfeCounter(self.pipeline.model.denoiser) as counter, PeakMemory(self.pipeline.device) as memory:
             made: PipelineOutput = self.pipeline(self.portrait, self.sound, **self.call)
         self.stages.append(made.stage_seconds)
         self.nfe, self.peak_memory = counter.per_clip, memory.bytes

@@ -63,7 +63,7 @@ def measure_passes(
     works = {
         ONE: lambda: model.evaluate(latents, half, one),
         TOLD: lambda: model.evaluate(latents, half, told),
-        LADDER: lambda: model.evaluate(latents.repeat(rungs, 1, 1, 1, 1), half.repeat(rungs), ladder),
+        LADDER: lambda: model.evaluate(torch.cat([latents] * rungs), half.repeat(rungs), ladder),
     }
     flop = {name: count_flop(work) for name, work in works.items()}
     seconds = take_turns(works, rounds, on_work=on_work)

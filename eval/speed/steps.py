@@ -121,7 +121,7 @@ def training_steps(
         steps[name_of_solver(own)] = step(teacher, own)
     if setting.is_compiled:
         compiled = copy.deepcopy(teacher)
-        cast(nn.Module, compiled.denoising_unet).compile()
+        cast(nn.Module, compiled.denoiser).compile()
         steps[COMPILED] = step(compiled, own)
     if setting.cached_share is None:
         yield steps

@@ -12,7 +12,7 @@ from typing import Literal
 
 from fada.build.models import untrained
 from fada.build.settings import default_scales, default_steps
-from fada.build.systems import Cost, Setting
+from fada.build.systems import Cost, Setting, setting_of
 from fada.diffusion.ladder import needed_rungs
 from fada.eval.undistilled import PLAIN, Search
 from fada.recipe.schema import Recipe
@@ -44,9 +44,8 @@ class Baseline:
 
 def calls_of(recipe: Recipe) -> Setting:
     """How a row's student is called."""
-    return Setting(
-        default_steps(recipe), *default_scales(recipe), "none" if recipe.distill.sampling == "conditional" else "auto"
-    )
+    guidance = "none" if recipe.distill.sampling == "conditional" else "auto"
+    return setting_of(recipe, default_steps(recipe), default_scales(recipe), guidance=guidance)
 
 
 def passes_of(recipe: Recipe) -> int:
@@ -64,11 +63,13 @@ def costs_of(recipes: Sequence[Recipe]) -> list[Cost]:
         guided = steps if passes == rungs else steps // rungs
         if passes == 1:
             words = f"unguided, {steps} steps"
-            cost = Cost(f"teacher-{steps}-conditional", words, Setting(steps, *scales, "none"), steps, is_timed=False)
+            plain = setting_of(recipe, steps, scales, guidance="none")
+            cost = Cost(f"teacher-{steps}-conditional", words, plain, steps, is_timed=False)
             found.setdefault(cost.name, cost)
         if guided:
             words, count = f"guided, {guided} x {rungs}", guided * rungs
-            cost = Cost(f"teacher-{guided}x{rungs}", words, Setting(guided, *scales), count, is_timed=False)
+            called = setting_of(recipe, guided, scales)
+            cost = Cost(f"teacher-{guided}x{rungs}", words, called, count, is_timed=False)
             found.setdefault(cost.name, cost)
     return list(found.values())
 
@@ -105,7 +106,8 @@ def reference_of(recipe: Recipe) -> Setting:
     """How the guided teacher is called whose output is the reference."""
     bench = recipe.bench
     scales = default_scales(recipe)
-    return Setting(bench.teacher_steps, *scales, solver=bench.teacher_solver, spacing=bench.teacher_spacing)
+    how = {"solver": bench.teacher_solver, "spacing": bench.teacher_spacing}
+    return setting_of(recipe, bench.teacher_steps, scales, **how)
 
 
 def _untrained(recipes: Mapping[str, Recipe], teacher: AvatarPipeline) -> list[Baseline]:

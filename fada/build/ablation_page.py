@@ -153,7 +153,7 @@ def _opening(results: dict[str, Any], page: Path) -> str:
 teacher trained on A. A leaves out loud speech, far postures and some looks. Of all training clips
 {world.get("beyond_share", 0):.0%} show these, and {world.get("flawed_share", 0):.0%} have flaws: together they are B.
 Every row has the paper's setting where its method has one: four windows of equal time, learned anywhere in them, called
-with 2-2-1-1 steps at audio scale {bench["audio_scale"]:g} and reference scale {bench["reference_scale"]:g}.
+with 2-2-1-1 steps at audio scale {bench["scales"]["audio"]:g} and reference scale {bench["scales"]["reference"]:g}.
 
 **{counted}** per row, each a distillation of **{phases[-1]["steps"]} steps of {phases[-1]["batch"]} clips** that
 starts from a student without ground truth ({before} steps on A, {results["bases"]} trainings per kind, which seeds take

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from rich.console import Console
 from rich.progress import track
 
@@ -35,9 +36,11 @@ from fada.data.shards import Sample, ShardError, read_index, write_shards
 from fada.files.folders import inside
 from fada.files.manifest import hash_file
 from fada.files.whole import whole_folder
+from fada.pretrained.weight_hash import weights_hash
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
-from fada.teacher.vae import encode_frames, shift
+from fada.teacher.codec import encode_frames, is_own, latent_shape
+from fada.teacher.vae import shift
 
 SAMPLES_PER_SHARD = 100
 ENCODING = 1
@@ -50,7 +53,7 @@ class RunData:
 
     train: ClipSource
     test: Sequence[Clip]
-    vae: AutoencoderKL
+    vae: Any
     encoder: AudioEncoder
 
     @cached_property
@@ -58,9 +61,9 @@ class RunData:
         """Over all training clips, in their order."""
         return hash_clips(self.train)
 
-    @property
-    def latent_channels(self) -> int:
-        return int(self.vae.config.latent_channels)
+    def latent_shape(self, size: int) -> tuple[int, ...]:
+        """Of a frame of size x size pixels."""
+        return latent_shape(self.vae, size)
 
     def audio_shape(self, context: int) -> tuple[int, int, int]:
         """(window, layers, dim) of the audio encoder's states."""
@@ -157,7 +160,7 @@ def find_shard_fault(shards: Path) -> str | None:
 
 
 def encode_samples(
-    samples: Iterable[Sample], vae: AutoencoderKL, encoder: AudioEncoder, keep_media: bool = False
+    samples: Iterable[Sample], vae: Any, encoder: AudioEncoder, keep_media: bool = False
 ) -> Iterator[Sample]:
     """The samples with VAE latents (float16) and the encoder's states (bfloat16, all layers).
 
@@ -173,17 +176,15 @@ def encode_samples(
 
 
 def fingerprint(module: torch.nn.Module) -> str:
-    """Short hash of a module's weights, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    """Short hash of a module's weights, whatever their precision."""
+    return weights_hash(module.state_dict())
 
 
-def features_of(vae: AutoencoderKL, encoder: AudioEncoder) -> dict[str, str]:
+def features_of(vae: Any, encoder: AudioEncoder) -> dict[str, str]:
     """What decides latents and audio states, as shards keep it: equal values mean equal features."""
-    scale = f"{vae.config.scaling_factor:g} {shift(vae):g}"
+    # Of a family's own codec all of its settings; of a VAE those that scale its latents.
+    own = json.dumps(dict(vae.config), sort_keys=True, default=str) if is_own(vae) else ""
+    scale = own or f"{vae.config.scaling_factor:g} {shift(vae):g}"
     whole = hashlib.sha256(f"{fingerprint(vae)} {scale}".encode()).hexdigest()[:16]
     return {"vae": whole, "audio_encoder": encoder.fingerprint()}
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fada.build.checks import check_shards
-from fada.build.meta_passes import PassCosts, pass_costs
+from fada.build.meta_passes import PassCosts, pass_costs, recipe_latent
 from fada.build.models import find_teacher, new_teacher, open_teacher
 from fada.build.run_folder import check_place, check_run
 from fada.build.settings import default_scales, default_steps
@@ -193,7 +193,7 @@ def _meta_teacher(recipe: Recipe) -> AvatarDenoiser:
         return open_teacher(recipe, find_teacher(recipe.teacher.path)).to("meta")
     layers, width = (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
     audio = (2 * recipe.audio.context + 1, layers, width)
-    return new_teacher(recipe, audio, recipe.vae.latent_channels)
+    return new_teacher(recipe, audio, recipe_latent(recipe))
 
 
 def _stage_cost(recipe: Recipe, stage: Stage, teacher: Any, one: PassCosts, rate: float) -> Cost:

@@ -20,6 +20,7 @@ from fada.pretrained.networks import read_component
 from fada.pretrained.shipped import located
 from fada.recipe.schema import Recipe
 from fada.teacher.checkpointing import recomputed_blocks
+from fada.teacher.codec import latent_shape
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.inputs import ClipInputs
 
@@ -45,7 +46,7 @@ def pass_costs(recipe: Recipe, teacher: AvatarDenoiser, student: AvatarDenoiser)
     forward, with_cfg = forward_flop(recipe, teacher), forward_flop(recipe, student)
     which, again = recomputed(recipe), 0.0
     if which is not None:
-        again = blocks_flop(recipe, student, recomputed_blocks(student.denoising_unet, which)) / with_cfg
+        again = blocks_flop(recipe, student, recomputed_blocks(student.denoiser, which)) / with_cfg
         recompute(recipe, student)
     return PassCosts(forward, with_cfg, reference_flop(recipe, teacher), again, activation_bytes(recipe, student))
 
@@ -122,8 +123,7 @@ def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any]) 
 
 def _meta_inputs(recipe: Recipe, model: Any) -> tuple[torch.Tensor, Any]:
     clip = recipe.clip
-    side = clip.size // _downscale(recipe)
-    shape = (model.denoising_unet.config.in_channels, side, side)
+    shape = recipe_latent(recipe)
     audio = (1, clip.frames, *model.heard())
     motion = torch.zeros(1, clip.motion_frames, *shape, device="meta") if clip.motion_frames else None
     latents = torch.zeros(1, clip.frames, *shape, device="meta")
@@ -137,6 +137,15 @@ def _meta_inputs(recipe: Recipe, model: Any) -> tuple[torch.Tensor, Any]:
     return latents, model.inputs_of(ClipInputs(latents[:, 0], heard, motion, face=face, keypoints=points))
 
 
+def recipe_latent(recipe: Recipe) -> tuple[int, ...]:
+    """Shape of a frame's latents, of the family's own codec or of the recipe's VAE."""
+    networks = recipe.teacher.family.networks
+    if hasattr(networks, "new_codec"):
+        return latent_shape(networks.new_codec(recipe), recipe.clip.size)
+    side = recipe.clip.size // _downscale(recipe)
+    return _channels(recipe), side, side
+
+
 def _downscale(recipe: Recipe) -> int:
     """Pixels per latent cell, of the VAE that is trained or named; Stable Diffusion's where the named is not here."""
     if recipe.vae.path is None:
@@ -146,3 +155,11 @@ def _downscale(recipe: Recipe) -> int:
         return 8
     _, settings = read_component(folder, [AutoencoderKL])
     return int(2 ** (len(settings.get("block_out_channels", (0,))) - 1))
+
+
+def _channels(recipe: Recipe) -> int:
+    """Of a latent, by the VAE that is trained or named; by the recipe where the named is not here."""
+    folder = None if recipe.vae.path is None else located(recipe.vae.path)
+    if folder is None or not folder.is_dir():
+        return recipe.vae.latent_channels
+    return int(read_component(folder, [AutoencoderKL])[1].get("latent_channels", recipe.vae.latent_channels))

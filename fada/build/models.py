@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from diffusers.utils.logging import disable_progress_bar
 
 from fada.build.settings import default_steps
@@ -95,14 +94,14 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def new_teacher(recipe: Recipe, audio: tuple[int, int, int], latent_channels: int) -> AvatarDenoiser:
+def new_teacher(recipe: Recipe, audio: tuple[int, int, int], latent: tuple[int, ...]) -> AvatarDenoiser:
     """A teacher of the recipe's family with random weights.
 
     Args:
-        audio: (window, layers, dim) of the encoder's states.
+        audio: (window, layers, dim) of the encoder's states; latent: shape of a frame's.
     """
     networks = recipe.teacher.family.networks
-    return networks.new(recipe.teacher.network, recipe.noise.model_dump(), audio, latent_channels)
+    return networks.new(recipe.teacher.network, recipe.noise.model_dump(), audio, latent)
 
 
 def open_teacher(recipe: Recipe, folder: Path) -> AvatarDenoiser:
@@ -127,7 +126,7 @@ def open_teacher(recipe: Recipe, folder: Path) -> AvatarDenoiser:
 def pipeline(
     recipe: Recipe,
     model: AvatarDenoiser,
-    vae: AutoencoderKL,
+    vae: Any,
     encoder: AudioEncoder,
     *,
     steps: int,

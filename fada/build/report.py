@@ -16,7 +16,7 @@ from fada.build.models import find_model, find_teacher
 from fada.build.node_search import search_nodes
 from fada.build.run_folder import working_in
 from fada.build.sweeps import sweep_scales
-from fada.build.systems import Setting, bench_clip, opened, systems, undistilled_costs
+from fada.build.systems import bench_clip, opened, scale_notes, setting_of, systems, undistilled_costs
 from fada.data.clip import Clip
 from fada.engine.parallel import from_main, is_main, main_only
 from fada.eval.bench import measure_clips, run_bench
@@ -46,7 +46,7 @@ class _Asked:
     clips: list[BenchClip]
     tools: Instruments
     sweeps: list[Sweep]
-    scales: tuple[float, float]
+    scales: tuple[float, ...]
     searches: Mapping[str, Search]
 
 
@@ -65,7 +65,7 @@ def bench(recipe: Recipe, console: Console) -> Path:
             warmups=recipe.bench.warmups,
             repeats=recipe.bench.repeats,
             instruments=asked.tools,
-            extra={"recipe": recipe.name, "reference_scale": asked.scales[0], "audio_scale": asked.scales[1]},
+            extra={"recipe": recipe.name, **_scales(recipe, asked.scales)},
             on_progress=lambda what, done, total: status.update(f"{what} ({done + 1} of {total})"),
         )
     title = f"{recipe.name}: NFE, quality and latency"
@@ -123,10 +123,10 @@ def _measuring(recipe: Recipe, out: Path, console: Console) -> Iterator[_Asked]:
     spare_clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in used]
     with opened([*clips, *spare_clips], recipe.bench.weights) as tools:
         sweeps, scales = sweep_scales(recipe, teacher, spare_clips, tools, out / "sweep.json", console)
-        write_json(out / "scales.json", {"reference_scale": scales[0], "audio_scale": scales[1]})
+        write_json(out / "scales.json", _scales(recipe, scales))
         section = recipe.bench
-        reference = Setting(
-            section.teacher_steps, *scales, solver=section.teacher_solver, spacing=section.teacher_spacing
+        reference = setting_of(
+            recipe, section.teacher_steps, scales, solver=section.teacher_solver, spacing=section.teacher_spacing
         )
         searches = search_nodes(
             teacher,
@@ -139,6 +139,10 @@ def _measuring(recipe: Recipe, out: Path, console: Console) -> Iterator[_Asked]:
             console,
         )
         yield _Asked(out, systems(recipe, teacher, students, scales, searches), clips, tools, sweeps, scales, searches)
+
+
+def _scales(recipe: Recipe, scales: tuple[float, ...]) -> dict[str, float]:
+    return scale_notes(recipe.teacher.family.guidance.names, scales)
 
 
 def _take_report(folder: Path) -> Path:

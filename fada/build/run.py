@@ -71,6 +71,7 @@ from fada.student.generation import AvatarPipeline
 from fada.student.solved_windows import DistillSettings, SolvedWindows
 from fada.student.target_cache import PER_FILE, TargetCache
 from fada.student.trajectory import TrajectoryObjective
+from fada.teacher.codec import is_own
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.face_space import FaceSpace
 from fada.teacher.frame_dropout import FrameDropout
@@ -79,8 +80,8 @@ from fada.teacher.pretrain import DropRates, PretrainObjective
 StudentObjective = DistillObjective | TrajectoryObjective
 OBJECTIVES: dict[str, type[StudentObjective]] = {"perflow": DistillObjective, "tcd": TrajectoryObjective}
 """What `distill.method` names."""
-SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "audio_scale", "reference_scale", "motion_drop")
-"""Settings of a phase that its window ends follow from."""
+SOLVED_WITH = ("guidance", "windows", "solver", "solver_steps", "motion_drop")
+"""Settings of a phase that its window ends follow from; with them the scales, each under `NAME_scale`."""
 SOLVED_AT = ("spacing", "solver_spacing")
 """As well, but younger: recorded where they are not ``time``, so that caches made before them are found again."""
 
@@ -116,6 +117,10 @@ class Run:
         """Of the teacher whose windows are learned, by its weights."""
         self._start_hash = ""
         """Of the student that a phase starts from, by its weights; empty where it starts from the teacher."""
+
+    @property
+    def _scale_names(self) -> tuple[str, ...]:
+        return self.recipe.teacher.family.guidance.names
 
     @property
     def processes(self) -> int:
@@ -196,10 +201,10 @@ class Run:
         """The teacher before its first stage."""
         recipe = self.recipe
         audio = self.data.audio_shape(recipe.audio.context)
-        channels = self.data.latent_channels
+        latent = self.data.latent_shape(recipe.clip.size)
         # Seeded here, and not before the data: making them draws random numbers, finding them again draws none.
         with seeded(recipe.seed, "teacher"):
-            model = new_teacher(recipe, audio, channels)
+            model = new_teacher(recipe, audio, latent)
         if recipe.teacher.init is not None:
             start_from(model, recipe.teacher.init)
         return model
@@ -250,7 +255,9 @@ class Run:
         sampler = self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality)
         cache = self._cache(phase, settings, sampler.clips) if phase.targets == "cached" else None
         # Frozen, the teacher's reference net makes the features of both: the student then needs none.
-        left_out = {} if phase.trains_reference or cache is not None else {id(student.reference_unet): nn.Identity()}
+        is_shared = not (phase.trains_reference or cache is not None)
+        alone = student.feature_encoders if is_shared else ()
+        left_out = {id(getattr(student, name)): nn.Identity() for name in alone}
         trained = copy.deepcopy(student, left_out)
         frozen = frozen_copy(teacher, recipe.engine.precision).to(prepared.device)
         if recipe.engine.shard_teacher:
@@ -303,6 +310,7 @@ class Run:
             "features": {"vae": fingerprint(self.data.vae), "audio_encoder": self.data.encoder.fingerprint()},
             "clips": hash_clips(clips),
             **{name: getattr(settings, name) for name in SOLVED_WITH},
+            **{f"{name}_scale": each for name, each in zip(self._scale_names, settings.scales, strict=True)},
             **{name: value for name in SOLVED_AT if (value := getattr(settings, name)) != "time"},
         }
         folder = inside(self.folder, "work", phase.name, "targets")
@@ -365,6 +373,6 @@ class Run:
         """Which faces this run's models know: those of a given teacher, or of the drawn clips that it is trained on."""
         recipe = self.recipe
         given = None if recipe.teacher.path is None else faces_known_to(recipe, find_teacher(recipe.teacher.path))
-        if given is not None or recipe.data.world is None:
+        if given is not None or recipe.data.world is None or is_own(self.data.vae):
             return given
         return FaceSpace.of(portraits_of(self.data.train, recipe.seed))

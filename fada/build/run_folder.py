@@ -12,21 +12,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
+from fada.eval.environment import environment
 from fada.files.folders import MARK, check_folder, kind_of, take_folder
 from fada.files.locks import locked
 from fada.files.shareable import shareable_command
 from fada.files.whole import clear_leftovers, set_aside, write_json, write_text
-from fada.media.processors import usable_processors
+from fada.recipe.earlier import ENVIRONMENT, RECIPE, RUN
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import dump_recipe, load_recipe
 from fada.recipe.schema import Recipe
-
-RUN = "run"
-"""What fada's mark says in a run's folder."""
-RECIPE, ENVIRONMENT = "recipe.yaml", "environment.json"
 
 # Settings that may change between two starts of the same run: they do not alter what is learned. Processes, batch and
 # accumulation may, as long as a step has as many samples.
@@ -101,7 +97,7 @@ def open_run(recipe: Recipe, processes: int | None = None) -> Path:
         processes = (saved or recipe).engine.processes
     engine = recipe.engine.model_copy(update={"processes": processes})
     write_text(folder / RECIPE, dump_recipe(recipe.model_copy(update={"engine": engine})))
-    write_json(folder / ENVIRONMENT, environment())
+    write_json(folder / ENVIRONMENT, made_with())
     return folder
 
 
@@ -156,8 +152,8 @@ def put_aside(path: Path, fault: str, console: Console) -> None:
     console.print(f"{path}: {fault}; it is made anew{where}", markup=False, highlight=False)
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine that a run was made with."""
+def made_with() -> dict[str, Any]:
+    """What a run was made with: the report's words on machine and libraries, more versions, and the command."""
     packages: dict[str, str | None] = {}
     for name in ("fada", "torch", "diffusers", "transformers", "accelerate", "deepspeed", "numpy"):
         try:
@@ -165,11 +161,8 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             packages[name] = None
     return {
-        "python": platform.python_version(),
+        **environment(),
         "platform": platform.platform(),
-        "processor_cores": usable_processors(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "packages": packages,
         "command": shareable_command(sys.argv),
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from diffusers import AutoencoderKL
 from rich.console import Console
 
-from fada.build.models import header_faults
+from fada.build.models import find_teacher, header_faults
 from fada.build.run_folder import put_aside, trained_parts
 from fada.build.sources import Source
 from fada.data.seeds import seeded
@@ -20,6 +21,7 @@ from fada.eval.results import fingerprint as hash_of
 from fada.files.folders import inside
 from fada.files.manifest import MANIFEST, find_fault, read_manifest, write_manifest
 from fada.files.whole import whole_folder
+from fada.pretrained.networks import load_network
 from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
@@ -31,12 +33,15 @@ MADE_OF = "made_of"
 """In the manifest: what a VAE follows from, by hash."""
 
 
-def open_vae(recipe: Recipe, folder: Path) -> AutoencoderKL | None:
+def open_vae(recipe: Recipe, folder: Path) -> Any:
     """The recipe's VAE as it lies there, the run's own unchecked; None where that is not trained yet.
 
     Raises:
         ValueError: the recipe names a folder without one, or one that is damaged.
     """
+    own = own_codec(recipe)
+    if own is not None:
+        return own
     saved = inside(folder, "vae") if recipe.vae.path is None else located(recipe.vae.path)
     if not (saved / "config.json").is_file():
         if recipe.vae.path is not None:
@@ -48,8 +53,22 @@ def open_vae(recipe: Recipe, folder: Path) -> AutoencoderKL | None:
     return load_vae(saved)
 
 
-def prepare_vae(recipe: Recipe, folder: Path, source: Source, console: Console, makes: bool = True) -> AutoencoderKL:
-    """The recipe's VAE: loaded, found again in the run, or trained on frames of the training clips.
+def own_codec(recipe: Recipe) -> Any:
+    """The codec of a family that has one of its own: its teacher's where there is a teacher; None for all others."""
+    networks = recipe.teacher.family.networks
+    if not hasattr(networks, "new_codec"):
+        return None
+    if recipe.teacher.path is not None:
+        folder = find_teacher(recipe.teacher.path) / "vae"
+        if folder.is_dir():
+            return load_network(folder, networks.CODEC)
+    with seeded(recipe.seed, "vae"):
+        return networks.new_codec(recipe)
+
+
+def prepare_vae(recipe: Recipe, folder: Path, source: Source, console: Console, makes: bool = True) -> Any:
+    """The recipe's VAE: loaded, found again in the run, or trained on frames of the training clips; or the family's own
+    codec, which has no training here.
 
     Args:
         makes: train it where it is missing, damaged, or not of these clips; else another process has done so.
@@ -57,6 +76,9 @@ def prepare_vae(recipe: Recipe, folder: Path, source: Source, console: Console, 
     Raises:
         RecipeError: the clips have changed since the run's VAE was trained, and more was trained with it.
     """
+    own = own_codec(recipe)
+    if own is not None:
+        return own
     if recipe.vae.path is None and makes:
         _check_own(recipe, folder, source, console)
     found = open_vae(recipe, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -17,9 +18,15 @@ from fada.engine.loop import LoopSettings
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Loss, Phase
+from fada.recipe.sections.section import Section
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.solved_windows import DistillSettings
 from fada.teacher.checkpointing import Recomputed, checkpoint_activations
+
+
+def shared_fields(section: Section, made: type[Any]) -> dict[str, Any]:
+    """What a section says of the fields that a dataclass made from it has under the same names."""
+    return {each.name: getattr(section, each.name) for each in fields(made) if each.name in type(section).model_fields}
 
 
 def default_steps(recipe: Recipe) -> int:
@@ -29,17 +36,7 @@ def default_steps(recipe: Recipe) -> int:
 
 def accelerator(recipe: Recipe, batch: int) -> Accelerator:
     """A fresh Accelerator for one phase, of so many samples per process and micro-batch."""
-    engine = recipe.engine
-    settings = ParallelSettings(
-        strategy=engine.strategy,
-        precision=engine.precision,
-        accumulate=engine.accumulate,
-        clip_norm=engine.clip_norm,
-        offload_optimizer=engine.offload_optimizer,
-        offload_parameters=engine.offload_parameters,
-        deepspeed=engine.deepspeed,
-        timeout_minutes=engine.timeout_minutes,
-    )
+    settings = ParallelSettings(**shared_fields(recipe.engine, ParallelSettings))
     return new_accelerator(settings, batch)
 
 
@@ -59,26 +56,9 @@ def data_workers(recipe: Recipe, device: torch.device, clips: ClipSource) -> int
 
 def loop_settings(recipe: Recipe, steps: int, lr: float, facts: Mapping[str, Any]) -> LoopSettings:
     """The engine section, for one phase; facts are what it follows from beside."""
-    engine = recipe.engine
-    return LoopSettings(
-        steps=steps,
-        lr=lr,
-        accumulate=engine.accumulate,
-        clip_norm=engine.clip_norm,
-        warmup=min(engine.warmup, max(1, steps // 4)),
-        schedule=engine.schedule,
-        weight_decay=engine.weight_decay,
-        ema=engine.ema,
-        checkpoint_every=engine.checkpoint_every,
-        keep_last=engine.keep_last,
-        keep_every=engine.keep_every,
-        preview_every=engine.preview_every,
-        log_every=engine.log_every,
-        skip_budget=engine.skip_budget,
-        timeout_minutes=engine.timeout_minutes,
-        seed=recipe.seed,
-        facts=facts,
-    )
+    shared = shared_fields(recipe.engine, LoopSettings)
+    shared["warmup"] = min(recipe.engine.warmup, max(1, steps // 4))
+    return LoopSettings(steps=steps, lr=lr, seed=recipe.seed, facts=facts, **shared)
 
 
 def recompute(recipe: Recipe, network: nn.Module) -> None:
@@ -104,8 +84,7 @@ def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
         times="starts" if is_tcd else recipe.distill.times,
         solver=phase.solver.kind,
         solver_steps=1 if is_tcd else phase.solver.steps,
-        audio_scale=(phase.audio_scale.low, phase.audio_scale.high),
-        reference_scale=(phase.reference_scale.low, phase.reference_scale.high),
+        scales=tuple(phase.scales[name].ends for name in recipe.teacher.family.guidance.names),
         motion_drop=phase.motion_drop,
         loss=_loss_config(phase.loss),
         gt_guidance=phase.loss.gt_guidance,
@@ -117,13 +96,16 @@ def distill_settings(recipe: Recipe, phase: Phase) -> DistillSettings:
 
 
 def _loss_config(section: Loss) -> MixedLossConfig:
-    return MixedLossConfig(**section.model_dump(exclude={"gt_guidance"}))
+    return MixedLossConfig(**shared_fields(section, MixedLossConfig))
 
 
-def default_scales(recipe: Recipe) -> tuple[float, float]:
-    """Reference and audio scale of a call that names none: the report's, or the middle of what a student learns."""
+def default_scales(recipe: Recipe) -> tuple[float, ...]:
+    """Scales of a call that names none, in the order of the branches: the report's, or the middle of what is learned.
+
+    The middle of what the last fast student learns; where there is none, the family's own scale.
+    """
     learned = [phase for phase in recipe.distill.phases if phase.guidance == "distill"]
-    ranges = (learned[-1].reference_scale, learned[-1].audio_scale) if learned else None
-    named = (recipe.bench.reference_scale, recipe.bench.audio_scale)
-    middle = tuple((each.low + each.high) / 2 for each in ranges) if ranges else (2.5, 6.5)
-    return (named[0] or middle[0], named[1] or middle[1])
+    scales = recipe.teacher.family.guidance.scales
+    middle = {name: sum(each.ends) / 2 for name, each in learned[-1].scales.items()} if learned else scales
+    asked = recipe.bench.scales
+    return tuple(float(middle[name] if (scale := asked[name]) is None else scale) for name in scales)

@@ -45,6 +45,7 @@ from fada.recipe.sections.distill import Phase
 from fada.student.copies import student_of
 from fada.student.generation import AvatarPipeline
 from fada.student.pipeline import open_pipeline
+from fada.teacher.codec import latent_shape
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.vae import new_vae
@@ -153,8 +154,7 @@ class _Networks:
         self.student.to(self.device)
         has_own = is_short or self.dtype == torch.float32
         self.frozen = self.teacher if has_own else copy.deepcopy(self.teacher).to(self.dtype)
-        side = recipe.clip.size // 2 ** (len(self.vae.config.block_out_channels) - 1)
-        self.shape = (int(self.vae.config.latent_channels), side, side)
+        self.shape = latent_shape(self.vae, recipe.clip.size)
         self.sampler = self._sampler([self._random_clip(number) for number in range(CLIPS)])
 
     def student_as(self, dtype: torch.dtype) -> AvatarDenoiser:
@@ -200,9 +200,8 @@ class _Networks:
         sampler = self._sampler(self._true_clips())
         batch = sampler.batch(0, BatchShape(self.options.samples)).to(self.device)
         generator = torch.Generator().manual_seed(self.recipe.seed)
-        ranges = (self.phase.reference_scale, self.phase.audio_scale)
-        uniform = torch.rand(len(batch.latents), len(ranges), generator=generator)
-        low, high = (torch.tensor([getattr(each, end) for each in ranges]) for end in ("low", "high"))
+        low, high = torch.tensor(distill_settings(self.recipe, self.phase).scales).reshape(-1, 2).T
+        uniform = torch.rand(len(batch.latents), len(low), generator=generator)
         noise = torch.randn(batch.latents.shape, generator=generator).to(self.device)
         with torch.no_grad():
             teacher: Any = self.teacher
@@ -226,8 +225,7 @@ class _Networks:
             return self.loaded.model.requires_grad_(False)
         self.notes.append("weights are random: times hold, pictures do not")
         audio = (2 * recipe.audio.context + 1, self.encoder.layers, self.encoder.states_dim)
-        channels = int(self.vae.config.latent_channels)
-        made = new_teacher(recipe, audio, channels)
+        made = new_teacher(recipe, audio, latent_shape(self.vae, recipe.clip.size))
         _shake(made)
         return made.requires_grad_(False)
 
@@ -239,8 +237,11 @@ class _Networks:
         self.notes.append(f"{section.path} is not there: a wav2vec2-base with random weights stands in for it")
         return Wav2Vec2Encoder(Wav2Vec2Model(Wav2Vec2Config()), rate=section.rate or "states")
 
-    def _vae(self) -> AutoencoderKL:
-        """One of the recipe's shape; of Stable Diffusion's, where the recipe names a released one."""
+    def _vae(self) -> Any:
+        """The family's own codec, or a VAE of the recipe's shape; Stable Diffusion's, where a released one is named."""
+        networks = self.recipe.teacher.family.networks
+        if hasattr(networks, "new_codec"):
+            return networks.new_codec(self.recipe)
         section = self.recipe.vae
         if section.path is None:
             return new_vae(section.channels, section.latent_channels).eval().requires_grad_(False)

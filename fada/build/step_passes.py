@@ -72,9 +72,11 @@ def rungs_of(settings: DistillSettings) -> int:
     """Rungs that a pass of the teacher has: one in `sync`; else those that some scales in the ranges need."""
     if settings.guidance == "sync":
         return 1
-    (low, high), (first, last) = settings.reference_scale, settings.audio_scale
-    # Coefficients are linear in the scales: one that is zero at three corners is zero everywhere.
-    return len(needed_rungs(torch.tensor([[low, first], [high, first], [low, last]], dtype=torch.float64)))
+    lowest, highest = torch.tensor(settings.scales, dtype=torch.float64).reshape(-1, 2).T
+    # Coefficients are linear in the scales: one that is zero at a corner and at those next to it is zero everywhere.
+    corners = lowest.repeat(len(lowest) + 1, 1)
+    corners[1:].diagonal().copy_(highest)
+    return len(needed_rungs(corners))
 
 
 def points_of(recipe: Recipe, phase: Phase) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from diffusers import AutoencoderKL
 
-from fada.data.clip_source import ClipSource
+from fada.data.clip_source import ClipSource, latent_sides
 from fada.data.mixture import Mixture
 from fada.data.parts_cache import PartsCache
 from fada.data.shard_set import ShardSet
@@ -16,6 +16,7 @@ from fada.data.stored_clips import StoredClips
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.data import Cache
+from fada.teacher.codec import latent_shape, pixels_per_cell
 
 
 def holds_features(recipe: Recipe) -> bool:
@@ -82,15 +83,16 @@ def check_features(recipe: Recipe, features: dict[str, str]) -> None:
             )
 
 
-def check_size(recipe: Recipe, clips: ClipSource, vae: AutoencoderKL) -> None:
+def check_size(recipe: Recipe, clips: ClipSource, vae: Any) -> None:
     """Refuse clips of another size than the recipe's.
 
     Raises:
         RecipeError: naming the first of them.
     """
-    pixels = 2 ** (len(vae.config.block_out_channels) - 1)
-    wanted = recipe.clip.size // pixels if recipe.clip.size % pixels == 0 else -1
-    others = np.flatnonzero((clips.facts.sides != wanted).any(axis=1))
+    pixels = pixels_per_cell(vae)
+    fits = recipe.clip.size % pixels == 0
+    wanted = latent_sides((1, *latent_shape(vae, recipe.clip.size))) if fits else (-1, -1)
+    others = np.flatnonzero((clips.facts.sides != np.array(wanted)).any(axis=1))
     if len(others):
         first = int(others[0])
         height, width = (int(side) * pixels for side in clips.facts.sides[first])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from fada.build.spare_clips import SpareClips, only
-from fada.build.systems import Setting, generator
+from fada.build.systems import Setting, generator, setting_of
 from fada.eval.measure import Instruments, measure_clip
 from fada.eval.report import Sweep
 from fada.eval.set_metrics import real_set_metrics
@@ -17,7 +18,7 @@ from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline
 
 IDENTITY_SLACK = 1.05
-"""The best audio scale has the best mouth of those whose identity error is within this factor of the lowest."""
+"""The last branch's best scale has the best mouth of those whose identity error is within this factor of the lowest."""
 Measured = dict[str, list[float]]
 """By metric: a value per clip, or the only one of a distance between all of them."""
 
@@ -29,8 +30,11 @@ def sweep_scales(
     tools: Instruments,
     store: Path,
     console: Console,
-) -> tuple[list[Sweep], tuple[float, float]]:
-    """Sweeps of the teacher, and the (reference, audio) scales of the report: the recipe's, or the sweep's best.
+) -> tuple[list[Sweep], tuple[float, ...]]:
+    """Sweeps of the teacher, and the scales of the report in the order of the branches: the recipe's, or the best.
+
+    The last branch is swept first, the others at the scales that were found before; those that come later stand in the
+    middle of their sweeps meanwhile.
 
     Args:
         recipe: whose `bench` section tells what is tried.
@@ -44,29 +48,37 @@ def sweep_scales(
         ValueError: there is a sweep, but no spare clip.
     """
     section = recipe.bench
-    if not section.sweep_audio or not section.sweep_reference:
-        assert section.reference_scale is not None
-        assert section.audio_scale is not None
-        return [], (section.reference_scale, section.audio_scale)
+    scales = {name: _middle(section.sweep[name]) if scale is None else scale for name, scale in section.scales.items()}
+    swept = [name for name in reversed(scales) if section.sweep[name]]
+    if not swept:
+        return [], tuple(scales.values())
     if not spare:
         raise ValueError(
             "bench: a sweep needs held-out clips beside those of the report; "
             "raise data.world.test_clips above bench.clips"
         )
     spare = spare[: section.sweep_clips]
-    reference = section.reference_scale or section.sweep_reference[len(section.sweep_reference) // 2]
     sweep = ScaleSweep(teacher, spare, only(tools, Sweep.metrics), section.seed, store, console)
-    found = sweep.scales([Setting(section.teacher_steps, reference, scale) for scale in section.sweep_audio])
-    by_audio = {setting.audio_scale: values for setting, values in found.items()}
-    audio = section.audio_scale or best_audio_scale(by_audio)
-    found = sweep.scales([Setting(section.teacher_steps, scale, audio) for scale in section.sweep_reference])
-    by_reference = {setting.reference_scale: values for setting, values in found.items()}
-    told = "teacher, held-out clips outside the report"
-    sweeps = [
-        Sweep("audio-scale", "audio scale", _lines(by_audio), f"reference scale {reference:g}, {told}"),
-        Sweep("reference-scale", "reference scale", _lines(by_reference), f"audio scale {audio:g}, {told}"),
-    ]
-    return sweeps, (section.reference_scale or best_reference_scale(by_reference), audio)
+    sweeps = []
+    for name in swept:
+        tried = [tuple((scales | {name: scale}).values()) for scale in section.sweep[name]]
+        found = sweep.scales([setting_of(recipe, section.teacher_steps, each) for each in tried])
+        measured = {setting.named[name]: values for setting, values in found.items()}
+        fixed = {other: scale for other, scale in scales.items() if other != name}
+        told = f"{_in_words(fixed)}, " if fixed else ""
+        caption = f"{told}teacher, held-out clips outside the report"
+        sweeps.append(Sweep(f"{name}-scale", f"{name} scale", _lines(measured), caption))
+        if section.scales[name] is None:
+            scales[name] = best_scale(measured, is_last=name == list(scales)[-1])
+    return sweeps, tuple(scales.values())
+
+
+def _middle(tried: Sequence[float]) -> float:
+    return tried[len(tried) // 2]
+
+
+def _in_words(scales: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} scale {scale:g}" for name, scale in scales.items())
 
 
 class ScaleSweep(SpareClips):
@@ -74,11 +86,7 @@ class ScaleSweep(SpareClips):
 
     def scales(self, settings: list[Setting]) -> dict[Setting, Measured]:
         """Per setting the values of each metric over the clips."""
-        return self.run(
-            settings,
-            self._measure,
-            lambda each: f"sweep: reference scale {each.reference_scale:g}, audio scale {each.audio_scale:g}",
-        )
+        return self.run(settings, self._measure, lambda each: f"sweep: {_in_words(each.named)}")
 
     def _measure(self, setting: Setting) -> Measured:
         values: Measured = {}
@@ -95,6 +103,11 @@ class ScaleSweep(SpareClips):
             rows = real_set_metrics("", features, self.true_features, self.tools.real)
             values |= {row["metric"]: [row["value"]] for row in rows if row["value"] is not None}
         return values
+
+
+def best_scale(measured: dict[float, Measured], *, is_last: bool) -> float:
+    """The best scale of a branch: the last one, to which all conditions are shown, is judged by the mouth too."""
+    return best_audio_scale(measured) if is_last else best_reference_scale(measured)
 
 
 def best_audio_scale(measured: dict[float, Measured]) -> float:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +29,37 @@ from fada.eval.weights import weight_folders
 from fada.media.frame_count import frames_in, sample_count
 from fada.recipe.schema import Recipe
 from fada.student.generation import AvatarPipeline, Guidance
-from fada.teacher.vae import encode_frames
+from fada.teacher.codec import encode_frames
 
 
 @dataclass(frozen=True, repr=False)
 class Setting:
-    """How a pipeline is called; solver and spacing are a teacher's."""
+    """How a pipeline is called; solver and spacing are a teacher's.
+
+    scales: of the guidance, in the order of the family's branches; names: theirs.
+    """
 
     steps: int
-    reference_scale: float
-    audio_scale: float
+    scales: tuple[float, ...]
+    names: tuple[str, ...]
     guidance: Guidance = "auto"
     solver: Solver = "ddim"
     spacing: Spacing = "time"
 
     def __repr__(self) -> str:
         # Results are kept under this name: what is left at its default must not make old ones look like others.
-        parts = [f"{name}={getattr(self, name)!r}" for name in ("steps", "reference_scale", "audio_scale", "guidance")]
-        parts += [f"{name}={value!r}" for name, value in self.sampler.items()]
-        return f"Setting({', '.join(parts)})"
+        called = {"steps": self.steps, **self.notes, "guidance": self.guidance, **self.sampler}
+        return f"Setting({', '.join(f'{name}={value!r}' for name, value in called.items())})"
+
+    @property
+    def named(self) -> dict[str, float]:
+        """Scales by name, in the order of the branches."""
+        return dict(zip(self.names, self.scales, strict=True))
+
+    @property
+    def notes(self) -> dict[str, float]:
+        """Scales as they are recorded: under `NAME_scale`."""
+        return scale_notes(self.names, self.scales)
 
     @property
     def sampler(self) -> dict[str, Any]:
@@ -54,6 +67,16 @@ class Setting:
         given = {"solver": self.solver, "spacing": self.spacing}
         plain = {"solver": "ddim", "spacing": "time"}
         return {name: value for name, value in given.items() if value != plain[name]}
+
+
+def scale_notes(names: Sequence[str], scales: Sequence[float]) -> dict[str, float]:
+    """Scales as they are recorded: each under `NAME_scale`, in the order of the branches."""
+    return {f"{name}_scale": scale for name, scale in zip(names, scales, strict=True)}
+
+
+def setting_of(recipe: Recipe, steps: int, scales: tuple[float, ...], **how: Any) -> Setting:
+    """How a model of the recipe's family is called; `how` is whatever else a Setting holds."""
+    return Setting(steps, scales, recipe.teacher.family.guidance.names, **how)
 
 
 @dataclass(frozen=True)
@@ -70,18 +93,22 @@ class Cost:
     is_timed: bool
 
 
-def undistilled_costs(
-    recipe: Recipe, students: Mapping[str, AvatarPipeline], scales: tuple[float, float]
-) -> list[Cost]:
+def undistilled_costs(recipe: Recipe, students: Mapping[str, AvatarPipeline], scales: tuple[float, ...]) -> list[Cost]:
     """What the teacher can do at the students' costs: without guidance and with it, in as many steps as that allows."""
     few, rungs = default_steps(recipe), len(needed_rungs(scales))
-    plain = Setting(few, *scales, guidance="none")
+    plain = setting_of(recipe, few, scales, guidance="none")
     costs = [Cost(f"teacher-{few}-conditional", f"unguided, {few} steps", plain, few, is_timed=True)]
     counts = {few // rungs: True}
     if any(_passes(student, rungs) == rungs for student in students.values()):
         counts.setdefault(few, False)
     costs += [
-        Cost(f"teacher-{steps}x{rungs}", f"guided, {steps} x {rungs}", Setting(steps, *scales), steps * rungs, is_timed)
+        Cost(
+            f"teacher-{steps}x{rungs}",
+            f"guided, {steps} x {rungs}",
+            setting_of(recipe, steps, scales),
+            steps * rungs,
+            is_timed,
+        )
         for steps, is_timed in counts.items()
         if steps
     ]
@@ -92,7 +119,7 @@ def systems(
     recipe: Recipe,
     teacher: AvatarPipeline,
     students: dict[str, AvatarPipeline],
-    scales: tuple[float, float],
+    scales: tuple[float, ...],
     searches: Mapping[str, Search] | None = None,
 ) -> list[System]:
     """Teacher, what can be had without training at the students' costs, and the students.
@@ -101,7 +128,7 @@ def systems(
         recipe: of the run.
         teacher: the guided one.
         students: by name.
-        scales: reference and audio.
+        scales: in the order of the family's branches.
         searches: by name of a cost, which samplers were found for it.
     """
     few, rungs, searches = default_steps(recipe), len(needed_rungs(scales)), searches or {}
@@ -117,27 +144,32 @@ def systems(
         description = f"student, {few} steps, {kind}"
         listed.append(
             _system(
-                f"{name}-{few * passes}", description, built, Setting(few, *scales), few * passes, is_candidate=True
+                f"{name}-{few * passes}",
+                description,
+                built,
+                setting_of(recipe, few, scales),
+                few * passes,
+                is_candidate=True,
             )
         )
     return listed
 
 
 def _teachers(
-    recipe: Recipe, teacher: AvatarPipeline, scales: tuple[float, float], searches: Mapping[str, Search]
+    recipe: Recipe, teacher: AvatarPipeline, scales: tuple[float, ...], searches: Mapping[str, Search]
 ) -> list[System]:
     """The reference, and the same number of evaluations at the nodes that were best for few guided steps."""
     section, rungs = recipe.bench, len(needed_rungs(scales))
     steps, solver, spacing = section.teacher_steps, section.teacher_solver, section.teacher_spacing
     name, words = f"teacher-{steps * rungs}", f"guided teacher, {steps} steps x {rungs} rungs"
-    setting = Setting(steps, *scales, solver=solver, spacing=spacing)
+    setting = setting_of(recipe, steps, scales, solver=solver, spacing=spacing)
     listed = [
         _system(name, f"{words}{_at(setting)}", teacher, setting, steps * rungs, is_reference=True, is_timed=True)
     ]
     guided = [found for cost, found in searches.items() if not cost.endswith("conditional")]
     found = guided[-1].best.sampler if guided else (solver, spacing)
     if found != (solver, spacing):
-        other = Setting(steps, *scales, solver=found[0], spacing=found[1])
+        other = setting_of(recipe, steps, scales, solver=found[0], spacing=found[1])
         listed.append(_system(f"{name}-best", f"{words}, searched nodes{_at(other)}", teacher, other, steps * rungs))
     return listed
 
@@ -159,13 +191,13 @@ def _undistilled(teacher: AvatarPipeline, cost: Cost, search: Search | None) -> 
 
 
 def _untrained(
-    recipe: Recipe, teacher: AvatarPipeline, students: Mapping[str, AvatarPipeline], scales: tuple[float, float]
+    recipe: Recipe, teacher: AvatarPipeline, students: Mapping[str, AvatarPipeline], scales: tuple[float, ...]
 ) -> list[System]:
     """Each way in which students are called, with the network as it was before their training."""
     few, rungs, built = default_steps(recipe), len(needed_rungs(scales)), untrained(recipe, teacher)
     listed = []
     for passes in sorted({_passes(student, rungs) for student in students.values()}, reverse=True):
-        setting = Setting(few, *scales, guidance="ladder" if passes > 1 else "none")
+        setting = setting_of(recipe, few, scales, guidance="ladder" if passes > 1 else "none")
         kind = f"guided, {few} x {passes}" if passes > 1 else f"unguided, {few} steps"
         listed.append(
             _system(f"untrained-{few * passes}", f"student before its training, {kind}, in the students' windows",
@@ -186,7 +218,8 @@ def _at(setting: Setting) -> str:
 
 def _system(name: str, description: str, built: AvatarPipeline, setting: Setting, nfe: int, **roles: bool) -> System:
     # Scales that let rungs fall away (ones, equal ones) make a system cheaper than its name says: no check then.
-    expected = nfe if setting.guidance == "none" or setting.reference_scale != setting.audio_scale else None
+    are_apart = all(one != next_one for one, next_one in pairwise(setting.scales))
+    expected = nfe if setting.guidance == "none" or are_apart else None
     around = "-".join(features_of(built.vae, built.audio_encoder).values())
     mark = f"{fingerprint(built.model)}-{around}-{built.scheduler.windows}-{setting}"
     if built.config.is_student and not roles.get("is_candidate", False):
@@ -200,8 +233,7 @@ def _system(name: str, description: str, built: AvatarPipeline, setting: Setting
         fingerprint=mark,
         notes={
             "steps": setting.steps,
-            "reference_scale": setting.reference_scale,
-            "audio_scale": setting.audio_scale,
+            **setting.notes,
             "dtype": str(built.dtype).removeprefix("torch."),
             "compiled": False,
             **setting.sampler,
@@ -214,7 +246,7 @@ def generator(built: AvatarPipeline, setting: Setting) -> Callable[[BenchClip, i
     """A pipeline at one setting, as the benchmark calls it; evaluations are counted by a hook."""
 
     def generate(clip: BenchClip, seed: int) -> GenerationResult:
-        with NfeCounter(built.denoising_unet) as counter:
+        with NfeCounter(built.model.denoiser) as counter:
             made = built(
                 clip.reference,
                 clip.audio,
@@ -222,8 +254,7 @@ def generator(built: AvatarPipeline, setting: Setting) -> Callable[[BenchClip, i
                 keypoints=clip.keypoints,
                 seed=seed,
                 steps=setting.steps,
-                reference_scale=setting.reference_scale,
-                audio_scale=setting.audio_scale,
+                scales=setting.named,
                 guidance=setting.guidance,
                 **setting.sampler,
             )

@@ -86,7 +86,7 @@ def bench(
     Examples:
 
       fada bench recipes/tiny/demo.yaml
-      fada bench recipes/tiny/demo.yaml bench.clips=4 bench.audio_scale=3
+      fada bench recipes/tiny/demo.yaml bench.clips=4 bench.scales.audio=3
       fada bench recipes/sd15/fast.yaml --processes 8
       fada bench recipes/bench/mid.yaml --speed --out speed.json
       fada bench recipes/bench/tiny.yaml --speed --model runs/full

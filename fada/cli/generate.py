@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fada.cli.say import say
+from fada.cli.scale_options import asked_scales, check_names
 from fada.files.output_file import check_output
+from fada.media.sample_rate import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from fada.media.whole_video import WholeVideo
     from fada.student.generation import AvatarPipeline
 
-SAMPLE_RATE = 16000
 STANDARD_OUTPUT = Path("-")
 
 
@@ -40,11 +41,20 @@ def generate(
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the video if it exists.")] = False,
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 1000; default: the model's own.")] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="How strictly a guidance condition of the model is followed, 0 to 100; once for each. "
+            "Default: the model's own.",
+        ),
+    ] = None,
     audio_scale: Annotated[
-        float | None, typer.Option(help="How strictly the mouth follows the sound, 0 to 100.")
+        float | None, typer.Option(help="Short for --scale audio=…: how strictly the mouth follows the sound.")
     ] = None,
     reference_scale: Annotated[
-        float | None, typer.Option(help="How strictly the face follows the portrait, 0 to 100.")
+        float | None,
+        typer.Option(help="Short for --scale reference=…: how strictly the face follows the portrait."),
     ] = None,
     solver: Annotated[
         Literal["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"] | None,
@@ -128,7 +138,7 @@ def generate(
 
       fada generate --model runs/demo/students/fast --image me.png --audio speech.wav --out me.mp4
       fada generate --model models/demo-fast --image me.png --audio speech.mp3 --out me.mp4 \\
-          --steps 6 --audio-scale 6.5 --reference-scale 2.0 --seed 3
+          --steps 6 --scale audio=6.5 --scale reference=2 --seed 3
       fada generate --model models/demo-fast --image me.png --audio speech.wav --stream --out - | ffplay -
       fada generate --model models/demo-fast --image me.png --audio speech.wav --out me.mp4 --device cuda --dtype bf16
       fada generate --model runs/demo --student teacher --image me.png --audio speech.wav --out me.mp4 \\
@@ -139,7 +149,8 @@ def generate(
         raise typer.BadParameter("--out -: only a stream goes to standard output; add --stream, or name a file")
     if out != STANDARD_OUTPUT and out.suffix.lower() != ".mp4":
         raise typer.BadParameter(f"{out}: the video is written as mp4; name a file that ends in .mp4")
-    _check_numbers(steps, audio_scale, reference_scale, seed, seconds, look_ahead, threads)
+    _check_numbers(steps, seed, seconds, look_ahead, threads)
+    scales = asked_scales(scale or (), {"audio": audio_scale, "reference": reference_scale})
     if out != STANDARD_OUTPUT:
         check_output(out, image, audio, face_landmarker, face_embedder, overwrite=overwrite, is_written_through=stream)
     from fada.media.audio import read_audio
@@ -163,6 +174,8 @@ def generate(
     pipeline = _open(model, student, teacher)
     if solver or spacing:
         _check_sampler(pipeline, solver, spacing)
+    if scales:
+        check_names(scales, pipeline.family.guidance.names)
     pipeline.to(place, precision)
     pipeline.optimize(compile=compile)
     face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
@@ -175,8 +188,7 @@ def generate(
         "face": face,
         "keypoints": shown,
         "steps": steps,
-        "audio_scale": audio_scale,
-        "reference_scale": reference_scale,
+        "scales": {name: each.value for name, each in scales.items()} or None,
         "seed": seed,
         "solver": solver,
         "spacing": spacing,
@@ -191,21 +203,17 @@ def generate(
 
 def _check_numbers(
     steps: int | None,
-    audio_scale: float | None,
-    reference_scale: float | None,
     seed: int,
     seconds: float | None,
     look_ahead: float,
     threads: int | None,
 ) -> None:
     """Know that the numbers can be meant, before anything is read."""
-    from fada.pretrained.ranges import SCALE, STEPS, Range
+    from fada.pretrained.ranges import STEPS, Range
     from fada.student.ranges import SECONDS, SEED
 
     given = {
         "--steps": (STEPS, steps),
-        "--audio-scale": (SCALE, audio_scale),
-        "--reference-scale": (SCALE, reference_scale),
         "--seed": (SEED, seed),
         "--seconds": (Range(0.04, SECONDS.high), seconds),
         "--look-ahead": (SECONDS, look_ahead),

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-SAMPLE_RATE = 16000
 FPS = 25.0
 
 

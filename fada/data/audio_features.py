@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
-from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length
+from fada.data.audio_encoder import FPS, AudioEncoder, Moments, fit_length
 from fada.data.wav2vec2 import Rate, Wav2Vec2Encoder
 from fada.media.frame_count import exact_rate, sample_count
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.pretrained.networks import CONFIG, check_settings, read_config
 from fada.pretrained.settings import shortly
 
 __all__ = [
     "FPS",
-    "SAMPLE_RATE",
     "AudioEncoder",
     "LogMelEncoder",
     "Moments",

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fada.data.audio_features import SAMPLE_RATE, AudioEncoder, Moments
+from fada.data.audio_features import AudioEncoder, Moments
 from fada.media.frame_count import frame_count, sample_count
+from fada.media.sample_rate import SAMPLE_RATE
 
 
 class AudioStates:

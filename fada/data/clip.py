@@ -18,6 +18,7 @@ from fada.files.names import check_name
 from fada.files.whole import write_bytes, write_json
 from fada.media.audio import encode_wav, read_audio
 from fada.media.error import MediaError
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.media.video import encode_video, read_video
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Clip:
     audio: np.ndarray
     """float32 (N,) mono in [-1, 1]."""
     fps: float = 25.0
-    sample_rate: int = 16000
+    sample_rate: int = SAMPLE_RATE
     meta: dict[str, Any] = field(default_factory=dict)
     """JSON values: identity, quality ("A", "B", "rejected"), flaws, split ("train", "test"), truth for drawn clips."""
     face: "FaceClues | None" = None

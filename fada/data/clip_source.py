@@ -38,7 +38,7 @@ class LatentClip:
 class ClipFacts:
     """What is known of N clips without reading them.
 
-    quality: (N,) numbers in `qualities`; frames: (N,) of the latents; sides: (N, 2) height and width of the latents;
+    quality: (N,) numbers in `qualities`; frames: (N,) of the latents; sides: (N, 2) of the latents (`latent_sides`);
     has_face, has_keypoints: (N,) booleans, whether they are read with the clips.
     """
 
@@ -66,6 +66,11 @@ class ClipFacts:
         """The same of some of the clips."""
         columns = (each[numbers] for each in (self.frames, self.sides, self.has_face, self.has_keypoints))
         return ClipFacts(self.quality[numbers], self.qualities, *columns)
+
+
+def latent_sides(shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width of latents (F, C, h, w); 0 and 0 of others, which are no maps."""
+    return (int(shape[2]), int(shape[3])) if len(shape) == 4 else (0, 0)
 
 
 def counts_of(numbers: np.ndarray, names: Sequence[str]) -> dict[str, int]:
@@ -125,7 +130,7 @@ class ClipsInMemory(ClipSource):
             np.array([qualities.index(clip.quality) for clip in clips], np.int64),
             qualities,
             np.array([len(clip.latents) for clip in clips], np.int64),
-            np.array([clip.latents.shape[-2:] for clip in clips], np.int64).reshape(len(clips), 2),
+            np.array([latent_sides(clip.latents.shape) for clip in clips], np.int64).reshape(len(clips), 2),
             np.array([clip.face is not None for clip in clips], bool),
             np.array([clip.keypoints is not None for clip in clips], bool),
         )

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fada.files.whole import sync, temporary_name
+from fada.files.whole import put_whole, temporary_name
 from fada.terminal import printable
 
 # A URL that went through a Path, as an argument of a command line does, has lost a slash.
@@ -149,9 +149,7 @@ class Location:
         """
         check_file_name(name)
         if self.folder is not None:
-            sync(file)
-            file.replace(self.folder / name)
-            sync(self.folder)
+            put_whole(file, self.folder / name)
             return
         with self._reaching(name, is_written=True):
             self._store.put_file(str(file), f"{self._root}/{name}")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fada.files.folders import take_folder
+from fada.files.whole import is_leftover, whole_file
 
 KIND = "cache"
 """What fada's mark says in a cache's folder."""
@@ -29,6 +30,7 @@ STALE_SECONDS = 3600.0
 """Age of a file that a killed process left half."""
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 _HALF = re.compile(r"[0-9a-f]{64}\.half-\d+")
+"""What an earlier version of fada left half."""
 _HASH_BYTES = 32
 logger = logging.getLogger(__name__)
 
@@ -69,20 +71,17 @@ class PartsCache:
         return self.folder / digest[:2] / digest
 
     def _keep(self, file: Path, data: bytes) -> None:
-        half = file.with_name(f"{file.name}.half-{os.getpid()}")
         try:
             self._added += _HASH_BYTES + len(data)
             if self._added >= self.limit / LOOKS:
                 self._make_room()
             file.parent.mkdir(exist_ok=True)
-            with half.open("wb") as stream:
+            with whole_file(file, is_synced=False) as half, half.open("wb") as stream:
                 stream.write(hashlib.sha256(data).digest())
                 stream.write(data)
-            half.replace(file)
         except OSError as error:
             self._is_full = True
             logger.warning("%s: nothing more is kept there (%s); clips come from the store", self.folder, error)
-            half.unlink(missing_ok=True)
 
     def _make_room(self) -> None:
         """Remove what was not used for longest; one process of the machine at a time, the others go on meanwhile."""
@@ -128,7 +127,7 @@ def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
         if not re.fullmatch(r"[0-9a-f]{2}", inner.name) or not inner.is_dir(follow_symlinks=False):
             continue
         for entry in os.scandir(inner):
-            if _ENTRY.fullmatch(entry.name) or _HALF.fullmatch(entry.name):
+            if any(is_ours(entry.name) for is_ours in (_ENTRY.fullmatch, _HALF.fullmatch, is_leftover)):
                 try:
                     told = entry.stat(follow_symlinks=False)
                 except OSError:

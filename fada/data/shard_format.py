@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fada.data.shard_record import Record, parse_record
 from fada.media.audio import decode_wav, encode_wav
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.media.video import decode_video, encode_video
 
 _SUFFIXES = {
@@ -85,7 +86,7 @@ class Sample:
     keypoints: dict[str, Tensor] | None = None
     """As `Keypoints.stored` has them: points (F, 5, 2), visible (F, 5), lip_box (F, 4)."""
     fps: float = 25.0
-    sample_rate: int = 16000
+    sample_rate: int = SAMPLE_RATE
     stored: dict[str, bytes] = field(default_factory=dict)
     """Members by part as another shard holds them: they are written as they are instead of being encoded again."""
 
@@ -232,6 +233,9 @@ def _check_shapes(part: str, tensors: dict[str, Tensor]) -> None:
         if wanted is None:
             raise ValueError(f"holds {name[:60]!r}; a part of {part} is {', '.join(shapes)}")
         is_of_its_kind = tensor.dtype == torch.uint8 if (part, name) in _BYTES else tensor.dtype in _FLOATS
+        if part == "latents":
+            # Maps of a VAE, or what a family's own codec makes of a frame: any row of numbers.
+            wanted = (0,) * min(max(tensor.ndim, 2), len(wanted))
         fits = len(wanted) == tensor.ndim and all(
             there and there == (size or there) for size, there in zip(wanted, tensor.shape, strict=True)
         )

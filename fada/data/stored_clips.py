@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fada.data.clip_source import ClipFacts, ClipSource, DamagedClip, LatentClip
+from fada.data.clip_source import ClipFacts, ClipSource, DamagedClip, LatentClip, latent_sides
 from fada.data.face import FaceClues, face_boxes
 from fada.data.sample_keypoints import hold_keypoints, keypoint_part_of, sample_keypoints
 from fada.data.shard_format import Sample
@@ -64,9 +64,9 @@ class StoredClips(ClipSource):
         said = (self.facts.qualities[int(self.facts.quality[number])], int(self.facts.frames[number]))
         sides = tuple(self.facts.sides[number].tolist())
         found = (quality, len(sample.latents))
-        if said != found or sides != tuple(sample.latents.shape[-2:]):
+        if said != found or sides != latent_sides(sample.latents.shape):
             raise DamagedClip(
-                f"{self._sets[at].place}: {sample.key}: is {found} of {tuple(sample.latents.shape[-2:])}, the table "
+                f"{self._sets[at].place}: {sample.key}: is {found} of {latent_sides(sample.latents.shape)}, the table "
                 f"of samples says {said} of {sides}; make it again with fada data index"
             )
         face = face_clues(sample, *self._ratios)

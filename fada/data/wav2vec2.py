@@ -1,6 +1,5 @@
 """Speech to states: wav2vec2, all layers of its transformer, at the video's rate."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -9,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from transformers import Wav2Vec2Model
 
-from fada.data.audio_encoder import FPS, SAMPLE_RATE, AudioEncoder, Moments, fit_length
+from fada.data.audio_encoder import FPS, AudioEncoder, Moments, fit_length
 from fada.media.frame_count import sample_count
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.pretrained.networks import PREPROCESSOR, read_preprocessor
 from fada.pretrained.wav2vec2 import load_wav2vec2
+from fada.pretrained.weight_hash import weights_hash
 
 Rate = Literal["states", "features", "pairs"]
 """What of wav2vec2 is brought to video rate."""
@@ -129,12 +130,9 @@ class Wav2Vec2Encoder(AudioEncoder):
         if self._fingerprint is None:
             settings = (self.fps, self.is_normalised, self.piece_frames, self.context_frames)
             # Shards made before there was a choice keep their fingerprint.
-            digest = hashlib.sha256(repr(settings if self.rate == "states" else (*settings, self.rate)).encode())
-            digest.update(json.dumps(self.model.config.to_diff_dict(), sort_keys=True, default=str).encode())
-            for name, tensor in sorted(self.model.state_dict().items()):
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-            self._fingerprint = digest.hexdigest()[:16]
+            told = repr(settings if self.rate == "states" else (*settings, self.rate))
+            told += json.dumps(self.model.config.to_diff_dict(), sort_keys=True, default=str)
+            self._fingerprint = weights_hash(self.model.state_dict(), "bits", before=told.encode())
         return self._fingerprint
 
     def save_pretrained(self, path: str | Path) -> None:

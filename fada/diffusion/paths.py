@@ -7,17 +7,16 @@ what meets latents is float32 or better. Time lies on the grid of 1/T, see ``Noi
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from fada.diffusion.transfer import moved
+from fada.recipe.sections.teacher import BetaSchedule, Noise, PredictionType
 
-PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
-BetaSchedule = Literal["linear", "scaled_linear"]
-
-
+UNSAID = Noise()
+"""What holds where a recipe says nothing: the defaults of the settings below."""
 MOST_TIMESTEPS = 100_000
 """Of a config, which may come from anyone: its table is made whole."""
 
@@ -29,21 +28,21 @@ class NoisePath:
     With ``epsilon`` or ``v_prediction``: variance preserving, ``a = sqrt(alpha_bar)``, ``c = sqrt(1 - alpha_bar)``.
     With ``flow_prediction``: rectified flow, ``a = 1 - t``, ``c = t``; the betas are not used.
 
-    Fields are named as in diffusers' scheduler configs. ``timestep_offset`` is added to ``T t`` for networks: -1 as in
-    diffusers (999 at t = 1), 0 for public PeRFlow checkpoints.
+    Fields are named as in diffusers' scheduler configs; defaults are a recipe's. ``timestep_offset`` is added to
+    ``T t`` for networks: -1 as in diffusers (999 at t = 1), 0 for public PeRFlow checkpoints.
 
     Raises:
         ValueError: an unknown prediction type or beta schedule, or a grid without points.
     """
 
-    prediction_type: PredictionType = "epsilon"
-    num_train_timesteps: int = 1000
-    timestep_offset: int = -1
-    beta_schedule: BetaSchedule = "scaled_linear"
-    beta_start: float = 0.00085
-    beta_end: float = 0.012
-    rescale_betas_zero_snr: bool = False
-    set_alpha_to_one: bool = False
+    prediction_type: PredictionType = UNSAID.prediction_type
+    num_train_timesteps: int = UNSAID.num_train_timesteps
+    timestep_offset: int = UNSAID.timestep_offset
+    beta_schedule: BetaSchedule = UNSAID.beta_schedule
+    beta_start: float = UNSAID.beta_start
+    beta_end: float = UNSAID.beta_end
+    rescale_betas_zero_snr: bool = UNSAID.rescale_betas_zero_snr
+    set_alpha_to_one: bool = UNSAID.set_alpha_to_one
 
     def __post_init__(self) -> None:
         _check_choice("prediction_type", self.prediction_type, get_args(PredictionType))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, SupportsFloat, runtime_checkable
+from typing import Any, Protocol, SupportsFloat, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -37,7 +37,10 @@ from fada.engine.tensor_files import hash_tensors, save_tensors
 from fada.engine.trained_state import WEIGHT, TrainedState
 from fada.files.json_lines import append_line, keep_steps
 from fada.files.whole import write_json
+from fada.recipe.sections.running import Engine, Schedule
 
+UNSAID = Engine()
+"""What holds where a recipe says nothing: the defaults of the settings below."""
 TRIES = 4
 """Draws of one micro-batch: samples that give no finite loss are replaced, but not for ever."""
 SPIKE = 5.0
@@ -50,24 +53,24 @@ RECENT = 50
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How a phase is trained; the fields are those of the recipe's `engine` section."""
+    """How a phase is trained; fields and defaults are those of the recipe's `engine` section, as far as it has them."""
 
     steps: int
     lr: float
-    accumulate: int = 1
-    clip_norm: float = 1.0
-    warmup: int = 100
-    schedule: Literal["constant", "cosine"] = "cosine"
-    weight_decay: float = 1e-2
-    ema: float = 0.999
-    checkpoint_every: int = 500
-    keep_last: int = 2
-    keep_every: int = 0
-    preview_every: int = 500
-    log_every: int = 10
-    skip_budget: int = 0
+    accumulate: int = UNSAID.accumulate
+    clip_norm: float = UNSAID.clip_norm
+    warmup: int = UNSAID.warmup
+    schedule: Schedule = UNSAID.schedule
+    weight_decay: float = UNSAID.weight_decay
+    ema: float = UNSAID.ema
+    checkpoint_every: int = UNSAID.checkpoint_every
+    keep_last: int = UNSAID.keep_last
+    keep_every: int = UNSAID.keep_every
+    preview_every: int = UNSAID.preview_every
+    log_every: int = UNSAID.log_every
+    skip_budget: int = UNSAID.skip_budget
     """Micro-batches without a finite loss that may be replaced by others before the run stops."""
-    timeout_minutes: float = 30.0
+    timeout_minutes: float = UNSAID.timeout_minutes
     seed: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the training follows from beside these settings (samples of a step, hashes of data, …), as JSON values; a

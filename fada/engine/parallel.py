@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -26,10 +26,10 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import nn
 
 from fada.engine.devices import has_bf16
+from fada.recipe.sections.running import Engine, Place, Precision, Strategy
 
-Strategy = Literal["ddp", "zero1", "zero2", "zero3"]
-Precision = Literal["fp32", "bf16", "fp16"]
-Place = Literal["device", "cpu"]
+UNSAID = Engine()
+"""What holds where a recipe says nothing: the defaults of the settings below."""
 Result = TypeVar("Result")
 PATIENCE = timedelta(days=2)
 """How long processes wait for the first one to prepare what all of them need."""
@@ -37,16 +37,16 @@ PATIENCE = timedelta(days=2)
 
 @dataclass(frozen=True)
 class ParallelSettings:
-    """How training is divided; the fields are those of the recipe's `engine` section."""
+    """How training is divided; fields and defaults are those of the recipe's `engine` section."""
 
-    strategy: Strategy = "ddp"
-    precision: Precision = "fp32"
-    accumulate: int = 1
-    clip_norm: float = 1.0
-    offload_optimizer: Place = "device"
-    offload_parameters: Place = "device"
-    deepspeed: Path | None = None
-    timeout_minutes: float = 30.0
+    strategy: Strategy = UNSAID.strategy
+    precision: Precision = UNSAID.precision
+    accumulate: int = UNSAID.accumulate
+    clip_norm: float = UNSAID.clip_norm
+    offload_optimizer: Place = UNSAID.offload_optimizer
+    offload_parameters: Place = UNSAID.offload_parameters
+    deepspeed: Path | None = UNSAID.deepspeed
+    timeout_minutes: float = UNSAID.timeout_minutes
 
 
 def join(timeout_minutes: float) -> None:

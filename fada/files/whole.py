@@ -25,10 +25,13 @@ _LEFTOVER = re.compile(r"\.fada-[0-9a-f]{16}\.partial(\..{1,20})?")
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], *, is_synced: bool = True) -> Iterator[Path]:
     """A temporary file beside `path`, with its extension, that takes its place when the block ends without an error.
 
     A link at `path` is replaced, not followed. Parent folders are made.
+
+    Args:
+        is_synced: whether a power cut leaves it whole too; False for what can be made again and is checked when read.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,11 +40,22 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
         yield temporary
-        sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
+        put_whole(temporary, path, is_synced=is_synced)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def put_whole(file: Path, path: Path, *, is_synced: bool = True) -> None:
+    """Give a finished file its name in the same file system; whatever has that name is replaced.
+
+    Args:
+        is_synced: its data is on disk before, the name before this returns.
+    """
+    if is_synced:
+        sync(file)
+    os.replace(file, path)
+    if is_synced:
+        sync(path.parent)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

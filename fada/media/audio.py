@@ -16,10 +16,11 @@ from fada.files.whole import write_bytes
 from fada.media.channels import Downmix
 from fada.media.container import Source
 from fada.media.error import MediaError
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.media.sound_timeline import sound_blocks
 
 
-def read_audio(path: Source, sample_rate: int = 16000) -> np.ndarray:
+def read_audio(path: Source, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """The sound of an audio or video file as mono samples.
 
     Args:
@@ -66,7 +67,7 @@ def check_audio(audio: np.ndarray) -> np.ndarray:
     return audio.astype(np.float32)
 
 
-def encode_wav(audio: np.ndarray, sample_rate: int = 16000) -> bytes:
+def encode_wav(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
     """A 16-bit mono WAV file as bytes; samples beyond [-1, 1] are clipped."""
     samples = np.clip(np.round(check_audio(audio) * 32768.0), -32768, 32767).astype("<i2")
     buffer = io.BytesIO()
@@ -78,11 +79,11 @@ def encode_wav(audio: np.ndarray, sample_rate: int = 16000) -> bytes:
     return buffer.getvalue()
 
 
-def decode_wav(data: bytes, sample_rate: int = 16000) -> np.ndarray:
+def decode_wav(data: bytes, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Mono samples (N,) of an audio file held in memory (any format, not only WAV)."""
     return read_audio(data, sample_rate)
 
 
-def write_wav(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: int = 16000) -> None:
+def write_wav(path: str | os.PathLike[str], audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
     """Write a 16-bit mono WAV file, atomically."""
     write_bytes(path, encode_wav(audio, sample_rate))

@@ -22,7 +22,7 @@ from fada.media.container import (
     video_stream,
 )
 from fada.media.error import MediaError
-from fada.media.joins import Clock, TimeLine, find_time_line, may_jump
+from fada.media.joins import JoinedTimes, TimeLine, find_time_line, may_jump
 from fada.media.tail import TailWatch
 from fada.media.threads import thread_limit
 from fada.media.truncation import TruncationWatch
@@ -54,7 +54,7 @@ def decode_stream(
         stream.codec_context.options = dict(DECODER_OPTIONS)
     watches = (TruncationWatch(container, source), TailWatch(container, stream, source))
     decoder = _Decoder(stream)
-    clock = Clock(container, stream.index, lambda: time_line(source))
+    times = JoinedTimes(container, stream.index, lambda: time_line(source))
     packets = read_packets(container)
     while True:
         try:
@@ -67,7 +67,7 @@ def decode_stream(
             break
         for watch in watches:
             watch.see(packet)
-        begins_anew = clock.see(packet)
+        begins_anew = times.see(packet)
         if packet.stream.index != stream.index:
             continue
         if begins_anew:

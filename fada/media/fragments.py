@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from fada.media.error import MediaError
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.media.sound_encoder import SoundEncoder
 from fada.media.video import add_video_stream, to_frame
 
@@ -34,7 +35,7 @@ class FragmentedVideo:
     """
 
     def __init__(
-        self, target: BinaryIO, fps: float = 25.0, sample_rate: int | None = 16000, layout: str = "mono"
+        self, target: BinaryIO, fps: float = 25.0, sample_rate: int | None = SAMPLE_RATE, layout: str = "mono"
     ) -> None:
         self._target, self._fps, self._rate, self._layout = _WriteOnly(target), fps, sample_rate, layout
         self._container: Any = None
@@ -111,7 +112,7 @@ class _WriteOnly:
 
 @contextmanager
 def open_fragmented(
-    target: BinaryIO | str, fps: float = 25.0, sample_rate: int | None = 16000, layout: str = "mono"
+    target: BinaryIO | str, fps: float = 25.0, sample_rate: int | None = SAMPLE_RATE, layout: str = "mono"
 ) -> Iterator[FragmentedVideo]:
     """A growing video at a path, or in an open file."""
     if isinstance(target, str):

@@ -194,7 +194,7 @@ def _check_alone(parts: dict[int, list[_Part]], join: _Join, streams: dict[int, 
             )
 
 
-class Clock:
+class JoinedTimes:
     """The time stamps of one stream on the one time line of a file that may be joined.
 
     Args:

@@ -32,6 +32,7 @@ from fada.media.decoding import decode_stream, time_line
 from fada.media.error import MediaError
 from fada.media.image import square_resize
 from fada.media.joins import may_jump
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.media.upright import UprightFrames
 
 __all__ = [
@@ -193,7 +194,7 @@ def write_video(
     frames: np.ndarray,
     fps: float = 25.0,
     audio: np.ndarray | None = None,
-    sample_rate: int = 16000,
+    sample_rate: int = SAMPLE_RATE,
     quality: Quality = "visual",
 ) -> None:
     """Write an mp4, atomically.
@@ -219,7 +220,7 @@ def encode_video(
     frames: np.ndarray,
     fps: float = 25.0,
     audio: np.ndarray | None = None,
-    sample_rate: int = 16000,
+    sample_rate: int = SAMPLE_RATE,
     quality: Quality = "visual",
 ) -> bytes:
     """An mp4 as bytes; see :func:`write_video`."""

@@ -120,7 +120,7 @@ def _is_pair(value: Any) -> bool:
 def address(kind: type) -> tuple[str, str]:
     """Library and name of a class as diffusers writes them into an index."""
     library = kind.__module__.partition(".")[0]
-    return (library if library != "fada" else kind.__module__), kind.__name__
+    return (library if library in ("diffusers", "transformers") else kind.__module__), kind.__name__
 
 
 def component_folder(folder: Path, name: str) -> Path:

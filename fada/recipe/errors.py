@@ -6,12 +6,13 @@ Knows the schema (to name the nearest key), not how files are read.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError, create_model
 
 from fada.family import families
+from fada.recipe.earlier import new_words
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.section import Section
 from fada.recipe.sections.teacher import AnyNetwork
@@ -62,26 +63,44 @@ def every_network() -> type[Section]:
 
 def is_list(annotation: Any) -> bool:
     """Whether a field holds entries (``tuple[Stage, ...]``), or may, rather than one value."""
-    return get_origin(annotation) is tuple or any(
-        is_list(each) for each in get_args(annotation) if get_origin(each) is not None
-    )
+    return _is_made_with(annotation, tuple)
+
+
+def is_named(annotation: Any) -> bool:
+    """Whether a field is a mapping whose keys are names (``dict[str, ScaleRange]``), and no section's."""
+    return _is_made_with(annotation, dict)
+
+
+def _is_made_with(annotation: Any, kind: type) -> bool:
+    origin = get_origin(annotation)
+    # What a list or mapping holds is below it.
+    if origin in (tuple, dict):
+        return origin is kind
+    return any(_is_made_with(each, kind) for each in get_args(annotation) if get_origin(each) is not None)
 
 
 def section_at(path: Iterable[str | int]) -> type[Section] | None:
-    """The section class that a key path leads to; list entries are passed over."""
+    """The section class that a key path leads to; entries of lists and of mappings by name are passed over."""
     section: type[Section] = Recipe
     is_entry = False
     for part in path:
-        if is_entry:  # the index or name after a list's key
+        if is_entry:  # the index or name after the key of a list or mapping
             is_entry = False
             continue
         field = section.model_fields.get(str(part))
         inner = section_of(field.annotation) if field is not None else None
         if field is None or inner is None:
             return None
-        is_entry = is_list(field.annotation)
+        is_entry = is_list(field.annotation) or is_named(field.annotation)
         section = inner
     return section
+
+
+def field_at(path: Sequence[str | int]) -> Any:
+    """The annotation of the field that a key path leads to; None where it leads to none."""
+    section = section_at(path[:-1])
+    field = section.model_fields.get(str(path[-1])) if section is not None else None
+    return None if field is None else field.annotation
 
 
 def places_of(key: str, section: type[Section] = Recipe, prefix: KeyPath = ()) -> list[str]:
@@ -92,7 +111,7 @@ def places_of(key: str, section: type[Section] = Recipe, prefix: KeyPath = ()) -
             found.append(dotted((*prefix, name)))
         inner = section_of(field.annotation)
         if inner is not None:
-            entry = (0,) if is_list(field.annotation) else ()
+            entry: KeyPath = (0,) if is_list(field.annotation) else ("NAME",) if is_named(field.annotation) else ()
             found += places_of(key, inner, (*prefix, name, *entry))
     return found
 
@@ -136,7 +155,8 @@ def _place(path: KeyPath, where: Mapping[KeyPath, str], file: str) -> str:
 def _message(item: Mapping[str, Any], path: KeyPath) -> str:
     kind, got = item["type"], item.get("input")
     if kind == "extra_forbidden":
-        return unknown_key(path)
+        words = new_words(path, got)
+        return unknown_key(path) if words is None else f"write {words}"
     if kind == "missing":
         return "missing; it has no default"
     if kind == "literal_error":

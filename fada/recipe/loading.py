@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from fada.family import families
 from fada.files.whole import write_text
+from fada.recipe.earlier import is_record, translated
 from fada.recipe.errors import RecipeError, explain
 from fada.recipe.overrides import apply_overrides
 from fada.recipe.reading import MOST_BYTES, read_yaml
@@ -35,6 +36,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     data, places = read_yaml(read_text(file), str(file))
     if not isinstance(data, dict):
         raise RecipeError(f"{file}: a recipe is a mapping of sections, got {type(data).__name__}")
+    if is_record(file):
+        data = translated(data)
     places |= apply_overrides(data, overrides)
     try:
         return Recipe.model_validate(data)

@@ -1,6 +1,7 @@
 """``key.path=value`` from the command line, put into a recipe's data before it is checked.
 
-Entries of lists are named by index (``distill.phases.1.steps=10``) or by name (``distill.phases.fast.steps=10``).
+Entries of lists are named by index (``distill.phases.1.steps=10``) or by name (``distill.phases.fast.steps=10``), those
+of mappings by their own names (``bench.scales.audio=3``), which the recipe checks.
 """
 
 from __future__ import annotations
@@ -8,12 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fada.recipe.errors import KeyPath, RecipeError, did_you_mean, dotted, is_list, section_at, shown, unknown_key
+from fada.recipe.earlier import now_at
+from fada.recipe.errors import (
+    KeyPath,
+    RecipeError,
+    did_you_mean,
+    dotted,
+    field_at,
+    is_list,
+    is_named,
+    section_at,
+    shown,
+    unknown_key,
+)
 from fada.recipe.reading import parse_value
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[KeyPath, str]:
-    """Change ``data`` in place; returns, for every path that was set, the override to blame.
+    """Change ``data`` in place; returns, for every path that was set or made on the way, the override to blame.
 
     Raises:
         RecipeError: an override is not ``key.path=value``, or its path leads nowhere.
@@ -21,7 +34,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[KeyP
     places: dict[KeyPath, str] = {}
     for override in overrides:
         path, value = split_override(override)
-        places[_set(data, path, value, override)] = f"override {shown(override)}"
+        places |= dict.fromkeys(_set(data, path, value, override), f"override {shown(override)}")
     return places
 
 
@@ -34,9 +47,10 @@ def split_override(override: str) -> tuple[list[str], Any]:
     return path, parse_value(text, f"override {shown(override)}")
 
 
-def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> KeyPath:
+def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> list[KeyPath]:
     here: Any = data
     walked: list[str | int] = []
+    made: list[KeyPath] = []
     for position, part in enumerate(path):
         is_last = position == len(path) - 1
         step = _step(here, part, walked, override)
@@ -44,18 +58,21 @@ def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> Ke
         if is_last:
             here[step] = value
         elif isinstance(here, dict) and here.get(step) is None:
-            section = section_at(walked)
-            if section is None or _is_list(walked):
+            if not _holds_keys(walked):
                 raise RecipeError(f"override {shown(override)}: {dotted(walked)} has no entries in this recipe")
             here[step] = {}
+            made.append(tuple(walked))
         here = here[step]
-    return tuple(walked)
+    return [*made, tuple(walked)]
 
 
 def _step(here: Any, part: str, walked: list[str | int], override: str) -> str | int:
     """The key or index that ``part`` means inside ``here``."""
     if isinstance(here, dict):
+        if walked and is_named(field_at(walked)):
+            return part
         section = section_at(walked)
+        _refuse_earlier([*walked, part], override)
         if section is None or part not in section.model_fields:
             raise RecipeError(f"override {shown(override)}: {dotted((*walked, part))}: {unknown_key((*walked, part))}")
         return part
@@ -79,7 +96,17 @@ def _entry(entries: list[Any], part: str, walked: list[str | int], override: str
     )
 
 
-def _is_list(path: list[str | int]) -> bool:
-    section = section_at(path[:-1])
-    field = section.model_fields.get(str(path[-1])) if section is not None else None
-    return field is not None and is_list(field.annotation)
+def _holds_keys(path: list[str | int]) -> bool:
+    """Whether what is missing at this path is made by setting something in it: a section, or a mapping by name."""
+    annotation = field_at(path)
+    return is_named(annotation) or (section_at(path) is not None and not is_list(annotation))
+
+
+def _refuse_earlier(walked: list[str | int], override: str) -> None:
+    """Raises RecipeError for a key of an earlier version, with the override as it is written now."""
+    place = now_at(walked)
+    if place is not None:
+        key, _, value = override.partition("=")
+        rest = key.strip().split(".")[len(walked) :]
+        now = ".".join([*key.strip().split(".")[: len(walked) - 1], *place, *rest])
+        raise RecipeError(f"override {shown(override)}: {dotted(walked)}: write {shown(f'{now}={value}')}")

@@ -6,8 +6,9 @@ one section are in `sections`.
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from fada.recipe.guidance_scales import with_bench_scales, with_phase_scales
 from fada.recipe.sections.data import Audio, ClipShape, Data
 from fada.recipe.sections.distill import Distill
 from fada.recipe.sections.running import Bench, Engine
@@ -36,12 +37,24 @@ class Recipe(Section):
     """The noise path."""
     teacher: Teacher
     """The teacher."""
-    distill: Distill = Distill()
+    distill: Distill = Field(default=Distill(), validate_default=True)
     """The students."""
     engine: Engine = Engine()
     """How training runs."""
-    bench: Bench = Bench()
+    bench: Bench = Field(default=Bench(), validate_default=True)
     """The report."""
+
+    @field_validator("distill")
+    @classmethod
+    def phases_have_the_familys_scales(cls, distill: Distill, info: ValidationInfo) -> Distill:
+        teacher = info.data.get("teacher")
+        return distill if teacher is None else with_phase_scales(distill, teacher.family.guidance)
+
+    @field_validator("bench")
+    @classmethod
+    def bench_has_the_familys_scales(cls, bench: Bench, info: ValidationInfo) -> Bench:
+        teacher = info.data.get("teacher")
+        return bench if teacher is None else with_bench_scales(bench, teacher.family.guidance)
 
     @model_validator(mode="after")
     def target_network_is_whole(self) -> Recipe:
@@ -59,10 +72,6 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def fits_together(self) -> Recipe:
-        if (self.bench.audio_scale is None and not self.bench.sweep_audio) or (
-            self.bench.reference_scale is None and not self.bench.sweep_reference
-        ):
-            raise ValueError("bench: a scale of null is chosen by a sweep; give sweep_audio and sweep_reference")
         if self.data.world is not None:
             needed = self.clip.frames + self.clip.motion_frames
             if self.data.world.frames < needed:

@@ -37,7 +37,11 @@ DUAL_UNET = Family(
     name="dual_unet",
     title="FADA's dual UNet",
     pipeline="FadaPipeline",
-    guidance=Guidance(("nothing", "reference", "audio"), {"reference": 2.5, "audio": 6.5}),
+    guidance=Guidance(
+        ("nothing", "reference", "audio"),
+        {"reference": 2.5, "audio": 6.5},
+        {"reference": (1.0, 4.0), "audio": (1.0, 9.0)},
+    ),
     module="fada.teacher.dual_unet.networks",
     settings=Pipeline,
     section=Network,

@@ -25,6 +25,7 @@ class DualUNet(AvatarDenoiser):
 
     ladder = RUNGS
     encoders = ("reference_unet",)
+    feature_encoders = ("reference_unet",)
     reference_unet: ReferenceUNet
     denoising_unet: DenoisingUNet
     audio_projection: AudioProjection

@@ -19,10 +19,10 @@ NETWORKS = {
 }
 
 
-def new(network: Network, noise: Mapping[str, Any], audio: tuple[int, int, int], latent_channels: int) -> DualUNet:
-    """A dual UNet with random weights; `audio` is (window, layers, dim) of the encoder's states."""
+def new(network: Network, noise: Mapping[str, Any], audio: tuple[int, int, int], latent: tuple[int, ...]) -> DualUNet:
+    """A dual UNet with random weights; `audio` is (window, layers, dim) of states, latent its codec's shape."""
     shape: dict[str, Any] = {
-        "in_channels": latent_channels,
+        "in_channels": latent[0],
         "channels": network.channels,
         "layers_per_block": network.layers_per_block,
         "heads": network.heads,

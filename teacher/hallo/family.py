@@ -26,7 +26,11 @@ HALLO = Family(
     name="hallo",
     title="Hallo",
     pipeline="HalloPipeline",
-    guidance=Guidance(("nothing", "reference", "audio"), {"reference": 3.5, "audio": 3.5}),
+    guidance=Guidance(
+        ("nothing", "reference", "audio"),
+        {"reference": 3.5, "audio": 3.5},
+        {"reference": (1.0, 4.0), "audio": (1.0, 9.0)},
+    ),
     is_imported=True,
     module="fada.teacher.hallo.networks",
     settings=Pipeline,

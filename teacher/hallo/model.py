@@ -41,6 +41,7 @@ class Hallo(AvatarDenoiser):
 
     ladder = RUNGS
     encoders = ("reference_unet", "face_projection", "face_locator")
+    feature_encoders = ("reference_unet",)
     reference_unet: HalloReferenceUNet
     denoising_unet: HalloDenoisingUNet
     audio_projection: AudioProjection

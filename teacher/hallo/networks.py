@@ -22,7 +22,7 @@ NETWORKS = {
 }
 
 
-def new(network: Any, noise: Mapping[str, Any], audio: tuple[int, int, int], latent_channels: int) -> Hallo:
+def new(network: Any, noise: Mapping[str, Any], audio: tuple[int, int, int], latent: tuple[int, ...]) -> Hallo:
     """A Hallo in its released sizes, with random weights; what it hears has its released shape too."""
     networks: dict[str, Any] = {PREFIXES[name]: each for name, each in new_networks({}).items()}
     return Hallo(**networks, path=NoisePath.from_config(noise))

@@ -44,7 +44,11 @@ V_EXPRESS = Family(
     name="v_express",
     title="V-Express",
     pipeline="VExpressPipeline",
-    guidance=Guidance(("nothing", "reference", "audio"), {"reference": 3.5, "audio": 3.5}),
+    guidance=Guidance(
+        ("nothing", "reference", "audio"),
+        {"reference": 3.5, "audio": 3.5},
+        {"reference": (1.0, 4.0), "audio": (1.0, 9.0)},
+    ),
     is_imported=True,
     module="fada.teacher.v_express.networks",
     settings=Pipeline,

@@ -41,6 +41,7 @@ class VExpress(AvatarDenoiser):
 
     ladder = RUNGS
     encoders = ("reference_unet", "keypoint_guider")
+    feature_encoders = ("reference_unet",)
     reference_unet: VExpressReferenceUNet
     denoising_unet: VExpressDenoisingUNet
     audio_projection: AudioResampler

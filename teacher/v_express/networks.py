@@ -21,10 +21,10 @@ NETWORKS = {
 }
 
 
-def new(network: Network, noise: Mapping[str, Any], audio: tuple[int, int, int], latent_channels: int) -> VExpress:
+def new(network: Network, noise: Mapping[str, Any], audio: tuple[int, int, int], latent: tuple[int, ...]) -> VExpress:
     """A V-Express with random weights, its attentions weighed as in training; `audio` is (window, layers, dim)."""
     shape: dict[str, Any] = {
-        "in_channels": latent_channels,
+        "in_channels": latent[0],
         "channels": network.channels,
         "layers_per_block": network.layers_per_block,
         "heads": network.heads,

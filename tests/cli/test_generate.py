@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fada.build
+from fada.family import Guidance
 from fada.media.audio import read_audio, write_wav
 from fada.media.frame_count import frame_count
 from fada.media.image import write_png
@@ -58,11 +59,12 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A pipeline that records how it was called and draws grey frames."""
-    seen: dict[str, Any] = {"config": SimpleNamespace(fps=25.0, is_student=False)}
+    family = SimpleNamespace(guidance=Guidance(("nothing", "reference", "audio"), {"reference": 2.5, "audio": 6.5}))
+    seen: dict[str, Any] = {"config": SimpleNamespace(fps=25.0, is_student=False), "family": family}
 
     class Pipeline:
         needs_face = False
-        config = seen["config"]
+        config, family = seen["config"], seen["family"]
 
         def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Made:
             seen.update(options, image=image, audio=audio)
@@ -160,10 +162,10 @@ def test_no_more_than_one_chunk_is_held(
 
 
 def test_generate_hands_its_options_on(cli, inputs: tuple[str, ...], pipeline: dict, tmp_path: Path) -> None:
-    options = ("--steps", "8", "--audio-scale", "6.5", "--reference-scale", "2", "--seed", "3", "--student", "fast")
+    options = ("--steps", "8", "--audio-scale", "6.5", "--scale", "reference=2", "--seed", "3", "--student", "fast")
     assert cli("generate", "--model", "m", *inputs, "--out", str(tmp_path / "v.mp4"), *options).code == 0
-    assert {name: pipeline[name] for name in ("steps", "audio_scale", "reference_scale", "seed", "student")} == {
-        "steps": 8, "audio_scale": 6.5, "reference_scale": 2.0, "seed": 3, "student": "fast",
+    assert {name: pipeline[name] for name in ("steps", "scales", "seed", "student")} == {
+        "steps": 8, "scales": {"audio": 6.5, "reference": 2.0}, "seed": 3, "student": "fast",
     }  # fmt: skip
     assert pipeline["folder"] == Path("m")
     assert pipeline["image"].shape == (40, 30, 3)
@@ -171,7 +173,36 @@ def test_generate_hands_its_options_on(cli, inputs: tuple[str, ...], pipeline: d
 
 def test_generate_leaves_what_was_not_asked_to_the_model(cli, inputs, pipeline: dict, tmp_path: Path) -> None:
     assert cli("generate", "--model", "m", *inputs, "--out", str(tmp_path / "v.mp4")).code == 0
-    assert [pipeline[name] for name in ("steps", "audio_scale", "reference_scale")] == [None, None, None]
+    assert [pipeline[name] for name in ("steps", "scales")] == [None, None]
+
+
+def test_scales_go_by_the_names_of_the_models_family(cli, inputs, pipeline: dict, tmp_path: Path) -> None:
+    pipeline["family"].guidance = Guidance(("none", "tempo", "mood"), {"tempo": 2.0, "mood": 4.0})
+    out = ("--out", str(tmp_path / "v.mp4"))
+    outcome = cli("generate", "--model", "m", *inputs, *out, "--scale", "mood=3", "--scale", "tempo=1.5")
+    assert (outcome.code, pipeline["scales"]) == (0, {"mood": 3.0, "tempo": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--scale", "audio=3"), "--scale audio"),
+        (("--audio-scale", "3"), "--audio-scale"),
+        (("--reference-scale", "3"), "--reference-scale"),
+    ],
+)
+def test_a_scale_that_the_model_does_not_have_is_refused_before_anything_is_written(
+    cli, inputs, pipeline: dict, tmp_path: Path, option: tuple[str, ...], said: str
+) -> None:
+    pipeline["family"].guidance = Guidance(("none", "tempo", "mood"), {"tempo": 2.0, "mood": 4.0})
+    outcome = cli("generate", "--model", "m", *inputs, "--out", str(tmp_path / "v.mp4"), *option)
+    text = " ".join(outcome.err.replace("│", " ").split())
+    assert outcome.code == 2
+    assert (
+        f"{said}: this model has no guidance scale of that name; choose from tempo, mood, as in --scale mood=3" in text
+    )
+    assert not (tmp_path / "v.mp4").exists()
+    assert "placed" not in pipeline
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,28 @@ def test_scales_must_be_finite_and_of_use(generate: Any, folder: Path, option: s
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--scale", "audio=nan"), "--scale audio: must be a number from 0 to 100, got nan"),
+        (("--scale", "mood=-1"), "--scale mood: must be a number from 0 to 100, got -1.0"),
+        (("--scale", "mood=much"), "--scale mood: must be a number, got 'much'"),
+        (("--scale", "mood="), "--scale mood: must be a number, got ''"),
+        (("--scale", "6.5"), "--scale: not of the form NAME=NUMBER, as in audio=6.5; got '6.5'"),
+        (("--scale", "=6.5"), "--scale: not of the form NAME=NUMBER, as in audio=6.5; got '=6.5'"),
+        (("--scale", "a\x1b[31m=x"), r"--scale 'a\x1b[31m': must be a number, got 'x'"),
+        (("--scale", "audio=1", "--scale", "audio=1"), "--scale audio: is given twice; give it once"),
+        (("--scale", "audio=1", "--audio-scale", "1"), "--audio-scale: --scale audio gives it too; give it once"),
+    ],
+)
+def test_scales_by_name_are_checked_before_anything_is_read(
+    generate: Any, folder: Path, options: tuple[str, ...], message: str
+) -> None:
+    outcome = generate(folder / "v.mp4", *options)
+    assert outcome.code == 2
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize(
     ("option", "value", "message"),
     [
         ("--seconds", "inf", "--seconds: must be a number from 0.04 to 21600, got inf"),

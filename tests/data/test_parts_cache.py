@@ -12,6 +12,7 @@ from fada.data.location import Location
 from fada.data.parts_cache import PartsCache
 from fada.data.ranges import StoreFiles
 from fada.files.errors import FolderFault
+from fada.files.whole import temporary_name
 
 LIMIT = 64 * 1032
 
@@ -72,9 +73,10 @@ def test_a_damaged_or_cut_entry_is_brought_again(tmp_path: Path) -> None:
         assert cache.get("a", lambda: b"other") == b"bytes"
 
 
-def test_what_a_killed_process_left_half_is_never_read_and_goes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [temporary_name(""), f"{'0' * 64}.half-1"], ids=["now", "by an earlier version"])
+def test_what_a_killed_process_left_half_is_never_read_and_goes(tmp_path: Path, name: str) -> None:
     cache = PartsCache(tmp_path / "c", LIMIT)
-    half = cache._file("a").with_name(f"{cache._file('a').name}.half-1")
+    half = cache._file("a").with_name(name)
     half.parent.mkdir()
     half.write_bytes(b"hal")
     assert cache.get("a", lambda: b"whole") == b"whole"
@@ -92,7 +94,7 @@ def test_a_full_disk_costs_the_cache_and_nothing_else(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     for name in ("a", "b", "a"):
         assert cache.get(name, name.encode) == name.encode()
     assert len(caplog.records) == 1

@@ -38,7 +38,7 @@ Made = PretrainObjective | DistillObjective | TrajectoryObjective
 def settings(**changes: Any) -> DistillSettings:
     values: dict[str, Any] = {
         "guidance": "distill", "windows": 4, "times": "uniform", "solver": "ddim", "solver_steps": 2,
-        "audio_scale": (1.0, 9.0), "reference_scale": (1.0, 4.0), "motion_drop": 0.3, "loss": MixedLossConfig(),
+        "scales": ((1.0, 4.0), (1.0, 9.0)), "motion_drop": 0.3, "loss": MixedLossConfig(),
         "gt_guidance": "neutral", "seed": 0,
         **changes,
     }  # fmt: skip

@@ -32,7 +32,7 @@ def new_state(seed: int = 0, outputs: int = 2) -> TrainedState:
 
 @pytest.fixture
 def trained() -> Trained:
-    return new_accelerator(ParallelSettings(), 1), new_state()
+    return new_accelerator(ParallelSettings(precision="fp32"), 1), new_state()
 
 
 def saved(folder: Path, trained: Trained, steps: list[int], **options: int) -> Checkpoints:

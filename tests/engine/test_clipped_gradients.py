@@ -38,9 +38,16 @@ def test_a_gradient_is_shortened_to_the_norm_and_a_short_one_left(
 
     monkeypatch.setattr(torch.optim.AdamW, "step", look)
     settings = LoopSettings(steps=1, lr=0.1, warmup=1, clip_norm=0.5, preview_every=0)
+    parallel = ParallelSettings(precision="fp32", clip_norm=0.5)
     log = RunLog(tmp_path, "steep", Console(quiet=True))
     try:
-        fit(Steep(slope), settings, new_accelerator(ParallelSettings(clip_norm=0.5), batch=1), tmp_path, log)
+        fit(
+            Steep(slope),
+            settings,
+            new_accelerator(parallel, batch=1),
+            tmp_path,
+            log,
+        )
     finally:
         log.close()
     assert seen == [pytest.approx(expected, rel=1e-4)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import ClassVar
 
@@ -57,3 +59,46 @@ def test_on_a_cuda_device_nothing_waits_before_seconds_are_read(monkeypatch: pyt
     assert {name: float(lap) for name, lap in clock.laps.items()} == {"data": 0.5, "teacher": 0.25}
     assert {event.stream for event in Event.made} == {"stream of cuda:1"}
     assert Event.waited == 3
+    with clock("outer"), clock("inner"):
+        pass
+    # Events of the device, one after the other: outer begins, inner begins, inner ends, outer ends.
+    assert Event.waited == 3
+    assert (clock.seconds["inner"], clock.seconds["outer"]) == (0.25, 0.5)
+
+
+def test_a_stage_within_another_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 0.0, 1.0, 4.0, 10.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(moments))
+    clock = Clock()
+    with clock("outer"), clock("inner"):
+        pass
+    assert clock.seconds == {"inner": 3.0, "outer": 7.0}
+
+
+def test_making_items_is_a_stage_and_using_them_is_not() -> None:
+    clock = Clock()
+    taken = []
+    for item in clock.each("make", range(3)):
+        time.sleep(0.02)
+        taken.append(item)
+    assert taken == [0, 1, 2]
+    assert clock.seconds["make"] < 0.02
+
+
+def test_a_device_that_goes_on_by_itself_is_waited_for_at_a_stages_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def wait() -> None:
+        now[0] += 2.0
+
+    clock = Clock(wait=wait)
+    with clock("denoise"):
+        now[0] += 1.0
+    assert (clock.rounded(), clock.elapsed()) == ({"denoise": 3.0}, 3.0)
+
+
+def test_the_data_line_counts_without_torch() -> None:
+    code = "import sys; from fada.data.stages import add_up; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -52,7 +52,7 @@ def settings(**changes: object) -> LoopSettings:
 
 def run(folder: Path, objective: Line, **changes: object) -> dict[str, torch.Tensor]:
     made = settings(**changes)
-    accelerator = new_accelerator(ParallelSettings(accumulate=made.accumulate), batch=8)
+    accelerator = new_accelerator(ParallelSettings(precision="fp32", accumulate=made.accumulate), batch=8)
     log = RunLog(folder, "line", Console(quiet=True))
     try:
         return fit(objective, made, accelerator, folder, log)
@@ -198,7 +198,7 @@ def test_previews_see_the_result_so_far(tmp_path: Path) -> None:
     seen: dict[int, dict[str, torch.Tensor]] = {}
     log = RunLog(tmp_path, "line", Console(quiet=True))
     made = fit(
-        Line(), settings(preview_every=6), new_accelerator(ParallelSettings(), 8), tmp_path, log,
+        Line(), settings(preview_every=6), new_accelerator(ParallelSettings(precision="fp32"), 8), tmp_path, log,
         lambda step, log, weights: seen.update({step: weights}),
     )  # fmt: skip
     log.close()

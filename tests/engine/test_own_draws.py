@@ -34,9 +34,10 @@ class Drawing:
 
 def run(folder: Path, objective: Drawing, seed: int = 0) -> None:
     settings = LoopSettings(steps=6, lr=0.01, warmup=1, accumulate=2, checkpoint_every=2, preview_every=0, seed=seed)
+    parallel = ParallelSettings(precision="fp32", accumulate=2)
     log = RunLog(folder, "drawing", Console(quiet=True))
     try:
-        fit(objective, settings, new_accelerator(ParallelSettings(accumulate=2), batch=1), folder, log)
+        fit(objective, settings, new_accelerator(parallel, batch=1), folder, log)
     finally:
         log.close()
 

@@ -22,9 +22,10 @@ from fada.eval.undistilled import SAMPLERS
 QUIET = Console(quiet=True)
 PATH = NoisePath(beta_schedule="scaled_linear")
 TEACHER: Any = SimpleNamespace(model=SimpleNamespace(path=PATH), vae=None, audio_encoder=None)
-REFERENCE = Setting(25, 2.5, 6.5)
-FEW = Cost("teacher-6-conditional", "unguided, 6 steps", Setting(6, 2.5, 6.5, "none"), 6, True)
-GUIDED = Cost("teacher-2x3", "guided, 2 x 3", Setting(2, 2.5, 6.5), 6, True)
+NAMES = ("reference", "audio")
+REFERENCE = Setting(25, (2.5, 6.5), NAMES)
+FEW = Cost("teacher-6-conditional", "unguided, 6 steps", Setting(6, (2.5, 6.5), NAMES, "none"), 6, True)
+GUIDED = Cost("teacher-2x3", "guided, 2 x 3", Setting(2, (2.5, 6.5), NAMES), 6, True)
 NOISE = dict(zip(SAMPLERS, (9.0, 7.0, 2.0, 8.0, 6.0, 4.0), strict=True))
 """How far a sampler's pictures are from the truth."""
 AWAY = dict(zip(SAMPLERS, (0.5, 0.1, 0.4, 0.6, 0.7, 0.8), strict=True))
@@ -106,9 +107,19 @@ def test_without_spare_clips_nothing_is_searched(calls, instruments, tmp_path) -
 
 
 def test_settings_at_the_plain_sampler_are_named_as_ever() -> None:
-    plain = Setting(6, 2.5, 6.5, "none")
+    plain = Setting(6, (2.5, 6.5), NAMES, "none")
     assert str(plain) == "Setting(steps=6, reference_scale=2.5, audio_scale=6.5, guidance='none')"
     assert plain.sampler == {}
-    other = Setting(6, 2.5, 6.5, "none", "dpmpp_2m", "noise_share")
+    other = Setting(6, (2.5, 6.5), NAMES, "none", "dpmpp_2m", "noise_share")
     assert str(other) == str(plain)[:-1] + ", solver='dpmpp_2m', spacing='noise_share')"
     assert other.sampler == {"solver": "dpmpp_2m", "spacing": "noise_share"}
+    assert (plain.notes, plain.named) == (
+        {"reference_scale": 2.5, "audio_scale": 6.5},
+        {"reference": 2.5, "audio": 6.5},
+    )
+
+
+def test_settings_of_other_branches_are_named_by_them_in_their_order() -> None:
+    setting = Setting(6, (2.0, 4.0, 1.5), ("tempo", "mood", "light"))
+    assert str(setting) == "Setting(steps=6, tempo_scale=2.0, mood_scale=4.0, light_scale=1.5, guidance='auto')"
+    assert setting.notes == {"tempo_scale": 2.0, "mood_scale": 4.0, "light_scale": 1.5}

@@ -18,6 +18,7 @@ from fada.eval.footage import Footage
 from fada.eval.instruments import FeatureInstrument, RealInstruments, VideoInstrument
 from fada.eval.measure import Instruments
 from fada.eval.systems import GenerationResult
+from fada.family import Family
 from fada.recipe import load_recipe
 
 QUIET = Console(quiet=True)
@@ -50,9 +51,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
     def generator(built: Any, setting: Any) -> Any:
         def generate(clip: Any, seed: int) -> GenerationResult:
-            seen.append((setting.reference_scale, setting.audio_scale))
-            frames = (clip.truth_frames // 2 + int(20 * setting.audio_scale)).astype(np.uint8)
-            latents = None if clip.truth_latents is None else clip.truth_latents * setting.audio_scale
+            seen.append(setting.scales)
+            frames = (clip.truth_frames // 2 + int(20 * setting.scales[-1])).astype(np.uint8)
+            latents = None if clip.truth_latents is None else clip.truth_latents * setting.scales[-1]
             return GenerationResult(frames, latents, {}, 6, 1, 0.1)
 
         return generate
@@ -65,8 +66,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
 def recipe(**bench: Any) -> Any:
     loaded = load_recipe("tiny/smoke")
-    wanted = {"reference_scale": None, "audio_scale": None, "sweep_audio": (1.0, 2.0, 3.0),
-              "sweep_reference": (1.0, 1.5), "sweep_clips": 2, **bench}  # fmt: skip
+    wanted = {
+        "scales": {"reference": None, "audio": None},
+        "sweep": {"reference": (1.0, 1.5), "audio": (1.0, 2.0, 3.0)},
+        "sweep_clips": 2,
+        **bench,
+    }
     return loaded.model_copy(update={"bench": loaded.bench.model_copy(update=wanted)})
 
 
@@ -98,8 +103,35 @@ def test_a_sweep_is_not_made_again_unless_instruments_change(calls, make_clip, t
     assert set(json.loads(store.read_text())) == {"fingerprint", "measured"}
 
 
+def test_branches_of_any_names_are_swept_from_the_last_to_the_first(
+    calls, make_clip, tmp_path: Path, dancer: Family
+) -> None:
+    """Latents are the truth times the last scale: 1 is nearest; of the others every scale is as good: the first is."""
+    text = "name: a\noutput: runs/a\ndata: {train_shards: a, test_shards: b}\nteacher: {kind: dancer, path: c}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    given = ["bench.scales={tempo: null, mood: null}", "bench.sweep={tempo: [1.5, 2, 3], mood: [2, 1, 4]}"]
+    loaded = load_recipe(tmp_path / "a.yaml", given)
+    clips = [make_clip(0, drawn=False)]
+    found, scales = sweep_scales(loaded, TEACHER, clips, TOOLS, tmp_path / "sweep.json", QUIET)
+    assert scales == (1.5, 1.0)
+    assert [each.name for each in found] == ["mood-scale", "tempo-scale"]
+    assert [each.label for each in found] == ["mood scale", "tempo scale"]
+    # Tempo is in the middle of its sweep as long as it is not known; (2, 1) belongs to both.
+    assert calls == [(2.0, 2.0), (2.0, 1.0), (2.0, 4.0), (1.5, 1.0), (3.0, 1.0)]
+    assert found[0].caption.startswith("tempo scale 2, teacher")
+    assert found[1].caption.startswith("mood scale 1, teacher")
+
+
+def test_a_scale_that_is_given_is_swept_for_the_plot_and_kept(calls, make_clip, tmp_path: Path) -> None:
+    given = recipe(scales={"reference": 2.0, "audio": 3.0}, sweep={"reference": (), "audio": (1.0, 2.0)})
+    clips = [make_clip(0, drawn=False)]
+    found, scales = sweep_scales(given, TEACHER, clips, TOOLS, tmp_path / "sweep.json", QUIET)
+    assert (scales, [each.name for each in found]) == ((2.0, 3.0), ["audio-scale"])
+    assert calls == [(2.0, 1.0), (2.0, 2.0)]
+
+
 def test_scales_that_a_recipe_gives_need_no_sweep(calls, tmp_path: Path) -> None:
-    given = recipe(reference_scale=2.0, audio_scale=6.5, sweep_audio=(), sweep_reference=())
+    given = recipe(scales={"reference": 2.0, "audio": 6.5}, sweep={"reference": (), "audio": ()})
     assert sweep_scales(given, TEACHER, [], TOOLS, tmp_path / "sweep.json", QUIET) == (
         [],
         (2.0, 6.5),

@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from fada.files.errors import FolderFault
 from fada.files.manifest import find_fault
 from fada.files.whole import (
     clear_leftovers,
+    put_whole,
     remove_listed,
     set_aside,
     sync_tree,
@@ -90,6 +92,26 @@ def test_data_is_synced_before_the_rename_and_the_folder_after_it(
     with whole_folder(tmp_path / "b") as folder:
         (folder / "one").write_text("1")
     assert done == ["sync file", "sync file", "sync folder", "rename", "sync folder"]
+    done.clear()
+    with whole_file(tmp_path / "again", is_synced=False) as file:
+        file.write_text("can be made again")
+    assert done == ["rename"]
+    put_whole(tmp_path / "again", tmp_path / "c")
+    assert done == ["rename", "sync file", "rename", "sync folder"]
+
+
+def test_nobody_else_gives_a_written_file_its_name(project_root: Path) -> None:
+    found = set()
+    for path in [path for top in ("fada", "teacher", "student", "eval") for path in (project_root / top).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            of_os = isinstance(node.func.value, ast.Name) and node.func.value.id in ("os", "shutil")
+            # A text's `replace` takes two arguments, a path's one.
+            of_path = len(node.args) == 1 and not node.keywords
+            if (of_os or of_path) and node.func.attr in ("replace", "rename", "renames", "link"):
+                found.add(path.relative_to(project_root).as_posix())
+    assert found == {"fada/files/whole.py"}
 
 
 def test_a_file_has_the_ordinary_rights(tmp_path: Path) -> None:

@@ -75,10 +75,10 @@ def test_the_quoted_figures_are_the_papers_in_number_and_spread() -> None:
 def test_every_row_has_the_papers_scales_windows_and_fresh_targets(name: str) -> None:
     recipe = load_recipe(f"ablations/{name}")
     distill, bench = recipe.distill, recipe.bench
-    assert (bench.audio_scale, bench.reference_scale, distill.steps) == (6.5, 2.5, 6)
+    assert (bench.scales, distill.steps) == ({"reference": 2.5, "audio": 6.5}, 6)
     for phase in distill.phases:
-        assert (phase.audio_scale.low, phase.audio_scale.high) == (1.0, 9.0)
-        assert (phase.reference_scale.low, phase.reference_scale.high) == (1.0, 4.0)
+        assert phase.scales["audio"].ends == (1.0, 9.0)
+        assert phase.scales["reference"].ends == (1.0, 4.0)
         assert phase.targets == "online"
     base, student = distill.phases
     assert (base.init, student.init) == ("teacher", base.name)

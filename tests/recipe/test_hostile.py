@@ -133,7 +133,7 @@ def test_what_all_readers_agree_on_is_read_so(text: str, value: Any) -> None:
         ("vae.channels=[]", "vae.channels: Tuple should have at least 1 item"),
         ("noise.beta_end=1", "noise.beta_end: input should be less than 1"),
         ("noise.beta_start=0.5", "beta_start must not be above beta_end, got 0.5 and 0.012"),
-        ("bench.audio_scale=1e9", "bench.audio_scale: input should be less than or equal to 1000"),
+        ("bench.scales.audio=1e9", "bench.scales.audio: input should be less than or equal to 1000"),
         ("clip=[1, 2]", "clip: Input should be a valid dictionary or instance of ClipShape"),
     ],
 )

@@ -16,7 +16,10 @@ from fada.recipe import RecipeError, load_recipe
         ("engine.weight_decay=1e-4", 1e-4),
         ("engine.ema=0", 0.0),
         ("noise.set_alpha_to_one=true", True),
-        ("bench.sweep_audio=[1, 2.5]", (1.0, 2.5)),
+        ("bench.sweep.audio=[1, 2.5]", (1.0, 2.5)),
+        ("bench.scales.audio=3", 3.0),
+        ("distill.phases.fast.scales.audio.high=7", 7.0),
+        ("data.quality_weights.A=2", 2.0),
         ("distill.phases.1.steps=10", 10),
         ("distill.phases.fast.steps=10", 10),
         ("distill.phases.fast.loss.slope=0.5", 0.5),
@@ -32,7 +35,7 @@ def test_an_override_sets_the_value_it_names(override: str, expected: Any) -> No
             names = [entry.name for entry in value]
             value = value[names.index(part) if part in names else int(part)]
         else:
-            value = getattr(value, part)
+            value = value[part] if isinstance(value, dict) else getattr(value, part)
     assert value == expected
 
 
@@ -69,7 +72,7 @@ def test_sections_that_the_file_leaves_out_can_be_set() -> None:
         ("distill.phases.fast.stps=1", "distill.phases.1.stps: unknown key; did you mean 'steps'"),
         ("seed.more=1", "override 'seed.more=1': seed has no entries in this recipe"),
         ("name.more=1", "name is 'smoke', which has no 'more' inside"),
-        ("bench.sweep_audio.0=1", "bench.sweep_audio has no entries in this recipe"),
+        ("bench.sweep.audio.0=1", "bench.sweep.audio has no entries in this recipe"),
         ("engine.ema=1.5", "override 'engine.ema=1.5': engine.ema: input should be less than 1, got 1.5"),
         (
             "engine.precision=fp8",

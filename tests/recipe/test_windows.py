@@ -6,6 +6,7 @@ import pytest
 
 from fada.build.models import scheduler
 from fada.build.settings import distill_settings
+from fada.diffusion.paths import NoisePath
 from fada.diffusion.windows import Windows
 from fada.recipe import RecipeError, load_recipe
 
@@ -56,3 +57,10 @@ def test_training_and_scheduler_take_the_same_windows_from_a_recipe() -> None:
 def test_settings_without_a_meaning_are_refused(changes: list[str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe("sd15/fast", [*CHOSEN, *changes])
+
+
+def test_a_recipe_may_be_on_a_rectified_flow() -> None:
+    recipe = load_recipe("tiny/smoke", ["noise.prediction_type=flow_prediction"])
+    made = scheduler(recipe.noise, recipe.distill)
+    assert made.path.is_flow
+    assert made.path == NoisePath.from_config(recipe.noise.model_dump())

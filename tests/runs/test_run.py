@@ -194,7 +194,7 @@ def test_a_first_run_that_is_killed_while_its_teacher_is_trained_equals_the_unbr
 
 def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learned() -> None:
     assert default_scales(load_recipe("tiny/full")) == (1.5, 2.0)
-    assert default_scales(load_recipe("tiny/full", ["bench.audio_scale=3.5"])) == (1.5, 3.5)
+    assert default_scales(load_recipe("tiny/full", ["bench.scales.audio=3.5"])) == (1.5, 3.5)
 
 
 def test_dry_run_prices_cached_windows_once_and_a_student_without_the_teacher() -> None:

@@ -1,10 +1,13 @@
 """What may change between two starts of a run, and what may not."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from fada.build import run_folder
 from fada.build.run_folder import check_run, open_run
+from fada.eval.environment import environment
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
 
@@ -50,3 +53,12 @@ def test_a_report_asks_for_no_processes_and_leaves_those_that_trained(smoke, tmp
 def test_checking_writes_nothing(smoke, tmp_path: Path) -> None:
     check_run(smoke(tmp_path / "run"), processes=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_says_of_its_machine_what_its_report_says(smoke, tmp_path: Path) -> None:
+    open_run(smoke(tmp_path))
+    told = json.loads((tmp_path / "environment.json").read_text())
+    assert run_folder.environment is environment
+    assert {name: told[name] for name in environment()} == environment()
+    assert told["packages"]["torch"] == environment()["torch"]
+    assert set(told) == {*environment(), "platform", "packages", "command"}

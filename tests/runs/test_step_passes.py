@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,10 +81,27 @@ def test_rungs_that_no_scale_of_a_range_needs_are_not_counted(
     reference: tuple[float, float], audio: tuple[float, float], rungs: int
 ) -> None:
     recipe = tiny(
-        f"distill.phases.fast.reference_scale={{low: {reference[0]}, high: {reference[1]}}}",
-        f"distill.phases.fast.audio_scale={{low: {audio[0]}, high: {audio[1]}}}",
+        f"distill.phases.fast.scales.reference={{low: {reference[0]}, high: {reference[1]}}}",
+        f"distill.phases.fast.scales.audio={{low: {audio[0]}, high: {audio[1]}}}",
     )
     assert rungs_of(distill_settings(recipe, recipe.distill.phases[-1])) == rungs
+
+
+@pytest.mark.parametrize(
+    ("scales", "rungs"),
+    [
+        # Shares of the rungs are 1 - a, a - b, b - c and c.
+        (((1.0, 2.0), (1.0, 3.0), (1.0, 4.0)), 4),
+        (((1.0, 1.0), (1.0, 1.0), (2.0, 4.0)), 2),
+        (((1.0, 2.0), (3.0, 3.0), (3.0, 3.0)), 3),
+        (((3.0, 3.0), (3.0, 3.0), (1.0, 3.0)), 3),
+        (((1.0, 4.0),), 2),
+        (((1.0, 1.0),), 1),
+    ],
+)
+def test_rungs_are_counted_for_any_number_of_scales(scales: tuple[tuple[float, float], ...], rungs: int) -> None:
+    recipe = tiny()
+    assert rungs_of(replace(distill_settings(recipe, recipe.distill.phases[-1]), scales=scales)) == rungs
 
 
 ZERO = "distill.phases.fast.loss={weighting: fixed, base: 0.0}"

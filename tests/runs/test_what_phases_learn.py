@@ -132,7 +132,7 @@ def test_a_balanced_student_has_no_layers_for_scales_and_a_fast_one_those_of_the
 
 def test_a_phase_learns_as_its_sections_say(tmp_path: Path, opened: dict[str, DualUNet]) -> None:
     fast = {
-            "audio_scale": "{low: 2, high: 8}", "reference_scale": "{low: 1.5, high: 3}", "motion_drop": "0.4",
+            "scales": "{audio: {low: 2, high: 8}, reference: {low: 1.5, high: 3}}", "motion_drop": "0.4",
             "solver": "{kind: dpmpp_2m, steps: 5, spacing: noise_share}", "lr": "1e-4",
             "loss": "{weighting: fixed, base: 0.7, slope: 0.5, loss_space: endpoint, gt_guidance: sampled}",
     }  # fmt: skip
@@ -140,7 +140,7 @@ def test_a_phase_learns_as_its_sections_say(tmp_path: Path, opened: dict[str, Du
     run = run_of(tmp_path, *overrides, "distill.matched=true", "distill.spacing=log_snr", "seed=7", "distill.windows=5")
     phase = run.recipe.distill.phases[1]
     settings = distill_settings(run.recipe, phase)
-    assert (settings.audio_scale, settings.reference_scale) == ((2.0, 8.0), (1.5, 3.0))
+    assert settings.scales == ((1.5, 3.0), (2.0, 8.0))
     assert (settings.motion_drop, settings.gt_guidance, settings.guidance) == (0.4, "sampled", "distill")
     assert (settings.solver, settings.solver_steps, settings.solver_spacing) == ("dpmpp_2m", 5, "noise_share")
     assert (settings.matched, settings.spacing, settings.windows, settings.seed) == (True, "log_snr", 5, 7)
@@ -155,7 +155,7 @@ def test_a_phase_learns_as_its_sections_say(tmp_path: Path, opened: dict[str, Du
 
 @pytest.mark.parametrize(
     "change",
-    ["audio_scale={low: 2, high: 8}", "reference_scale={low: 2, high: 4}", "motion_drop=0.5", "quality=A",
+    ["scales.audio={low: 2, high: 8}", "scales.reference={low: 2, high: 4}", "motion_drop=0.5", "quality=A",
      "solver.steps=3", "solver.kind=dpmpp_2m", "solver.spacing=log_snr"],
 )  # fmt: skip
 def test_a_cache_notes_all_that_its_window_ends_follow_from(
@@ -170,6 +170,21 @@ def test_a_cache_notes_all_that_its_window_ends_follow_from(
         notes.append(run._cache(phase, distill_settings(run.recipe, phase), clips))
     assert notes[0].made_with != notes[1].made_with
     assert notes[0].folder != notes[1].folder
+
+
+def test_a_cache_is_named_as_by_earlier_versions_so_that_theirs_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "fingerprint", lambda network: "the same")
+    run = run_of(tmp_path, "distill.phases.fast.scales={audio: {low: 2, high: 8}}")
+    phase = run.recipe.distill.phases[1]
+    made = run._cache(phase, distill_settings(run.recipe, phase), run._sampler(3, 1, phase.quality).clips).made_with
+    assert made["audio_scale"] == [2.0, 8.0]
+    assert made["reference_scale"] == [1.0, 4.0]
+    assert set(made) == {
+        "teacher", "precision", "noise", "clip", "context", "features", "clips", "guidance", "windows", "solver",
+        "solver_steps", "audio_scale", "reference_scale", "motion_drop", "count", "seed",
+    }  # fmt: skip
 
 
 def test_trajectory_consistency_takes_single_steps_of_the_whole_way(
@@ -195,7 +210,7 @@ def test_a_students_steps_are_one_and_a_half_per_window_and_none_is_cut(
 def test_a_saved_student_takes_its_own_steps_and_a_teacher_the_reports(
     tmp_path: Path, opened: dict[str, DualUNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = run_of(tmp_path, "bench.teacher_steps=25", "bench.reference_scale=2", "bench.audio_scale=6")
+    run = run_of(tmp_path, "bench.teacher_steps=25", "bench.scales={audio: 6, reference: 2}")
     monkeypatch.setattr(run_module, "new_pipeline", lambda recipe, model, vae, encoder, **options: options)
     student = run.new_student(run.recipe.distill.phases[0], tmp_path / "given-teacher")
     assert cast(Any, run.pipeline(student, is_student=True))["steps"] == 6
@@ -260,7 +275,7 @@ def line_trained(folder: Path, ema: float) -> dict[str, torch.Tensor]:
     )
     log = RunLog(folder, "fast", QUIET)
     try:
-        return fit(Line(), settings, new_accelerator(ParallelSettings(), batch=1), folder, log)
+        return fit(Line(), settings, new_accelerator(ParallelSettings(precision="fp32"), batch=1), folder, log)
     finally:
         log.close()
 

@@ -121,7 +121,7 @@ def train(folder: Path, steps: int) -> dict[str, Any]:
     parts = recipe.teacher.stages[-1].trains
     objective = PretrainObjective(module, sampler, BatchShape(2), parts, DropRates(0.1, 0.1, 0.1), SEED)
     settings = LoopSettings(steps, 1e-4, checkpoint_every=10**6, preview_every=0, log_every=max(1, steps // 10))
-    work, accelerator = folder / "work", new_accelerator(ParallelSettings(), 2)
+    work, accelerator = folder / "work", new_accelerator(ParallelSettings(precision="fp32"), 2)
     log = RunLog(work, "memory", Console(quiet=True))
     fit(objective, settings, accelerator, work, log)
     log.close()

@@ -18,8 +18,8 @@ from fada.teacher.dual_unet.model import DualUNet
 
 CPU = torch.device("cpu")
 SETTINGS = DistillSettings(
-    guidance="sync", windows=4, times="uniform", solver="ddim", solver_steps=1, audio_scale=(1.0, 1.0),
-    reference_scale=(1.0, 1.0), motion_drop=0.0, loss=MixedLossConfig(), gt_guidance="neutral", seed=0,
+    guidance="sync", windows=4, times="uniform", solver="ddim", solver_steps=1,
+    scales=((1.0, 1.0), (1.0, 1.0)), motion_drop=0.0, loss=MixedLossConfig(), gt_guidance="neutral", seed=0,
 )  # fmt: skip
 
 

@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.pretrained.weight_hash import weights_hash
 from fada.student.copies import student_of
 from fada.student.delta import DeltaError, load_delta, write_delta
 from fada.student.differences import apply_differences, differences
-from fada.student.part_weights import PartError, fingerprint, read_weights
+from fada.student.part_weights import PartError, read_weights
 from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.hallo.projections import FaceLocator, FaceProjection
@@ -196,11 +197,11 @@ def test_a_fingerprint_knows_values_names_and_types_but_not_files(tmp_path: Path
     weights = {"a": torch.arange(4.0), "b": torch.ones(2, 2)}
     save_file({"b": weights["b"]}, tmp_path / "model-00001-of-00002.safetensors")
     save_file({"a": weights["a"]}, tmp_path / "model-00002-of-00002.safetensors")
-    mark = fingerprint(weights)
-    assert fingerprint(read_weights(tmp_path)) == mark
+    mark = weights_hash(weights, "tensors")
+    assert weights_hash(read_weights(tmp_path), "tensors") == mark
     others = [weights | {"a": torch.arange(4.0) + 1e-6}, weights | {"a": torch.arange(4.0).double()},
               weights | {"b": torch.ones(4)}, {"c": weights["a"], "b": weights["b"]}]  # fmt: skip
-    assert mark not in [fingerprint(other) for other in others]
+    assert mark not in [weights_hash(other, "tensors") for other in others]
 
 
 def test_two_variants_of_the_weights_in_one_folder_are_refused(tmp_path: Path) -> None:

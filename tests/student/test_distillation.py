@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.seeds import sample_generator
 from fada.diffusion.matched import matched_points
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
@@ -21,8 +22,7 @@ def settings(**changes: object) -> DistillSettings:
         "times": "uniform",
         "solver": "ddim",
         "solver_steps": 1,
-        "audio_scale": (1.0, 1.0),
-        "reference_scale": (1.0, 1.0),
+        "scales": ((1.0, 1.0), (1.0, 1.0)),
         "motion_drop": 0.3,
         "loss": MixedLossConfig(),
         "gt_guidance": "neutral",
@@ -77,8 +77,26 @@ def test_copy_of_the_teacher_has_no_distillation_loss_where_one_solver_step_star
     assert float(loss.scalars["loss_ground_truth"]) > 1e-2
 
 
+@pytest.mark.parametrize("scales", [((1.5, 3.0), (2.0, 8.0)), ((1.0, 3.0), (0.5, 6.0), (2.0, 2.0))])
+def test_scales_are_drawn_in_the_order_of_the_branches_whatever_their_number(
+    teacher: DualUNet, sampler: ClipSampler, scales: tuple[tuple[float, float], ...]
+) -> None:
+    solved = objective(teacher, sampler, scales=scales, seed=5).solved
+    batch = sampler.batch(4, BatchShape(3))
+    drawn = solved.draw(batch, [(4, 0), (4, 1), (4, 2)]).scales
+    for row in range(3):
+        # As they have always been drawn: after the time, the noise and the rung of the sample.
+        generator = sample_generator(5, 4, row, "distill")
+        solved.windows.draw_times(1, generator, solved.path.num_train_timesteps, torch.device("cpu"))
+        torch.randn(batch.latents[0].shape, generator=generator)
+        torch.randint(3, (), generator=generator)
+        uniform = torch.rand(len(scales), generator=generator)
+        expected = [low + share * (high - low) for (low, high), share in zip(scales, uniform, strict=True)]
+        assert torch.equal(drawn[row], torch.stack(expected))
+
+
 def test_one_student_pass_covers_both_branches(teacher: DualUNet, sampler: ClipSampler) -> None:
-    made = objective(teacher, sampler, audio_scale=(2.0, 9.0), reference_scale=(2.0, 4.0))
+    made = objective(teacher, sampler, scales=((2.0, 4.0), (2.0, 9.0)))
     recorded = Recorded(made.module)
     made.loss(recorded, step=0, micro=0)
     (call,) = recorded.calls
@@ -89,7 +107,7 @@ def test_one_student_pass_covers_both_branches(teacher: DualUNet, sampler: ClipS
 def test_ground_truth_is_told_neutral_scales_and_the_teacher_branch_its_own(
     teacher: DualUNet, sampler: ClipSampler
 ) -> None:
-    made = objective(teacher, sampler, audio_scale=(2.0, 9.0), reference_scale=(2.0, 4.0))
+    made = objective(teacher, sampler, scales=((2.0, 4.0), (2.0, 9.0)))
     recorded = Recorded(made.module)
     made.loss(recorded, step=0, micro=0)
     told, neutral = recorded.calls[0]["scales"].chunk(2)
@@ -98,7 +116,7 @@ def test_ground_truth_is_told_neutral_scales_and_the_teacher_branch_its_own(
 
 
 def test_sampled_ground_truth_guidance_repeats_the_scales(teacher: DualUNet, sampler: ClipSampler) -> None:
-    made = objective(teacher, sampler, audio_scale=(2.0, 9.0), gt_guidance="sampled")
+    made = objective(teacher, sampler, scales=((1.0, 1.0), (2.0, 9.0)), gt_guidance="sampled")
     recorded = Recorded(made.module)
     made.loss(recorded, step=0, micro=0)
     told, repeated = recorded.calls[0]["scales"].chunk(2)
@@ -117,7 +135,7 @@ def test_balanced_student_sees_the_rungs_of_its_teacher_and_no_scales(teacher: D
 def test_the_guided_teacher_runs_its_three_rungs_in_one_pass_per_solver_step(
     teacher: DualUNet, sampler: ClipSampler
 ) -> None:
-    made = objective(teacher, sampler, solver_steps=5, audio_scale=(2.0, 9.0), reference_scale=(2.0, 4.0))
+    made = objective(teacher, sampler, solver_steps=5, scales=((2.0, 4.0), (2.0, 9.0)))
     batches: list[int] = []
     handle = teacher.denoising_unet.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
     made.loss(made.module, step=0, micro=0)
@@ -142,7 +160,7 @@ def test_the_same_step_has_the_same_loss(teacher: DualUNet, sampler: ClipSampler
 def test_gradients_reach_the_guidance_tokens_but_not_the_shared_reference_net(
     teacher: DualUNet, sampler: ClipSampler
 ) -> None:
-    made = objective(teacher, sampler, audio_scale=(2.0, 9.0))
+    made = objective(teacher, sampler, scales=((1.0, 1.0), (2.0, 9.0)))
     for layer in made.module.guidance_layers.layers:
         torch.nn.init.normal_(layer.attn.to_out[0].weight)
     made.loss(made.module, 0, 0).total.backward()
@@ -223,7 +241,7 @@ def test_a_student_is_not_asked_about_data_that_cannot_count(
     for base in (0.0, 1e-30):
         torch.manual_seed(0)
         changes: dict[str, object] = {"guidance": guidance, "loss": MixedLossConfig(weighting, base=base)}  # type: ignore[arg-type]
-        made = objective(teacher, sampler, audio_scale=(2.0, 9.0), **changes)
+        made = objective(teacher, sampler, scales=((1.0, 1.0), (2.0, 9.0)), **changes)
         recorded = Recorded(made.module)  # type: ignore[arg-type]
         loss = made.loss(recorded, step=0, micro=0)
         loss.total.backward()

@@ -15,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from fada.family import Family
 from fada.files.manifest import hash_file, list_files
 from fada.student.delta import load_delta
 from fada.student.export import Contents, ExportError, export_run
@@ -100,6 +101,14 @@ def test_evaluations_count_the_rungs_that_the_scales_need(guided: bool, scales: 
     config = {**CONFIG, "reference_scale": scales[0], "audio_scale": scales[1]}
     assert evaluations(config, guided) == expected
     assert evaluations({**config, "guidance": "none"}, guided) == 6
+
+
+def test_a_card_names_all_scales_in_the_order_of_the_familys_branches(dancer: Family) -> None:
+    assert "- steps: 6, reference scale 2, audio scale 6.5\n" in model_card(CardFacts("a", CONFIG, is_guided=True))
+    own = {"_class_name": "DancerPipeline", "mood_scale": 4.0, "tempo_scale": 4.0}
+    config = {**{name: value for name, value in CONFIG.items() if not name.endswith("_scale")}, **own}
+    assert "- steps: 6, tempo scale 4, mood scale 4\n" in model_card(CardFacts("a", config, is_guided=True))
+    assert evaluations(config, is_guided=False) == 12
 
 
 def test_the_origin_is_the_first_that_a_card_or_an_import_tells(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from fada.data.prepare.sync import SyncMeasurement, measure_sync
 from fada.data.prepare.track import follow
 from fada.files.whole import write_bytes
 from fada.media.audio import read_audio
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.media.video import iterate_frames
 
 _RIDGE = 0.3
@@ -59,7 +60,7 @@ def read_examples(table: Path, finder: FaceFinder) -> list[Example]:
         track = follow(iterate_frames(path, 25.0), finder, 10)
         stretch = max(track.stretches, key=lambda stretch: stretch.end - stretch.start)
         points, blendshapes = stretch.arrays()
-        audio = read_audio(path, 16000)[640 * stretch.start :][: 640 * len(points)]
+        audio = read_audio(path, SAMPLE_RATE)[640 * stretch.start :][: 640 * len(points)]
         mouth = measure.mouth_curves(points, blendshapes)
         sound = np.pad(audio, (0, 640 * len(points) - len(audio)))
         examples.append(Example(name, int(offset), person, voice, mouth, sound, _both_features(sound)))
@@ -172,7 +173,7 @@ def main() -> None:
     options = parser.parse_args()
     with FaceFinder(options.face_landmarker) as finder:
         examples = read_examples(options.table, finder)
-    trials = left_out(examples, {path.name: read_audio(path, 16000) for path in options.voices})
+    trials = left_out(examples, {path.name: read_audio(path, SAMPLE_RATE) for path in options.voices})
     print("\n".join(summary(trials, Limits())))
     flat = {f"{voice}.{name}": values for voice, own in fit(examples).items() for name, values in own.items()}
     write_bytes(options.out, save(flat, {"trained_on": options.trained_on}))

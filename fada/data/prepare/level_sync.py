@@ -10,13 +10,14 @@ import numpy as np
 
 from fada.data.prepare.lag_curves import RADIUS, correlations_and_scores, odd_width, standardise
 from fada.media.frame_count import frame_starts
+from fada.media.sample_rate import SAMPLE_RATE
 
 _WINDOW = 1024  # samples at 16 kHz: 64 ms around the start of each frame
 FEWEST_FRAMES = 30
 
 
 def level_scores(
-    jaw_open: np.ndarray, lip_opening: np.ndarray, audio: np.ndarray, fps: float = 25.0, sample_rate: int = 16000
+    jaw_open: np.ndarray, lip_opening: np.ndarray, audio: np.ndarray, fps: float = 25.0, sample_rate: int = SAMPLE_RATE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean correlation (25,) at lags -12 .. 12, and the mean of correlations over their standard errors.
 
@@ -48,7 +49,7 @@ def level_scores(
 
 def _spectra(audio: np.ndarray, count: int, fps: float, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Power spectra (F, bins) of windows centred on the start of each frame, and the bins' frequencies in Hz."""
-    window = round(_WINDOW * sample_rate / 16000)
+    window = round(_WINDOW * sample_rate / SAMPLE_RATE)
     starts = frame_starts(count, sample_rate, fps)
     padded = np.pad(audio, (window // 2, max(0, starts[-1] + window - len(audio))))
     pieces = np.lib.stride_tricks.sliding_window_view(padded, window)[starts]

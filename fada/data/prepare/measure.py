@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fada.media.sample_rate import SAMPLE_RATE
+
 JAW_OPEN = 25
 """Index of jawOpen among MediaPipe's blendshapes."""
 _INNER_LIPS = ((13, 14), (82, 87), (312, 317))
@@ -92,7 +94,7 @@ def head_roll(points: np.ndarray) -> float:
     return float(np.abs(rolls(points)).max())
 
 
-def loudness_decibels(audio: np.ndarray, sample_rate: int = 16000) -> float:
+def loudness_decibels(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> float:
     """RMS of the loudest second relative to full scale; -inf for digital silence."""
     if len(audio) == 0:
         return float("-inf")
@@ -101,7 +103,7 @@ def loudness_decibels(audio: np.ndarray, sample_rate: int = 16000) -> float:
     return 10 * float(np.log10(power)) if power > 0 else float("-inf")
 
 
-def speech_swing_decibels(audio: np.ndarray, sample_rate: int = 16000) -> float:
+def speech_swing_decibels(audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> float:
     """Standard deviation of the level in 10-ms steps between 200 and 4000 Hz, at most 50 dB below the loud parts.
 
     Speech in the trial footage: 12 to 20 dB; music 9 dB; a loud sound track 5 dB.

@@ -6,7 +6,6 @@ same answer (no smoothing over time, which would make the lips lag behind the so
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+
+from fada.files.manifest import hash_file
 
 _WHERE = {
     "face landmarker": (
@@ -59,7 +60,7 @@ def check_model(path: str | os.PathLike[str], kind: str) -> str:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: no {kind} model there; get {_WHERE[kind]}, and give its path")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hash_file(path)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from fada.data.prepare.lag_curves import RADIUS, correlations_and_scores, odd_width, standardise
+from fada.media.sample_rate import SAMPLE_RATE
 
 WEIGHTS = Path(__file__).parent / "mouth_prediction.safetensors"
 BANDS = 24
@@ -67,7 +68,7 @@ def prediction_scores(
     mouth: dict[str, np.ndarray | None],
     audio: np.ndarray,
     fps: float = 25.0,
-    sample_rate: int = 16000,
+    sample_rate: int = SAMPLE_RATE,
     weights: Weights | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How well seen and predicted curves go together at lags -12 .. 12, by the better of the voices at each lag.
@@ -108,7 +109,7 @@ def prediction_scores(
     return correlations, scores
 
 
-def sound_features(audio: np.ndarray, count: int, fps: float = 25.0, sample_rate: int = 16000) -> np.ndarray:
+def sound_features(audio: np.ndarray, count: int, fps: float = 25.0, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """(F, 216): log energy of 24 mel bands, less each band's mean, at nine moments 40 ms apart around each frame.
 
     Band means are taken out so that microphone, codec and loudness do not matter.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fada.data.prepare.crop import CropBox
-from fada.data.stages import StageClock
+from fada.engine.clock import Clock
 from fada.media.colour import ColourConverter
 from fada.media.error import MediaError
 from fada.media.part_store import PartStore
@@ -72,7 +72,7 @@ class HeadKeeper:
 
 
 def cut_pieces(
-    path: Path, pieces: list[Piece], size: int, fps: float, store: PartStore, clock: StageClock
+    path: Path, pieces: list[Piece], size: int, fps: float, store: PartStore, clock: Clock
 ) -> Iterator[tuple[Piece, np.ndarray]]:
     """Each piece, in order of time, with its frames uint8 (F, size, size, 3).
 
@@ -100,7 +100,7 @@ def _is_kept(piece: Piece, size: int, store: PartStore) -> bool:
     )
 
 
-def _cut_again(path: Path, pieces: list[Piece], size: int, fps: float, clock: StageClock) -> Iterator[np.ndarray]:
+def _cut_again(path: Path, pieces: list[Piece], size: int, fps: float, clock: Clock) -> Iterator[np.ndarray]:
     """The frames of each piece, out of a second pass over the video."""
     waiting = list(pieces)
     frames: list[np.ndarray] = []

@@ -29,15 +29,15 @@ from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.report import PreparedClip, SourceRecord
 from fada.data.prepare.sync import SyncMeasurement, shift_for
 from fada.data.prepare.track import Stretch, Track, follow
-from fada.data.stages import StageClock
+from fada.engine.clock import Clock
 from fada.media.audio import read_audio
 from fada.media.error import MediaError
 from fada.media.frame_count import frame_count, frames_begun, frames_in, sample_range
 from fada.media.part_store import PartStore
 from fada.media.pictures import Picture, iterate_pictures
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.media.video import VideoInfo, probe
 
-_SAMPLE_RATE = 16000
 _SILENT_FRAMES_AT_END = 2
 """Sound often ends a few milliseconds before the picture; silence fills up to this many frames."""
 
@@ -115,7 +115,7 @@ class _Source:
         self.clips: list[PreparedClip] = []
         self.video_seconds: float | None = None
         self._pieces: list[Piece] = []
-        self.clock = StageClock()
+        self.clock = Clock()
 
     def _reject(self, reason: Reason, detail: str, start: int = 0, end: int | None = None) -> None:
         self._reject_all({reason: detail}, start, end)
@@ -135,8 +135,8 @@ class _Source:
         if not info.has_audio:
             return self._reject(Reason.NO_AUDIO, "the file has no audio stream")
         with self.clock("sound"):
-            audio = read_audio(self.path, _SAMPLE_RATE)
-        loudness = measure.loudness_decibels(audio, _SAMPLE_RATE)
+            audio = read_audio(self.path, SAMPLE_RATE)
+        loudness = measure.loudness_decibels(audio, SAMPLE_RATE)
         if loudness < self.settings.limits.silence_decibels:
             return self._reject(Reason.SILENT_AUDIO, f"loudest second at {loudness:.1f} dB")
         with PartStore() as store:
@@ -186,7 +186,7 @@ class _Source:
     def _take_stretch(self, stretch: Stretch, track: Track, audio: np.ndarray, info: VideoInfo) -> None:
         """Judge a stretch, and cut it into pieces of equal length that are judged one by one."""
         settings = self.settings
-        end = min(stretch.end, frames_begun(len(audio), _SAMPLE_RATE, settings.fps) + _SILENT_FRAMES_AT_END)
+        end = min(stretch.end, frames_begun(len(audio), SAMPLE_RATE, settings.fps) + _SILENT_FRAMES_AT_END)
         if end < stretch.end:
             self._reject(Reason.NO_AUDIO, "the sound ends before the picture", max(end, stretch.start), stretch.end)
         length = end - stretch.start
@@ -203,7 +203,7 @@ class _Source:
             others = judge_piece(points, stretch.other_heights[:length], sound, settings.limits)
             return self._reject_all({**others, **found}, stretch.start, end)
         shift = shift_for(sync, settings.limits) if settings.correct_offset else 0
-        whole = frame_count(len(audio), _SAMPLE_RATE, settings.fps)
+        whole = frame_count(len(audio), SAMPLE_RATE, settings.fps)
         lowest, highest = _with_sound(stretch.start, length, shift, whole)
         if highest - lowest < settings.min_seconds * settings.fps:
             detail = f"{highest - lowest} frames with sound after a shift by {shift:+d}, more wanted"
@@ -243,7 +243,7 @@ class _Source:
 
     def _sound(self, audio: np.ndarray, start: int, end: int) -> np.ndarray:
         """The samples of frames [start, end), silence after the end of the file."""
-        span = sample_range(start, end, _SAMPLE_RATE, self.settings.fps)
+        span = sample_range(start, end, SAMPLE_RATE, self.settings.fps)
         part = audio[span]
         return np.pad(part, (0, span.stop - span.start - len(part)))
 
@@ -292,8 +292,8 @@ class _Source:
                 "range": round(measure.mouth_range(opening), 5),
             },
             "audio": {
-                "loudness_decibels": round(measure.loudness_decibels(sound, _SAMPLE_RATE), 2),
-                "swing_decibels": round(measure.speech_swing_decibels(sound, _SAMPLE_RATE), 2),
+                "loudness_decibels": round(measure.loudness_decibels(sound, SAMPLE_RATE), 2),
+                "swing_decibels": round(measure.speech_swing_decibels(sound, SAMPLE_RATE), 2),
             },
             "crop": piece.box.to_json(),
             "video": {
@@ -311,7 +311,7 @@ class _Source:
         sound = self._sound(audio, piece.start - sync["shift"], piece.end - sync["shift"])
         landmarks = to_crop(piece.points, piece.box)
         write_landmarks(self.out, piece.key, landmark_arrays(piece.points, piece.blendshapes, landmarks))
-        write_clip(self.out, Clip(piece.key, frames, sound, settings.fps, _SAMPLE_RATE, piece.meta))
+        write_clip(self.out, Clip(piece.key, frames, sound, settings.fps, SAMPLE_RATE, piece.meta))
         self.clips.append(
             PreparedClip(
                 key=piece.key,

@@ -20,6 +20,7 @@ from fada.data.prepare.lag_curves import RADIUS
 from fada.data.prepare.level_sync import FEWEST_FRAMES, level_scores
 from fada.data.prepare.mouth_prediction import Weights, prediction_scores
 from fada.data.prepare.reasons import Limits
+from fada.media.sample_rate import SAMPLE_RATE
 
 _LEVEL_HANDICAP = 0.75
 _RIVAL_DISTANCE = 2
@@ -70,7 +71,7 @@ def measure_sync(
     lip_opening: np.ndarray,
     audio: np.ndarray,
     fps: float = 25.0,
-    sample_rate: int = 16000,
+    sample_rate: int = SAMPLE_RATE,
     lip_width: np.ndarray | None = None,
     weights: Weights | None = None,
 ) -> SyncMeasurement:

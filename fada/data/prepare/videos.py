@@ -26,6 +26,7 @@ from fada.data.prepare.report import PrepareReport, SourceRecord
 from fada.data.prepare.source import PrepareSettings
 from fada.data.process_crew import ProcessCrew
 from fada.data.ray_crew import RayCrew, cluster_address
+from fada.files.manifest import hash_file
 from fada.files.outputs import output_folder
 from fada.media.error import MediaError
 from fada.media.processors import usable_processors
@@ -272,8 +273,7 @@ def _hash_file(path: Path) -> str:
     if path.exists() and not path.is_file():
         # A pipe would keep us waiting for ever.
         raise OSError(0, "not a regular file")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hash_file(path)
 
 
 def _fingerprint(settings: PrepareSettings, models: dict[str, str], identity: Identity) -> str:

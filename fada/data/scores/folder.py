@@ -20,7 +20,9 @@ from fada.data.scores.face import find_face
 from fada.data.scores.measure import VERSION, Scores, score_clip
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.syncnet import SyncNet, SyncNetError
-from fada.data.stages import StageClock, add_up
+from fada.data.stages import add_up
+from fada.engine.clock import Clock
+from fada.files.manifest import hash_file
 from fada.files.whole import write_text
 
 Reasons = dict[str, str]
@@ -51,7 +53,7 @@ class Models:
         if self.syncnet is not None and not self.syncnet.is_file():
             raise SyncNetError(f"--syncnet {self.syncnet}: no such file; give syncnet_v2.model")
         face = "" if self.face_landmarker is None else check_model(self.face_landmarker, "face landmarker")
-        lips = "" if self.syncnet is None else hashlib.sha256(self.syncnet.read_bytes()).hexdigest()
+        lips = "" if self.syncnet is None else hash_file(self.syncnet)
         return face, self.iqa or "", lips
 
 
@@ -174,7 +176,7 @@ Measured = tuple[Scores, Reasons, dict[str, float]]
 
 def _measure(folder: Path, key: str, tools: _Tools, model: Identity) -> Measured | str:
     """Measure a clip and leave its scores on disk; what is wrong with it where it cannot be read."""
-    clock = StageClock()
+    clock = Clock()
     reasons: Reasons = {}
     try:
         with clock("read"):

@@ -14,9 +14,10 @@ from fada.data.scores import picture
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.face import FaceTrack
 from fada.data.scores.quality import ImageQuality
-from fada.data.scores.speech import RATE, speech_share
+from fada.data.scores.speech import speech_share
 from fada.data.scores.syncnet import SyncNet
-from fada.data.stages import StageClock
+from fada.engine.clock import Clock
+from fada.media.sample_rate import SAMPLE_RATE
 
 VERSION = 2
 """Raise when a clip would get other scores than before; older ones are then measured again."""
@@ -36,7 +37,7 @@ def score_clip(
     face: FaceTrack | None,
     quality: ImageQuality | None = None,
     syncnet: SyncNet | None = None,
-    clock: StageClock | None = None,
+    clock: Clock | None = None,
     reasons: dict[str, str] | None = None,
 ) -> Scores:
     """Every score of the catalogue; None for those that could not be measured.
@@ -51,9 +52,9 @@ def score_clip(
     Raises:
         ValueError: the sound is not at 16 kHz.
     """
-    if clip.sample_rate != RATE:
-        raise ValueError(f"{clip.key}: sound at {clip.sample_rate} Hz, 16000 wanted; prepare the clip again")
-    clock = StageClock() if clock is None else clock
+    if clip.sample_rate != SAMPLE_RATE:
+        raise ValueError(f"{clip.key}: sound at {clip.sample_rate} Hz, {SAMPLE_RATE} wanted; prepare the clip again")
+    clock = Clock() if clock is None else clock
     found: Scores = dict.fromkeys(SCORES)
     found |= _source(clip)
     with clock("image"):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-RATE = 16000
+from fada.media.sample_rate import SAMPLE_RATE
 
 
 def speech_share(audio: np.ndarray) -> float:
@@ -26,7 +26,7 @@ def speech_share(audio: np.ndarray) -> float:
     with _one_thread():
         from silero_vad import get_speech_timestamps
 
-        spoken = get_speech_timestamps(sound, _detector(), sampling_rate=RATE)
+        spoken = get_speech_timestamps(sound, _detector(), sampling_rate=SAMPLE_RATE)
     return sum(part["end"] - part["start"] for part in spoken) / len(audio)
 
 

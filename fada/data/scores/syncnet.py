@@ -19,6 +19,7 @@ from PIL import Image
 from fada.data.clip import Clip
 from fada.data.scores.face import FaceTrack
 from fada.media.audio import write_wav
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.pretrained.errors import ModelFolderError
 from fada.pretrained.weights import read_pickle
 
@@ -72,7 +73,7 @@ class SyncNet:
         Raises:
             ValueError: the clip is not at 25 frames per second and 16 kHz.
         """
-        if (clip.fps, clip.sample_rate) != (25, 16000):
+        if (clip.fps, clip.sample_rate) != (25, SAMPLE_RATE):
             raise ValueError(f"{clip.key}: SyncNet wants 25 frames per second and 16 kHz; prepare the clip again")
         if len(clip.frames) < FEWEST_FRAMES:
             return None

@@ -12,8 +12,9 @@ from fada.data.world.flaws import draw_flaw, draw_flaws, flaw_backdrop, flaw_fra
 from fada.data.world.identity import Identity, draw_identity
 from fada.data.world.motion import FPS, Motion, move
 from fada.data.world.mouth import INSIDE, MAX_OPENING, TEETH, TONGUE, WIDEST, half_width, look_of, opening
-from fada.data.world.speech import SAMPLE_RATE, Speech, plan_speech, synthesise
+from fada.data.world.speech import Speech, plan_speech, synthesise
 from fada.data.world.undecided import BEYOND, FULL, NARROW, draw_effort, move_freely, plain_look, rare_look
+from fada.media.sample_rate import SAMPLE_RATE
 
 SPLITS = ("train", "test")
 QUALITIES = ("A", "B")

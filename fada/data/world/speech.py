@@ -10,7 +10,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, lfilter, sosfilt
 
-SAMPLE_RATE = 16000
+from fada.media.sample_rate import SAMPLE_RATE
+
 CONTROL_RATE = 1000
 """Control curves per second; one control point every 16 samples."""
 

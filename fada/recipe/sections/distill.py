@@ -10,6 +10,7 @@ from fada.recipe.sections.section import (
     Count,
     Few,
     Listed,
+    Named,
     PlainName,
     Rate,
     Scale,
@@ -21,6 +22,8 @@ from fada.recipe.sections.section import (
 
 Ratio = Annotated[float, Field(gt=0.0, le=1e6)]
 """Of the errors against teacher and ground truth."""
+Weighting = Literal["adaptive", "adaptive_unlimited", "fixed"]
+LossSpace = Literal["prediction", "endpoint"]
 RESERVED = frozenset(["teacher", "aside"])
 """Names that mean something else where a student's is given."""
 
@@ -54,7 +57,7 @@ class Solver(Section):
 class Loss(Section):
     """The mixed loss (method.md, section 4)."""
 
-    weighting: Literal["adaptive", "adaptive_unlimited", "fixed"] = "adaptive"
+    weighting: Weighting = "adaptive"
     """How ground truth is weighed against the teacher."""
     slope: Weight = 0.25
     """s: W grows as R^s."""
@@ -64,7 +67,7 @@ class Loss(Section):
     """Rp: from here W falls."""
     dead: Ratio = 100.0
     """Rd: from here W is 0."""
-    loss_space: Literal["prediction", "endpoint"] = "prediction"
+    loss_space: LossSpace = "prediction"
     """Measure the error of the prediction, or of the window's end (times eta^2)."""
     gt_guidance: Literal["neutral", "sampled"] = "neutral"
     """Scales that the ground-truth branch is told."""
@@ -79,16 +82,23 @@ class Loss(Section):
 class ScaleRange(Section):
     """Guidance scales drawn uniformly per sample."""
 
-    low: Scale = 1.0
-    """Smallest."""
-    high: Scale
-    """Largest."""
+    low: Scale | None = None
+    """Smallest; default: the family's."""
+    high: Scale | None = None
+    """Largest; default: the family's."""
 
     @model_validator(mode="after")
     def ordered(self) -> ScaleRange:
-        if self.high < self.low:
+        if self.low is not None and self.high is not None and self.high < self.low:
             raise ValueError(f"high must not be below low, got low={self.low}, high={self.high}")
         return self
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest, in a recipe, which fills in its family's."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.low, self.high
 
 
 class Phase(Section):
@@ -106,10 +116,8 @@ class Phase(Section):
     """Clips per step and process."""
     lr: Rate = 1e-5
     """Peak learning rate."""
-    audio_scale: ScaleRange = ScaleRange(low=1.0, high=9.0)
-    """Audio scales the fast student learns."""
-    reference_scale: ScaleRange = ScaleRange(low=1.0, high=4.0)
-    """Reference scales the fast student learns."""
+    scales: Named[ScaleRange] = Field(default={})
+    """Guidance scales that the fast student learns, by the names of the family's branches; default: the family's."""
     motion_drop: Share = 0.3
     """Share of samples without motion frames."""
     quality: Literal["A", "B", "all"] = "all"

@@ -12,6 +12,7 @@ from fada.recipe.sections.section import (
     Few,
     FilePath,
     Listed,
+    Named,
     Scale,
     Section,
     Seed,
@@ -20,6 +21,11 @@ from fada.recipe.sections.section import (
     Weight,
 )
 
+Strategy = Literal["ddp", "zero1", "zero2", "zero3"]
+Place = Literal["device", "cpu"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Schedule = Literal["constant", "cosine"]
+
 
 class Engine(Section):
     """How training runs, the same for teacher and students."""
@@ -27,12 +33,12 @@ class Engine(Section):
     processes: Few | None = None
     """Processes on this machine, which `fada distill` starts itself; default: one per GPU, or one. Under torchrun,
     accelerate launch, deepspeed or SLURM their number is the launcher's."""
-    strategy: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
+    strategy: Strategy = "ddp"
     """How processes divide the training: `ddp` keeps everything in each; DeepSpeed's `zero1` divides the optimiser's
     state (and the moving average), `zero2` the gradients too, `zero3` the weights too."""
-    offload_optimizer: Literal["device", "cpu"] = "device"
+    offload_optimizer: Place = "device"
     """Where the optimiser's state lies; `cpu` needs a zero strategy."""
-    offload_parameters: Literal["device", "cpu"] = "device"
+    offload_parameters: Place = "device"
     """Where weights lie between their uses; `cpu` needs `zero3`."""
     shard_teacher: bool = False
     """Divide the frozen teacher's weights among the processes too (ZeRO-3): less memory, more traffic. Off, each has
@@ -47,7 +53,7 @@ class Engine(Section):
     """How long a process waits for a sign of life of the others."""
     skip_budget: CountOrNone = 0
     """Micro-batches without a finite loss that may be replaced by others before the run stops."""
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    precision: Precision = "bf16"
     """Precision of the forward and backward passes; weights and optimiser stay in fp32. fp16 needs CUDA."""
     accumulate: Count = 1
     """Gradient accumulation steps."""
@@ -55,7 +61,7 @@ class Engine(Section):
     """Largest gradient norm."""
     warmup: StepsOrNone = 100
     """Steps of linear warm-up."""
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Schedule = "cosine"
     """Learning rate after the warm-up."""
     weight_decay: Weight = 1e-2
     """AdamW's."""
@@ -108,14 +114,11 @@ class Bench(Section):
     """Spare held-out clips, beside those of the report, on which solver and time nodes of the undistilled baselines are
     searched at the students' costs; 0, or no spare clips: they are plain DDIM at equal steps of time, and the report
     says so. Costs about three times as much per clip as the guided teacher."""
-    audio_scale: Scale | None = 6.5
-    """Audio scale; null: where the teacher is best by its own sweep."""
-    reference_scale: Scale | None = 2.5
-    """Reference scale; null: where the teacher is best by its own sweep."""
-    sweep_audio: Listed[Scale] = ()
-    """Audio scales of the teacher's sweep and of the plot."""
-    sweep_reference: Listed[Scale] = ()
-    """Reference scales of the teacher's sweep and of the plot."""
+    scales: Named[Scale | None] = Field(default={})
+    """Guidance scales by the names of the family's branches; null: where the teacher is best by its own sweep. Default:
+    the family's own."""
+    sweep: Named[Listed[Scale]] = Field(default={})
+    """By the same names, scales of the teacher's sweep and of the plot."""
     sweep_clips: Count = 6
     """Clips per point of a sweep (training identities are never used)."""
     repeats: Count = 5

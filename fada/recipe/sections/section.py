@@ -112,6 +112,8 @@ ModelPath = Annotated[FilePath, AfterValidator(_model)]
 OutputPath = Annotated[FilePath, AfterValidator(check_output)]
 Listed = Annotated[tuple[T, ...], Field(strict=False, max_length=200)]
 """A list in YAML."""
+Named = Annotated[dict[str, T], Field(max_length=200)]
+"""A mapping in YAML, whose keys are names of the teacher's family: of its guidance branches."""
 
 __all__ = [
     "Count",
@@ -122,6 +124,7 @@ __all__ = [
     "FramesOrNone",
     "Listed",
     "ModelPath",
+    "Named",
     "OutputPath",
     "Pixels",
     "PlainName",

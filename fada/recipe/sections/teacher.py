@@ -24,6 +24,8 @@ from fada.recipe.sections.section import (
 Levels = Annotated[tuple[Width, ...], Field(strict=False, min_length=1, max_length=8)]
 """Width of each level."""
 Beta = Annotated[float, Field(gt=0.0, lt=1.0)]
+BetaSchedule = Literal["linear", "scaled_linear"]
+PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
 
 
 class VAETraining(Section):
@@ -60,7 +62,7 @@ class Noise(Section):
 
     num_train_timesteps: Frames = 1000
     """Length of the time grid."""
-    beta_schedule: Literal["linear", "scaled_linear"] = "scaled_linear"
+    beta_schedule: BetaSchedule = "scaled_linear"
     """How betas grow."""
     beta_start: Beta = 0.00085
     """First beta."""
@@ -68,8 +70,9 @@ class Noise(Section):
     """Last beta."""
     rescale_betas_zero_snr: bool = False
     """Rescale so that the last step is pure noise."""
-    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
-    """What the networks predict."""
+    prediction_type: PredictionType = "epsilon"
+    """What the networks predict: noise, v, or on a rectified flow (`z_t = (1 - t) z_0 + t eps`, without betas) the
+    difference `eps - z_0`."""
     set_alpha_to_one: bool = False
     """Whether time 0 is free of noise (true) or has the first step's noise (false, as SD 1.5)."""
     timestep_offset: Annotated[int, Field(ge=-1000, le=1000)] = -1

@@ -31,7 +31,7 @@ def settings() -> DistillSettings:
     """Scales at which no rung falls away, and a solver of our own."""
     return DistillSettings(
         guidance="distill", windows=4, times="uniform", solver="dpmpp_2m_log_snr", solver_steps=4,
-        audio_scale=(4.0, 9.0), reference_scale=(2.0, 3.0), motion_drop=0.3, loss=MixedLossConfig(),
+        scales=((2.0, 3.0), (4.0, 9.0)), motion_drop=0.3, loss=MixedLossConfig(),
         gt_guidance="neutral", seed=0,
     )  # fmt: skip
 

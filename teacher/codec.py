@@ -1,0 +1,78 @@
+"""Frames to latents and back: the VAE of most families, or what a family brings for itself.
+
+A family's own codec is a diffusers model with the methods of `Codec`; it lies where others have their VAE, in the
+folder `vae/`. Everything else asks the functions of this module, which know both.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fada.teacher import vae as image_vae
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """What a family's own codec does; latents are of any rank, a row per frame."""
+
+    def latent_shape(self, size: int) -> tuple[int, ...]:
+        """Of one frame of size x size pixels."""
+        ...
+
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """Latents (F, ...) in float32 of frames (F, H, W, 3) uint8."""
+        ...
+
+    def appearance(self, portrait: np.ndarray) -> Any:
+        """What decoding needs of the portrait (H, W, 3) beside latents; None where it needs nothing."""
+        ...
+
+    def decode(self, latents: Tensor, appearance: Any) -> np.ndarray:
+        """Frames (F, H, W, 3) uint8 of latents (F, ...)."""
+        ...
+
+
+def is_own(codec: Any) -> bool:
+    """Whether it is a family's own, not a VAE of diffusers (which has methods of the same names)."""
+    return hasattr(codec, "latent_shape") and hasattr(codec, "appearance")
+
+
+def pixels_per_cell(codec: Any) -> int:
+    """Along one side, of latents that are maps; 1 for a family's own codec, whose latents have no sides."""
+    return 1 if is_own(codec) else int(2 ** (len(codec.config.block_out_channels) - 1))
+
+
+def latent_shape(codec: Any, size: int) -> tuple[int, ...]:
+    """Of one frame of size x size pixels: (C, h, w) of a VAE."""
+    if is_own(codec):
+        return tuple(codec.latent_shape(size))
+    side = size // pixels_per_cell(codec)
+    return int(codec.config.latent_channels), side, side
+
+
+def encode_frames(codec: Any, frames: np.ndarray) -> Tensor:
+    """Latents (F, ...) in float32 of frames (F, H, W, 3) uint8."""
+    if not is_own(codec):
+        return image_vae.encode_frames(codec, frames)
+    with torch.no_grad():
+        return codec.encode(frames).float()
+
+
+def appearance_of(codec: Any, portrait: np.ndarray) -> Any:
+    """What decoding needs of a portrait beside latents, once for a whole video."""
+    if not is_own(codec):
+        return None
+    with torch.no_grad():
+        return codec.appearance(portrait)
+
+
+def decode_latents(codec: Any, latents: Tensor, appearance: Any = None) -> np.ndarray:
+    """Frames (F, H, W, 3) uint8 of latents (F, ...)."""
+    if not is_own(codec):
+        return image_vae.decode_latents(codec, latents)
+    with torch.no_grad():
+        return codec.decode(latents, appearance)

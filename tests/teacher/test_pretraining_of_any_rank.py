@@ -1,0 +1,55 @@
+"""A teacher's loss on latents of any rank, and its weights on every noise path: numbers that a formula gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.diffusion.paths import NoisePath
+from fada.teacher.pretrain import DropRates, PretrainObjective
+
+
+class Constant(nn.Module):
+    """Answers with one number; its loss is ``mean (number - target)^2``."""
+
+    def __init__(self, path: NoisePath) -> None:
+        super().__init__()
+        self.path, self.number = path, nn.Parameter(torch.zeros(()))
+
+    def part(self, name: str) -> list[nn.Parameter]:
+        return [self.number]
+
+    def forward(self, inputs: Any, latents: Tensor, t: Tensor, rung: Tensor, use_temporal: bool) -> Tensor:
+        return self.number.expand_as(latents)
+
+
+def objective(path: NoisePath, sample: Tensor, gamma: float | None = None) -> PretrainObjective:
+    clips = [LatentClip(f"{number}", "A", sample.expand(4, *sample.shape), torch.zeros(4, 1, 2)) for number in range(2)]
+    sampler = ClipSampler(clips, frames=3, motion_frames=1, context=0)
+    drop = DropRates(0.0, 0.0, 0.0)
+    return PretrainObjective(Constant(path), sampler, BatchShape(2), ("all",), drop, 0, min_snr_gamma=gamma)
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3), (4, 2, 2)])
+def test_loss_is_the_mean_over_all_numbers_of_each_sample(shape: tuple[int, ...]) -> None:
+    made = objective(NoisePath("flow_prediction"), torch.full(shape, 2.0))
+    noise = torch.stack([made._draw(torch.zeros(3, *shape), 0, sample)[3] for sample in range(2)])
+    # Of a flow the target is noise minus data.
+    expected = (noise - 2.0).square().mean()
+    torch.testing.assert_close(made.loss(made.module, 0, 0).total, expected)
+
+
+@pytest.mark.parametrize("gamma", [0.1, 5.0, 1e6])
+def test_min_snr_weighs_the_clean_latents_error_by_the_snr_up_to_gamma_on_every_path(gamma: float) -> None:
+    t = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
+    for kind in ("epsilon", "v_prediction", "flow_prediction"):
+        path = NoisePath(kind)
+        a, c = path.signal_noise(t)
+        # How far x0 goes wrong for an error of one in the prediction.
+        clean = {"epsilon": c / a, "v_prediction": c, "flow_prediction": c}[kind]
+        expected = (((a / c) ** 2).clamp(max=gamma) * clean**2).float()
+        torch.testing.assert_close(objective(path, torch.zeros(2), gamma)._weights(t), expected)
