@@ -29,6 +29,26 @@ MEASURES = {
 }
 COMPARED = ("still", "share", "foreign")
 """What the claim is about."""
+OPENING = """
+V-Express's paper says that strong conditions (portrait, keypoints) keep a model from listening to the weak one, the sound,
+and that three stages of training and conditional dropout mend it; it gives no rates, and its released settings drop
+nothing. Here rows are teachers of `recipes/tiny/v-express.yaml`, trained from nothing in the drawn world, steps: {steps}.
+A rate is that of reference and keypoints alike, in the second and third stage. *One stage* trains all parts on clips from
+the start, on as many frames in all, and drops nothing.
+
+Seeds per row: **{seeds}**, each measured on {clips} held-out clips; mean ± half of the 95 % t-interval over seeds. Calls are
+without guidance, so that what the network itself does is seen. Written by
+
+```sh
+python -m fada.build.dropout_study --page docs/results/v-express.md{settings}
+```
+
+*Mouth follows sound*: correlation of the mouth's opening with the one that the sound was made with, where the keypoints
+are the true ones. Heads of this world nod with the sound, so that true keypoints tell of it; *still keypoints* are the
+portrait's in every frame and tell nothing: what is left of the response is heard. *Foreign sound*: the true keypoints of
+one clip, the sound of another, and the correlation with the latter. *Identity error*: levels of 255, with true
+keypoints{best}.
+""".strip()
 
 
 def write_dropout_page(results: Mapping[str, Any], page: Path) -> Path:
@@ -69,22 +89,8 @@ def _opening(results: Mapping[str, Any]) -> str:
     ]
     best = f"; of true videos, encoded and decoded, r is {np.mean(decoded):.2f}" if decoded else ""
     settings = "".join(f" {each}" for each in results["overrides"])
-    return (
-        f"{TITLE}\n\n"
-        "V-Express's paper says that strong conditions (portrait, keypoints) keep a model from listening to the weak one, "
-        "the sound, and that three stages of training and conditional dropout mend it; it gives no rates, and its released "
-        "settings drop nothing. Here rows are teachers of `recipes/tiny/v-express.yaml`, trained from nothing in the drawn "
-        f"world, steps: {steps}. A rate is that of reference and keypoints alike, in the second and third stage. *One "
-        "stage* trains all parts on clips from the start, on as many frames in all, and drops nothing.\n\n"
-        f"Seeds per row: **{count}**, each measured on {results['clips']} held-out clips; mean ± half of the 95 % "
-        "t-interval over seeds. Calls are without guidance, so that what the network itself does is seen. Written by\n\n"
-        f"```sh\npython -m fada.build.dropout_study --page docs/results/v-express.md{settings}\n```\n\n"
-        "*Mouth follows sound*: correlation of the mouth's opening with the one that the sound was made with, where the "
-        "keypoints are the true ones. Heads of this world nod with the sound, so that true keypoints tell of it; *still "
-        "keypoints* are the portrait's in every frame and tell nothing: what is left of the response is heard. *Foreign "
-        "sound*: the true keypoints of one clip, the sound of another, and the correlation with the latter. *Identity "
-        f"error*: levels of 255, with true keypoints{best}."
-    )
+    words = OPENING.format(steps=steps, seeds=count, clips=results["clips"], best=best, settings=settings)
+    return f"{TITLE}\n\n{words}"
 
 
 def _table(results: Mapping[str, Any]) -> str:
@@ -108,8 +114,9 @@ def _differences(results: Mapping[str, Any]) -> str:
         cells = [_verdict(values[row, each], corrected[row, each], each) for each in COMPARED]
         lines.append(row_text([row, *cells]))
     return (
-        "## Differences from three stages without dropout\n\nPaired by seed; p of Student's t-test after Holm's correction "
-        f"for all {len(pairs)} of them; *open* where it is not under {SIGNIFICANCE:g}.\n\n" + "\n".join(lines)
+        "## Differences from three stages without dropout\n\n"
+        f"Paired by seed; p of Student's t-test after Holm's correction for all {len(pairs)} of them; *open* where it is "
+        f"not under {SIGNIFICANCE:g}.\n\n" + "\n".join(lines)
     )
 
 
