@@ -147,7 +147,7 @@ def test_without_encoders_there_are_landmarks_but_no_features(tmp_path: Path) ->
     put_clip(tmp_path / "clips", "drawn")
     put_landmarks(tmp_path / "clips", "k")
     index = shard_clips(tmp_path / "clips", tmp_path / "out").indices["train"]
-    assert index.parts == {**dict.fromkeys(PARTS, 0), "frames": 2, "audio": 2, "landmarks": 1}
+    assert index.parts == {**dict.fromkeys(PARTS, 0), "frames": 2, "audio": 2, "landmarks": 1, "keypoints": 1}
     assert index.features == {}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -48,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sound = rng.uniform(-0.5, 0.5, 8 * 640).astype(np.float32)
         meta = {"quality": "A", "split": split}
         write_clip(folder / "clips", Clip(f"c{number}", frames, sound, meta=meta), "lossless")
-    vae = build_data.AutoencoderKL.from_pretrained(str(save_vae(folder / "vae", 0))).eval()
+    vae = AutoencoderKL.from_pretrained(str(save_vae(folder / "vae", 0))).eval()
     shard_clips(folder / "clips", folder / "plain")
     shard_clips(folder / "clips", folder / "features", vae, LogMelEncoder(8))
     return folder
@@ -100,7 +101,7 @@ def test_features_of_another_vae_are_refused_with_both_fingerprints(
 ) -> None:
     other = save_vae(tmp_path / "other", 1)
     theirs = read_index(made / "features/train").features["vae"]
-    ours = features_of(build_data.AutoencoderKL.from_pretrained(str(other)), LogMelEncoder(8))["vae"]
+    ours = features_of(AutoencoderKL.from_pretrained(str(other)), LogMelEncoder(8))["vae"]
     wanted = (
         rf"data.train_shards: \S*features/train: vae {theirs} made .*vae\.path=\S*other is {ours}; name .*, encode "
     )

@@ -117,7 +117,7 @@ def train(folder: Path, steps: int) -> dict[str, Any]:
     recipe = load_recipe("tiny/smoke")
     sampler = ClipSampler(StoredClips([ShardSet(folder)]), 3, 1, 2, "all", SEED)
     torch.manual_seed(0)
-    module = new(recipe.teacher.network, recipe.noise.model_dump(), (5, LAYERS, STATES), 4)
+    module = new(recipe.teacher.network, recipe.noise.model_dump(), (5, LAYERS, STATES), (4,))
     parts = recipe.teacher.stages[-1].trains
     objective = PretrainObjective(module, sampler, BatchShape(2), parts, DropRates(0.1, 0.1, 0.1), SEED)
     settings = LoopSettings(steps, 1e-4, checkpoint_every=10**6, preview_every=0, log_every=max(1, steps // 10))
