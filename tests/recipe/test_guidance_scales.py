@@ -72,7 +72,7 @@ def ends(recipe: Recipe, phase: int) -> list[tuple[str, tuple[float, float]]]:
     ],
 )
 def test_every_family_fills_in_its_own_scales_and_ranges(tmp_path: Path, kind: str, scales: dict[str, float]) -> None:
-    text = DANCER.partition("teacher:")[0] + f"teacher: {{kind: {kind}, path: somewhere}}\n"
+    text = DANCER.partition("teacher:")[0] + f"clip: {{motion_frames: 0}}\nteacher: {{kind: {kind}, path: somewhere}}\n"
     recipe = load(tmp_path, text + "distill: {phases: [{name: fast}]}\n")
     assert list(recipe.bench.scales.items()) == list(scales.items())
     assert recipe.bench.sweep == {"reference": (), "audio": ()}

@@ -46,7 +46,7 @@ def run_of(folder: Path, *overrides: str) -> Run:
     generator = torch.Generator().manual_seed(3)
     latents, states = (torch.randn(4, 8, *shape, generator=generator) for shape in ((4, 16, 16), (1, 8)))
     clips = [LatentClip(f"{number}", "AABB"[number], latents[number], states[number]) for number in range(4)]
-    vae: Any = SimpleNamespace(config=SimpleNamespace(latent_channels=4))
+    vae: Any = SimpleNamespace(config=SimpleNamespace(latent_channels=4, block_out_channels=(8, 16)))
     data = RunData(clips, [], vae, LogMelEncoder(8))
     shared = Shared(data, folder / "given-teacher", folder / "targets", {})
     return Run(recipe_of(folder, *overrides), QUIET, shared)
