@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fada.diffusion.ladder import needed_rungs
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Solver
-from fada.diffusion.spacing import Spacing, spaced_windows
+from fada.diffusion.spacing import Spacing, check_spacing, spaced_windows
 from fada.diffusion.transfer import moved
 from fada.diffusion.windows import ExtraSteps, Windows
 from fada.engine.tensor_files import load_tensors, save_tensors
@@ -51,7 +51,9 @@ class Sampler:
     tokens: int = 4
 
     def __post_init__(self) -> None:
-        # A folder's may come from anyone; windows check themselves.
+        # A folder's may come from anyone.
+        Windows(self.windows, self.extra_steps, is_matched=self.matched)
+        check_spacing(self.spacing)
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind: got {self.kind!r}; choose from {', '.join(get_args(Kind))}")
         STEPS.check("steps", self.steps)
