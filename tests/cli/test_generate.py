@@ -27,7 +27,7 @@ def inputs(tmp_path: Path) -> tuple[str, ...]:
 class Made:
     """A video of grey frames in chunks of twelve, that remembers how many were made and not yet taken."""
 
-    chunks, nfe, stage_seconds = 2, 6, {"denoise": 1.0}
+    clips, nfe, stage_seconds = 2, 6, {"denoise": 1.0}
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -42,7 +42,7 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> Any:
     """``whole()`` puts a pipeline without a stream in the place of one with."""
 
     class Pipeline:
-        needs_face = False
+        needs_face = needs_keypoints = False
         config = SimpleNamespace(fps=25.0)
 
         def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Made:
@@ -63,7 +63,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {"config": SimpleNamespace(fps=25.0, is_student=False), "family": family}
 
     class Pipeline:
-        needs_face = False
+        needs_face = needs_keypoints = False
         config, family = seen["config"], seen["family"]
 
         def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Made:
@@ -310,7 +310,7 @@ def streaming(pipeline: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict
     """The same pipeline, with a stream that draws twelve grey frames a clip."""
 
     class Streams:
-        needs_face = False
+        needs_face = needs_keypoints = False
         config = SimpleNamespace(fps=25.0)
 
         def to(self, *where: Any) -> Any:

@@ -180,7 +180,7 @@ def test_a_stream_may_go_to_a_pipe(cli: Any, folder: Path, monkeypatch: pytest.M
     from fada.media.video import read_video
 
     class Streams:
-        needs_face = False
+        needs_face = needs_keypoints = False
         config = SimpleNamespace(fps=25.0)
 
         def to(self, *where: Any) -> Any:
