@@ -152,7 +152,8 @@ def generate(
     _check_numbers(steps, seed, seconds, look_ahead, threads)
     scales = asked_scales(scale or (), {"audio": audio_scale, "reference": reference_scale})
     if out != STANDARD_OUTPUT:
-        check_output(out, image, audio, face_landmarker, face_embedder, overwrite=overwrite, is_written_through=stream)
+        inputs = (image, audio, face_landmarker, face_embedder, *_files_of(keypoints))
+        check_output(out, *inputs, overwrite=overwrite, is_written_through=stream)
     from fada.media.audio import read_audio
     from fada.media.image import read_image
     from fada.media.sound_track import SoundTrack
@@ -293,6 +294,11 @@ def _face(portrait: np.ndarray, landmarker: Path | None, embedder: Path | None) 
 
     with FaceFinder(landmarker) as finder:
         return portrait_clues(portrait, finder, FaceEmbedder(embedder))
+
+
+def _files_of(clip: Path | None) -> tuple[Path, ...]:
+    """A clip as it was named, and its video, which any of its files names."""
+    return () if clip is None else (clip, clip.with_name(f"{clip.name.partition('.')[0]}.mp4"))
 
 
 def _keypoints(

@@ -12,8 +12,8 @@ from fada.teacher.v_express.model import VExpress
 from fada.teacher.v_express.networks import new
 from fada.teacher.v_express.section import Network
 
-SIDE, CONTEXT, BINS = 2, 1, 3
-"""Of latents, of the sound's windows in frames to each side, and of a state."""
+SIDE, CONTEXT, STATE = 2, 1, 12
+"""Side of latents; frames of sound to each side that a frame hears; width of a state, as of 3 bins of log-mel."""
 NETWORK = Network(
     channels=(32, 32), attention_levels=(True, False), layers_per_block=1, heads=2, norm_groups=8, audio_tokens=2,
     audio_dim=4, audio_hidden=4, audio_heads=2, audio_depth=1, keypoint_channels=(2, 2, 2, 2), max_frames=4, overlap=2,
@@ -24,7 +24,7 @@ NOISE = Noise(prediction_type="epsilon").model_dump()
 def small_model(network: Network = NETWORK) -> VExpress:
     """The model with random weights; layers that start at zero have others, so that everything is seen."""
     torch.manual_seed(0)
-    model = new(network, NOISE, (2 * CONTEXT + 1, 1, BINS), 4)
+    model = new(network, NOISE, (2 * CONTEXT + 1, 1, STATE), (4, SIDE, SIDE))
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.2)
@@ -46,7 +46,7 @@ def clip_inputs(clips: int = 1, frames: int = 4) -> ClipInputs:
     drawn = torch.Generator().manual_seed(1)
     return ClipInputs(
         torch.randn(clips, 4, SIDE, SIDE, generator=drawn),
-        torch.randn(clips, frames, 2 * CONTEXT + 1, 1, BINS, generator=drawn),
+        torch.randn(clips, frames, 2 * CONTEXT + 1, 1, STATE, generator=drawn),
         keypoints=keypoints(clips, frames),
     )
 
@@ -59,7 +59,7 @@ def latent_clips(count: int = 4, frames: int = 6) -> list[LatentClip]:
             f"{number}",
             "A",
             torch.randn(frames, 4, SIDE, SIDE, generator=drawn),
-            torch.randn(frames, 1, BINS, generator=drawn),
+            torch.randn(frames, 1, STATE, generator=drawn),
             keypoints=keypoints(frames),
         )
         for number in range(count)

@@ -120,6 +120,30 @@ def test_inputs_without_keypoints_say_where_they_come_from(model: VExpress) -> N
         model.inputs_of(replace(clip_inputs(), keypoints=None))
 
 
+def test_sound_of_another_encoder_is_refused(model: VExpress) -> None:
+    clips = clip_inputs()
+    inputs = model.inputs_of(replace(clips, audio=torch.cat([clips.audio, clips.audio], dim=3)))
+    with pytest.raises(ValueError, match=r"have \(states, dim\) = \(6, 12\), the projection was made for \(3, 12\)"):
+        model.prepare(inputs)
+
+
+def test_parts_of_a_folder_say_where_they_do_not_meet(model: VExpress) -> None:
+    assert [(given, wanted) for _, given, wanted in model.meetings(CONTEXT) if given != wanted] == []
+    other = small_model(NETWORK.model_copy(update={"channels": (64, 32), "layers_per_block": 2, "audio_dim": 8}))
+    mixed = VExpress(
+        other.reference_unet, model.denoising_unet, other.audio_projection, other.keypoint_guider, model.path,
+        frames=4, overlap=2,
+    )  # fmt: skip
+    faults = {name for name, given, wanted in mixed.meetings(2) if given != wanted}
+    assert faults == {
+        "reference_unet's channels",
+        "reference_unet's layers_per_block",
+        "audio_projection's token_dim",
+        "keypoint_guider's out_channels",
+        "rest of audio_projection's 3 states by frame",
+    }
+
+
 def test_parts_are_all_parameters_once(model: VExpress) -> None:
     names = ("reference", "keypoints", "spatial", "audio", "temporal")
     found = [id(parameter) for name in names for parameter in model.part(name)]
