@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -19,6 +20,7 @@ from fada.build.run_folder import put_aside, trained_parts
 from fada.build.run_vae import prepare_vae
 from fada.build.sources import Source, sources_of
 from fada.build.stored_features import check_features, check_size, holds_features, load_latents, where_of
+from fada.data.audio_encoder import states_of
 from fada.data.clip import Clip
 from fada.data.clip_source import ClipSource
 from fada.data.dataset import hash_clips
@@ -135,19 +137,19 @@ def find_shard_fault(shards: Path) -> str | None:
 
 
 def encode_samples(
-    samples: Iterable[Sample], vae: AutoencoderKL, encoder: AudioEncoder, keep_media: bool = False
+    samples: Iterable[Sample], vae: AutoencoderKL, encoder: AudioEncoder | None, keeps: Collection[str] = ()
 ) -> Iterator[Sample]:
-    """The samples with VAE latents (float16) and the encoder's states (bfloat16, all layers).
+    """The samples with VAE latents (float16) and, of an encoder, its states (bfloat16, all layers).
 
-    Frames and sound are dropped unless kept.
+    Of frames and audio those parts stay that are kept.
     """
     for sample in samples:
         if sample.frames is None or sample.audio is None:
             raise ValueError(f"{sample.key}: no frames or no sound to encode; write shards with both")
         latents = encode_frames(vae, sample.frames).to(torch.float16)
-        states = encoder(torch.from_numpy(sample.audio).float()[None], len(sample.frames))[0].to(torch.bfloat16)
-        encoded = replace(sample, latents=latents.cpu(), audio_states=states.cpu())
-        yield encoded if keep_media else replace(encoded, frames=None, audio=None)
+        states = None if encoder is None else states_of(encoder, sample.audio, len(sample.frames))
+        dropped: dict[str, Any] = {part: None for part in ("frames", "audio") if part not in keeps}
+        yield replace(sample, latents=latents.cpu(), audio_states=states, **dropped)
 
 
 def fingerprint(module: torch.nn.Module) -> str:
@@ -159,11 +161,11 @@ def fingerprint(module: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def features_of(vae: AutoencoderKL, encoder: AudioEncoder) -> dict[str, str]:
-    """What decides latents and audio states, as shards keep it: equal values mean equal features."""
+def features_of(vae: AutoencoderKL, encoder: AudioEncoder | None) -> dict[str, str]:
+    """What decides latents and, of an encoder, audio states, as shards keep it: equal values mean equal features."""
     scale = f"{vae.config.scaling_factor:g} {shift(vae):g}"
     whole = hashlib.sha256(f"{fingerprint(vae)} {scale}".encode()).hexdigest()[:16]
-    return {"vae": whole, "audio_encoder": encoder.fingerprint()}
+    return {"vae": whole, **({} if encoder is None else {"audio_encoder": encoder.fingerprint()})}
 
 
 def _face_embedder(recipe: Recipe) -> dict[str, str]:

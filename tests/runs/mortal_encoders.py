@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fada.build.encode_shard import Encoders
+from fada.build.pack_clips import Tools
 from fada.data.audio_features import LogMelEncoder
 from fada.teacher.vae import load_vae
 
@@ -36,3 +37,8 @@ def load_mortal(vae: Path, died: Path) -> Encoders:
     encoder = _MortalEncoder(8)
     encoder.died = died
     return load_vae(vae), encoder
+
+
+def load_mortal_tools(vae: Path, died: Path) -> Tools:
+    """The same, to make shards of clips."""
+    return Tools(*load_mortal(vae, died))
