@@ -79,7 +79,8 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = T
     features = features_of(vae, encoder)
     if has_features:
         check_features(recipe, features)
-        train = load_latents(*(each.path for each in recipe.data.train_sets), cache=recipe.data.cache)
+        sets = (each.path for each in recipe.data.train_sets)
+        train = load_latents(*sets, cache=recipe.data.cache, by_shard=recipe.data.is_by_shard)
     else:
         encoded = inside(folder, "data", "train")
         made_of = {**features, **_face_embedder(recipe), "clips": sources["train"].hash(), "encoding": str(ENCODING)}

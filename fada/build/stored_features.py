@@ -101,7 +101,11 @@ def check_size(recipe: Recipe, clips: ClipSource, vae: AutoencoderKL) -> None:
 
 
 def load_latents(
-    *folders: str | Path, face_ratio: float = 1.0, lip_ratio: float = 1.0, cache: Cache | None = None
+    *folders: str | Path,
+    face_ratio: float = 1.0,
+    lip_ratio: float = 1.0,
+    cache: Cache | None = None,
+    by_shard: bool = False,
 ) -> StoredClips:
     """Training clips of sets of shards with features, each read when it is asked for; with face clues where embedding
     and landmarks are stored.
@@ -109,9 +113,11 @@ def load_latents(
     Args:
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
         cache: for sets in object stores.
+        by_shard: whether they shall be drawn shard by shard.
     """
     kept = None if cache is None else PartsCache(cache.path, int(cache.gib * 2**30))
-    return StoredClips([ShardSet(folder, kept) for folder in folders], face_ratio=face_ratio, lip_ratio=lip_ratio)
+    sets = [ShardSet(folder, kept) for folder in folders]
+    return StoredClips(sets, face_ratio=face_ratio, lip_ratio=lip_ratio, by_shard=by_shard)
 
 
 def mixture_of(recipe: Recipe) -> Mixture | None:

@@ -23,10 +23,13 @@ class StoredClips(ClipSource):
 
     Args:
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
+        by_shard: whether they shall be drawn shard by shard, as suits object stores.
     """
 
-    def __init__(self, sets: Sequence[ShardSet], *, face_ratio: float = 1.0, lip_ratio: float = 1.0) -> None:
-        self._sets, self._ratios = tuple(sets), (face_ratio, lip_ratio)
+    def __init__(
+        self, sets: Sequence[ShardSet], *, face_ratio: float = 1.0, lip_ratio: float = 1.0, by_shard: bool = False
+    ) -> None:
+        self._sets, self._ratios, self._by_shard = tuple(sets), (face_ratio, lip_ratio), by_shard
         self._parts = [(*FEATURES, *face_parts_of(each.index)) for each in sets]
         # Numbers of clips count through all sets; rows are numbers within the one that holds the clip.
         rows = [_chosen(each.table) for each in sets]
@@ -45,6 +48,18 @@ class StoredClips(ClipSource):
     def set_numbers(self) -> np.ndarray:
         """Which set (N,) each clip is of."""
         return self._set
+
+    @property
+    def shard_numbers(self) -> np.ndarray | None:
+        if not self._by_shard:
+            return None
+        found = np.empty(len(self._row), np.int64)
+        first = 0
+        for at, each in enumerate(self._sets):
+            of_set = self._set == at
+            found[of_set] = first + each.table.shard[self._row[of_set]]
+            first += len(each.index.shards)
+        return found
 
     def key(self, number: int) -> str:
         return self._table(number).key_of(int(self._row[number]))
@@ -78,7 +93,7 @@ class StoredClips(ClipSource):
 
     def hash_records(self) -> str:
         """SHA-256 over the hashes of the clips' records in their order, which hold the hashes of all members."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"by shard\0" if self._by_shard else b"")
         for at, each in enumerate(self._sets):
             # One set after the other: so the clips of any choice come, too.
             digest.update(np.ascontiguousarray(np.asarray(each.table.record)[self._row[self._set == at]]).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -107,7 +108,7 @@ def test_the_bytes_are_those_that_shard_writes_with_the_same_encoders(made: Path
 
 
 def test_a_worker_that_is_killed_is_named_and_its_shard_tried_again(made: Path, tmp_path: Path, caplog) -> None:
-    mortal = partial(load_mortal, made / "vae", tmp_path / "died")
+    mortal = partial(load_mortal, made / "vae", tmp_path / "died", os.getpid())
     encode_shards(str(made / "plain/test"), str(tmp_path / "out"), mortal, workers=2)
     assert (tmp_path / "died").exists()
     assert files(tmp_path / "out") == files(made / "direct/test")
@@ -117,7 +118,7 @@ def test_a_worker_that_is_killed_is_named_and_its_shard_tried_again(made: Path, 
 
 @pytest.mark.slow
 def test_two_workers_one_of_which_is_killed_write_the_same_bytes(made: Path, tmp_path: Path) -> None:
-    mortal = partial(load_mortal, made / "vae", tmp_path / "died")
+    mortal = partial(load_mortal, made / "vae", tmp_path / "died", os.getpid())
     encode_shards(str(made / "plain"), str(tmp_path / "out"), mortal, workers=2)
     assert (tmp_path / "died").exists()
     assert files(tmp_path / "out") == files(made / "direct")

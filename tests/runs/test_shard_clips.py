@@ -1,6 +1,7 @@
 """Clips to shards: which of them, with what labels and features."""
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -217,10 +218,10 @@ def seven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def files(folder: Path, notes: str = NOTES) -> dict[str, bytes]:
     """Every file of the sets in a folder, but for marks, locks and records."""
     found = (file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".fada"))
-    return {str(file.relative_to(folder)): file.read_bytes() for file in found if NOTES not in file.parts}
+    return {str(file.relative_to(folder)): file.read_bytes() for file in found if notes not in file.parts}
 
 
 def test_what_is_done_is_not_done_again(seven: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +266,7 @@ def test_shards_of_a_broken_off_call_that_follow_from_something_else_are_named(s
 
 
 def test_a_worker_that_is_killed_is_named_and_costs_nothing(seven: Path, caplog) -> None:
-    mortal = partial(load_mortal_tools, seven / "vae", seven / "died")
+    mortal = partial(load_mortal_tools, seven / "vae", seven / "died", os.getpid())
     shard_clips(seven / "clips", seven / "out", load=mortal, workers=1)
     assert (seven / "died").exists()
     shard_clips(seven / "clips", seven / "whole", load=partial(load_tools, seven / "vae", seven / "audio", None))
