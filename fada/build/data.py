@@ -19,7 +19,7 @@ from fada.build.models import AudioEncoder, audio_encoder
 from fada.build.run_folder import put_aside, trained_parts
 from fada.build.run_vae import prepare_vae
 from fada.build.sources import Source, sources_of
-from fada.build.stored_features import check_features, check_size, holds_features, load_latents, where_of
+from fada.build.stored_features import check_features, check_size, holds_features, load_latents, makes_states, where_of
 from fada.data.audio_encoder import states_of
 from fada.data.clip import Clip
 from fada.data.clip_source import ClipSource
@@ -80,7 +80,12 @@ def prepare_data(recipe: Recipe, folder: Path, console: Console, makes: bool = T
     if has_features:
         check_features(recipe, features)
         sets = (each.path for each in recipe.data.train_sets)
-        train = load_latents(*sets, cache=recipe.data.cache, by_shard=recipe.data.is_by_shard)
+        train = load_latents(
+            *sets,
+            cache=recipe.data.cache,
+            by_shard=recipe.data.is_by_shard,
+            encoder=encoder if makes_states(recipe) else None,
+        )
     else:
         encoded = inside(folder, "data", "train")
         made_of = {**features, **_face_embedder(recipe), "clips": sources["train"].hash(), "encoding": str(ENCODING)}

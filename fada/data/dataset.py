@@ -38,7 +38,7 @@ def hash_clips(clips: Sequence[LatentClip]) -> str:
     Of stored clips damaged ones are left out. Where reading them all takes long (`HASHED_WHOLE`), the hash is one over
     the hashes that the table of their shards holds.
     """
-    if isinstance(clips, StoredClips) and clips.shard_bytes > HASHED_WHOLE:
+    if isinstance(clips, StoredClips) and (clips.makes_states or clips.shard_bytes > HASHED_WHOLE):
         return clips.hash_records()
     digest, source = hashlib.sha256(), source_of(clips)
     if source.shard_numbers is not None:

@@ -7,7 +7,9 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
+from fada.data.audio_encoder import AudioEncoder, states_of
 from fada.data.clip_source import ClipFacts, ClipSource, DamagedClip, LatentClip
 from fada.data.face import FaceClues, face_boxes
 from fada.data.shard_format import Sample
@@ -24,15 +26,25 @@ class StoredClips(ClipSource):
     Args:
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
         by_shard: whether they shall be drawn shard by shard, as suits object stores.
+        encoder: makes the audio states of the clips' sound, each time that a clip is read; None: they are stored.
     """
 
     def __init__(
-        self, sets: Sequence[ShardSet], *, face_ratio: float = 1.0, lip_ratio: float = 1.0, by_shard: bool = False
+        self,
+        sets: Sequence[ShardSet],
+        *,
+        face_ratio: float = 1.0,
+        lip_ratio: float = 1.0,
+        by_shard: bool = False,
+        encoder: AudioEncoder | None = None,
     ) -> None:
         self._sets, self._ratios, self._by_shard = tuple(sets), (face_ratio, lip_ratio), by_shard
-        self._parts = [(*FEATURES, *face_parts_of(each.index)) for each in sets]
+        # One of its own, on the CPU: workers get it, too.
+        self._encoder = None if encoder is None else copy.deepcopy(encoder).cpu()
+        features = FEATURES if encoder is None else ("latents", "audio")
+        self._parts = [(*features, *face_parts_of(each.index)) for each in sets]
         # Numbers of clips count through all sets; rows are numbers within the one that holds the clip.
-        rows = [_chosen(each.table) for each in sets]
+        rows = [np.flatnonzero(each.table.holds(*features)).astype(np.uint32) for each in sets]
         self._set = np.concatenate([np.full(len(chosen), at, np.uint16) for at, chosen in enumerate(rows)])
         self._row = np.concatenate(rows)
         self._facts = _join([_facts_of(each, chosen) for each, chosen in zip(sets, rows, strict=True)])
@@ -68,7 +80,8 @@ class StoredClips(ClipSource):
         at, row = int(self._set[number]), int(self._row[number])
         sample = self._sets[at].sample(row, self._parts[at])
         quality = str(sample.meta.get("quality", "A"))
-        if sample.latents is None or sample.audio_states is None:
+        states = self._states(sample)
+        if sample.latents is None or states is None:
             raise DamagedClip(f"{self._sets[at].place}: {sample.key}: has no latents or no audio states")
         said = (self.facts.qualities[int(self.facts.quality[number])], int(self.facts.frames[number]))
         sides = tuple(self.facts.sides[number].tolist())
@@ -79,7 +92,17 @@ class StoredClips(ClipSource):
                 f"of samples says {said} of {sides}; make it again with fada data index"
             )
         face = face_clues(sample, *self._ratios)
-        return LatentClip(sample.key, quality, sample.latents, sample.audio_states, face)
+        return LatentClip(sample.key, quality, sample.latents, states, face)
+
+    def _states(self, sample: Sample) -> Tensor | None:
+        if self._encoder is None or sample.audio is None or sample.latents is None:
+            return sample.audio_states
+        return states_of(self._encoder, sample.audio, len(sample.latents))
+
+    @property
+    def makes_states(self) -> bool:
+        """Whether audio states are made as clips are read."""
+        return self._encoder is not None
 
     def subset(self, numbers: np.ndarray) -> StoredClips:
         made = copy.copy(self)
@@ -97,15 +120,12 @@ class StoredClips(ClipSource):
         for at, each in enumerate(self._sets):
             # One set after the other: so the clips of any choice come, too.
             digest.update(np.ascontiguousarray(np.asarray(each.table.record)[self._row[self._set == at]]).data)
+        if self._encoder is not None:
+            digest.update(self._encoder.fingerprint().encode())
         return digest.hexdigest()
 
     def _table(self, number: int) -> SampleTable:
         return self._sets[int(self._set[number])].table
-
-
-def _chosen(table: SampleTable) -> np.ndarray:
-    """Rows of a set's clips that can be trained on."""
-    return np.flatnonzero(table.holds(*FEATURES)).astype(np.uint32)
 
 
 def _facts_of(each: ShardSet, rows: np.ndarray) -> ClipFacts:

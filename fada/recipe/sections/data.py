@@ -203,6 +203,9 @@ class Audio(Section):
     """What of wav2vec2 is brought to the video's rate; only for that kind. `states`: what its transformer gives.
     `features`: what goes into it, as Hallo does. Default: what the folder says (an imported Hallo's does), or `states`.
     """
+    states: Literal["stored", "from_sound"] = "stored"
+    """Of training shards with latents: `stored` audio states, or `from_sound`: made of the clip's sound each time it is
+    drawn, which takes a hundredth of their bytes and a worker's time (`engine.data_workers`)."""
     bins: Few = 32
     """Mel bins; only for `log_mel`."""
     context: Annotated[int, Field(ge=CONTEXT.low, le=CONTEXT.high)] = 2
