@@ -21,7 +21,8 @@ _WAV_HEADER = 44
 def measured(shards: ShardSet) -> dict[str, float]:
     """Bytes of each part per hour of video that has it; parts that no clip has are left out.
 
-    Nothing is said where no clip's length is known. Clips without features are as long as their sound. Of many clips an even choice is looked at.
+    Nothing is said where no clip's length is known. Clips without features are as long as their sound. Of many clips an
+    even choice is looked at.
     """
     table, totals, seconds = shards.table, Counter[str](), Counter[str]()
     fps, rate = _rates(shards)
