@@ -219,7 +219,7 @@ class ClipSampler:
             clip.latents[draw(len(clip.latents))].float()[None],
             motion[None],
             torch.tensor([has_motion]),
-            audio_windows(clip.states.float(), start, self.frames, self.context)[None],
+            audio_windows(clip.states, start, self.frames, self.context).float()[None],
             None if clip.face is None else stack_clues([clip.face]),
             faults,
         )
@@ -314,6 +314,8 @@ def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tens
 
 def stack(samples: Sequence[Batch]) -> Batch:
     """One batch of several; all of them have faces, or none."""
+    if len(samples) == 1:
+        return samples[0]
     latents, reference, motion, has_motion, audio = (
         torch.cat([getattr(sample, name) for sample in samples])
         for name in ("latents", "reference", "motion", "has_motion", "audio")

@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 import torch
 
-from fada.data import ranges
+from fada.data import ranges, shard_format
 from fada.data.clip_source import DamagedClip
 from fada.data.dataset import BatchShape, ClipSampler, hash_clips
 from fada.data.location import Location, LocationError
@@ -263,3 +263,38 @@ def test_a_server_that_is_unavailable_for_a_while_costs_no_sample(tmp_path: Path
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_what_a_store_brings_is_looked_at_and_what_is_kept_of_it_once(store: str, tmp_path: Path, monkeypatch) -> None:
+    write_shards((sample(number) for number in range(3)), store, 3)
+    found = ShardSet(store, PartsCache(tmp_path / "c", 2**30))
+    hashed = []
+    plain = shard_format.hashlib.sha256
+    monkeypatch.setattr(shard_format.hashlib, "sha256", lambda data: hashed.append(len(data)) or plain(data))
+
+    def looks() -> int:
+        hashed.clear()
+        found.sample(1, ("latents",))
+        return sum(each > 200 for each in hashed)
+
+    # Brought, then for the first time from the cache, then known; and brought anew where it has gone from there.
+    assert [looks() > 0 for _ in range(4)] == [True, True, False, False]
+    for entry in (tmp_path / "c").glob("??/*"):
+        entry.unlink()
+    original, tries = Location.read_range, []
+
+    def damaged(*rest: object) -> bytes:
+        tries.append(rest)
+        data = original(*rest)  # type: ignore[arg-type]
+        return data if len(tries) == 2 else data[:-3] + b"xyz"
+
+    monkeypatch.setattr(Location, "read_range", damaged)
+    # Damaged on its way: it is got once more, and kept whole.
+    assert looks()
+    assert len(tries) == 2
+    assert [looks() > 0 for _ in range(2)] == [True, False] or looks() == 0
+    for entry in (tmp_path / "c").glob("??/*"):
+        entry.unlink()
+    for _ in range(2):
+        with pytest.raises(DamagedClip):
+            looks()
