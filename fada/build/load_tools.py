@@ -16,6 +16,5 @@ def load_tools(vae: Path | None, audio_encoder: Path | None, face_embedder: Path
         FileNotFoundError, ValueError: as `load_encoders`.
         ModelError: as `FaceEmbedder`.
     """
-    encoders = (None, None) if vae is None else load_encoders(vae, audio_encoder)
     embedder = None if face_embedder is None else face_embedding.FaceEmbedder(face_embedder)
-    return Tools(*encoders, embedder)
+    return Tools(None, None, embedder) if vae is None else Tools(*load_encoders(vae, audio_encoder), embedder)

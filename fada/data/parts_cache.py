@@ -102,8 +102,10 @@ class PartsCache:
             half.unlink(missing_ok=True)
 
     def _make_room(self) -> None:
-        """Remove what was not used for longest; one process of the machine at a time, the others wait: went they on, they
-        would fill the disk while it looks."""
+        """Remove what was not used for longest; one process of the machine at a time.
+
+        The others wait: went they on, they would fill the disk while it looks.
+        """
         with _alone(self.folder / ".lock"):
             self._added = 0
             entries = sorted(_entries(self.folder))

@@ -60,12 +60,13 @@ def encode(
     from fada.build.encode_shard import load_encoders
     from fada.cli.progress import progress_bar
 
-    encoders = [None if path is None else path.absolute() for path in located_encoders(vae, audio_encoder)]
+    vae, audio_encoder = located_encoders(vae, audio_encoder)
+    heard = None if audio_encoder is None else audio_encoder.absolute()
     with progress_bar("encoding clips", unit="clips") as progress:
         made = encode_shards(
             shards,
             out,
-            partial(load_encoders, *encoders),
+            partial(load_encoders, vae.absolute(), heard),
             keeps_media=keeps_media,
             keeps_frames=not drops_frames,
             workers=workers,
