@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from fada.data.location import Location, LocationError
-from fada.data.open_files import LARGEST_READ
+from fada.data.open_files import LARGEST_READ, Version
 from fada.data.parts_cache import PartsCache
 
 Answer = TypeVar("Answer")
@@ -53,6 +53,15 @@ class StoreFiles:
 
     def __init__(self, location: Location, sizes: Mapping[str, int], cache: PartsCache | None = None) -> None:
         self._location, self._sizes, self._cache, self._process = location, dict(sizes), cache, os.getpid()
+        self._kept: list[str] = []
+        self.version: Version | None = None
+        """Of what `read_parts` read last: checksums where it came from the cache, None where all of it is new."""
+
+    def forget(self) -> bool:
+        """Let the cache forget what was read last, and say whether it had any of it."""
+        names, self._kept = self._kept, []
+        # All of them, not up to the first.
+        return self._cache is not None and sum(self._cache.forget(name) for name in names) > 0
 
     def read_parts(self, name: str, places: Mapping[str, tuple[int, int]]) -> dict[str, bytes]:
         """Bytes of an object at each place (offset, bytes); none for one beyond its end: the hash will tell.
@@ -70,20 +79,29 @@ class StoreFiles:
             for each, (offset, size) in places.items()
             if 0 < size <= LARGEST_READ and offset + size <= self._sizes[name]
         }
+        sums: list[int | None] = []
+        self._kept = []
         for first, last, members in spans(whole):
-            data = self._read(name, first, last)
+            data = self._read(name, first, last, sums)
             for each in members:
                 offset, size = whole[each]
                 found[each] = data[offset - first : offset - first + size]
+        self.version = None if None in sums else tuple(each for each in sums if each is not None)
         return found
 
-    def _read(self, name: str, first: int, last: int) -> bytes:
+    def _read(self, name: str, first: int, last: int, sums: list[int | None]) -> bytes:
         place = f"{self._location}/{name}"
 
         def ask() -> bytes:
             return tried_again(place, lambda: self._location.read_range(name, first, last))
 
-        return ask() if self._cache is None else self._cache.get(f"{place} {self._sizes[name]} {first}-{last}", ask)
+        if self._cache is None:
+            sums.append(None)
+            return ask()
+        self._kept.append(f"{place} {self._sizes[name]} {first}-{last}")
+        data, checksum = self._cache.find(self._kept[-1], ask)
+        sums.append(checksum)
+        return data
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_location": str(self._location), "_sizes": self._sizes, "_cache": self._cache}

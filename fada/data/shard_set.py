@@ -15,6 +15,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from fada.data.clip_source import DamagedClip
 from fada.data.location import Location, UnexpectedSize
@@ -52,21 +55,43 @@ class ShardSet:
         sizes = {shard.name: shard.bytes for shard in self.index.shards}
         here = self.place.folder
         self._files = StoreFiles(self.place, sizes, cache) if here is None else OpenFiles(here)
+        # By parts: what was whole of every sample, as a hash of its version; pages that nobody touches take no memory.
+        self._looked_at: dict[frozenset[str], np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.table)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_looked_at": {}}
+
     def sample(self, number: int, parts: Collection[str]) -> Sample:
         """A sample with these parts, read now.
+
+        Hashes and values are looked at once in a process, as long as the file, or what is kept of a store, stays as it
+        is. What is kept and damaged is got again.
 
         Raises:
             DamagedClip: something of it is not what was written; the message names shard and member.
         """
+        try:
+            return self._decoded(number, parts)
+        except DamagedClip:
+            if not self._files.forget():
+                raise
+            return self._decoded(number, parts)
+
+    def _decoded(self, number: int, parts: Collection[str]) -> Sample:
         key, members, record = self._read(number, parts)
         faults: list[Skipped] = []
-        found = decode_sample(key, members, None, parts, self._noting(number, faults), record)
+        wanted = frozenset(parts)
+        if wanted not in self._looked_at:
+            self._looked_at[wanted] = np.zeros(len(self.table), np.int64)
+        looked_at, version = self._looked_at[wanted], hash(self._files.version)
+        is_known = self._files.version is not None and int(looked_at[number]) == version
+        found = decode_sample(key, members, None, parts, self._noting(number, faults), record, is_known)
         if found is None:
             raise DamagedClip(faults[0])
+        looked_at[number] = version
         return found
 
     def fault_of(self, number: int, parts: Collection[str]) -> Skipped | None:

@@ -219,7 +219,8 @@ def test_a_key_that_names_no_file_is_skipped_and_shown_as_it_is(tmp_path: Path, 
 @pytest.mark.parametrize(
     "tensors",
     [
-        {"latents": torch.zeros(2, 1, 2)},
+        {"latents": torch.zeros(2)},
+        {"latents": torch.zeros(2, 1, 2, 2, 2)},
         {"latents": torch.zeros(2, 0, 2, 2)},
         {"latents": torch.zeros(2, 1, 2, 2, dtype=torch.int64)},
         {"latents": torch.zeros(2, 1, 2, 2), "more": torch.zeros(1)},
