@@ -10,12 +10,10 @@ from functools import partial
 from fada.build.data import features_of
 from fada.build.encode_plan import plan_set
 from fada.build.encode_shard import NOTES, LoadEncoders, encode_shard, gone, on_device, start_encoding
+from fada.build.shard_workers import Workers, by_this_process, by_workers
 from fada.build.shards import KIND, was_sharded
 from fada.build.shards_in_making import (
     ShardProgress,
-    Workers,
-    by_this_process,
-    by_workers,
     faults_of,
     gather,
     open_set_folders,

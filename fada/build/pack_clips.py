@@ -169,12 +169,16 @@ def labelled(meta: dict[str, Any], folder: Path, key: str) -> dict[str, Any]:
     if decision is None:
         return meta
     has_all = isinstance(decision, dict) and {"set", "failed_strict"} <= decision.keys()
-    if not has_all or decision["set"] not in ("A", "B", None):
+    if not has_all or decision["set"] not in ("A", "B", None) or not _are_names(decision["failed_strict"]):
         raise ClipError(
             f"{folder / key}.json: filter: expected a set (A, B or null) and failed_strict, got {decision!r}; "
             "run fada data filter again"
         )
     return {**meta, "quality": decision["set"] or REJECTED, "flaws": list(decision["failed_strict"])}
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) and each.isprintable() for each in value)
 
 
 def decided(meta: dict[str, Any], decision: Any) -> dict[str, Any]:

@@ -34,12 +34,10 @@ from fada.build.pack_clips import (
     start_packing,
     state_of,
 )
+from fada.build.shard_workers import Workers, by_this_process, by_workers
 from fada.build.shards_in_making import (
     SetInMaking,
     ShardProgress,
-    Workers,
-    by_this_process,
-    by_workers,
     faults_of,
     gather,
     open_set_folders,

@@ -32,8 +32,10 @@ class OpenFiles:
         """Whether what was read last is kept anywhere and can be got again: never."""
         return False
 
-    def read_parts(self, name: str, places: Mapping[str, tuple[int, int]]) -> dict[str, bytes]:
-        """Bytes of a file at each place (offset, bytes), as `read`."""
+    def read_parts(
+        self, name: str, places: Mapping[str, tuple[int, int]], neighbours: object = None
+    ) -> dict[str, bytes]:
+        """Bytes of a file at each place (offset, bytes), as `read`; neighbours need not be read along with it."""
         told = os.fstat(self._descriptor(name))
         self.version = (told.st_ino, told.st_mtime_ns, told.st_size)
         return {each: self.read(name, offset, size) for each, (offset, size) in places.items()}

@@ -50,7 +50,7 @@ class PartsCache:
         take_folder(folder, KIND)
         self.folder, self.limit = folder, limit
         self._added = limit
-        self._is_full = False
+        self.is_full = False
 
     def get(self, name: str, fetch: Callable[[], bytes]) -> bytes:
         """What is kept under a name, else what `fetch` brings, which is kept.
@@ -71,9 +71,25 @@ class PartsCache:
         if kept is not None:
             return kept
         data = fetch()
-        if not self._is_full and _SUM_BYTES + len(data) <= self.limit / LOOKS:
-            self._keep(file, data)
+        self.keep(name, data)
         return data, None
+
+    def peek(self, name: str) -> bytes | None:
+        """What is kept under a name, None where nothing is."""
+        kept = _read(self._file(name))
+        return None if kept is None else kept[0]
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Keep bytes under a name, where there is room for them."""
+        if not self.is_full and _SUM_BYTES + len(data) <= self.limit / LOOKS:
+            self._keep(self._file(name), data)
+
+    @contextmanager
+    def bringing(self, name: str) -> Iterator[None]:
+        """Within the block no other process of the machine brings what has this name; it waits until it is there."""
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:1], "big")
+        with _alone(self.folder / f".lock-{number:02x}"):
+            yield
 
     def forget(self, name: str) -> bool:
         """Remove what is kept under a name, and say whether there was anything."""
@@ -97,7 +113,7 @@ class PartsCache:
                 stream.write(_sum_of(data))
                 stream.write(data)
         except OSError as error:
-            self._is_full = True
+            self.is_full = True
             logger.warning("%s: nothing more is kept there (%s); clips come from the store", self.folder, error)
 
     def _make_room(self) -> None:

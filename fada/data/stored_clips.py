@@ -44,6 +44,8 @@ class StoredClips(ClipSource):
     ) -> None:
         self._sets, self._ratios, self._by_shard = tuple(sets), (face_ratio, lip_ratio), by_shard
         self._reads_keypoints = keypoints
+        for each in sets:
+            each.comes_by_shard = by_shard
         # One of its own, on the CPU: workers get it, too.
         self._encoder = None if encoder is None else copy.deepcopy(encoder).cpu()
         features = FEATURES if encoder is None else ("latents", "audio")

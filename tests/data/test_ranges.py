@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 import torch
 
-from fada.data import ranges, shard_format
+from fada.data import ranges, shard_format, shard_set
 from fada.data.clip_source import DamagedClip
 from fada.data.dataset import BatchShape, ClipSampler, hash_clips
 from fada.data.location import Location, LocationError
@@ -178,6 +178,40 @@ def test_machines_fetch_every_byte_once_and_by_shard_in_later_epochs_hardly_any(
         assert bytes_of[0] == size
         # Two clips of thirty are left over by steps of four, and go round.
         assert (bytes_of[1] <= 2.1 / 30 * size) == by_shard
+
+
+def test_by_shard_neighbours_come_with_one_request_and_every_byte_once_whoever_asks(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty samples in shards of ten; blocks of about three."""
+    write_shards((sample(number) for number in range(30)), store, 10)
+    size = sum(end - first for first, end in (extent(ShardSet(store), number) for number in range(30)))
+    monkeypatch.setattr(ranges, "SMALLEST_CACHE", 0)
+    for module in (ranges, shard_set):
+        monkeypatch.setattr(module, "BLOCK", size // 10)
+    asked: list[tuple[int, int]] = []
+    original = Location.read_range
+    monkeypatch.setattr(
+        Location, "read_range", lambda self, name, *span: (asked.append(span), original(self, name, *span))[1]
+    )
+    expected = ClipSampler(StoredClips([ShardSet(store)], by_shard=True), 4, 1, 1, seed=3)
+    wanted = [expected.batch(step, BatchShape(3)) for step in range(20)]
+    alone = len(asked)
+    asked.clear()
+    # Two processes of a machine, as far as the cache knows.
+    samplers = [
+        ClipSampler(StoredClips([ShardSet(store, PartsCache(tmp_path / "c", 2**33))], by_shard=True), 4, 1, 1, seed=3)
+        for _ in range(2)
+    ]
+    for step, batch in enumerate(wanted):
+        found = samplers[step % 2].batch(step, BatchShape(3))
+        assert found.keys == batch.keys
+        assert torch.equal(found.latents, batch.latents)
+        assert torch.equal(found.audio, batch.audio)
+    assert alone == 60
+    assert len(asked) <= 15
+    # Between the samples lie the headers of their members.
+    assert sum(last - first for first, last in asked) < 1.5 * size
 
 
 def extent(shards: ShardSet, number: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from fada.build import encode_shard, shards, shards_in_making
+from fada.build import encode_shard, shard_workers, shards
 from fada.build.encode import encode_shards
 from fada.build.encode_shard import NOTES, load_encoders
 from fada.build.shard_records import read_records
@@ -129,7 +129,7 @@ def test_in_which_order_shards_are_finished_makes_no_difference(made: Path, tmp_
         assert crew.size == 3
         return ((task, encode_shard.encode_shard(task, load())) for task in reversed(tasks))
 
-    monkeypatch.setattr(shards_in_making, "run_crew", backwards)
+    monkeypatch.setattr(shard_workers, "run_crew", backwards)
     encode_shards(str(made / "plain"), str(tmp_path / "out"), load, workers=3)
     assert files(tmp_path / "out") == files(made / "direct")
 
@@ -241,7 +241,7 @@ def test_a_damaged_shard_is_named_and_costs_no_other(made: Path, tmp_path: Path,
 
 def test_a_shard_that_no_worker_survives_is_named(made: Path, tmp_path: Path, load, monkeypatch) -> None:
     monkeypatch.setattr(
-        shards_in_making,
+        shard_workers,
         "run_crew",
         lambda tasks, crew, on_death: ((each, Lost("died", 2, "exit code -9")) for each in tasks),
     )

@@ -117,7 +117,11 @@ def test_a_folder_without_clips_to_pack_is_refused(tmp_path: Path) -> None:
         shard_clips(tmp_path / "bad", tmp_path / "out")
 
 
-@pytest.mark.parametrize("said", [{"set": "C", "failed_strict": []}, {"set": "A"}, "A"])
+@pytest.mark.parametrize(
+    "said",
+    [{"set": "C", "failed_strict": []}, {"set": "A"}, "A", {"set": "A", "failed_strict": [None]},
+     {"set": "A", "failed_strict": "blur"}, {"set": "A", "failed_strict": ["a\nb"]}],
+)  # fmt: skip
 def test_what_is_no_decision_is_refused(said: Any) -> None:
     with pytest.raises(
         ClipError, match=r"clips/k\.json: filter: expected a set \(A, B or null\).*run fada data filter"

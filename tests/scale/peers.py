@@ -6,8 +6,8 @@
 Writes clips of 50 frames of 512x512 (latents, and twelve layers of wav2vec2-base) as fada's shards, which webdataset
 reads too, and the same members as mosaicml's; puts both into an S3 server of this machine (moto). Every reader then
 goes through one shuffled epoch, in a fresh process each, without workers, and makes of every clip a sample of twelve
-frames with its audio windows. Cold: the files' pages are dropped before, or the local cache is empty; warm: a second
-time. fada looks at every byte's SHA-256 meanwhile, the others do not.
+frames with its audio windows; then through a second. Before the first the files' pages are dropped, and the local cache
+is empty; opening a set is not counted. fada looks at every byte's SHA-256 in the first epoch, the others do not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ from fada.data.stored_clips import StoredClips
 
 FRAMES, WINDOW, CONTEXT, PER_SHARD = 50, 12, 2, 20
 READERS = ("fada", "webdataset", "mosaicml-streaming")
-PLACES = ("disk cold", "disk warm", "S3 cold", "S3 warm")
+PLACES = ("disk", "S3")
+EPOCHS = ("first epoch, nothing cached", "second epoch")
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
@@ -82,16 +83,22 @@ def cut(latents: bytes, states: bytes) -> tuple[Tensor, Tensor]:
     return frames[start : start + WINDOW].float(), audio_windows(heard.float(), start, WINDOW, CONTEXT)
 
 
-def read_fada(place: str, folder: Path, cache: Path | None) -> Iterator[int]:
-    """One epoch as a training draws it."""
+Epoch = Callable[[int], Iterator[int]]
+"""Frames of each sample of an epoch, by its number."""
+
+
+def open_fada(place: str, folder: Path, cache: Path | None) -> Epoch:
+    """As a training draws them."""
     kept = None if cache is None else PartsCache(cache, 2**36)
     clips = StoredClips([ShardSet(place, kept)], by_shard=cache is not None)
     sampler = ClipSampler(clips, WINDOW, 0, CONTEXT, seed=0)
-    for step in range(len(sampler.clips)):
-        yield sampler.batch(step, BatchShape(1)).latents.shape[1]
+    count = len(sampler.clips)
+    return lambda epoch: (
+        sampler.batch(step, BatchShape(1)).latents.shape[1] for step in range(epoch * count, (epoch + 1) * count)
+    )
 
 
-def read_webdataset(place: str, folder: Path, cache: Path | None) -> Iterator[int]:
+def open_webdataset(place: str, folder: Path, cache: Path | None) -> Epoch:
     """webdataset's usual pipeline: shards shuffled, then a buffer of samples; with a cache shards are kept."""
     import webdataset
 
@@ -100,33 +107,34 @@ def read_webdataset(place: str, folder: Path, cache: Path | None) -> Iterator[in
     made = webdataset.WebDataset(
         urls, shardshuffle=len(urls), cache_dir=None if cache is None else str(cache), empty_check=False
     ).shuffle(40)
-    for sample in made:
-        yield len(cut(sample["latents.safetensors"], sample["states.safetensors"])[0])
+    return lambda _: (len(cut(each["latents.safetensors"], each["states.safetensors"])[0]) for each in made)
 
 
-def read_mosaicml(place: str, folder: Path, cache: Path | None) -> Iterator[int]:
+def open_mosaicml(place: str, folder: Path, cache: Path | None) -> Epoch:
     """mosaicml-streaming's data set with its own shuffle."""
     from streaming import StreamingDataset
 
     where: dict[str, Any] = {"local": place} if cache is None else {"remote": place, "local": str(cache)}
     made = StreamingDataset(**where, shuffle=True, batch_size=1)
-    for sample in made:
-        yield len(cut(sample["latents"], sample["states"])[0])
+    return lambda _: (len(cut(each["latents"], each["states"])[0]) for each in made)
 
 
-def measure(reader: str, place: str, folder: Path, cache: Path | None) -> dict[str, float]:
-    """In this process: samples a second, and a second of processor time (with that of programs that were started)."""
-    read = {"fada": read_fada, "webdataset": read_webdataset, "mosaicml-streaming": read_mosaicml}[reader]
+def measure(reader: str, place: str, folder: Path, cache: Path | None) -> list[dict[str, float]]:
+    """In this process, of two epochs: samples a second, and a second of processor time (with programs started)."""
+    opened = {"fada": open_fada, "webdataset": open_webdataset, "mosaicml-streaming": open_mosaicml}[reader]
     torch.manual_seed(0)
     # What loading libraries takes says nothing of reading.
     for name in ("boto3", "s3fs", "streaming", "webdataset"):
         importlib.import_module(name)
     if cache is not None:
         cache.mkdir(exist_ok=True)
-    began, cpu = time.perf_counter(), _processor_seconds()
-    count = sum(1 for frames in read(place, folder, cache) if frames == WINDOW)
-    wall, spent = time.perf_counter() - began, _processor_seconds() - cpu
-    return {"samples": count, "per_second": count / wall, "per_core_second": count / spent}
+    told, epochs = [], opened(place, folder, cache)
+    for epoch in range(2):
+        began, cpu = time.perf_counter(), _processor_seconds()
+        count = sum(1 for frames in epochs(epoch) if frames == WINDOW)
+        wall, spent = time.perf_counter() - began, _processor_seconds() - cpu
+        told.append({"samples": count, "per_second": count / wall, "per_core_second": count / spent})
+    return told
 
 
 def _processor_seconds() -> float:
@@ -165,19 +173,20 @@ def upload(folder: Path, address: str) -> None:
 def place_of(reader: str, where: str, folder: Path, address: str) -> str:
     """Path or URL of a reader's set."""
     name = "mds" if reader == "mosaicml-streaming" else "shards"
-    if where.startswith("disk"):
+    if where == "disk":
         return str(folder / name)
     return f"{address}/bucket/{name}" if reader == "webdataset" else f"s3://bucket/{name}"
 
 
-def compare(clips: int, rounds: int) -> dict[str, dict[str, tuple[float, float]]]:
-    """Medians over rounds of samples a second and a processor second, by place and reader."""
-    found: dict[str, dict[str, list[dict[str, float]]]] = {where: {each: [] for each in READERS} for where in PLACES}
-    with tempfile.TemporaryDirectory() as made, socket.socket() as free:
-        folder = Path(made)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+Found = dict[tuple[str, str], dict[str, list[dict[str, float]]]]
+"""Rounds, by place and epoch, and by reader."""
+
+
+def compare(clips: int, rounds: int) -> Found:
+    """All readers in turns, from a disk and from a server."""
+    found: Found = {(place, epoch): {each: [] for each in READERS} for place in PLACES for epoch in EPOCHS}
+    with tempfile.TemporaryDirectory() as made:
+        folder, port = Path(made), _free_port()
         address = f"http://127.0.0.1:{port}"
         os.environ |= {**KEYS, "AWS_ENDPOINT_URL": address, "S3_ENDPOINT_URL": address, "OMP_NUM_THREADS": "1"}
         make_sets(folder / "sets", clips)
@@ -187,33 +196,35 @@ def compare(clips: int, rounds: int) -> dict[str, dict[str, tuple[float, float]]
             upload(folder / "sets", address)
             for _ in range(rounds):
                 for reader in READERS:
-                    cache = folder / "cache"
-                    shutil.rmtree(cache, ignore_errors=True)
                     for where in PLACES:
-                        if where == "disk cold":
-                            drop_pages(folder / "sets")
-                        place = place_of(reader, where, folder / "sets", address)
-                        kept = ["--cache", str(cache)] if where.startswith("S3") else []
-                        told = subprocess.run(
-                            [sys.executable, __file__, "--one", reader, place, str(folder / "sets"), *kept],
-                            check=True, stdout=subprocess.PIPE, text=True,
-                        )  # fmt: skip
-                        one = json.loads(told.stdout.splitlines()[-1])
-                        assert one["samples"] == clips, (reader, where, one)
-                        print(reader, where, one, file=sys.stderr, flush=True)
-                        found[where][reader].append(one)
+                        for epoch, one in zip(EPOCHS, _measured(reader, where, folder, address), strict=True):
+                            assert one["samples"] == clips, (reader, where, one)
+                            print(reader, where, epoch, one, file=sys.stderr, flush=True)
+                            found[where, epoch][reader].append(one)
         finally:
             server.kill()
             server.wait()
-    return {
-        where: {
-            reader: tuple(  # type: ignore[misc]
-                statistics.median(each[name] for each in told) for name in ("per_second", "per_core_second")
-            )
-            for reader, told in by_reader.items()
-        }
-        for where, by_reader in found.items()
-    }
+    return found
+
+
+def _measured(reader: str, where: str, folder: Path, address: str) -> list[dict[str, float]]:
+    """What a fresh process of a reader says of both epochs."""
+    cache = folder / "cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    drop_pages(folder / "sets")
+    place = place_of(reader, where, folder / "sets", address)
+    kept = ["--cache", str(cache)] if where == "S3" else []
+    told = subprocess.run(
+        [sys.executable, __file__, "--one", reader, place, str(folder / "sets"), *kept],
+        check=True, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    return json.loads(told.stdout.splitlines()[-1])
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:
@@ -241,10 +252,15 @@ def main() -> None:
         reader, place, folder = options.one
         print(json.dumps(measure(reader, place, Path(folder), options.cache)))
     else:
+        found = compare(options.clips, options.rounds)
         print(f"| samples a second (a processor second) | {' | '.join(READERS)} |\n| --- |{' ---: |' * len(READERS)}")
-        for where, by_reader in compare(options.clips, options.rounds).items():
-            cells = [f"{wall:.0f} ({core:.0f})" for wall, core in by_reader.values()]
-            print(f"| {where} | {' | '.join(cells)} |")
+        for (where, epoch), by_reader in found.items():
+            cells = ["{} ({})".format(*_medians(told)) for told in by_reader.values()]
+            print(f"| {where}, {epoch} | {' | '.join(cells)} |")
+
+
+def _medians(told: list[dict[str, float]]) -> list[str]:
+    return [f"{statistics.median(each[name] for each in told):.0f}" for name in ("per_second", "per_core_second")]
 
 
 if __name__ == "__main__":

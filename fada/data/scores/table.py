@@ -33,10 +33,7 @@ def write_scores(folder: Path, rows: Iterable[dict[str, Any]]) -> Path:
     import pyarrow as pa
     from pyarrow import parquet
 
-    text, names = pa.string(), pa.list_(pa.string())
-    columns = [("key", text), ("clip", text), ("identity", text), ("split", text), ("source", text), ("set", text)]
-    columns += [("failed_strict", names), ("failed_lenient", names), ("unmeasured", names)]
-    schema = pa.schema([*columns, *((name, pa.float64()) for name in SCORES)])
+    schema = _schema()
     path = folder / TABLE_FILE
     if path.is_file() and not _is_ours(path):
         set_aside(path)
@@ -44,6 +41,16 @@ def write_scores(folder: Path, rows: Iterable[dict[str, Any]]) -> Path:
         for piece in _pieces(rows):
             writer.write_table(pa.Table.from_pylist(piece, schema=schema))
     return path
+
+
+def _schema() -> Any:
+    """Arrow's names and types of the columns."""
+    import pyarrow as pa
+
+    text, names = pa.string(), pa.list_(pa.string())
+    columns = [("key", text), ("clip", text), ("identity", text), ("split", text), ("source", text), ("set", text)]
+    columns += [("failed_strict", names), ("failed_lenient", names), ("unmeasured", names)]
+    return pa.schema([*columns, *((name, pa.float64()) for name in SCORES)])
 
 
 def read_scores(folder: Path, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
@@ -110,7 +117,9 @@ def read_columns(folder: Path, names: Sequence[str]) -> dict[str, Any] | None:
     if not set(names) <= set(table.schema_arrow.names):
         return None
     try:
-        found = table.read(columns=list(names))
+        found = table.read(columns=list(names)).cast(pa.schema([_schema().field(name) for name in names]))
+        # Texts that are none would be found when they are asked for.
+        found.validate(full=True)
         return {name: found[name].combine_chunks() for name in names}
     except (pa.ArrowException, OSError) as error:
         raise _fault(path, error) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow
 import pytest
 from pyarrow import parquet
 
@@ -28,6 +29,7 @@ from fada.data.scores import (
     read_scores,
     score_folder,
     tables,
+    write_scores,
 )
 from fada.data.scores.decisions import read_decisions
 from fada.media.image import read_image
@@ -236,3 +238,25 @@ def test_clips_are_scored_on_a_cluster(world: Path, scored: ScoredFolder, monkey
     found = score_folder(Path("world"), cluster="ray=head:6379", workers=None)
     assert crews == [("head:6379", None, world, world / "k.json", "its record is gone")]
     assert found.scores == {key: scored.scores[key] for key in list_clips(world)}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda table: table.set_column(0, "key", pyarrow.array([None] * len(table), pyarrow.string())),
+        lambda table: table.set_column(0, "key", pyarrow.array([b"\xff"] * len(table), pyarrow.binary())),
+        lambda table: table.set_column(
+            table.column_names.index("failed_strict"), "failed_strict", pyarrow.array([0] * len(table))
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_is_named(tmp_path: Path, damage: Any) -> None:
+    row = dict.fromkeys(("key", "clip", "identity", "split", "source"), "k")
+    write_scores(tmp_path, [{**row, "set": "A", "failed_strict": [], "failed_lenient": [], "unmeasured": []}])
+    table = parquet.read_table(tmp_path / "scores.parquet")
+    parquet.write_table(damage(table), tmp_path / "scores.parquet")
+    with pytest.raises(ScoresError, match=r"scores\.parquet: .*make it again with fada data filter"):
+        read_decisions(tmp_path)
+    (tmp_path / "scores.parquet").write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    with pytest.raises(ScoresError, match=r"scores\.parquet: not a table of scores"):
+        read_decisions(tmp_path)
