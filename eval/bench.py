@@ -16,6 +16,7 @@ from fada.eval.controls import CONTROLS, SHUFFLED, TRUTH, measure_controls, othe
 from fada.eval.environment import environment, source_commit
 from fada.eval.measure import Instruments, Measurement, measure_clip
 from fada.eval.metrics.catalogue import METRICS_VERSION
+from fada.eval.metrics.registered import REGISTERED
 from fada.eval.results import BenchResults, fingerprint
 from fada.eval.set_metrics import Features, latent_set_metrics, real_set_metrics
 from fada.eval.store import Store
@@ -253,6 +254,8 @@ def _instrument_names(instruments: Instruments) -> dict[str, Any]:
         name: None if tool is None else getattr(tool, "__qualname__", type(tool).__name__)
         for name, tool in tools.items()
     }
+    if REGISTERED:
+        names["registered"] = list(REGISTERED)
     return names if instruments.real is None else names | {"real": instruments.real.protocols()}
 
 

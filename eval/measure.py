@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from fada.eval.footage import Footage
 from fada.eval.instruments import RealInstruments, Seen, look
 from fada.eval.metrics import fidelity, identity, mouth
 from fada.eval.metrics.not_measurable import NotMeasurable
+from fada.eval.metrics.registered import REGISTERED
 from fada.eval.systems import BenchClip
 
 MeasureAperture = Callable[[np.ndarray, dict[str, Any]], np.ndarray]
@@ -72,6 +73,7 @@ def measure_clip(
     tasks.update(_picture_tasks(clip, frames, instruments))
     tasks.update(_latent_tasks(clip, latents, reference_latents))
     tasks.update(_lip_tasks(clip, frames, instruments))
+    tasks.update({name: partial(measure, clip, frames) for name, measure in REGISTERED.items()})
     values: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
     for name, task in tasks.items():

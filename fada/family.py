@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 
 class Denoiser(Protocol):
-    """A network that predicts noise (or v) of a clip under conditions that are dropped in a fixed order."""
+    """A network that predicts noise, v or a flow of latents under conditions that are dropped in a fixed order.
+
+    Latents are (B, ...) of any rank. A call goes `inputs_of`, `prepare`, `at_rungs` once, then `evaluate` in every
+    step. Some models also say: `encoders`, names of submodules that only prepare conditions and stay frozen; and
+    `sites()`, a `fada.teacher.denoiser.Sites`, where a fast student's guidance layers read hidden states. What
+    `at_rungs` gives is then a dataclass with `hooks`, of which `evaluate` applies the k-th to the hidden states
+    (rows, tokens, width) at the k-th site, and `time`, which it adds to the time embedding where it is not None.
+    """
 
     @property
     def ladder(self) -> Sequence[str]:
@@ -31,7 +38,7 @@ class Denoiser(Protocol):
     """The noise path that it was trained on, and what it predicts."""
 
     def inputs_of(self, clips: Any) -> Any:
-        """What the family's networks take, from the inputs that are the same for all (`teacher/inputs.py`)."""
+        """What the networks take: of clips (`teacher/inputs.py`), or of the conditions in data of your own."""
         ...
 
     def prepare(self, inputs: Any) -> Any:
@@ -46,7 +53,7 @@ class Denoiser(Protocol):
         ...
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Any) -> Tensor:
-        """Prediction of rows (rows, F, ...) at times (rows,) in [0, 1], one pass."""
+        """Prediction of rows (rows, ...), in their shape, at times (rows,) in [0, 1], one pass."""
         ...
 
 

@@ -24,13 +24,14 @@ from torch import Tensor
 from fada.data.audio_stream import AudioStates
 from fada.data.face import FaceClues
 from fada.data.keypoints import Keypoints
-from fada.data.stages import StageClock
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Solver
 from fada.diffusion.spacing import Spacing
+from fada.engine.clock import Clock
 from fada.family import Family
 from fada.media.frame_count import frame_count, frames_in
 from fada.media.image import square_resize
+from fada.media.sample_rate import SAMPLE_RATE
 from fada.pretrained.pipelines import Components, open_pipeline
 from fada.pretrained.ranges import SCALE
 from fada.student.acceleration import compile_in_place, convolve_channels_last
@@ -44,7 +45,6 @@ from fada.student.ranges import check_call, check_config, check_sampler
 from fada.student.unknown_face import look_at
 from fada.teacher.denoiser import AvatarDenoiser
 
-SAMPLE_RATE = 16000
 OnStep = Callable[[int, int], None]
 
 
@@ -297,7 +297,7 @@ class AvatarPipeline(DiffusionPipeline):
         look_at(self, image)
         check_call(steps=steps, seed=seed, max_frames=max_frames)
         settings = self._settings(steps, self.scales(scales, short), guidance, solver, spacing, seed)
-        clock, decoding = (StageClock(partial(wait_for, self.device)) for _ in range(2))
+        clock, decoding = (Clock(wait=partial(wait_for, self.device)) for _ in range(2))
         total = frame_count(len(audio), SAMPLE_RATE, self.config.fps)
         total = total if max_frames is None else min(total, max_frames)
         chunk = self.model.chunk_frames(total, self.config.frames)
@@ -346,7 +346,7 @@ class AvatarPipeline(DiffusionPipeline):
         settings = self._settings(steps, self.scales(scales, short), guidance, solver, spacing, seed)
         frames = round(frames_in(look_ahead, self.config.fps))
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
-        clock = StageClock(partial(wait_for, self.device))
+        clock = Clock(wait=partial(wait_for, self.device))
         clips = denoised_clips(self, image, Told(face, keypoints), states, settings, clock, None, self.config.frames)
         decoder = self._decoder(image, overlap)
         return (decoder(latents) for latents, *_ in self._ahead(clips, overlap))

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from fada.build.bench_setting import Setting, setting_of
 from fada.build.models import untrained
 from fada.build.settings import default_scales, default_steps
-from fada.build.systems import Cost, Setting, setting_of
+from fada.build.systems import Cost
 from fada.diffusion.ladder import needed_rungs
 from fada.eval.undistilled import PLAIN, Search
 from fada.recipe.schema import Recipe

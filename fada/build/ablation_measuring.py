@@ -19,11 +19,12 @@ from rich.console import Console
 from fada.build.ablation_baselines import TEACHER, baselines_of, costs_of, reference_of
 from fada.build.ablation_plan import Plan
 from fada.build.ablation_rows import TEACHER_B, Half
+from fada.build.bench_setting import Setting
 from fada.build.data import fingerprint
 from fada.build.models import load_pipeline
 from fada.build.node_search import search_nodes
 from fada.build.run import Shared
-from fada.build.systems import Setting, bench_clip, generator, instruments
+from fada.build.systems import bench_clip, generator, instruments
 from fada.build.training import find_shared_parts
 from fada.engine.tensor_files import load_tensors, save_tensors
 from fada.eval.measure import measure_clip

@@ -36,6 +36,7 @@ from fada.eval.statistics import Interval, t_interval
 from fada.files.errors import FolderFault
 from fada.files.whole import write_json, write_text
 from fada.media.frame_count import frames_in
+from fada.recipe.earlier import translated
 
 READING = "## Reading"
 TITLE = "# Ablations"
@@ -127,7 +128,8 @@ def value_of(results: Mapping[str, Any], found: Mapping[str, Any], column: str) 
 
 
 def _opening(results: dict[str, Any], page: Path) -> str:
-    recipe, clips = results["recipe"], results["clips"]
+    # Results that are kept may be an earlier version's.
+    recipe, clips = translated(results["recipe"]), results["clips"]
     phases, bench = recipe["distill"]["phases"], recipe["bench"]
     frames, seeds = math.floor(frames_in(bench["seconds"], recipe["clip"]["fps"])), results["seeds"]
     missing = [name for name in rows() if name != TEACHER_B and len(results["rows"].get(name, {})) < len(seeds)]

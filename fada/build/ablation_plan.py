@@ -10,6 +10,7 @@ from typing import Any
 
 from fada.build.ablation_rows import CONTROLS, TEACHER_B, rows
 from fada.eval.results import fingerprint as hash_of
+from fada.recipe.earlier import in_earlier_words
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
@@ -101,6 +102,7 @@ def kind_of_start(recipe: Recipe) -> str:
     content["distill"]["phases"] = content["distill"]["phases"][:-1]
     for free in ("threads", "checkpoint_every", "log_every"):
         content["engine"].pop(free)
+    content = in_earlier_words(content, has_defaults=True)
     distill = recipe.distill
     mode = "sync" if distill.phases[-1].guidance == "sync" else distill.cfg.mode
     return f"{distill.method}-{distill.windows}-{mode}-{hash_of(content)[:8]}"

@@ -10,10 +10,11 @@ from rich.console import Console
 from fada.build.ablation_baselines import TEACHER, reference_of
 from fada.build.ablation_measuring import Parts, half_of
 from fada.build.ablation_plan import Plan
+from fada.build.bench_setting import Setting, setting_of
 from fada.build.models import load_pipeline
 from fada.build.settings import default_scales, default_steps
 from fada.build.sweeps import ScaleSweep
-from fada.build.systems import Setting, instruments, setting_of
+from fada.build.systems import instruments
 from fada.eval.report import Sweep
 from fada.eval.results import kept_json
 from fada.files.whole import write_json

@@ -41,6 +41,7 @@ from fada.eval.results import kept_json
 from fada.files.folders import MARK, check_folder, inside, kind_of, take_folder
 from fada.files.locks import locked
 from fada.files.whole import clear_leftovers, remove_listed, write_json
+from fada.recipe.earlier import in_earlier_words
 
 KIND = "ablations"
 """What fada's mark says in the folder of everything."""
@@ -232,6 +233,7 @@ def _mark(plan: Plan, name: str, seed: int) -> str:
     recipe = plan.recipe(name, seed, weight).model_dump(
         mode="json", exclude={"name": True, "output": True, "engine": True}, exclude_defaults=True
     )
+    recipe = in_earlier_words(recipe, has_defaults=False)
     is_teacher = name == TEACHER_B
     clips = parts.clips if is_teacher else clips_of_seed(parts.clips, plan.first().bench.clips, seed)
     start = None if is_teacher else plan.start(name, seed)

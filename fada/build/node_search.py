@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from fada.build.bench_setting import Setting
 from fada.build.spare_clips import SpareClips, only
-from fada.build.systems import Cost, Setting, generator
+from fada.build.systems import Cost, generator
 from fada.eval.measure import Instruments, measure_clip
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.qualities import QUALITY_KINDS, quality_measures

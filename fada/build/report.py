@@ -11,12 +11,13 @@ import torch
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
+from fada.build.bench_setting import scale_notes, setting_of
 from fada.build.data import prepare_data
 from fada.build.models import find_model, find_teacher
 from fada.build.node_search import search_nodes
 from fada.build.run_folder import working_in
 from fada.build.sweeps import sweep_scales
-from fada.build.systems import bench_clip, opened, scale_notes, setting_of, systems, undistilled_costs
+from fada.build.systems import bench_clip, opened, systems, undistilled_costs
 from fada.data.clip import Clip
 from fada.engine.parallel import from_main, is_main, main_only
 from fada.eval.bench import measure_clips, run_bench

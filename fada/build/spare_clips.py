@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
+from fada.build.bench_setting import Setting
 from fada.build.data import features_of, fingerprint
-from fada.build.systems import Setting
 from fada.eval.measure import Instruments, look_at
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.results import fingerprint as hash_of

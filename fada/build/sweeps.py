@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from fada.build.bench_setting import Setting, setting_of
 from fada.build.spare_clips import SpareClips, only
-from fada.build.systems import Setting, generator, setting_of
+from fada.build.systems import generator
 from fada.eval.measure import Instruments, measure_clip
 from fada.eval.report import Sweep
 from fada.eval.set_metrics import real_set_metrics

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from fada.build.bench_setting import Setting, setting_of
 from fada.build.data import RunData, features_of, fingerprint
 from fada.build.models import untrained
 from fada.build.settings import default_steps
 from fada.data.clip import Clip
 from fada.data.world import measure_aperture, measure_head
 from fada.diffusion.ladder import needed_rungs
-from fada.diffusion.solvers import Solver
-from fada.diffusion.spacing import Spacing
 from fada.eval.measure import Instruments
 from fada.eval.nfe import NfeCounter
 from fada.eval.opening import open_instruments
@@ -28,55 +27,8 @@ from fada.eval.undistilled import Search
 from fada.eval.weights import weight_folders
 from fada.media.frame_count import frames_in, sample_count
 from fada.recipe.schema import Recipe
-from fada.student.generation import AvatarPipeline, Guidance
+from fada.student.generation import AvatarPipeline
 from fada.teacher.codec import encode_frames
-
-
-@dataclass(frozen=True, repr=False)
-class Setting:
-    """How a pipeline is called; solver and spacing are a teacher's.
-
-    scales: of the guidance, in the order of the family's branches; names: theirs.
-    """
-
-    steps: int
-    scales: tuple[float, ...]
-    names: tuple[str, ...]
-    guidance: Guidance = "auto"
-    solver: Solver = "ddim"
-    spacing: Spacing = "time"
-
-    def __repr__(self) -> str:
-        # Results are kept under this name: what is left at its default must not make old ones look like others.
-        called = {"steps": self.steps, **self.notes, "guidance": self.guidance, **self.sampler}
-        return f"Setting({', '.join(f'{name}={value!r}' for name, value in called.items())})"
-
-    @property
-    def named(self) -> dict[str, float]:
-        """Scales by name, in the order of the branches."""
-        return dict(zip(self.names, self.scales, strict=True))
-
-    @property
-    def notes(self) -> dict[str, float]:
-        """Scales as they are recorded: under `NAME_scale`."""
-        return scale_notes(self.names, self.scales)
-
-    @property
-    def sampler(self) -> dict[str, Any]:
-        """Solver and spacing where they are not the plain ones, as arguments of a call."""
-        given = {"solver": self.solver, "spacing": self.spacing}
-        plain = {"solver": "ddim", "spacing": "time"}
-        return {name: value for name, value in given.items() if value != plain[name]}
-
-
-def scale_notes(names: Sequence[str], scales: Sequence[float]) -> dict[str, float]:
-    """Scales as they are recorded: each under `NAME_scale`, in the order of the branches."""
-    return {f"{name}_scale": scale for name, scale in zip(names, scales, strict=True)}
-
-
-def setting_of(recipe: Recipe, steps: int, scales: tuple[float, ...], **how: Any) -> Setting:
-    """How a model of the recipe's family is called; `how` is whatever else a Setting holds."""
-    return Setting(steps, scales, recipe.teacher.family.guidance.names, **how)
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ def generate(
         list[str] | None,
         typer.Option(
             metavar="NAME=NUMBER",
-            help="How strictly a guidance condition of the model is followed, 0 to 100; once for each. "
-            "Default: the model's own.",
+            help="How strictly a guidance condition of the model is followed, 0 to 100, as in audio=6.5; once for "
+            "each. Default: the model's own.",
         ),
     ] = None,
     audio_scale: Annotated[

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from accelerate import Accelerator
 from rich.console import Console
@@ -70,8 +70,8 @@ FREE = ("checkpoint_every", "log_every", "progress", "batch")
 
 def distill_own(model: nn.Module, data: Data, folder: Path | None, settings: Distillation) -> Student:
     """See `fada.distill`."""
-    if settings.kind not in ("balanced", "fast"):
-        raise ValueError(f"kind: got {settings.kind!r}; choose from balanced, fast")
+    if settings.kind not in get_args(Kind):
+        raise ValueError(f"kind: got {settings.kind!r}; choose from {', '.join(get_args(Kind))}")
     with ExitStack() as held:
         sampler = OwnSampler(data, settings.seed)
         teacher = OwnModel(held.enter_context(_frozen(model)), layout=sampler.layout)

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from fada.build import node_search, spare_clips
+from fada.build.bench_setting import Setting
 from fada.build.node_search import search_nodes
-from fada.build.systems import Cost, Setting
+from fada.build.systems import Cost
 from fada.diffusion.paths import NoisePath
 from fada.eval.measure import Instruments
 from fada.eval.systems import GenerationResult

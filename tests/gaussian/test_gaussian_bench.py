@@ -24,7 +24,8 @@ from test_gaussian_generation import (
     sound,
 )
 
-from fada.build.systems import Setting, bench_clip, generator, systems, undistilled_costs
+from fada.build.bench_setting import Setting
+from fada.build.systems import bench_clip, generator, systems, undistilled_costs
 from fada.data.clip import Clip
 from fada.eval.bench import run_bench
 from fada.eval.systems import BenchClip, GenerationResult, System

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from fada.build.data import AutoencoderKL, prepare_data
+from fada.build.data import prepare_data
 from fada.build.shards import shard_clips
 from fada.build.stored_features import load_latents
 from fada.data.audio_features import LogMelEncoder
