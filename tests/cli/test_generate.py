@@ -27,7 +27,7 @@ def inputs(tmp_path: Path) -> tuple[str, ...]:
 class Made:
     """A video of grey frames in chunks of twelve, that remembers how many were made and not yet taken."""
 
-    chunks, nfe, stage_seconds = 2, 6, {"denoise": 1.0}
+    clips, nfe, stage_seconds = 2, 6, {"denoise": 1.0}
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -43,6 +43,7 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     class Pipeline:
         needs_face = False
+        needs_keypoints = False
         config = SimpleNamespace(fps=25.0)
 
         def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Made:
@@ -64,6 +65,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     class Pipeline:
         needs_face = False
+        needs_keypoints = False
         config, family = seen["config"], seen["family"]
 
         def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Made:
@@ -311,6 +313,7 @@ def streaming(pipeline: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict
 
     class Streams:
         needs_face = False
+        needs_keypoints = False
         config = SimpleNamespace(fps=25.0)
 
         def to(self, *where: Any) -> Any:

@@ -35,6 +35,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     class Pipeline:
         needs_face = True
+        needs_keypoints = False
         config = SimpleNamespace(fps=25.0)
 
         def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Any:
@@ -47,7 +48,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         def optimize(self, **options: Any) -> None: ...
 
     class Made(list[Any]):
-        chunks, nfe, stage_seconds = 1, 6, {"denoise": 1.0}
+        clips, nfe, stage_seconds = 1, 6, {"denoise": 1.0}
 
     monkeypatch.setattr(fada.build, "load_pipeline", lambda folder, student=None: Pipeline())
     monkeypatch.setattr(models, "FaceFinder", Finder)

@@ -181,6 +181,7 @@ def test_a_stream_may_go_to_a_pipe(cli: Any, folder: Path, monkeypatch: pytest.M
 
     class Streams:
         needs_face = False
+        needs_keypoints = False
         config = SimpleNamespace(fps=25.0)
 
         def to(self, *where: Any) -> Any:

@@ -26,7 +26,7 @@ NETWORK = Network(
 
 
 def teacher(network: Network = NETWORK, layers: int = 1) -> DualUNet:
-    return new(network, Noise().model_dump(), (5, layers, 12), 4)
+    return new(network, Noise().model_dump(), (5, layers, 12), (4,))
 
 
 @pytest.fixture(scope="module")

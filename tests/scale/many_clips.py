@@ -118,7 +118,7 @@ def train(folder: Path, steps: int) -> dict[str, Any]:
     recipe = load_recipe("tiny/smoke")
     sampler = ClipSampler(StoredClips([ShardSet(folder)]), 3, 1, 2, "all", SEED)
     torch.manual_seed(0)
-    module = new(recipe.teacher.network, recipe.noise.model_dump(), (5, LAYERS, STATES), 4)
+    module = new(recipe.teacher.network, recipe.noise.model_dump(), (5, LAYERS, STATES), (4,))
     parts = recipe.teacher.stages[-1].trains
     work, accelerator = folder / "work", new_accelerator(ParallelSettings(precision="fp32"), 2)
     shape = BatchShape(2, accelerator.process_index, accelerator.num_processes)

@@ -20,6 +20,9 @@ class Constant(nn.Module):
         super().__init__()
         self.path, self.number = path, nn.Parameter(torch.zeros(()))
 
+    def inputs_of(self, clips: Any) -> Any:
+        return clips
+
     def part(self, name: str) -> list[nn.Parameter]:
         return [self.number]
 
