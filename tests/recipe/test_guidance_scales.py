@@ -72,13 +72,8 @@ def ends(recipe: Recipe, phase: int) -> list[tuple[str, tuple[float, float]]]:
     ],
 )
 def test_every_family_fills_in_its_own_scales_and_ranges(tmp_path: Path, kind: str, scales: dict[str, float]) -> None:
-<<<<<<< HEAD
-    text = DANCER.partition("teacher:")[0] + f"teacher: {{kind: {kind}, path: somewhere}}\n"
-    recipe = load(tmp_path, text + "distill: {phases: [{name: fast}]}\n", "clip.motion_frames=0")
-=======
     text = DANCER.partition("teacher:")[0] + f"clip: {{motion_frames: 0}}\nteacher: {{kind: {kind}, path: somewhere}}\n"
     recipe = load(tmp_path, text + "distill: {phases: [{name: fast}]}\n")
->>>>>>> names
     assert list(recipe.bench.scales.items()) == list(scales.items())
     assert recipe.bench.sweep == {"reference": (), "audio": ()}
     assert ends(recipe, 0) == [("reference", (1.0, 4.0)), ("audio", (1.0, 9.0))]

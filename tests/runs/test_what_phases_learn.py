@@ -250,11 +250,7 @@ def test_phases_come_in_the_recipes_order(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_both_nets_of_a_new_teacher_start_from_the_same_weights(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path)
-<<<<<<< HEAD
-    model = new(recipe.teacher.network, recipe.noise.model_dump(), (5, 1, 8), (4,))
-=======
     model = new(recipe.teacher.network, recipe.noise.model_dump(), (5, 1, 8), (4, 8, 8))
->>>>>>> names
     reference, denoiser = model.reference_unet.state_dict(), model.denoising_unet.state_dict()
     shared = reference.keys() & denoiser.keys()
     assert any(".attn1.to_k." in name for name in shared)
