@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,10 @@ from fada.build.stored_features import (
     check_size,
     holds_features,
     load_latents,
+    makes_states,
     where_of,
 )
+from fada.data.audio_encoder import states_of
 from fada.data.clip import Clip
 from fada.data.clip_source import ClipSource
 from fada.data.dataset import hash_clips
@@ -92,8 +94,13 @@ def prepare_data(
     features = features_of(vae, encoder)
     if has_features:
         check_features(recipe, features)
+        sets = (each.path for each in recipe.data.train_sets)
         train = load_latents(
-            *(each.path for each in recipe.data.train_sets), cache=recipe.data.cache, keypoints=keypoints
+            *sets,
+            cache=recipe.data.cache,
+            keypoints=keypoints,
+            by_shard=recipe.data.is_by_shard,
+            encoder=encoder if makes_states(recipe) else None,
         )
     else:
         encoded = inside(folder, "data", "train")
@@ -160,19 +167,19 @@ def find_shard_fault(shards: Path) -> str | None:
 
 
 def encode_samples(
-    samples: Iterable[Sample], vae: Any, encoder: AudioEncoder, keep_media: bool = False
+    samples: Iterable[Sample], vae: Any, encoder: AudioEncoder | None, keeps: Collection[str] = ()
 ) -> Iterator[Sample]:
-    """The samples with VAE latents (float16) and the encoder's states (bfloat16, all layers).
+    """The samples with VAE latents (float16) and, of an encoder, its states (bfloat16, all layers).
 
-    Frames and sound are dropped unless kept.
+    Of frames and audio those parts stay that are kept.
     """
     for sample in samples:
         if sample.frames is None or sample.audio is None:
             raise ValueError(f"{sample.key}: no frames or no sound to encode; write shards with both")
         latents = encode_frames(vae, sample.frames).to(torch.float16)
-        states = encoder(torch.from_numpy(sample.audio).float()[None], len(sample.frames))[0].to(torch.bfloat16)
-        encoded = replace(sample, latents=latents.cpu(), audio_states=states.cpu())
-        yield encoded if keep_media else replace(encoded, frames=None, audio=None)
+        states = None if encoder is None else states_of(encoder, sample.audio, len(sample.frames))
+        dropped: dict[str, Any] = {part: None for part in ("frames", "audio") if part not in keeps}
+        yield replace(sample, latents=latents.cpu(), audio_states=states, **dropped)
 
 
 def fingerprint(module: torch.nn.Module) -> str:
@@ -180,13 +187,13 @@ def fingerprint(module: torch.nn.Module) -> str:
     return weights_hash(module.state_dict())
 
 
-def features_of(vae: Any, encoder: AudioEncoder) -> dict[str, str]:
-    """What decides latents and audio states, as shards keep it: equal values mean equal features."""
+def features_of(vae: Any, encoder: AudioEncoder | None) -> dict[str, str]:
+    """What decides latents and, of an encoder, audio states, as shards keep it: equal values mean equal features."""
     # Of a family's own codec all of its settings; of a VAE those that scale its latents.
     own = json.dumps(dict(vae.config), sort_keys=True, default=str) if is_own(vae) else ""
     scale = own or f"{vae.config.scaling_factor:g} {shift(vae):g}"
     whole = hashlib.sha256(f"{fingerprint(vae)} {scale}".encode()).hexdigest()[:16]
-    return {"vae": whole, "audio_encoder": encoder.fingerprint()}
+    return {"vae": whole, **({} if encoder is None else {"audio_encoder": encoder.fingerprint()})}
 
 
 def _face_embedder(recipe: Recipe) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from fada.build.models import find_teacher, new_teacher, open_teacher
 from fada.build.run_folder import check_place, check_run
 from fada.build.settings import default_scales, default_steps
 from fada.build.step_passes import BACKWARD, StepPasses, phase_passes, points_of, processes_of, public_passes
+from fada.data.bytes_per_hour import computed, in_words, measured
+from fada.data.shard_set import ShardSet
+from fada.data.shards import INDEX_FILE
 from fada.diffusion.ladder import needed_rungs
 from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
@@ -101,6 +105,7 @@ def dry_run(recipe: Recipe) -> DryRun:
         *(_against_public(recipe, phase, one) for phase in recipe.distill.phases if recipe.distill.method == "perflow"),
         f"matmul rate measured here: {rate / 1e9:.0f} GFLOP/s ({recipe.engine.precision}); hours assume half of it",
         _division(recipe),
+        *_bytes(recipe),
         *_missing(recipe),
         *_other_run(recipe),
         f"total: about {sum(cost.hours for cost in costs):.2g} hours; {_on_gpus(recipe, costs)}",
@@ -168,6 +173,24 @@ def _division(recipe: Recipe) -> str:
     )
 
 
+def _bytes(recipe: Recipe) -> list[str]:
+    """What an hour of video takes: as shapes say, and as the training shards have it."""
+    prices = computed(recipe.clip.fps, recipe_latent(recipe), _audio_dims(recipe))
+    features = in_words({"latents": prices["latents"], "audio states": prices["audio_states"]})
+    sound = in_words({"sound": prices["audio"]})
+    there = [each.path for each in recipe.data.train_sets if Path(each.path, INDEX_FILE).is_file()]
+    return [
+        f"an hour of video in shards: {features}; in place of states {sound}, where training makes them of it "
+        "(audio.states: from_sound)",
+        *(f"{place}: an hour of video has {in_words(measured(ShardSet(place))) or 'no length'}" for place in there),
+    ]
+
+
+def _audio_dims(recipe: Recipe) -> tuple[int, int]:
+    """Layers and width of the audio states."""
+    return (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
+
+
 def _missing(recipe: Recipe) -> list[str]:
     # Without weights of metrics the report only lacks them.
     missing = {key: path for key, path in missing_paths(recipe).items() if not key.startswith("bench.")}
@@ -191,8 +214,7 @@ def _count(weights: Iterable[torch.nn.Parameter]) -> int:
 def _meta_teacher(recipe: Recipe) -> AvatarDenoiser:
     if recipe.teacher.path is not None and located(recipe.teacher.path).exists():
         return open_teacher(recipe, find_teacher(recipe.teacher.path)).to("meta")
-    layers, width = (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
-    audio = (2 * recipe.audio.context + 1, layers, width)
+    audio = (2 * recipe.audio.context + 1, *_audio_dims(recipe))
     return new_teacher(recipe, audio, recipe_latent(recipe))
 
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from diffusers import AutoencoderKL
 
 from fada.build.data import encode_samples, features_of
-from fada.build.encode_records import NOTES, Finished, put_record
 from fada.build.models import AudioEncoder
-from fada.build.shards import with_masks
+from fada.build.shard_records import Finished, put_record
+from fada.build.shards_in_making import ShardFault
+from fada.build.with_masks import with_masks
 from fada.data.audio_features import load_audio_encoder
 from fada.data.location import Location, UnexpectedSize
 from fada.data.ranges import tried_again
@@ -30,9 +32,12 @@ from fada.data.shard_table import table_of
 from fada.data.shards import ShardError, ShardInfo, Skipped, damage_in, fault_of
 from fada.teacher.vae import load_vae
 
-Encoders = tuple[AutoencoderKL, AudioEncoder]
+Encoders = tuple[AutoencoderKL, AudioEncoder | None]
+"""Without an audio encoder no states are made: training makes them of the sound."""
 LoadEncoders = Callable[[], Encoders]
 """Called once in each worker, so it must be picklable."""
+NOTES = ".encode"
+"""Folder of the records, in that of the shards."""
 _PASSED_ON = tuple(part for part in PARTS if part not in ("latents", "audio_states"))
 """Parts that are read, and written as they are."""
 
@@ -47,7 +52,12 @@ class EncodeTask:
     out: str
     made_of: dict[str, str]
     """What decides the result, as the record keeps it."""
-    keeps_media: bool
+    keeps: tuple[str, ...]
+    """Parts of frames and audio that stay."""
+
+    @property
+    def named(self) -> str:
+        return f"{self.source}/{self.shard.name}"
 
     @property
     def file(self) -> Path | None:
@@ -56,31 +66,26 @@ class EncodeTask:
         return None if folder is None else folder / self.shard.name
 
 
-@dataclass(frozen=True)
-class EncodeFault:
-    """Why a shard was not encoded."""
-
-    reason: str
-
-
 class _Damaged(Exception):
-    """A sample that cannot be taken over; holds the EncodeFault."""
+    """A sample that cannot be taken over; its message is that of the fault."""
 
 
-def load_encoders(vae: Path, audio_encoder: Path) -> Encoders:
-    """The encoders in two folders.
+def load_encoders(vae: Path, audio_encoder: Path | None = None) -> Encoders:
+    """The encoders in two folders, or a VAE alone.
 
     Raises:
         FileNotFoundError, ValueError: as `load_vae` and `load_audio_encoder`.
     """
-    return load_vae(vae), load_audio_encoder(audio_encoder)
+    return load_vae(vae), None if audio_encoder is None else load_audio_encoder(audio_encoder)
 
 
-def start_encoding(load: LoadEncoders, features: dict[str, str]) -> Callable[[EncodeTask], ShardInfo | EncodeFault]:
-    """What a worker does with each task, its encoders loaded.
+def start_encoding(
+    load: LoadEncoders, features: dict[str, str], device: str = "cpu"
+) -> Callable[[EncodeTask], ShardInfo | ShardFault]:
+    """What a worker does with each task, its encoders loaded and on a device.
 
     Raises:
-        ShardError: they are others than those of the command.
+        ShardError: they are others than those of the command, or there is no such device.
     """
     encoders = load()
     found = features_of(*encoders)
@@ -89,10 +94,29 @@ def start_encoding(load: LoadEncoders, features: dict[str, str]) -> Callable[[En
             f"{socket.gethostname()}: a worker has the encoders {found}, the command {features}; the folders of the "
             "encoders must hold the same on all machines, and must not change meanwhile"
         )
-    return partial(encode_shard, encoders=encoders)
+    return partial(encode_shard, encoders=on_device(encoders, device))
 
 
-def encode_shard(task: EncodeTask, encoders: Encoders) -> ShardInfo | EncodeFault:
+def on_device(encoders: Encoders, device: str) -> Encoders:
+    """The encoders on a device.
+
+    Raises:
+        ShardError: this machine has no such device.
+    """
+    vae, audio_encoder = encoders
+    try:
+        place = torch.device(device)
+        if place.type != "cpu":
+            torch.empty(1, device=place)
+        return vae.to(place), None if audio_encoder is None else audio_encoder.to(place)
+    except (RuntimeError, AssertionError) as error:
+        raise ShardError(
+            f"{socket.gethostname()}: cannot encode on {device!r} ({str(error).splitlines()[0]}); give --device cpu, "
+            "or work where there is one"
+        ) from error
+
+
+def encode_shard(task: EncodeTask, encoders: Encoders) -> ShardInfo | ShardFault:
     """Encode a shard and put it, whole, with its record; nothing is put where something of it is damaged.
 
     Raises:
@@ -107,25 +131,25 @@ def encode_shard(task: EncodeTask, encoders: Encoders) -> ShardInfo | EncodeFaul
         except FileNotFoundError:
             return gone(task)
         except UnexpectedSize as error:
-            return EncodeFault(f"{task.shard.name}: {error}")
+            return ShardFault(f"{task.named}: {error}")
         fault = fault_of(file, task.shard)
         if fault is not None:
             damage = damage_in(file, task.shard)
-            return EncodeFault(f"{task.shard.name}: {fault}" if damage is None else _said(task, *damage))
+            return ShardFault(f"{task.named}: {fault}" if damage is None else _said(task, *damage))
         scratch, notes = (held.enter_context(each.scratch()) for each in (out, out / NOTES))
         try:
             made = write_tar(scratch / "encoded.tar", task.number, _encoded(file, task, encoders))
         except _Damaged as damaged:
-            return EncodeFault(str(damaged))
+            return ShardFault(str(damaged))
         table = table_of(rows_of(scratch / "encoded.tar", 0, lambda *_: None))
         out.put(scratch / "encoded.tar", made.name)
         put_record(out / NOTES, notes, task.number, Finished(task.made_of, made), table)
     return made
 
 
-def gone(task: EncodeTask) -> EncodeFault:
+def gone(task: EncodeTask) -> ShardFault:
     """What comes of a shard that is not there."""
-    return EncodeFault(f"{task.shard.name}: the shard is missing")
+    return ShardFault(f"{task.named}: the shard is missing")
 
 
 def _encoded(file: Path, task: EncodeTask, encoders: Encoders) -> Iterator[Sample]:
@@ -152,10 +176,10 @@ def _encoded(file: Path, task: EncodeTask, encoders: Encoders) -> Iterator[Sampl
             sample = next(with_keypoints([sample]))
         except ValueError as error:
             refuse(f"{key}.json", str(error))
-        yield from with_masks(encode_samples([replace(sample, stored=stored)], *encoders, task.keeps_media))
+        yield from with_masks(encode_samples([replace(sample, stored=stored)], *encoders, task.keeps))
     if found != task.shard.samples:
         refuse("*", f"holds {found} samples, the index says {task.shard.samples}")
 
 
 def _said(task: EncodeTask, member: str, reason: str) -> str:
-    return str(Skipped(task.shard.name, member, reason))
+    return f"{task.source}/{Skipped(task.shard.name, member, reason)}"

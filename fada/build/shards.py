@@ -1,40 +1,61 @@
-"""`fada data shard`: clips of a folder to shards, with what the encoders and prepare know of them.
+"""`fada data shard`: clips of a folder to shards, with what encoders and prepare know of them; by workers, resumable.
 
-Obeys the decisions of `fada data filter` where clips carry one: meta["filter"] holds `set` ("A", "B" or null),
-`failed_strict` and `failed_lenient`.
+Obeys the decisions of `fada data filter`: those of its table where a clip is still the one that was scored, or else the
+one in the clip's record, as earlier versions left it. A decision holds `set` ("A", "B" or null), `failed_strict` and
+`failed_lenient`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
 
-from fada.build.data import SAMPLES_PER_SHARD, encode_samples, features_of
+from fada.build.data import ENCODING, SAMPLES_PER_SHARD
+from fada.build.encode_plan import KEPT, NAMES
 from fada.build.models import AudioEncoder
-from fada.data.clip import REJECTED, Clip, ClipError, list_clips, read_clip, read_record
+from fada.build.pack_clips import (
+    NOTES,
+    LoadTools,
+    PackTask,
+    Tools,
+    decided,
+    gone,
+    hash_states,
+    labelled,
+    landmarks_file,
+    pack_clips,
+    start_packing,
+    state_of,
+)
+from fada.build.shard_workers import Workers, by_this_process, by_workers
+from fada.build.shards_in_making import (
+    SetInMaking,
+    ShardProgress,
+    faults_of,
+    gather,
+    open_set_folders,
+)
+from fada.build.with_masks import DRAWN_MASKS
+from fada.data.clip import REJECTED, ClipError, list_clips, read_record
 from fada.data.location import Location
-from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
-from fada.data.prepare.masks import ENLARGEMENT, MaskKind, draw_masks, read_landmarks
-from fada.data.sample_keypoints import with_keypoints
-from fada.data.shards import Sample, ShardError, ShardIndex, check_replaced, read_index, write_shards
+from fada.data.prepare.face_embedding import FaceEmbedder
+from fada.data.scores.decisions import Decisions, read_decisions
+from fada.data.shard_files import INDEX_FILE
+from fada.data.shards import ShardError, ShardIndex, check_replaced, read_index
 from fada.files.outputs import check_apart, output_folder
-from fada.files.whole import clear_leftovers
 
 KIND = "shards"
 """What fada's mark says in a folder of shards."""
-KINDS: tuple[MaskKind, ...] = ("lip", "face")
-"""Masks that are stored."""
-MASK_BLUR = 0.02
-"""Standard deviation of the masks' soft edge, as a share of the side."""
-DRAWN_MASKS = ", ".join(f"{kind} x {ENLARGEMENT[kind]:g}" for kind in KINDS) + f", blur {MASK_BLUR}"
-"""How masks are drawn, as an index says it."""
+SHARDING = 1
+"""Raised when equal clips give other shards than before."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,8 @@ class Sharded:
     """What was written, by split."""
     left_out: dict[str, int]
     """Clips that prepare or the filter put into no set, by split."""
+    resumed: dict[str, int] = field(default_factory=dict)
+    """Shards of each split that an earlier call had written."""
 
 
 def shard_clips(
@@ -55,47 +78,79 @@ def shard_clips(
     takes_all: bool = False,
     face_embedder: FaceEmbedder | None = None,
     *,
+    load: LoadTools | None = None,
+    keeps: tuple[str, ...] = ("frames", "audio"),
+    workers: int | None = None,
+    cluster: str | None = None,
+    device: str = "cpu",
     overwrite: bool = False,
+    on_progress: Callable[[ShardProgress], None] = lambda told: None,
 ) -> Sharded:
     """Clips to shards, a folder per split; with a VAE and an encoder features and masks are stored too.
 
-    Clips with landmarks, and drawn ones, get their keypoints (`fada.data.keypoints`).
+    Clips with landmarks, and drawn ones, get their keypoints (`fada.data.keypoints`). The same call again takes up what
+    a broken-off one has done. A clip that cannot be read stops its shard alone.
 
     Args:
         out: a folder, or a URL in an object store.
         takes_all: also clips that prepare or the filter put into no set; their quality is "rejected".
         face_embedder: stores an embedding of each clip's face; the clips then need landmarks.
-        overwrite: replace earlier sets of the splits that are written.
+        load: loads VAE, encoder and embedder, here and once in each worker; in place of those three.
+        keeps: of frames and audio, beside latents; clips without latents keep both.
+        workers, cluster, device: as of `encode_shards`; workers need `load`.
+        overwrite: replace earlier sets of the splits that are written, and shards that were made of anything else.
+        on_progress: see `ShardProgress`.
 
     Raises:
         ClipError: a clip cannot be read, its decision is none, its truth or landmarks are damaged, or it has no
             landmarks for its face.
-        ShardError: no clip is left, or an earlier set of a split is there and may not be replaced.
+        ShardError: no clip is left, or an earlier set of a split is there and may not be replaced, or shards that were
+            made of anything else.
         FolderFault: the folder is that of the clips, or holds what fada did not make.
         FolderBusy: another command works in it.
+        ClusterError: ray is not installed, or the cluster cannot be used.
     """
-    target = Location(out)
+    target, who = Location(out), Workers(workers, cluster, device)
+    if who.are_others and load is None:
+        raise ValueError("workers load their encoders themselves: give load")
+    load = load or partial(Tools, vae, encoder, face_embedder)
+    if cluster is not None:
+        # Other machines stand in other folders.
+        folder = folder.absolute()
+        target = target if target.folder is None else Location(target.folder.absolute())
+    if target.folder is not None:
+        check_apart(target.folder, [folder])
+    chosen, left_out = _chosen(folder, takes_all)
+    tools = load()
+    if tools.vae is None and keeps != ("frames", "audio"):
+        raise ValueError("clips without latents keep frames and sound")
+    if tools.face_embedder is not None:
+        _check_landmarks(folder, [key for clips in chosen.values() for key in clips.keys])
+    _check_earlier(target, chosen, overwrite)
     with ExitStack() as held:
-        if target.folder is not None:
-            check_apart(target.folder, [folder])
-        chosen, left_out = _chosen(folder, takes_all)
-        if face_embedder is not None:
-            _check_landmarks(folder, [key for keys in chosen.values() for key in keys])
-        for split in chosen:
-            check_replaced(target / split, overwrite)
         if target.folder is not None:
             held.enter_context(
                 output_folder(target.folder, KIND, "writing shards", inputs=[folder], was_ours=was_sharded)
             )
-            for split in chosen:
-                clear_leftovers(target.folder / split)
-        indices = {
-            split: _write_split(
-                folder, keys, target / split, vae, encoder, face_embedder=face_embedder, overwrite=overwrite
-            )
-            for split, keys in sorted(chosen.items())
+            open_set_folders(target, [target / split for split in chosen], NOTES)
+        features = tools.features()
+        sets = {
+            split: _planned(folder, chosen[split], target / split, tools, keeps, overwrite) for split in sorted(chosen)
         }
-    return Sharded(indices, left_out)
+        resumed = {split: len(each.finished) for split, each in sets.items()}
+        making = list(sets.values())
+        if who.are_others:
+            del tools
+            start = partial(start_packing, load, features, device)
+            outcomes = by_workers(making, start, who, target, gone)
+        else:
+            outcomes = by_this_process(making, partial(pack_clips, tools=tools.on(device)))
+        gather(making, outcomes, on_progress)
+        indices = {split: each.finish() for split, each in sets.items() if not each.faults}
+        said = faults_of(making, "written")
+        if said is not None:
+            raise ClipError(f"{said}; mend these clips or remove them, and give the same command")
+    return Sharded(indices, left_out, resumed)
 
 
 def was_sharded(folder: Path) -> bool:
@@ -107,17 +162,47 @@ def was_sharded(folder: Path) -> bool:
         return False
 
 
-def _chosen(folder: Path, takes_all: bool) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """Keys of the clips to write, by split, and how many are left out."""
-    chosen: dict[str, list[str]] = {}
+@dataclass
+class _Chosen:
+    """Clips of a split: keys, decisions of the table, and what the clips of each shard follow from, by its number."""
+
+    keys: list[str] = field(default_factory=list)
+    decisions: list[Any] = field(default_factory=list)
+    inputs: list[str] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
+
+    def add(self, key: str, decision: Any, state: str) -> None:
+        """One clip more."""
+        self.keys.append(key)
+        self.decisions.append(decision)
+        self.states.append(state)
+        if len(self.states) == SAMPLES_PER_SHARD:
+            self.close()
+
+    def close(self) -> None:
+        """Hash what the clips of the last shard follow from."""
+        if self.states:
+            self.inputs.append(hash_states(self.states))
+        self.states = []
+
+
+def _chosen(folder: Path, takes_all: bool) -> tuple[dict[str, _Chosen], dict[str, int]]:
+    """Clips to write, by split, and how many are left out."""
+    chosen: dict[str, _Chosen] = {}
     left_out: dict[str, int] = {}
+    decisions = read_decisions(folder)
     for key in list_clips(folder):
-        meta = read_record(folder / f"{key}.json")["meta"]
+        record = read_record(folder / f"{key}.json")
+        decision = decisions.of(folder, record)
+        meta = decided(record["meta"], decision)
         split = str(meta.get("split", "train"))
         if not takes_all and labelled(meta, folder, key).get("quality") == REJECTED:
             left_out[split] = left_out.get(split, 0) + 1
         else:
-            chosen.setdefault(split, []).append(key)
+            chosen.setdefault(split, _Chosen()).add(key, decision, state_of(folder, record, decision))
+    for each in chosen.values():
+        each.close()
+    _name_stale(folder, decisions)
     if not chosen:
         reason = (
             "prepare or the filter put all clips into no set; take them with --all" if left_out else "no clips here"
@@ -126,109 +211,55 @@ def _chosen(folder: Path, takes_all: bool) -> tuple[dict[str, list[str]], dict[s
     return chosen, left_out
 
 
-def _write_split(
-    folder: Path,
-    keys: list[str],
-    out: Location,
-    vae: AutoencoderKL | None,
-    encoder: AudioEncoder | None,
-    *,
-    face_embedder: FaceEmbedder | None,
-    overwrite: bool,
-) -> ShardIndex:
-    samples: Iterable[Sample] = (_read_sample(folder, key) for key in keys)
-    features = {}
-    if face_embedder is not None:
-        samples = _with_faces(samples, face_embedder)
-    if vae is not None and encoder is not None:
-        samples = with_masks(encode_samples(samples, vae, encoder, keep_media=True))
-        features = features_of(vae, encoder)
-        if any(_landmarks_file(folder, key).is_file() for key in keys):
-            features["masks"] = DRAWN_MASKS
-    if face_embedder is not None:
-        features["face_embedder"] = face_embedder.fingerprint
-    return write_shards(samples, out, SAMPLES_PER_SHARD, features, overwrite=overwrite)
+def _name_stale(folder: Path, decisions: Decisions) -> None:
+    if decisions.stale:
+        logger.warning(
+            "%s: %d clips are others than those that were scored, %s among them; their scores decide nothing: run fada "
+            "data filter again", folder, len(decisions.stale), decisions.stale[0],
+        )  # fmt: skip
 
 
-def labelled(meta: dict[str, Any], folder: Path, key: str) -> dict[str, Any]:
-    """A clip's meta, where there is a decision of the filter with its set as `quality`, what failed as `flaws`.
+def _check_earlier(target: Location, chosen: dict[str, _Chosen], overwrite: bool) -> None:
+    """Refuse to replace a set that is there; one of which some splits are there may be one that was broken off."""
+    are_there = [split for split in chosen if INDEX_FILE in (target / split).files()]
+    for split in are_there:
+        if len(are_there) == len(chosen) or NOTES not in (target / split).folders():
+            check_replaced(target / split, overwrite)
 
-    Raises:
-        ClipError: what stands there is no decision.
-    """
-    decision = meta.get("filter")
-    if decision is None:
-        return meta
-    has_all = isinstance(decision, dict) and {"set", "failed_strict"} <= decision.keys()
-    if not has_all or decision["set"] not in ("A", "B", None):
-        raise ClipError(
-            f"{folder / key}.json: filter: expected a set (A, B or null) and failed_strict, got {decision!r}; "
-            "run fada data filter again"
+
+def _planned(
+    folder: Path, chosen: _Chosen, out: Location, tools: Tools, keeps: tuple[str, ...], overwrite: bool
+) -> SetInMaking[PackTask]:
+    """What is to be done of a split and what is done already."""
+    features = tools.features()
+    common = {**features, "media": KEPT[keeps], "sharding": str(SHARDING)}
+    if tools.vae is not None:
+        common |= {"masks": DRAWN_MASKS, "encoding": str(ENCODING)}
+        if any(landmarks_file(folder, key).is_file() for key in chosen.keys):
+            embedder = {"face_embedder": features.pop("face_embedder")} if "face_embedder" in features else {}
+            features = {**features, "masks": DRAWN_MASKS, **embedder}
+    clips = list(zip(chosen.keys, chosen.decisions, strict=True))
+    tasks = {
+        number: PackTask(
+            folder,
+            tuple(clips[number * SAMPLES_PER_SHARD : (number + 1) * SAMPLES_PER_SHARD]),
+            number,
+            str(out),
+            {"input": digest, **common},
+            keeps,
         )
-    return {**meta, "quality": decision["set"] or REJECTED, "flaws": list(decision["failed_strict"])}
-
-
-def _read_sample(folder: Path, key: str) -> Sample:
-    clip = read_clip(folder, key)
-    meta = labelled(clip.meta, folder, key)
-    sample = Sample(
-        key, meta, clip.frames, clip.audio, landmarks=_landmarks(folder, clip), fps=clip.fps,
-        sample_rate=clip.sample_rate,
-    )  # fmt: skip
-    try:
-        return next(with_keypoints([sample]))
-    except ValueError as error:
-        raise ClipError(f"{folder}: {error}") from error
-
-
-def _landmarks(folder: Path, clip: Clip) -> dict[str, Tensor] | None:
-    """What prepare stored beside a clip, in the types in which it wrote it; nothing for drawn clips."""
-    file = _landmarks_file(folder, clip.key)
-    if not file.is_file():
-        return None
-    found = {
-        name: torch.from_numpy(values).to(torch.float16 if name in ("landmarks", "blendshapes") else torch.float32)
-        for name, values in read_landmarks(folder, clip.key).items()
+        for number, digest in enumerate(chosen.inputs)
     }
-    if len(found["landmarks"]) != len(clip.frames):
-        raise ClipError(
-            f"{file}: {len(clip.frames)} frames expected, got {len(found['landmarks'])}; prepare the clip again"
-        )
-    return found
-
-
-def _landmarks_file(folder: Path, key: str) -> Path:
-    return folder / f"{key}.landmarks.safetensors"
+    made = SetInMaking(str(folder), out, out / NOTES, len(clips), dict(features), tasks)
+    made.take_up({"input": "the hash of its clips", **NAMES}, overwrite)
+    return made
 
 
 def _check_landmarks(folder: Path, keys: list[str]) -> None:
     """Before the first clip is encoded, not when its turn comes."""
-    without = [key for key in keys if not _landmarks_file(folder, key).is_file()]
+    without = [key for key in keys if not landmarks_file(folder, key).is_file()]
     if without:
         raise ClipError(
-            f"{_landmarks_file(folder, without[0])}: no such file, and {len(without)} of {len(keys)} clips have none; "
+            f"{landmarks_file(folder, without[0])}: no such file, and {len(without)} of {len(keys)} clips have none; "
             "a face embedding needs landmarks: make the clips with fada data prepare, or shard without --face-embedder"
         )
-
-
-def _with_faces(samples: Iterable[Sample], embedder: FaceEmbedder) -> Iterator[Sample]:
-    """The samples with the embedding of their face, from the first frame that shows it whole."""
-    for sample in samples:
-        assert sample.frames is not None
-        assert sample.landmarks is not None
-        landmarks = sample.landmarks["landmarks"].double().numpy()
-        five = landmarks[:, list(FIVE_POINTS)]
-        # Without such a frame the first: what lies outside is black.
-        shown = int(((five > 0) & (five < 1)).all((1, 2)).argmax())
-        yield replace(sample, face=embedder.embed(sample.frames[shown], landmarks[shown]))
-
-
-def with_masks(samples: Iterable[Sample]) -> Iterator[Sample]:
-    """The samples, those with landmarks with masks at the size of their latents."""
-    for sample in samples:
-        if sample.landmarks is None or sample.latents is None:
-            yield sample
-            continue
-        points, size = sample.landmarks["landmarks"].float().numpy(), sample.latents.shape[-1]
-        drawn = {kind: torch.from_numpy(draw_masks(points, size, kind, blur=MASK_BLUR)) for kind in KINDS}
-        yield replace(sample, masks={kind: (mask * 255).round().to(torch.uint8) for kind, mask in drawn.items()})

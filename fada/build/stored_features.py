@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fada.data.audio_encoder import AudioEncoder
 from fada.data.clip_source import ClipSource, latent_sides
 from fada.data.mixture import Mixture
 from fada.data.parts_cache import PartsCache
@@ -38,13 +39,21 @@ def holds_features(recipe: Recipe) -> bool:
 
 def _has_features(recipe: Recipe, shards: str) -> bool:
     index = read_index(shards)
-    latents, states = (index.parts.get(part, 0) for part in ("latents", "audio_states"))
+    latents, states, sound = (index.parts.get(part, 0) for part in ("latents", "audio_states", "audio"))
     if not latents and not states:
         return False
-    if (latents, states) != (index.samples, index.samples):
+    if makes_states(recipe):
+        if (latents, sound) != (index.samples, index.samples):
+            raise RecipeError(
+                f"data.train_shards: {shards}: {latents} clips with latents and {sound} with sound, of "
+                f"{index.samples}, and audio.states: from_sound needs both; encode the shards again and keep the sound "
+                "(fada data encode, without --drop-media), or use stored states"
+            )
+    elif (latents, states) != (index.samples, index.samples):
         raise RecipeError(
             f"data.train_shards: {shards}: {latents} clips with latents and {states} with audio states, of "
-            f"{index.samples}; shard the clips again, and give all of them features with fada data encode, or none"
+            f"{index.samples}; shard the clips again, and give all of them features with fada data encode, or none; "
+            "where all have latents and sound, audio.states: from_sound does without states"
         )
     if recipe.vae.path is None:
         raise RecipeError(
@@ -53,6 +62,11 @@ def _has_features(recipe: Recipe, shards: str) -> bool:
             "--vae and --audio-encoder"
         )
     return True
+
+
+def makes_states(recipe: Recipe) -> bool:
+    """Whether audio states of stored latents are made of sound as clips are drawn."""
+    return recipe.audio.states == "from_sound"
 
 
 def check_features(recipe: Recipe, features: dict[str, str]) -> None:
@@ -73,7 +87,7 @@ def check_features(recipe: Recipe, features: dict[str, str]) -> None:
         differing = [
             f"{name} {stored.get(name)} made its features, but {ours[name]} is {features[name]}"
             for name in ours
-            if stored.get(name) != features[name]
+            if stored.get(name) != features[name] and not (name == "audio_encoder" and makes_states(recipe))
         ]
         if differing:
             raise RecipeError(
@@ -108,6 +122,8 @@ def load_latents(
     lip_ratio: float = 1.0,
     cache: Cache | None = None,
     keypoints: bool = False,
+    by_shard: bool = False,
+    encoder: AudioEncoder | None = None,
 ) -> StoredClips:
     """Training clips of sets of shards with features, each read when it is asked for; with face clues where embedding
     and landmarks are stored.
@@ -116,10 +132,14 @@ def load_latents(
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
         cache: for sets in object stores.
         keypoints: whether they are read, too.
+        by_shard: whether they shall be drawn shard by shard.
+        encoder: makes audio states of sound; None: they are stored.
     """
     kept = None if cache is None else PartsCache(cache.path, int(cache.gib * 2**30))
     sets = [ShardSet(folder, kept) for folder in folders]
-    return StoredClips(sets, face_ratio=face_ratio, lip_ratio=lip_ratio, keypoints=keypoints)
+    return StoredClips(
+        sets, face_ratio=face_ratio, lip_ratio=lip_ratio, keypoints=keypoints, by_shard=by_shard, encoder=encoder
+    )
 
 
 def check_keypoints(recipe: Recipe, clips: ClipSource) -> None:

@@ -70,6 +70,12 @@ class AudioEncoder(nn.Module, ABC):
         return [*self.parameters(), *self.buffers()]
 
 
+@torch.no_grad()
+def states_of(encoder: AudioEncoder, sound: np.ndarray, frames: int) -> Tensor:
+    """An encoder's states (frames, layers, dim) of a clip's sound (N,), as shards store them: bfloat16, on the CPU."""
+    return encoder(torch.from_numpy(sound).float()[None].to(encoder.device), frames)[0].to(torch.bfloat16).cpu()
+
+
 def fit_length(audio: Tensor, samples: int) -> Tensor:
     """Audio (B, N) cut or filled with silence to exactly `samples`."""
     if audio.ndim != 2:

@@ -108,6 +108,11 @@ class ClipSource(Sequence[LatentClip]):
         """Which set (N,) each clip is of, where there are several."""
         return np.zeros(len(self), np.uint16)
 
+    @property
+    def shard_numbers(self) -> np.ndarray | None:
+        """Which shard (N,) each clip lies in, where clips shall be drawn shard by shard; None where it is all one."""
+        return None
+
     @overload
     def __getitem__(self, number: int) -> LatentClip: ...
     @overload

@@ -20,6 +20,7 @@ from torch import Tensor
 from fada.data.clip_source import ClipSource, DamagedClip, LatentClip, source_of
 from fada.data.face import FaceClues, join_clues, stack_clues
 from fada.data.keypoints import Keypoints, join_keypoints, stack_keypoints
+from fada.data.lanes import Lanes
 from fada.data.mixture import Mixture
 from fada.data.order import EpochOrders, Turns
 from fada.data.seeds import sample_generator
@@ -38,9 +39,12 @@ def hash_clips(clips: Sequence[LatentClip]) -> str:
     Of stored clips damaged ones are left out. Where reading them all takes long (`HASHED_WHOLE`), the hash is one over
     the hashes that the table of their shards holds.
     """
-    if isinstance(clips, StoredClips) and clips.shard_bytes > HASHED_WHOLE:
+    if isinstance(clips, StoredClips) and (clips.makes_states or clips.shard_bytes > HASHED_WHOLE):
         return clips.hash_records()
     digest, source = hashlib.sha256(), source_of(clips)
+    if source.shard_numbers is not None:
+        # What a training follows from: runs of versions that knew one order are not gone on with in another.
+        digest.update(b"by shard\0")
     for number in range(len(source)):
         try:
             clip = source.read(number)
@@ -193,6 +197,7 @@ class ClipSampler:
         self.frames, self.motion_frames, self.context, self.seed = frames, motion_frames, context, seed
         self._groups = _groups(self.clips, mixture, seed)
         self._turns = None if mixture is None else Turns([each.weight for each in self._groups], seed)
+        self._lanes: dict[int, Lanes] = {}
         self.ahead: ReadsAhead | None = None
         """Reads what will be asked for in other processes, while a training attaches it."""
 
@@ -218,7 +223,7 @@ class ClipSampler:
         def draw(bound: int) -> int:
             return int(torch.randint(bound, (1,), generator=generator))
 
-        clip, faults = self._read(step * per_step + sample)
+        clip, faults = self._read(step * per_step + sample, per_step)
         start = draw(len(clip.latents) - self.frames + 1)
         window = clip.latents[start : start + self.frames].float()
         has_motion = start >= self.motion_frames > 0
@@ -232,31 +237,40 @@ class ClipSampler:
             clip.latents[reference].float()[None],
             motion[None],
             torch.tensor([has_motion]),
-            audio_windows(clip.states.float(), start, self.frames, self.context)[None],
+            audio_windows(clip.states, start, self.frames, self.context).float()[None],
             None if clip.face is None else stack_clues([clip.face]),
             faults,
             *(_keypoints_of(clip, frames) for frames in (slice(start, start + self.frames), reference)),
         )
 
-    def number(self, position: int) -> int:
-        """Which of `clips` the sample at a position of the training is of."""
-        group, place = self._place(position)
-        return group.number(place)
+    def number(self, position: int, per_step: int = 1) -> int:
+        """Which of `clips` the sample at a position of the training is of; by shard it follows from `per_step`, too."""
+        group, at = self._drawn_at(position, per_step)
+        return group.member(at)
 
-    def _place(self, position: int) -> tuple[_Group, int]:
-        """The group that a position of the training is of, and its place among the group's samples."""
-        at, place = (0, position) if self._turns is None else self._turns.at(position)
-        return self._groups[at], place
+    def _drawn_at(self, position: int, per_step: int) -> tuple[_Group, int]:
+        """The group that a position of the training is of, and which of the group's clips comes there."""
+        shards = self.clips.shard_numbers if per_step not in self._lanes else None
+        if shards is not None:
+            of_groups = [shards if each.members is None else shards[each.members] for each in self._groups]
+            weights = None if self._turns is None else [each.weight for each in self._groups]
+            self._lanes[per_step] = Lanes(of_groups, weights, per_step, self.seed)
+        if per_step in self._lanes:
+            number, at = self._lanes[per_step].at(position)
+            return self._groups[number], at
+        number, place = (0, position) if self._turns is None else self._turns.at(position)
+        group = self._groups[number]
+        return group, group.orders.at(*divmod(place, group.orders.count))
 
-    def _read(self, position: int) -> tuple[LatentClip, tuple[str, ...]]:
+    def _read(self, position: int, per_step: int) -> tuple[LatentClip, tuple[str, ...]]:
         """The clip at a position, and what was damaged that should have been it.
 
         Raises:
             DamagedClip: the clips in its place are damaged, too.
         """
         faults: list[str] = []
-        group, place = self._place(position)
-        number = group.number(place)
+        group, at = self._drawn_at(position, per_step)
+        number = group.member(at)
         generator = sample_generator(self.seed, position, 0, "replacement")
         for _ in range(1 + REPLACEMENTS):
             try:
@@ -280,15 +294,12 @@ class _Group:
     members: np.ndarray | None
     orders: EpochOrders
 
-    def number(self, place: int) -> int:
-        """Number of the clip that comes at a place of the group's samples."""
-        return self._member(self.orders.at(*divmod(place, self.orders.count)))
-
     def any(self, generator: torch.Generator) -> int:
         """Number of a clip of the group."""
-        return self._member(int(torch.randint(self.orders.count, (1,), generator=generator)))
+        return self.member(int(torch.randint(self.orders.count, (1,), generator=generator)))
 
-    def _member(self, at: int) -> int:
+    def member(self, at: int) -> int:
+        """Number of the group's clip `at`."""
         return at if self.members is None else int(self.members[at])
 
 
@@ -336,6 +347,8 @@ def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tens
 
 def stack(samples: Sequence[Batch]) -> Batch:
     """One batch of several; all of them have faces, or none, and so with keypoints."""
+    if len(samples) == 1:
+        return samples[0]
     latents, reference, motion, has_motion, audio = (
         torch.cat([getattr(sample, name) for sample in samples])
         for name in ("latents", "reference", "motion", "has_motion", "audio")

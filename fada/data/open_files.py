@@ -14,6 +14,9 @@ _MOST_OPEN = 64
 LARGEST_READ = 2 * 2**30
 """Bytes that are read at once."""
 
+Version = tuple[int, ...]
+"""What tells content from earlier content."""
+
 
 class OpenFiles:
     """Files of a folder that are read at any place; those last used stay open, in each process its own."""
@@ -22,9 +25,19 @@ class OpenFiles:
         self.folder = folder
         self._opened: OrderedDict[str, int] = OrderedDict()
         self._process = os.getpid()
+        self.version: Version | None = None
+        """Of what `read_parts` read last: the file's place, time and size."""
 
-    def read_parts(self, name: str, places: Mapping[str, tuple[int, int]]) -> dict[str, bytes]:
-        """Bytes of a file at each place (offset, bytes), as `read`."""
+    def forget(self) -> bool:
+        """Whether what was read last is kept anywhere and can be got again: never."""
+        return False
+
+    def read_parts(
+        self, name: str, places: Mapping[str, tuple[int, int]], neighbours: object = None
+    ) -> dict[str, bytes]:
+        """Bytes of a file at each place (offset, bytes), as `read`; neighbours need not be read along with it."""
+        told = os.fstat(self._descriptor(name))
+        self.version = (told.st_ino, told.st_mtime_ns, told.st_size)
         return {each: self.read(name, offset, size) for each, (offset, size) in places.items()}
 
     def read(self, name: str, offset: int, size: int) -> bytes:

@@ -1,13 +1,15 @@
-"""Work on many items in several processes of this machine."""
+"""Work on many items in several processes of this machine, or on a cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from fada.data.crew import Lost, run_crew
 from fada.data.process_crew import ProcessCrew
+from fada.data.ray_crew import RayCrew, cluster_address
 from fada.media.processors import usable_processors
 
 Item = TypeVar("Item")
@@ -50,3 +52,33 @@ def in_processes(
     size = max(1, min(workers, len(items)))
     threads = max(1, usable_processors() // size)
     yield from run_crew(items, ProcessCrew(size, _Start(work, start, start_with), threads))
+
+
+def on_cluster(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    cluster: str,
+    workers: int | None,
+    start: Callable[..., None] | None = None,
+    start_with: tuple[Any, ...] = (),
+    *,
+    folder: Path,
+    file_of: Callable[[Item], Path],
+    gone: Callable[[Item], Result],
+) -> Iterator[tuple[Item, Result | Lost]]:
+    """As `in_processes`, with actors of a Ray cluster; an item whose actor dies is tried up to twice more.
+
+    Args:
+        cluster: "ray", or "ray=HOST:PORT".
+        workers: actors; None for one per processor of the cluster.
+        folder: which every machine must see.
+        file_of: the file of an item, by which a machine knows that it sees the item.
+        gone: what comes of an item whose file is not there any more.
+
+    Raises:
+        ClusterError: ray is not installed, or the cluster cannot be used.
+        Exception: what ``work`` or ``start`` raised.
+    """
+    prepared = _Start(work, start, start_with)
+    with RayCrew(cluster_address(cluster), workers, prepared, folder, source_of=file_of, gone=gone) as crew:
+        yield from run_crew(items, crew)

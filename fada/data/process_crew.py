@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -24,18 +24,27 @@ class ProcessCrew:
     attempts = 2
     retries_alone = True
 
-    def __init__(self, size: int, start: Start, threads: int = 1) -> None:
+    def __init__(self, size: int, start: Start, threads: int = 1, gpus: Sequence[str] = ()) -> None:
         """Nothing is started yet.
 
         Args:
             size: processes at a time.
             start: see :data:`Start`.
             threads: of each process.
+            gpus: as CUDA_VISIBLE_DEVICES names them; each process sees one of them, that with the fewest processes.
         """
         self.size, self._start, self._threads = size, start, threads
+        self._shares: dict[str, list[ProcessWorker]] = {gpu: [] for gpu in gpus}
 
     def hire(self) -> ProcessWorker:
-        return ProcessWorker(self._start, self._threads)
+        if not self._shares:
+            return ProcessWorker(self._start, self._threads)
+        for gpu, workers in self._shares.items():
+            self._shares[gpu] = [worker for worker in workers if worker.is_alive]
+        gpu = min(self._shares, key=lambda each: len(self._shares[each]))
+        worker = ProcessWorker(self._start, self._threads, {"CUDA_VISIBLE_DEVICES": gpu})
+        self._shares[gpu].append(worker)
+        return worker
 
     def wait(self, workers: list[ProcessWorker], seconds: float | None) -> list[ProcessWorker]:
         # A dead worker's pipe ends, so it counts as one with something to say.
@@ -46,14 +55,19 @@ class ProcessCrew:
 class ProcessWorker:
     """One worker process, reached through a pipe."""
 
-    def __init__(self, start: Start, threads: int) -> None:
+    def __init__(self, start: Start, threads: int, variables: Mapping[str, str] | None = None) -> None:
         # Spawned, not forked: the threads of torch and MediaPipe do not survive a fork.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, start, threads), daemon=True)
-        with inherited(thread_variables(threads)):
+        with inherited({**thread_variables(threads), **(variables or {})}):
             self._process.start()
         theirs.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process still runs."""
+        return self._process.is_alive()
 
     def give(self, task: Any) -> None:
         # Where it is dead, `take` says so.

@@ -54,20 +54,23 @@ class RayCrew:
         *,
         source_of: Callable[[Any], Path | None],
         gone: Callable[[Any], Any],
+        gpus: int = 0,
     ) -> None:
         """Connect, or start a cluster on this machine where no address is given and none runs.
 
         Args:
             address: HOST:PORT of a cluster, or ``ray://HOST:PORT``; None takes one that runs on this machine (or the
                 one ``RAY_ADDRESS`` names), or starts one. A Ray that is already initialised is taken as it is.
-            size: actors; None for one per processor of the cluster.
+            size: actors; None for one per processor of the cluster, or for as many as its GPUs allow.
             start: called once in each actor, as a worker process calls it.
             out: folder that every machine must see; None where it is in an object store.
             source_of: the file that a task reads, which its machine must see; None where it reads none.
             gone: result of a task whose file is not there any more.
+            gpus: of each actor, which sees no others.
 
         Raises:
-            ClusterError: ray is not installed, nothing answers at the address, or no cluster can be started.
+            ClusterError: ray is not installed, nothing answers at the address, no cluster can be started, or it has too
+                few GPUs.
         """
         try:
             import ray
@@ -77,8 +80,15 @@ class RayCrew:
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             self._connect(address)
-        self.size = size or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        self._actor: Any = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
+        there = ray.cluster_resources()
+        if gpus and there.get("GPU", 0) < gpus:
+            raise ClusterError(
+                f"the Ray cluster has {there.get('GPU', 0):g} GPUs, and each worker wants {gpus}; start Ray on "
+                "machines with GPUs, or work on processors (--device cpu)"
+            )
+        per_kind = there.get("GPU", 0) // gpus if gpus else there.get("CPU", 1)
+        self.size = size or max(1, int(min(per_kind, there.get("CPU", 1))))
+        self._actor: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Actor)
         self._start, self._out, self._source_of, self._gone = start, out, source_of, gone
 
     def _connect(self, address: str | None) -> None:

@@ -52,6 +52,11 @@ _BYTES = {("masks", "lip"), ("masks", "face"), ("keypoints", "visible")}
 PER_FRAME = ("latents", "audio_states", "landmarks", "masks", "keypoints")
 """Parts whose tensors have a row for each frame."""
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_FINITE = {
+    torch.float16: (torch.int16, 0x7C00), torch.bfloat16: (torch.int16, 0x7F80),
+    torch.float32: (torch.int32, 0x7F800000), torch.float64: (torch.int64, 0x7FF0000000000000),
+}  # fmt: skip
+"""As which whole numbers floats are looked at, and infinity as such a number."""
 _UNREADABLE = (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, OverflowError, MemoryError,
                safetensors.SafetensorError)  # fmt: skip
 """What decoders make of bytes that are not what they should be."""
@@ -136,13 +141,15 @@ def decode_sample(
     parts: Collection[str],
     skip: Skip,
     record_hash: bytes | None = None,
+    is_known: bool = False,
 ) -> Sample | None:
     """The sample, or None where a member is damaged or the split is another.
 
     Args:
         record_hash: SHA-256 of the JSON member, where it is known.
+        is_known: these very bytes were decoded before: neither hashes nor values are looked at again.
     """
-    record = _record(key, members, skip, record_hash)
+    record = _record(key, members, skip, None if is_known else record_hash)
     if record is None or (split is not None and record.meta.get("split", "train") != split):
         return None
     hashes = record.members
@@ -152,10 +159,10 @@ def decode_sample(
         if part not in parts or suffix not in hashes:
             continue
         data = members.get(suffix)
-        reason = _damage(data, hashes[suffix])
+        reason = _damage(data, None if is_known else hashes[suffix])
         if reason is None and data is not None:
             try:
-                values[part] = _decode_part(part, data, record.sample_rate)
+                values[part] = _decode_part(part, data, record.sample_rate, is_known)
             except _UNREADABLE as error:
                 reason = f"unreadable ({error})"
         if reason is not None:
@@ -199,25 +206,36 @@ def _record(key: str, members: dict[str, bytes], skip: Skip, expected: bytes | N
         return None
 
 
-def _damage(data: bytes | None, expected: str) -> str | None:
-    """What is wrong with a member's bytes, None where nothing is."""
+def _damage(data: bytes | None, expected: str | None) -> str | None:
+    """What is wrong with a member's bytes, None where nothing is; of what hash they are, where that is expected."""
     if data is None:
         return "missing"
     if not data:
         return "empty or cut off"
-    return None if hashlib.sha256(data).hexdigest() == expected else "changed since it was written (SHA-256 differs)"
+    is_whole = expected is None or hashlib.sha256(data).hexdigest() == expected
+    return None if is_whole else "changed since it was written (SHA-256 differs)"
 
 
-def _decode_part(part: str, data: bytes, sample_rate: int) -> np.ndarray | Tensor | dict[str, Tensor]:
+def _decode_part(part: str, data: bytes, sample_rate: int, is_known: bool) -> np.ndarray | Tensor | dict[str, Tensor]:
     if part == "frames":
         return decode_video(data)
     if part == "audio":
         return decode_wav(data, sample_rate)
     tensors = safetensors.torch.load(data)
     _check_shapes(part, tensors)
-    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+    if not is_known and not all(is_finite(tensor) for tensor in tensors.values()):
         raise ValueError("holds values that are not finite")
     return tensors[_NAMES[part]] if part in _NAMES else tensors
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite, told by their bits: a sixth of the time of `torch.isfinite` in 16 bits."""
+    if not tensor.dtype.is_floating_point or not tensor.numel():
+        return True
+    kind, largest = _FINITE[tensor.dtype]
+    bits = tensor.contiguous().view(kind).numpy()
+    # Without its sign a number that is not finite is larger, as a whole number, than any that is.
+    return int((bits & np.iinfo(bits.dtype).max).max()) < largest
 
 
 def _check_shapes(part: str, tensors: dict[str, Tensor]) -> None:

@@ -11,16 +11,19 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from fada.data.clip_source import DamagedClip
 from fada.data.location import Location, UnexpectedSize
 from fada.data.open_files import OpenFiles
 from fada.data.parts_cache import PartsCache
-from fada.data.ranges import StoreFiles, tried_again
+from fada.data.ranges import BLOCK, StoreFiles, tried_again
 from fada.data.shard_format import Sample, check_members, decode_sample, suffixes_of
 from fada.data.shard_index import ShardError, ShardIndex
 from fada.data.shard_rows import rows_of
@@ -52,21 +55,45 @@ class ShardSet:
         sizes = {shard.name: shard.bytes for shard in self.index.shards}
         here = self.place.folder
         self._files = StoreFiles(self.place, sizes, cache) if here is None else OpenFiles(here)
+        # By parts: what was whole of every sample, as a hash of its version; pages that nobody touches take no memory.
+        self._looked_at: dict[frozenset[str], np.ndarray] = {}
+        self.comes_by_shard = False
+        """Whether samples that lie beside each other are asked for soon after each other."""
 
     def __len__(self) -> int:
         return len(self.table)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_looked_at": {}}
+
     def sample(self, number: int, parts: Collection[str]) -> Sample:
         """A sample with these parts, read now.
+
+        Hashes and values are looked at once in a process, as long as the file, or what is kept of a store, stays as it
+        is. What is kept and damaged is got again.
 
         Raises:
             DamagedClip: something of it is not what was written; the message names shard and member.
         """
+        try:
+            return self._decoded(number, parts)
+        except DamagedClip:
+            if not self._files.forget():
+                raise
+            return self._decoded(number, parts)
+
+    def _decoded(self, number: int, parts: Collection[str]) -> Sample:
         key, members, record = self._read(number, parts)
         faults: list[Skipped] = []
-        found = decode_sample(key, members, None, parts, self._noting(number, faults), record)
+        wanted = frozenset(parts)
+        if wanted not in self._looked_at:
+            self._looked_at[wanted] = np.zeros(len(self.table), np.int64)
+        looked_at, version = self._looked_at[wanted], hash(self._files.version)
+        is_known = self._files.version is not None and int(looked_at[number]) == version
+        found = decode_sample(key, members, None, parts, self._noting(number, faults), record, is_known)
         if found is None:
             raise DamagedClip(faults[0])
+        looked_at[number] = version
         return found
 
     def fault_of(self, number: int, parts: Collection[str]) -> Skipped | None:
@@ -78,6 +105,20 @@ class ShardSet:
             return error.args[0]
         check_members(key, members, self._noting(number, faults), parts, record)
         return faults[0] if faults else None
+
+    def _block_of(self, number: int, wanted: Collection[str]) -> Iterator[dict[str, tuple[int, int]]]:
+        """Members of the samples that begin in the same block of a shard as this one."""
+        table = self.table
+        shard, block = int(table.shard[number]), _begin(table.members_of(number)) // BLOCK
+        for step in (-1, 1):
+            # Downwards from this one, then upwards from the next.
+            at = number + (step > 0)
+            while 0 <= at < len(table) and int(table.shard[at]) == shard:
+                places = table.members_of(at)
+                if not places or _begin(places) // BLOCK != block:
+                    break
+                yield {each: places[each] for each in wanted if each in places}
+                at += step
 
     def _noting(self, number: int, faults: list[Skipped]) -> Callable[[str, str], None]:
         shard = self.index.shards[int(self.table.shard[number])].name
@@ -92,10 +133,17 @@ class ShardSet:
             key = table.key_of(number)
             places = table.members_of(number)
             wanted = ("json", *sorted(suffixes_of(parts) - {"json"}))
-            members = self._files.read_parts(shard, {each: places[each] for each in wanted if each in places})
+            neighbours = partial(self._block_of, number, wanted) if self.comes_by_shard else None
+            members = self._files.read_parts(
+                shard, {each: places[each] for each in wanted if each in places}, neighbours
+            )
             return key, members, bytes(table.record[number])
         except (OSError, TableFault) as error:
             raise DamagedClip(Skipped(shard, key, f"cannot be read ({error})")) from error
+
+
+def _begin(places: Mapping[str, tuple[int, int]]) -> int:
+    return min(offset for offset, _ in places.values())
 
 
 def shard_folders(folder: str | Path | Location) -> list[Location]:

@@ -7,7 +7,9 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
+from fada.data.audio_encoder import AudioEncoder, states_of
 from fada.data.clip_source import ClipFacts, ClipSource, DamagedClip, LatentClip, latent_sides
 from fada.data.face import FaceClues, face_boxes
 from fada.data.sample_keypoints import hold_keypoints, keypoint_part_of, sample_keypoints
@@ -26,15 +28,30 @@ class StoredClips(ClipSource):
     Args:
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
         keypoints: whether they are read, too, for teachers that are shown them.
+        by_shard: whether they shall be drawn shard by shard, as suits object stores.
+        encoder: makes the audio states of the clips' sound, each time that a clip is read; None: they are stored.
     """
 
     def __init__(
-        self, sets: Sequence[ShardSet], *, face_ratio: float = 1.0, lip_ratio: float = 1.0, keypoints: bool = False
+        self,
+        sets: Sequence[ShardSet],
+        *,
+        face_ratio: float = 1.0,
+        lip_ratio: float = 1.0,
+        keypoints: bool = False,
+        by_shard: bool = False,
+        encoder: AudioEncoder | None = None,
     ) -> None:
-        self._sets, self._ratios, self._reads_keypoints = tuple(sets), (face_ratio, lip_ratio), keypoints
-        self._parts = [(*FEATURES, *face_parts_of(each.index)) for each in sets]
+        self._sets, self._ratios, self._by_shard = tuple(sets), (face_ratio, lip_ratio), by_shard
+        self._reads_keypoints = keypoints
+        for each in sets:
+            each.comes_by_shard = by_shard
+        # One of its own, on the CPU: workers get it, too.
+        self._encoder = None if encoder is None else copy.deepcopy(encoder).cpu()
+        features = FEATURES if encoder is None else ("latents", "audio")
+        self._parts = [(*features, *face_parts_of(each.index)) for each in sets]
         # Numbers of clips count through all sets; rows are numbers within the one that holds the clip.
-        rows = [_chosen(each.table) for each in sets]
+        rows = [np.flatnonzero(each.table.holds(*features)).astype(np.uint32) for each in sets]
         self._set = np.concatenate([np.full(len(chosen), at, np.uint16) for at, chosen in enumerate(rows)])
         self._row = np.concatenate(rows)
         self._facts = _join([_facts_of(each, chosen, keypoints) for each, chosen in zip(sets, rows, strict=True)])
@@ -51,6 +68,18 @@ class StoredClips(ClipSource):
         """Which set (N,) each clip is of."""
         return self._set
 
+    @property
+    def shard_numbers(self) -> np.ndarray | None:
+        if not self._by_shard:
+            return None
+        found = np.empty(len(self._row), np.int64)
+        first = 0
+        for at, each in enumerate(self._sets):
+            of_set = self._set == at
+            found[of_set] = first + each.table.shard[self._row[of_set]]
+            first += len(each.index.shards)
+        return found
+
     def key(self, number: int) -> str:
         return self._table(number).key_of(int(self._row[number]))
 
@@ -59,7 +88,8 @@ class StoredClips(ClipSource):
         told = keypoint_part_of(self._sets[at].table, row) if self._reads_keypoints else ()
         sample = self._sets[at].sample(row, {*self._parts[at], *told})
         quality = str(sample.meta.get("quality", "A"))
-        if sample.latents is None or sample.audio_states is None:
+        states = self._states(sample)
+        if sample.latents is None or states is None:
             raise DamagedClip(f"{self._sets[at].place}: {sample.key}: has no latents or no audio states")
         said = (self.facts.qualities[int(self.facts.quality[number])], int(self.facts.frames[number]))
         sides = tuple(self.facts.sides[number].tolist())
@@ -71,7 +101,17 @@ class StoredClips(ClipSource):
             )
         face = face_clues(sample, *self._ratios)
         keypoints = sample_keypoints(sample) if told else None
-        return LatentClip(sample.key, quality, sample.latents, sample.audio_states, face, keypoints)
+        return LatentClip(sample.key, quality, sample.latents, states, face, keypoints)
+
+    def _states(self, sample: Sample) -> Tensor | None:
+        if self._encoder is None or sample.audio is None or sample.latents is None:
+            return sample.audio_states
+        return states_of(self._encoder, sample.audio, len(sample.latents))
+
+    @property
+    def makes_states(self) -> bool:
+        """Whether audio states are made as clips are read."""
+        return self._encoder is not None
 
     def subset(self, numbers: np.ndarray) -> StoredClips:
         made = copy.copy(self)
@@ -85,19 +125,16 @@ class StoredClips(ClipSource):
 
     def hash_records(self) -> str:
         """SHA-256 over the hashes of the clips' records in their order, which hold the hashes of all members."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"by shard\0" if self._by_shard else b"")
         for at, each in enumerate(self._sets):
             # One set after the other: so the clips of any choice come, too.
             digest.update(np.ascontiguousarray(np.asarray(each.table.record)[self._row[self._set == at]]).data)
+        if self._encoder is not None:
+            digest.update(self._encoder.fingerprint().encode())
         return digest.hexdigest()
 
     def _table(self, number: int) -> SampleTable:
         return self._sets[int(self._set[number])].table
-
-
-def _chosen(table: SampleTable) -> np.ndarray:
-    """Rows of a set's clips that can be trained on."""
-    return np.flatnonzero(table.holds(*FEATURES)).astype(np.uint32)
 
 
 def _facts_of(each: ShardSet, rows: np.ndarray, reads_keypoints: bool) -> ClipFacts:

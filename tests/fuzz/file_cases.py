@@ -59,7 +59,9 @@ def make_seeds(folder: Path) -> None:
     vae, encoder = new_vae((8, 16), 4), LogMelEncoder(3)
     made = folder / "made"
     write_shards(_samples(folder / "clips"), made, 3)
-    write_shards(encode_samples(read_shards(made), vae, encoder, keep_media=True), folder / "shards", 3, {"vae": "x"})
+    write_shards(
+        encode_samples(read_shards(made), vae, encoder, keeps=("frames", "audio")), folder / "shards", 3, {"vae": "x"}
+    )
     shutil.rmtree(made)
     scheduler = PeRFlowScheduler(
         prediction_type="v_prediction", beta_schedule="linear", rescale_betas_zero_snr=True, num_windows=4

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from safetensors.torch import load_file
 from fada import build
 from fada.build import data as build_data
 from fada.build.data import features_of, prepare_data
+from fada.build.encode import encode_shards
+from fada.build.encode_shard import load_encoders
 from fada.build.settings import data_workers
 from fada.build.shards import shard_clips
 from fada.build.stored_features import load_latents
@@ -23,7 +26,9 @@ from fada.data import shard_set
 from fada.data.audio_features import LogMelEncoder
 from fada.data.clip import Clip, write_clip
 from fada.data.clip_source import ClipsInMemory, DamagedClip
+from fada.data.dataset import BatchShape, ClipSampler, hash_clips
 from fada.data.held_out import HeldOutClips
+from fada.data.prefetch import reading_ahead
 from fada.data.shards import DamagedShardWarning, read_index, read_shards, write_shards
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
@@ -236,3 +241,48 @@ def test_workers_are_for_gpus_and_for_stored_clips(recipe: Recipes, made: Path) 
     plain, asked = recipe("features"), recipe("features", "engine.data_workers=3")
     assert (data_workers(plain, cpu, clips), data_workers(plain, gpu, clips)) == (0, 2)
     assert (data_workers(asked, cpu, clips), data_workers(asked, gpu, ClipsInMemory(list(clips)))) == (3, 0)
+
+
+def test_states_made_of_sound_are_those_that_would_be_stored(recipe: Recipes, made: Path, tmp_path: Path) -> None:
+    vae = made / "vae"
+    small = encode_shards(
+        str(made / "plain"), str(made / "sound"), partial(load_encoders, vae, None), keeps_frames=False
+    ).indices[str(made / "sound/train")]
+    assert {part for part, count in small.parts.items() if count} == {"audio", "latents"}
+    assert "audio_encoder" not in small.features
+    data = prepare_data(recipe("sound", "audio.states=from_sound", f"data.test_shards={made / 'plain/test'}"),
+                        tmp_path / "run", QUIET)  # fmt: skip
+    stored = load_latents(made / "features/train")
+    for one, two in zip(data.train, stored, strict=True):
+        assert one.key == two.key
+        assert torch.equal(one.latents, two.latents)
+        assert torch.equal(one.states, two.states)
+    # What a training follows from: the clips, and what hears them.
+    sampler = ClipSampler(data.train, 4, 1, 1, seed=0)
+    with reading_ahead(sampler, 1):
+        batches = [sampler.batch(step, BatchShape(2)) for step in range(3)]
+    for step, batch in enumerate(batches):
+        assert torch.equal(batch.audio, ClipSampler(stored, 4, 1, 1, seed=0).batch(step, BatchShape(2)).audio)
+    other = load_latents(made / "sound/train", encoder=LogMelEncoder(16))
+    assert (
+        hash_clips(other)
+        != hash_clips(data.train)
+        == hash_clips(load_latents(made / "sound/train", encoder=LogMelEncoder(8)))
+    )
+
+
+def test_states_cannot_be_made_where_there_is_no_sound_and_are_missed_where_none_are_made(
+    recipe: Recipes, made: Path, tmp_path: Path
+) -> None:
+    samples = list(read_shards(made / "features/train"))
+    write_shards([replace(each, audio=None, frames=None) for each in samples], made / "mute/train", 2, overwrite=True)
+    held_out = f"data.test_shards={made / 'plain/test'}"
+    with pytest.raises(
+        RecipeError, match=r"2 clips with latents and 0 with sound, of 2, and audio\.states: from_sound ne"
+    ):
+        prepare_data(recipe("mute", "audio.states=from_sound", held_out), tmp_path / "run", QUIET)
+    write_shards([replace(each, audio_states=None) for each in samples], made / "unheard/train", 2, overwrite=True)
+    with pytest.raises(
+        RecipeError, match=r"2 clips with latents and 0 with audio states, of 2; .*audio\.states: from_sound"
+    ):
+        prepare_data(recipe("unheard", held_out), tmp_path / "run", QUIET)

@@ -1,6 +1,7 @@
-"""What `fada data encode` knows of finished shards: a record each beside them, and their rows of the set's table.
+"""What verbs that make shards know of finished ones: a record each beside them, and their rows of the set's table.
 
-They lie in `.encode` of the set's folder, and stay there: by them the same command takes up what is done.
+They lie in a folder of the verb's own in that of the set (`.encode`, `.shard`), and stay there: by them the same
+command takes up what is done.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from fada.data.shard_table import PARTS, Row, SampleTable, TableFault, open_tabl
 from fada.files.strict_json import JSONFault, parse_json
 from fada.files.whole import write_json
 
-NOTES = ".encode"
-"""Folder of the records, in that of the shards."""
 _NAME = re.compile(r"shard-(\d{6})\.json")
 _Short = Annotated[str, Field(max_length=500)]
 _Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -47,7 +46,7 @@ class _Record(BaseModel):
 
 @dataclass(frozen=True)
 class Finished:
-    """A shard that was encoded, and what it was made of."""
+    """A shard that was made, and what it was made of."""
 
     made_of: dict[str, str]
     shard: ShardInfo
@@ -90,10 +89,10 @@ def read_records(notes: Location) -> dict[int, Finished]:
     return found
 
 
-def rows_of_shard(out: Location, number: int, finished: Finished) -> Iterator[Row]:
+def rows_of_shard(out: Location, notes: Location, number: int, finished: Finished) -> Iterator[Row]:
     """Rows of a finished shard, numbered as the set's; from the tar itself where its table cannot be used."""
     try:
-        with (out / NOTES).fetched(table_name(finished.index)) as file:
+        with notes.fetched(table_name(finished.index)) as file:
             table = open_table(file, finished.index)
             rows = [replace(row, shard=number) for row in _rows_in(table)]
     except (FileNotFoundError, TableFault):
