@@ -15,7 +15,7 @@ from typing import Any, SupportsFloat
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler
 from fada.diffusion.forms import lambda_eta, student_point, window_target
 from fada.diffusion.matched import window_predictor
 from fada.diffusion.transfer import moved

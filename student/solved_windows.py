@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fada.data.dataset import Asked, Batch, BatchShape, ClipSampler
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import Asked, Batch, BatchShape, ClipSampler
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.solvers import Solver, solve
 from fada.diffusion.spacing import Spacing, spaced_windows
 from fada.diffusion.transfer import moved

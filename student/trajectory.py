@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.trajectory import jump
 from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock

@@ -9,8 +9,8 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.transfer import moved
 from fada.diffusion.windows import Windows
 from fada.engine.clock import Clock

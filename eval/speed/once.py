@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.eval.memory import PeakMemory
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.eval.bench.memory import PeakMemory
 from fada.eval.speed.public_way import public_way
 from fada.eval.speed.rounds import wait_for_device
 from fada.eval.speed.steps import CLIP_NORM, WEIGHT_DECAY

@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape, ClipSampler
+from fada.data.sampling.dataset import BatchShape, ClipSampler
 from fada.engine.optimizer import AveragingAdamW
 from fada.eval.speed.endpoints import solver_name
 from fada.eval.speed.public_way import public_way

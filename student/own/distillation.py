@@ -15,8 +15,8 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape
-from fada.data.seeds import seeded
+from fada.data.sampling.dataset import BatchShape
+from fada.data.sampling.seeds import seeded
 from fada.diffusion.solvers import Solver
 from fada.diffusion.spacing import Spacing
 from fada.engine.loop import LoopSettings, fit

@@ -20,8 +20,8 @@ from fada.engine.tensor_files import load_tensors, save_tensors
 from fada.files.folders import inside, take_folder
 from fada.files.strict_json import read_table
 from fada.files.whole import write_json
+from fada.generation.denoising import ClipDenoiser, Settings
 from fada.pretrained.ranges import SCALE, STEPS, Range
-from fada.student.denoising import ClipDenoiser, Settings
 from fada.student.own.model import Given, Kind, OwnModel, student_of_own
 from fada.student.own.packing import Latents, Layout
 from fada.student.own.samples import on_device

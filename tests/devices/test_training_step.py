@@ -12,7 +12,7 @@ import torch
 from pretended import DEVICE, GRID, DevicesMixed, There, gradients, pretended_device, values
 from torch import Tensor
 
-from fada.data.dataset import BatchShape, ClipSampler
+from fada.data.sampling.dataset import BatchShape, ClipSampler
 from fada.engine.loop import StepLoss
 from fada.engine.run_log import RunLog
 from fada.student.copies import student_of

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from fada.eval.bench import BenchClip, BenchResults, GenerationResult, Instruments, System, run_bench
+from fada.eval.bench.bench import BenchClip, BenchResults, GenerationResult, Instruments, System, run_bench
 
 SIZE, FRAMES = 32, 24
 

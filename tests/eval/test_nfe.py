@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fada.eval.nfe import NfeCounter
+from fada.eval.bench.nfe import NfeCounter
 
 
 class Scale(nn.Module):

@@ -24,14 +24,14 @@ from test_gaussian_generation import (
     sound,
 )
 
-from fada.build.bench_setting import Setting
-from fada.build.systems import bench_clip, generator, systems, undistilled_costs
-from fada.data.clip import Clip
-from fada.eval.bench import run_bench
-from fada.eval.systems import BenchClip, GenerationResult, System
-from fada.eval.undistilled import Search, Tried
+from fada.data.clips.clip import Clip
+from fada.eval.bench.bench import run_bench
+from fada.eval.bench.systems import BenchClip, GenerationResult, System
+from fada.eval.bench.undistilled import Search, Tried
+from fada.generation.pipelines import FadaPipeline
 from fada.recipe import load_recipe
-from fada.student.pipeline import FadaPipeline
+from fada.studies.bench_setting import Setting
+from fada.studies.systems import bench_clip, generator, systems, undistilled_costs
 from fada.teacher.vae import new_vae
 
 V = Formulas("v_prediction")

@@ -16,7 +16,7 @@ from gaussian_formulas import Formulas, chord, combined, even_nodes, wide
 from gaussian_model import Call, branch_means, calls_of, gaussian_student, gaussian_teacher
 from torch import Tensor
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler, LatentClip
 from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.solved_windows import DistillSettings

@@ -11,10 +11,10 @@ from gaussian_formulas import Formulas, combined, even_nodes
 from gaussian_model import branch_means, calls_of, gaussian_student, gaussian_teacher
 from torch import Tensor
 
-from fada.data.audio_encoder import AudioEncoder
+from fada.data.audio.encoder import AudioEncoder
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.student.generation import PipelineOutput
-from fada.student.pipeline import FadaPipeline
+from fada.generation.avatar_pipeline import PipelineOutput
+from fada.generation.pipelines import FadaPipeline
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.vae import new_vae
 

@@ -12,7 +12,7 @@ from gaussian_model import Call, branch_means, calls_of, gaussian_teacher
 from test_gaussian_distillation import FORMS, clips, near
 from torch import Tensor
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 EVERYTHING = ("reference", "spatial", "audio", "temporal")

@@ -11,7 +11,7 @@ from gaussian_model import branch_means, calls_of, gaussian_student, gaussian_te
 from test_gaussian_distillation import FORMS, clips, near, settings
 from torch import Tensor
 
-from fada.data.dataset import BatchShape, ClipSampler
+from fada.data.sampling.dataset import BatchShape, ClipSampler
 from fada.student.trajectory import TrajectoryObjective
 
 STEPS = 20

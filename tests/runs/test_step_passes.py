@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from fada.build.settings import distill_settings
-from fada.build.step_passes import StepPasses, phase_passes, public_passes, rungs_of
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.assembly.settings import distill_settings
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
 from fada.student.trajectory import TrajectoryObjective
+from fada.studies.step_passes import StepPasses, phase_passes, public_passes, rungs_of
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.model import DualUNet
 

@@ -15,19 +15,19 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import nn
 
-from fada.build import run as run_module
-from fada.build import training
-from fada.build.data import RunData
-from fada.build.run import Run, Shared
-from fada.build.settings import default_steps, distill_settings
-from fada.data.audio_features import LogMelEncoder
-from fada.data.dataset import LatentClip
+from fada.assembly.settings import default_steps, distill_settings
+from fada.data.audio.features import LogMelEncoder
+from fada.data.sampling.dataset import LatentClip
 from fada.engine.checkpoints import Checkpoints
 from fada.engine.loop import LoopSettings, StepLoss, fit
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
 from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
+from fada.run import training
+from fada.run import training_run as run_module
+from fada.run.data import RunData
+from fada.run.training_run import Run, Shared
 from fada.student.distillation import DistillObjective
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.dual_unet.model import DualUNet

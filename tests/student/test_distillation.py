@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.matched import matched_points
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective

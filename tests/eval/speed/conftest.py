@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.eval.speed.steps import StepsSetting
 from fada.student.copies import student_of
 from fada.student.distillation import DistillSettings

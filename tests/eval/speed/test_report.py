@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fada.eval.results import read_json
+from fada.eval.bench.results import read_json
 from fada.eval.speed.clips import ClipCost
 from fada.eval.speed.endpoints import EndpointErrors
 from fada.eval.speed.passes import PassCost, Passes

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fada.data.dataset import ClipSampler
+from fada.data.sampling.dataset import ClipSampler
 from fada.eval.speed import steps as module
 from fada.eval.speed.steps import (
     CACHED,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fada.data.face import FaceClues
+from fada.data.clips.face import FaceClues
 from fada.diffusion.paths import NoisePath
 from fada.student.copies import neutral_scales, student_of
 from fada.teacher.guidance import at_rung

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from fada.build.import_v_express import import_v_express
-from fada.student.pipeline import VExpressPipeline
+from fada.assembly.import_v_express import import_v_express
+from fada.generation.pipelines import VExpressPipeline
 from fada.teacher.released import read_tensors
 from fada.teacher.v_express.attention import BranchWeights
 from fada.teacher.v_express.checkpoint import MOTION, NETWORKS, empty_networks, read_v_express

@@ -9,9 +9,9 @@ import torch
 from small_model import CONTEXT, NETWORK, SIDE, clip_inputs, small_model
 from torch import Tensor
 
-from fada.data.dataset import audio_windows as windows_of_frames
-from fada.data.keypoints import Keypoints, stack_keypoints
-from fada.student.clip_loop import Told
+from fada.data.clips.keypoints import Keypoints, stack_keypoints
+from fada.data.sampling.dataset import audio_windows as windows_of_frames
+from fada.generation.chunk_loop import Told
 from fada.student.copies import student_of
 from fada.teacher.frame_dropout import KeptFrames
 from fada.teacher.v_express.audio_projection import audio_windows
