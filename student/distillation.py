@@ -73,7 +73,7 @@ class DistillObjective:
         predict = partial(
             model,
             found.inputs,
-            rung=draws.rung.repeat(len(ends)) if self.settings.guidance == "sync" else None,
+            branch=draws.branch.repeat(len(ends)) if self.settings.guidance == "sync" else None,
             scales=self._student_scales(draws.scales, device),
             features=None if self.trains_reference else found.features,
         )

@@ -75,7 +75,7 @@ class TrajectoryObjective:
         draws, path = found.draws, self.solved.path
         goal = self._goals(draws.t_end, step, micro)
         options: dict[str, Any] = {
-            "rung": draws.rung if self.settings.guidance == "sync" else None,
+            "branch": draws.branch if self.settings.guidance == "sync" else None,
             "scales": moved(draws.scales, device) if self.settings.guidance == "distill" else None,
             "features": None if self.trains_reference else found.features,
         }

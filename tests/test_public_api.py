@@ -84,6 +84,7 @@ def test_a_model_of_your_own_takes_data_and_no_overrides() -> None:
 
 
 def test_a_recipe_is_trained_by_the_verbs_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fada import jobs
 
     asked: list[tuple[str, str]] = []
     for verb in ("distill", "train_teacher", "bench"):
@@ -99,6 +100,7 @@ def test_a_recipe_is_trained_by_the_verbs_of_the_command_line(tmp_path: Path, mo
 
 
 def test_processes_of_a_recipe_are_given_it_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fada import jobs
     from fada.engine import launch
 
     commands: list[list[str]] = []

@@ -1,6 +1,6 @@
 """Counts evaluations of the denoising net by a hook, so that no system reports its own number.
 
-NFE-D is counted per clip: a batched pass over R rungs of guidance counts R for each clip in it.
+NFE-D is counted per clip: a batched pass over R branches of guidance counts R for each clip in it.
 Source: the FADA paper's NFE-D (teacher 25 x 3 = 75, balanced 6 x 3 = 18, fast 6 x 1 = 6).
 """
 

@@ -92,7 +92,7 @@ class GenerationResult:
         frames: uint8 (F, H, W, 3).
         latents: (F, C, h, w), or None where the system has none.
         stage_seconds: wall seconds by stage: ``audio``, ``reference``, ``denoise``, ``decode``.
-        nfe: evaluations of the denoising net per clip (NFE-D); a batched three-rung pass counts three.
+        nfe: evaluations of the denoising net per clip (NFE-D); a batched three-branch pass counts three.
         clips: how many clips of the model's own length the video took (more than one through motion frames).
         peak_memory_bytes: peak during the call, where the system measured it itself; otherwise the benchmark does.
         first_frame_seconds: from the call to the first decoded frame, where known.

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fada.diffusion.ladder import combine
+from fada.diffusion.guidance import combine
 from fada.diffusion.solvers import solve
 from fada.diffusion.spacing import Spacing, spaced_windows
 from fada.diffusion.windows import Windows

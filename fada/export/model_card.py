@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from fada import __version__
-from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.guidance import needed_branches
 from fada.family import families
 from fada.files.markdown import code_block, markdown_text
 from fada.files.strict_json import read_table
@@ -113,7 +113,7 @@ def evaluations(config: dict[str, Any], is_guided: bool) -> int:
     if guidance == "auto":
         guidance = "embedded" if is_guided else "ladder"
     scales = torch.tensor([list(scales_of(config).values())])
-    return config["steps"] * (len(needed_rungs(scales)) if guidance == "ladder" else 1)
+    return config["steps"] * (len(needed_branches(scales)) if guidance == "ladder" else 1)
 
 
 def scales_of(config: Mapping[str, Any]) -> dict[str, float]:

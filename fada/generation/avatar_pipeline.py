@@ -54,7 +54,7 @@ class PipelineOutput(BaseOutput):
 
     frames: uint8 (F, H, W, 3); latents: (F, C, h, w) float32; stage_seconds: audio, reference, denoise, decode, which
     overlap where decoding does;
-    nfe: evaluations of the denoising net per clip, a batched pass over R rungs counting R; clips: how many;
+    nfe: evaluations of the denoising net per clip, a batched pass over R branches counting R; clips: how many;
     seconds_to_first_frame: until the first clip was decoded.
     """
 
@@ -223,7 +223,7 @@ class AvatarPipeline(DiffusionPipeline):
             steps: denoising steps per clip.
             scales: guidance scales by the names of the family's branches; those left out are the model's own.
                 `audio_scale=6.5` is short for `scales={"audio": 6.5}`, and so on for every branch.
-            guidance: `ladder` runs every rung that the scales need; `embedded` tells the network the scales (fast
+            guidance: `ladder` runs every branch that the scales need; `embedded` tells the network the scales (fast
                 students); `none` is plain conditional prediction; `auto` is what the model was made for.
             seed: of the initial noise, which is drawn per frame and so does not depend on steps or guidance.
             solver: of a teacher, see `solve`; None is DDIM. A student has its own sampler, and takes none.

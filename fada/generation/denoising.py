@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.guidance import needed_branches
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.solvers import Predict, Solver, solve
 from fada.diffusion.spacing import Spacing
@@ -75,21 +75,21 @@ class ClipDenoiser:
         """Denoised latents of the clip of this index, and how many evaluations they took."""
         model, path, steps = self.model, self.model.path, settings.steps
         if settings.guidance == "embedded":
-            predict, rungs = embedded(model, conditions, settings.scales), 1
+            predict, branches = embedded(model, conditions, settings.scales), 1
         else:
-            predict, rungs = guided(model, conditions, settings.scales), len(needed_rungs(settings.scales))
+            predict, branches = guided(model, conditions, settings.scales), len(needed_branches(settings.scales))
         if noise.device.type == "mps":
             # The samplers' tables are float64, which that device lacks.
             predict, noise = _elsewhere(predict, noise.device), noise.cpu()
         if self.gamma is not None:
             # A generator of its own: the initial noise of later clips must stay that of every other model.
             again = torch.Generator().manual_seed(fresh_noise_seed(settings.seed, index))
-            return sample_trajectory(predict, path, noise, steps, self.gamma, again, on_step), steps * rungs
+            return sample_trajectory(predict, path, noise, steps, self.gamma, again, on_step), steps * branches
         if self.is_student:
-            return sample_student(predict, path, self.windows, noise, steps, on_step), steps * rungs
+            return sample_student(predict, path, self.windows, noise, steps, on_step), steps * branches
         ones = torch.ones(len(noise), dtype=torch.float64)
         made = solve(predict, path, noise, ones, 0 * ones, steps, settings.solver, on_step, settings.spacing)
-        return made, steps * rungs
+        return made, steps * branches
 
 
 def fresh_noise_seed(seed: int, index: int) -> int:
@@ -100,9 +100,9 @@ def fresh_noise_seed(seed: int, index: int) -> int:
 
 
 def embedded(student: AvatarDenoiser, conditions: Any, scales: Tensor) -> Predict:
-    """Predictor of a student that is told its scales (B, climbs): one pass a step."""
+    """Predictor of a student that is told its scales (B, scales): one pass a step."""
     count = len(scales)
-    rows = student.at_rungs(conditions, torch.arange(count), torch.full((count,), student.climbs))
+    rows = student.expand(conditions, torch.arange(count), torch.full((count,), student.scale_count))
     told = student.with_scales(rows, moved(scales, next(student.parameters()).device))
     return lambda latents, t: student.evaluate(latents, t, told)
 

@@ -49,7 +49,7 @@ def _of_guidance_layers(model: Any) -> Iterator[tuple[str, Any, Any]]:
     if model.guidance_layers is None:
         return
     layers, sites = model.guidance_layers.config, model.sites()
-    yield "guidance_layers' branches", layers.branches, len(model.ladder)
+    yield "guidance_layers' branches", layers.branches, len(model.branches)
     if layers.mode == "time_embed":
         yield "guidance_layers' time_channels", layers.time_channels, sites.time_channels
         return

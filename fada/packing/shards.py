@@ -88,8 +88,8 @@ def shard_clips(
 ) -> Sharded:
     """Clips to shards, a folder per split; with a VAE and an encoder features and masks are stored too.
 
-    Clips with landmarks, and drawn ones, get their keypoints (`fada.data.clips.keypoints`). The same call again takes up what
-    a broken-off one has done. A clip that cannot be read stops its shard alone.
+    Clips with landmarks, and drawn ones, get their keypoints (`fada.data.clips.keypoints`). The same call again takes
+    up     what     a broken-off one has done. A clip that cannot be read stops its shard alone.
 
     Args:
         out: a folder, or a URL in an object store.

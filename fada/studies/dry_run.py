@@ -17,7 +17,7 @@ from fada.assembly.settings import default_scales, default_steps
 from fada.data.shards.bytes_per_hour import computed, in_words, measured
 from fada.data.shards.reading import INDEX_FILE
 from fada.data.shards.shard_set import ShardSet
-from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.guidance import needed_branches
 from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
 from fada.recipe.paths import missing_paths
@@ -152,9 +152,9 @@ def matmul_rate(dtype: torch.dtype, size: int = 1024) -> float:
 
 
 def _evaluations(recipe: Recipe) -> str:
-    steps, ladder = default_steps(recipe), len(needed_rungs(default_scales(recipe)))
-    rungs = {"sync": ladder, "distill": 1}
-    students = [f"{phase.name} {steps * rungs[phase.guidance]}" for phase in recipe.distill.phases] or ["no student"]
+    steps, ladder = default_steps(recipe), len(needed_branches(default_scales(recipe)))
+    branches = {"sync": ladder, "distill": 1}
+    students = [f"{phase.name} {steps * branches[phase.guidance]}" for phase in recipe.distill.phases] or ["no student"]
     return f"evaluations per clip: teacher {recipe.bench.teacher_steps * ladder}, then {', '.join(students)}"
 
 

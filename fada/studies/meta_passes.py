@@ -116,8 +116,8 @@ def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any]) 
             conditions = model.prepare(inputs)
         t = torch.ones(1, dtype=torch.float64)
         with watcher:
-            rows = model.at_rungs(conditions, *(torch.tensor([index], device="cpu") for index in (0, model.climbs)))
-            rows = model.with_scales(rows, torch.ones(1, model.climbs))
+            rows = model.expand(conditions, *(torch.tensor([index], device="cpu") for index in (0, model.scale_count)))
+            rows = model.with_scales(rows, torch.ones(1, model.scale_count))
             model.evaluate(latents, t, rows)
 
 

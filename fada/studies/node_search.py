@@ -1,8 +1,8 @@
 """The best undistilled baselines: solver and time nodes searched on spare held-out clips, at the students' costs.
 
 Two criteria, stated before: the error of quality (geometric mean of what the mouth, the identity and the pictures
-lack, see `fada.eval.bench.qualities`), and the distance to the guided teacher of many steps from the same noise. What wins in
-either is measured in the report, and a student must beat the stronger of them in every measure.
+lack, see `fada.eval.bench.qualities`), and the distance to the guided teacher of many steps from the same noise. What
+wins in either is measured in the report, and a student must beat the stronger of them in every measure.
 """
 
 from __future__ import annotations

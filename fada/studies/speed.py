@@ -187,11 +187,11 @@ class _Networks:
     def clip_works(self) -> dict[str, ClipWork]:
         """The guided teacher and the student, as pipelines generate with them."""
         many, few = self.recipe.bench.teacher_steps, default_steps(self.recipe)
-        rungs = len(self.teacher.ladder)
+        branches = len(self.teacher.branches)
         is_told, student = self.phase.guidance == "distill", self.student_as(self.dtype)
-        asked, guidance = ("1", "embedded") if is_told else (f"{rungs} rungs", "ladder")
+        asked, guidance = ("1", "embedded") if is_told else (f"{branches} branches", "ladder")
         return {
-            f"teacher, {many} steps x {rungs} rungs": self._clip_work(self.frozen, many, "ladder"),
+            f"teacher, {many} steps x {branches} branches": self._clip_work(self.frozen, many, "ladder"),
             f"student, {few} steps x {asked}": self._clip_work(student, few, guidance, is_student=True),
         }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from fada.assembly.settings import distill_settings
-from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.guidance import needed_branches
 from fada.eval.speed.public_way import public_way
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Phase
@@ -24,8 +24,8 @@ BACKWARD = 2.0
 class StepPasses:
     """Passes over one clip, per sample and step.
 
-    teacher: of its denoising net, all rungs counted; with cached targets their mean over the training. student: of the
-    trained net, a backward pass counted as two, and what it computes again. reference: of the reference net, by
+    teacher: of its denoising net, all branches counted; with cached targets their mean over the training. student: of
+    the trained net, a backward pass counted as two, and what it computes again. reference: of the reference net, by
     whomever, counted alike.
     """
 
@@ -54,7 +54,7 @@ def _passes(
 ) -> StepPasses:
     """Share: windows solved per sample, None where they are not cached."""
     learned, solves = 1 + BACKWARD + recomputed, 1.0 if share is None else share
-    teacher = rungs_of(settings) * settings.solver_steps * solves
+    teacher = branches_of(settings) * settings.solver_steps * solves
     student = learned * points_of(recipe, phase)
     calls = 1
     if recipe.distill.method == "tcd":
@@ -68,15 +68,15 @@ def _passes(
     return StepPasses(teacher, student, solves + own)
 
 
-def rungs_of(settings: DistillSettings) -> int:
-    """Rungs that a pass of the teacher has: one in `sync`; else those that some scales in the ranges need."""
+def branches_of(settings: DistillSettings) -> int:
+    """Branches that a pass of the teacher has: one in `sync`; else those that some scales in the ranges need."""
     if settings.guidance == "sync":
         return 1
     lowest, highest = torch.tensor(settings.scales, dtype=torch.float64).reshape(-1, 2).T
     # Coefficients are linear in the scales: one that is zero at a corner and at those next to it is zero everywhere.
     corners = lowest.repeat(len(lowest) + 1, 1)
     corners[1:].diagonal().copy_(highest)
-    return len(needed_rungs(corners))
+    return len(needed_branches(corners))
 
 
 def points_of(recipe: Recipe, phase: Phase) -> int:

@@ -16,7 +16,7 @@ from fada.assembly.models import untrained
 from fada.assembly.settings import default_steps
 from fada.data.clips.clip import Clip
 from fada.data.world import measure_aperture, measure_head
-from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.guidance import needed_branches
 from fada.eval.bench.measure import Instruments
 from fada.eval.bench.nfe import NfeCounter
 from fada.eval.bench.systems import BenchClip, GenerationResult, System
@@ -47,18 +47,18 @@ class Cost:
 
 def undistilled_costs(recipe: Recipe, students: Mapping[str, AvatarPipeline], scales: tuple[float, ...]) -> list[Cost]:
     """What the teacher can do at the students' costs: without guidance and with it, in as many steps as that allows."""
-    few, rungs = default_steps(recipe), len(needed_rungs(scales))
+    few, branches = default_steps(recipe), len(needed_branches(scales))
     plain = setting_of(recipe, few, scales, guidance="none")
     costs = [Cost(f"teacher-{few}-conditional", f"unguided, {few} steps", plain, few, is_timed=True)]
-    counts = {few // rungs: True}
-    if any(_passes(student, rungs) == rungs for student in students.values()):
+    counts = {few // branches: True}
+    if any(_passes(student, branches) == branches for student in students.values()):
         counts.setdefault(few, False)
     costs += [
         Cost(
-            f"teacher-{steps}x{rungs}",
-            f"guided, {steps} x {rungs}",
+            f"teacher-{steps}x{branches}",
+            f"guided, {steps} x {branches}",
             setting_of(recipe, steps, scales),
-            steps * rungs,
+            steps * branches,
             is_timed,
         )
         for steps, is_timed in counts.items()
@@ -83,15 +83,15 @@ def systems(
         scales: in the order of the family's branches.
         searches: by name of a cost, which samplers were found for it.
     """
-    few, rungs, searches = default_steps(recipe), len(needed_rungs(scales)), searches or {}
+    few, branches, searches = default_steps(recipe), len(needed_branches(scales)), searches or {}
     costs = undistilled_costs(recipe, students, scales)
     listed = _teachers(recipe, teacher, scales, searches)
     for cost in costs:
         listed += _undistilled(teacher, cost, searches.get(cost.name))
     listed += _untrained(recipe, teacher, students, scales)
     for name, built in students.items():
-        passes = _passes(built, rungs)
-        kind = f"scales outside, {rungs} rungs" if passes > 1 else "scales inside the network, 1 pass"
+        passes = _passes(built, branches)
+        kind = f"scales outside, {branches} branches" if passes > 1 else "scales inside the network, 1 pass"
         kind = "no guidance, 1 pass" if built.config.guidance == "none" else kind
         description = f"student, {few} steps, {kind}"
         listed.append(
@@ -111,18 +111,18 @@ def _teachers(
     recipe: Recipe, teacher: AvatarPipeline, scales: tuple[float, ...], searches: Mapping[str, Search]
 ) -> list[System]:
     """The reference, and the same number of evaluations at the nodes that were best for few guided steps."""
-    section, rungs = recipe.bench, len(needed_rungs(scales))
+    section, branches = recipe.bench, len(needed_branches(scales))
     steps, solver, spacing = section.teacher_steps, section.teacher_solver, section.teacher_spacing
-    name, words = f"teacher-{steps * rungs}", f"guided teacher, {steps} steps x {rungs} rungs"
+    name, words = f"teacher-{steps * branches}", f"guided teacher, {steps} steps x {branches} branches"
     setting = setting_of(recipe, steps, scales, solver=solver, spacing=spacing)
     listed = [
-        _system(name, f"{words}{_at(setting)}", teacher, setting, steps * rungs, is_reference=True, is_timed=True)
+        _system(name, f"{words}{_at(setting)}", teacher, setting, steps * branches, is_reference=True, is_timed=True)
     ]
     guided = [found for cost, found in searches.items() if not cost.endswith("conditional")]
     found = guided[-1].best.sampler if guided else (solver, spacing)
     if found != (solver, spacing):
         other = setting_of(recipe, steps, scales, solver=found[0], spacing=found[1])
-        listed.append(_system(f"{name}-best", f"{words}, searched nodes{_at(other)}", teacher, other, steps * rungs))
+        listed.append(_system(f"{name}-best", f"{words}, searched nodes{_at(other)}", teacher, other, steps * branches))
     return listed
 
 
@@ -146,9 +146,9 @@ def _untrained(
     recipe: Recipe, teacher: AvatarPipeline, students: Mapping[str, AvatarPipeline], scales: tuple[float, ...]
 ) -> list[System]:
     """Each way in which students are called, with the network as it was before their training."""
-    few, rungs, built = default_steps(recipe), len(needed_rungs(scales)), untrained(recipe, teacher)
+    few, branches, built = default_steps(recipe), len(needed_branches(scales)), untrained(recipe, teacher)
     listed = []
-    for passes in sorted({_passes(student, rungs) for student in students.values()}, reverse=True):
+    for passes in sorted({_passes(student, branches) for student in students.values()}, reverse=True):
         setting = setting_of(recipe, few, scales, guidance="ladder" if passes > 1 else "none")
         kind = f"guided, {few} x {passes}" if passes > 1 else f"unguided, {few} steps"
         listed.append(
@@ -158,9 +158,9 @@ def _untrained(
     return listed
 
 
-def _passes(student: AvatarPipeline, rungs: int) -> int:
+def _passes(student: AvatarPipeline, branches: int) -> int:
     """Evaluations of one step of a student."""
-    return 1 if student.config.guidance == "none" or student.model.is_guided else rungs
+    return 1 if student.config.guidance == "none" or student.model.is_guided else branches
 
 
 def _at(setting: Setting) -> str:
@@ -169,7 +169,7 @@ def _at(setting: Setting) -> str:
 
 
 def _system(name: str, description: str, built: AvatarPipeline, setting: Setting, nfe: int, **roles: bool) -> System:
-    # Scales that let rungs fall away (ones, equal ones) make a system cheaper than its name says: no check then.
+    # Scales that let branches fall away (ones, equal ones) make a system cheaper than its name says: no check then.
     are_apart = all(one != next_one for one, next_one in pairwise(setting.scales))
     expected = nfe if setting.guidance == "none" or are_apart else None
     around = "-".join(features_of(built.vae, built.audio_encoder).values())

@@ -10,7 +10,7 @@ from typing import Any, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.guidance import needed_branches
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Solver
 from fada.diffusion.spacing import Spacing, check_spacing, spaced_windows
@@ -125,7 +125,7 @@ class Student:
     def evaluations(self, steps: int | None = None, scales: Mapping[str, float] | None = None) -> int:
         """Evaluations of the network per sample that such a call takes."""
         rows = _scales(self.model, {**self.sampler.scales, **(scales or {})})
-        return (steps or self.sampler.steps) * (1 if self._guidance == "embedded" else len(needed_rungs(rows)))
+        return (steps or self.sampler.steps) * (1 if self._guidance == "embedded" else len(needed_branches(rows)))
 
     @property
     def _guidance(self) -> Any:
@@ -161,7 +161,7 @@ class Student:
         except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{folder}: holds no student that fada.distill wrote ({error})") from error
         model = student_of_own(OwnModel(denoiser, layout=layout), sampler.kind, sampler.tokens)
-        in_order(model.ladder[1:], sampler.scales, 1.0)
+        in_order(model.branches[1:], sampler.scales, 1.0)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
@@ -218,7 +218,7 @@ def _layout_of(noise: Mapping[str, Tensor]) -> Layout:
 
 def _scales(model: OwnModel, named: Mapping[str, float] | None) -> Tensor:
     """Scales (1, branches - 1) in the order of the branches; those without a value are 1."""
-    values = in_order(model.ladder[1:], named or {}, 1.0)
+    values = in_order(model.branches[1:], named or {}, 1.0)
     return torch.tensor(values).view(1, -1)
 
 

@@ -200,7 +200,7 @@ def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learne
 def test_dry_run_prices_cached_windows_once_and_a_student_without_the_teacher() -> None:
     cached = ["distill.phases.fast.targets=cached", "distill.phases.fast.cached_samples=6"]
     online, offline = (jobs.dry_run(load_recipe("tiny/smoke", own)).costs[-1] for own in ([], cached))
-    # 3 steps of 2 samples, 2 solver steps of 3 rungs each; six cached windows are eight, two of each of the four.
+    # 3 steps of 2 samples, 2 solver steps of 3 branches each; six cached windows are eight, two of each of the four.
     assert (online.passes.teacher, offline.passes.teacher) == (6, 6 * 8 / 6)
     assert offline.gibibytes < online.gibibytes
     many = jobs.dry_run(load_recipe("tiny/smoke", [*cached, "distill.phases.fast.steps=30"])).costs[-1]
@@ -211,7 +211,7 @@ def test_dry_run_prices_the_paper_scale_recipe() -> None:
     priced = jobs.dry_run(load_recipe("sd15/fast"))
     assert any("evaluations per clip: teacher 75" in line for line in priced.lines)
     fast = priced.costs[-1]
-    # 65,536 windows of three rungs and four steps for 640,000 samples.
+    # 65,536 windows of three branches and four steps for 640,000 samples.
     assert fast.passes.teacher == pytest.approx(12 * 65536 / 640000)
     # Two points, forward and backward; of the forward pass the levels at full resolution are computed again.
     assert fast.passes.student == pytest.approx(2 * 3.4, abs=0.05)

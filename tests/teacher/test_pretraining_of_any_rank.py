@@ -26,7 +26,7 @@ class Constant(nn.Module):
     def part(self, name: str) -> list[nn.Parameter]:
         return [self.number]
 
-    def forward(self, inputs: Any, latents: Tensor, t: Tensor, rung: Tensor, use_temporal: bool) -> Tensor:
+    def forward(self, inputs: Any, latents: Tensor, t: Tensor, branch: Tensor, use_temporal: bool) -> Tensor:
         return self.number.expand_as(latents)
 
 

@@ -1,7 +1,7 @@
 """Who prepares the sources: this process, worker processes, or actors of a Ray cluster.
 
-What happens to workers that die or hang is decided in fada/data/workers/crew.py, what becomes of their sources here: they are
-rejected with the reason. A fault of the output stops the run.
+What happens to workers that die or hang is decided in fada/data/workers/crew.py, what becomes of their sources here:
+they are rejected with the reason. A fault of the output stops the run.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Literal
 
 from fada.assembly.models import untrained
 from fada.assembly.settings import default_scales, default_steps
-from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.guidance import needed_branches
 from fada.eval.bench.undistilled import PLAIN, Search
 from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.recipe.schema import Recipe
@@ -52,7 +52,7 @@ def calls_of(recipe: Recipe) -> Setting:
 def passes_of(recipe: Recipe) -> int:
     """Evaluations of one step of a row's student."""
     is_once = recipe.distill.sampling == "conditional" or recipe.distill.phases[-1].guidance == "distill"
-    return 1 if is_once else len(needed_rungs(default_scales(recipe)))
+    return 1 if is_once else len(needed_branches(default_scales(recipe)))
 
 
 def costs_of(recipes: Sequence[Recipe]) -> list[Cost]:
@@ -60,17 +60,17 @@ def costs_of(recipes: Sequence[Recipe]) -> list[Cost]:
     found: dict[str, Cost] = {}
     for recipe in recipes:
         steps, scales, passes = default_steps(recipe), default_scales(recipe), passes_of(recipe)
-        rungs = len(needed_rungs(scales))
-        guided = steps if passes == rungs else steps // rungs
+        branches = len(needed_branches(scales))
+        guided = steps if passes == branches else steps // branches
         if passes == 1:
             words = f"unguided, {steps} steps"
             plain = setting_of(recipe, steps, scales, guidance="none")
             cost = Cost(f"teacher-{steps}-conditional", words, plain, steps, is_timed=False)
             found.setdefault(cost.name, cost)
         if guided:
-            words, count = f"guided, {guided} x {rungs}", guided * rungs
+            words, count = f"guided, {guided} x {branches}", guided * branches
             called = setting_of(recipe, guided, scales)
-            cost = Cost(f"teacher-{guided}x{rungs}", words, called, count, is_timed=False)
+            cost = Cost(f"teacher-{guided}x{branches}", words, called, count, is_timed=False)
             found.setdefault(cost.name, cost)
     return list(found.values())
 

@@ -144,13 +144,13 @@ def test_a_saved_student_samples_the_same_and_anything_else_is_refused(tmp_path:
 class SoundAndVideo(Points):
     """Two parts at once: what it is told of the one moves the other."""
 
-    ladder = ("none", "style")
+    branches = ("none", "style")
 
     def inputs_of(self, conditions: Any) -> Any:
         return torch.zeros(1)
 
-    def at_rungs(self, conditions: Tensor, clips: Tensor, rungs: Tensor) -> Tensor:
-        return rungs
+    def expand(self, conditions: Tensor, clips: Tensor, branches: Tensor) -> Tensor:
+        return branches
 
     def evaluate(self, latents: Any, t: Tensor, conditions: Tensor) -> dict[str, Tensor]:
         assert {name: part.shape[1:] for name, part in latents.items()} == {"sound": (4,), "video": (2, 1, 3, 3)}
@@ -185,7 +185,7 @@ def test_parts_of_a_model_that_makes_sound_and_video_share_their_time_and_stay_a
 
 def test_a_model_without_conditions_is_distilled_as_it_is(tmp_path: Path) -> None:
     model = Points()
-    model.ladder = ("none",)
+    model.branches = ("none",)
     student = fada.distill(model, offsets(3), folder=tmp_path, kind="fast", data_weight=0.0, **{**QUICK, "lr": 0.0})
     assert max(line["loss"] for line in lines(tmp_path)) < 1e-6
     assert student.model.guidance_layers is None
@@ -193,7 +193,7 @@ def test_a_model_without_conditions_is_distilled_as_it_is(tmp_path: Path) -> Non
 
 
 def test_models_that_lack_something_are_told_what() -> None:
-    with pytest.raises(NotADenoiser, match="Linear: has no inputs_of, prepare, at_rungs, evaluate, ladder, path"):
+    with pytest.raises(NotADenoiser, match="Linear: has no inputs_of, prepare, expand, evaluate, ladder, path"):
         fada.distill(torch.nn.Linear(1, 1), offsets(3), **QUICK)
     with pytest.raises(NotADenoiser, match=r"no sites\(\) that says where they go"):
         fada.distill(Points(), offsets(3), kind="fast", **QUICK)
@@ -204,7 +204,7 @@ def test_models_that_lack_something_are_told_what() -> None:
     with pytest.raises(NotADenoiser, match=r"path must be a fada\.NoisePath, got str"):
         fada.distill(model, offsets(3), **QUICK)
     model = Points()
-    model.ladder = ("none", "none")
+    model.branches = ("none", "none")
     with pytest.raises(NotADenoiser, match="ladder must be names of branches"):
         fada.distill(model, offsets(3), **QUICK)
     model = Points()

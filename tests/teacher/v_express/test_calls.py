@@ -67,7 +67,7 @@ def by_hand(built: AvatarPipeline, scales: Mapping[str, float]) -> Tensor:
             windows = audio_windows(states, part.start, CLIP, CONTEXT)[None]
             shown = stack_keypoints([keypoints(FRAMES).of_frames(part)])
             conditions = model.prepare(model.inputs_of(ClipInputs(reference, windows, keypoints=shown)))
-            rows = conditions.at_rungs(torch.zeros(3, dtype=torch.long), torch.arange(3))
+            rows = conditions.expand(torch.zeros(3, dtype=torch.long), torch.arange(3))
             asked = latents[:, part].expand(3, -1, -1, -1, -1)
             nothing, seen_only, heard = model.evaluate(asked, t.expand(3), rows)
             total[:, part] += (

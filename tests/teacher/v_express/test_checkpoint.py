@@ -59,7 +59,7 @@ def test_an_import_reads_back_as_a_pipeline_that_answers_alike(
         for key, value in getattr(loaded, part).state_dict().items():
             torch.testing.assert_close(value, small_states[name][key], atol=0, rtol=0)
     conditions = loaded.model.prepare(inputs)
-    rows = loaded.model.at_rungs(conditions, torch.tensor([0]), torch.tensor([2]))
+    rows = loaded.model.expand(conditions, torch.tensor([0]), torch.tensor([2]))
     assert loaded.model.evaluate(noise, torch.tensor([0.5]), rows).isfinite().all()
 
 
