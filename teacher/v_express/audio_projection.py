@@ -90,8 +90,17 @@ class AudioResampler(ModelMixin, ConfigMixin):
             self.layers.append(nn.ModuleList([_ResamplerAttention(dim, inner, heads), feed]))
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Tokens (B, F, queries, token_dim) of windows (B, F, states, states_dim)."""
-        shape = windows.shape[:2]
+        """Tokens (B, F, queries, token_dim) of windows (B, F, states, states_dim).
+
+        Raises:
+            ValueError: the encoder's states have another shape.
+        """
+        shape, expected = windows.shape[:2], (self.config.states, self.config.states_dim)
+        if tuple(windows.shape[2:]) != expected:
+            raise ValueError(
+                f"audio windows have (states, dim) = {tuple(windows.shape[2:])}, the projection was made for "
+                f"{expected}; use the audio encoder that the model was trained with"
+            )
         states = self.proj_in(windows.flatten(0, 1) + self.pos_emb.weight)
         queries = self.latents.expand(len(states), -1, -1)
         for attention, feed in cast("list[nn.ModuleList]", self.layers):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fada.build
+import fada.jobs
 from fada.data.prepare import face_embedding, models, portrait_clues
 from fada.media.audio import write_wav
 from fada.media.image import write_png
@@ -35,6 +35,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     class Pipeline:
         needs_face = True
+        needs_keypoints = False
         config = SimpleNamespace(fps=25.0)
 
         def in_chunks(self, image: np.ndarray, audio: np.ndarray, **options: Any) -> Any:
@@ -47,9 +48,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         def optimize(self, **options: Any) -> None: ...
 
     class Made(list[Any]):
-        chunks, nfe, stage_seconds = 1, 6, {"denoise": 1.0}
+        clips, nfe, stage_seconds = 1, 6, {"denoise": 1.0}
 
-    monkeypatch.setattr(fada.build, "load_pipeline", lambda folder, student=None: Pipeline())
+    monkeypatch.setattr(fada.jobs, "load_pipeline", lambda folder, student=None: Pipeline())
     monkeypatch.setattr(models, "FaceFinder", Finder)
     monkeypatch.setattr(face_embedding, "FaceEmbedder", lambda path: ("embedder", path))
     monkeypatch.setattr(portrait_clues, "portrait_clues", lambda *read: read)

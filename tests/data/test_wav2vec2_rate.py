@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from fada.build.models import audio_encoder
-from fada.data.audio_features import Wav2Vec2Encoder, load_audio_encoder
-from fada.data.audio_stream import AudioStates
+from fada.assembly.models import audio_encoder
+from fada.data.audio.features import Wav2Vec2Encoder, load_audio_encoder
+from fada.data.audio.stream import AudioStates
+from fada.data.sampling.dataset import audio_windows as windows_of_frames
 from fada.recipe.sections.data import Audio
+from fada.teacher.v_express.audio_projection import audio_windows as v_express_windows
 
 
 def small_model() -> Wav2Vec2Model:
@@ -140,3 +142,37 @@ def test_a_recipe_takes_the_folders_rate_or_its_own(
 def test_log_mel_has_no_rate() -> None:
     with pytest.raises(ValueError, match=r"audio\.rate: log_mel has none; leave it out, or set audio\.kind=wav2vec2"):
         Audio(rate="features")
+
+
+@torch.no_grad()
+def test_pairs_are_two_states_of_the_last_layer_per_frame_stretched_over_the_sound() -> None:
+    encoder = Wav2Vec2Encoder(small_model(), rate="pairs")
+    audio, frames = noise(13 * 640), 13
+    found = encoder(audio, frames)
+    assert (encoder.layers, tuple(found.shape)) == (2, (1, frames, 2, 16))
+    normal = (audio - audio.mean()) / torch.sqrt(audio.var(correction=0) + 1e-7)
+    states = encoder.model(normal).last_hidden_state
+    # Frame by frame, away from the ends, a window of them is what V-Express's own code cuts out of the same states.
+    theirs = v_express_windows(states, frames)
+    ours = windows_of_frames(found[0], 0, frames, 2).flatten(1, 2)
+    torch.testing.assert_close(ours[2:-2], theirs[0, 2:-2])
+    # At the ends frames that are not there are the first and last ones again; V-Express has zeros.
+    torch.testing.assert_close(ours[0, :4], found[0, :1].repeat(2, 1, 1).flatten(0, 1))
+    assert not theirs[0, 0, :4].any()
+    torch.testing.assert_close(ours[0, 4:], theirs[0, 0, 4:])
+    assert not theirs[0, -1, 6:].any()
+
+
+@torch.no_grad()
+def test_pairs_of_sound_shorter_than_a_state_are_there() -> None:
+    assert Wav2Vec2Encoder(small_model(), fps=100.0, rate="pairs")(noise(160), 1).shape == (1, 1, 2, 16)
+
+
+def test_a_folder_says_that_it_makes_pairs(tmp_path: Path) -> None:
+    encoder = Wav2Vec2Encoder(small_model(), fps=30.0, rate="pairs")
+    encoder.save_pretrained(tmp_path)
+    again = load_audio_encoder(tmp_path)
+    assert isinstance(again, Wav2Vec2Encoder)
+    assert (again.rate, again.fps, again.layers) == ("pairs", 30.0, 2)
+    assert again.fingerprint() == encoder.fingerprint()
+    assert again.fingerprint() != Wav2Vec2Encoder(encoder.model, fps=30.0).fingerprint()

@@ -60,7 +60,7 @@ def test_samples_of_a_balanced_student_are_the_guided_points(shape: tuple[int, .
     offset, noise = torch.randn(2, *shape), torch.randn(2, *shape)
     for scales in ({"style": 2.0, "text": 3.0}, {"text": 0.5}, {}):
         made = student.sample(noise, {"offset": offset}, scales=scales)
-        # Nought plus the scales times the climbs: 2 + offset, and 1. Left out: the middle of what is learned, 4.5.
+        # Nought plus each scale times what its branch adds: 2 + offset, and 1. Left out: the middle of what is learned, 4.5.
         first, second = scales.get("style", 4.5), scales.get("text", 4.5)
         torch.testing.assert_close(made, first * (2.0 + offset) + second, rtol=1e-4, atol=1e-4)
     # Undistilled, what is left out is not guided.
@@ -170,13 +170,13 @@ def _named(folder: Path) -> Iterator[None]:
 class SoundAndVideo(Points):
     """Two parts at once: what it is told of the one moves the other."""
 
-    ladder = ("none", "style")
+    branches = ("none", "style")
 
     def inputs_of(self, conditions: Any) -> Any:
         return torch.zeros(1)
 
-    def at_rungs(self, conditions: Tensor, clips: Tensor, rungs: Tensor) -> Tensor:
-        return rungs
+    def expand(self, conditions: Tensor, clips: Tensor, branches: Tensor) -> Tensor:
+        return branches
 
     def evaluate(self, latents: Any, t: Tensor, conditions: Tensor) -> dict[str, Tensor]:
         assert {name: part.shape[1:] for name, part in latents.items()} == {"sound": (4,), "video": (2, 1, 3, 3)}
@@ -211,7 +211,7 @@ def test_parts_of_a_model_that_makes_sound_and_video_share_their_time_and_stay_a
 
 def test_a_model_without_conditions_is_distilled_as_it_is(tmp_path: Path) -> None:
     model = Points()
-    model.ladder = ("none",)
+    model.branches = ("none",)
     student = fada.distill(model, offsets(3), folder=tmp_path, kind="fast", data_weight=0.0, **{**QUICK, "lr": 0.0})
     assert max(line["loss"] for line in lines(tmp_path)) < 1e-6
     assert student.model.guidance_layers is None
@@ -219,7 +219,7 @@ def test_a_model_without_conditions_is_distilled_as_it_is(tmp_path: Path) -> Non
 
 
 def test_models_that_lack_something_are_told_what() -> None:
-    with pytest.raises(NotADenoiser, match="Linear: has no inputs_of, prepare, at_rungs, evaluate, ladder, path"):
+    with pytest.raises(NotADenoiser, match="Linear: has no inputs_of, prepare, expand, evaluate, branches, path"):
         fada.distill(torch.nn.Linear(1, 1), offsets(3), **QUICK)
     with pytest.raises(NotADenoiser, match=r"no sites\(\) that says where they go"):
         fada.distill(Points(), offsets(3), kind="fast", **QUICK)
@@ -230,8 +230,8 @@ def test_models_that_lack_something_are_told_what() -> None:
     with pytest.raises(NotADenoiser, match=r"path must be a fada\.NoisePath, got str"):
         fada.distill(model, offsets(3), **QUICK)
     model = Points()
-    model.ladder = ("none", "none")
-    with pytest.raises(NotADenoiser, match="ladder must be names of branches"):
+    model.branches = ("none", "none")
+    with pytest.raises(NotADenoiser, match="branches must be names, unconditional first"):
         fada.distill(model, offsets(3), **QUICK)
     model = Points()
     model.evaluate = lambda latents, t, conditions: latents[:, :1]
