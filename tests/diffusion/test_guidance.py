@@ -88,7 +88,7 @@ def test_combine_refuses_a_wrong_number_of_scales() -> None:
 
 
 def test_weighted_rungs_refuses_a_wrong_number_of_coefficients() -> None:
-    with pytest.raises(ValueError, match=r"2 branches need coefficients of shape \(batch, 2\), got \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"2 branches need coefficients \(batch, 2\), got \(1, 3\)"):
         weighted_branches([torch.zeros(1, 1)] * 2, torch.ones(1, 3))
 
 

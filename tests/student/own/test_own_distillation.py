@@ -193,7 +193,7 @@ def test_a_model_without_conditions_is_distilled_as_it_is(tmp_path: Path) -> Non
 
 
 def test_models_that_lack_something_are_told_what() -> None:
-    with pytest.raises(NotADenoiser, match="Linear: has no inputs_of, prepare, expand, evaluate, ladder, path"):
+    with pytest.raises(NotADenoiser, match="Linear: has no inputs_of, prepare, expand, evaluate, branches, path"):
         fada.distill(torch.nn.Linear(1, 1), offsets(3), **QUICK)
     with pytest.raises(NotADenoiser, match=r"no sites\(\) that says where they go"):
         fada.distill(Points(), offsets(3), kind="fast", **QUICK)
