@@ -140,7 +140,7 @@ def test_a_step_is_logged_without_waiting_and_read_in_one_transfer(
     assert means["loss_distill"] == pytest.approx(float(expected.scalars["loss_distill"]), rel=1e-4)
 
 
-def test_rungs_may_lie_on_the_device_too(model: AvatarDenoiser, sampler: ClipSampler) -> None:
+def test_branches_may_lie_on_the_device_too(model: AvatarDenoiser, sampler: ClipSampler) -> None:
     batch = sampler.batch(0, SHAPE)
     branch, t = torch.tensor([0, 2, 1, 0]), torch.full((4,), 0.5, dtype=torch.float64)
 

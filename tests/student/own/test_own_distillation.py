@@ -205,7 +205,7 @@ def test_models_that_lack_something_are_told_what() -> None:
         fada.distill(model, offsets(3), **QUICK)
     model = Points()
     model.branches = ("none", "none")
-    with pytest.raises(NotADenoiser, match="ladder must be names of branches"):
+    with pytest.raises(NotADenoiser, match="branches must be their names"):
         fada.distill(model, offsets(3), **QUICK)
     model = Points()
     model.evaluate = lambda latents, t, conditions: latents[:, :1]
