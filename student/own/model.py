@@ -182,4 +182,4 @@ def check_denoiser(denoiser: Any) -> None:
     if not isinstance(path, NoisePath):
         raise NotADenoiser(f"{name}: path must be a fada.NoisePath, got {type(path).__name__}")
     if isinstance(branches, str | Mapping) or not branches or len(set(branches)) != len(branches):
-        raise NotADenoiser(f"{name}: branches must be their names, unconditional first, got {branches!r}")
+        raise NotADenoiser(f"{name}: branches must be names, unconditional first, got {branches!r}")
