@@ -44,8 +44,8 @@ def test_the_tiny_recipe_trains_the_papers_three_stages() -> None:
         ),
         (("teacher.stages.sound.frame_drop.reference=1.5",), r"frame_drop.reference"),
         (
-            ("vae={channels: [8, 8, 8, 8]}", "clip.size=72"),
-            r"clip.size 72 must be a multiple of 16 \(VAE 8x, 1 halvings",
+            ("vae={channels: [8, 8, 8, 8, 8]}", "clip.size=80"),
+            r"clip.size 80 must be a multiple of 32 \(VAE 16x, 1 halvin",
         ),
     ],
 )

@@ -35,8 +35,8 @@ SMALL = (
     "teacher.network.max_frames=4", "teacher.stages.frames.steps=2", "teacher.stages.frames.batch=2",
     *(f"teacher.stages.{name}.{rest}" for name in ("sound", "all") for rest in ("steps=2", "batch=1")),
     *(f"distill.phases.{name}.{rest}" for name in ("balanced", "fast") for rest in ("steps=2", "batch=1")),
-    "engine={precision: fp32, checkpoint_every: 1, log_every: 1, warmup: 1, threads: 1, ema: 0.9, preview_every: 2}",
-    "bench={clips: 1, seconds: 0.4, teacher_steps: 2}",
+    "engine={precision: fp32, checkpoint_every: 1, log_every: 1, warmup: 1, threads: 1, ema: 0.9, preview_every: 0}",
+    "bench.clips=1", "bench.seconds=0.4", "bench.teacher_steps=2",
 )  # fmt: skip
 Recipes = Callable[..., Recipe]
 
@@ -128,7 +128,7 @@ def test_generate_is_driven_by_a_drawn_clip_in_one_go_or_as_a_stream(
         out = tmp_path / f"{name}.mp4"
         arguments = ("--model", str(finished), *spoken, "--out", str(out), "--keypoints", str(driving), *options)
         assert command(["generate", *arguments]) == 0
-        assert read_video(out).frames.shape == (10, 32, 32, 3)
+        assert read_video(out).shape == (10, 32, 32, 3)
 
 
 def test_a_student_exported_as_a_difference_is_the_student(finished: Path, recipe: Recipes, tmp_path: Path) -> None:
@@ -137,6 +137,6 @@ def test_a_student_exported_as_a_difference_is_the_student(finished: Path, recip
     (clip,) = prepare_data(recipe(finished), finished, QUIET).test
     teacher = finished / "teacher"
     pair = (open_pipeline(finished / "students/fast"), load_delta(out, teacher))
-    made = [each(clip.frames[0], clip.audio, keypoints=clip.keypoints, steps=1, decode=False).latents for each in pair]
+    made = [each(clip.frames[0], clip.audio, keypoints=clip.keypoints, steps=4, decode=False).latents for each in pair]
     assert torch.equal(*made)
     assert np.isfinite(made[0].numpy()).all()
