@@ -77,7 +77,7 @@ class DiffusersDenoiser(nn.Module):
         keywords = [each.keyword for each in self.conditions.values()]
         if len(set(keywords)) < len(keywords):
             raise ValueError(f"conditions: each needs a keyword of its own, got {', '.join(keywords)}")
-        self.ladder = ("none", *self.conditions)
+        self.branches = ("none", *self.conditions)
         modules = dict(network.named_modules())
         unknown = [name for name in sites or () if name not in modules]
         if unknown:
@@ -105,8 +105,8 @@ class DiffusersDenoiser(nn.Module):
         counts = {name: len(value) for name, value in inputs.items() if isinstance(value, Tensor)}
         return _Prepared(inputs, next(iter(counts.values()), 1))
 
-    def at_rungs(self, conditions: _Prepared, clips: Tensor, rungs: Tensor) -> Rows:
-        """Keywords of rows: of sample `clips[i]`, with the first `rungs[i]` conditions; both (rows,), on the CPU."""
+    def expand(self, conditions: _Prepared, clips: Tensor, branches: Tensor) -> Rows:
+        """Keywords of rows: of sample `clips[i]`, with the first `branches[i]` conditions; both (rows,), on the CPU."""
         keywords: dict[str, Any] = {}
         device = next(self.parameters()).device
         pick = rows_of(clips, conditions.count, device)
@@ -114,7 +114,7 @@ class DiffusersDenoiser(nn.Module):
             rows = pick(value) if isinstance(value, Tensor) else value
             if name in self.conditions:
                 keyword, null = self.conditions[name]
-                rows = _dropped(rows, null, rungs > list(self.conditions).index(name), name)
+                rows = _dropped(rows, null, branches > list(self.conditions).index(name), name)
             else:
                 keyword = name
             _put(keywords, keyword, rows)

@@ -20,33 +20,40 @@ if TYPE_CHECKING:
 
 
 class Denoiser(Protocol):
-    """A network that predicts noise (or v) of a clip under conditions that are dropped in a fixed order."""
+    """A network that predicts noise, v or a flow of latents under conditions that are dropped in a fixed order.
+
+    Latents are (B, ...) of any rank. A call goes `inputs_of`, `prepare`, `expand` once, then `evaluate` in every
+    step. Some models also say: `encoders`, names of submodules that only prepare conditions and stay frozen; and
+    `sites()`, a `fada.teacher.denoiser.Sites`, where a fast student's guidance layers read hidden states. What
+    `expand` gives is then a dataclass with `hooks`, of which `evaluate` applies the k-th to the hidden states
+    (rows, tokens, width) at the k-th site, and `time`, which it adds to the time embedding where it is not None.
+    """
 
     @property
-    def ladder(self) -> Sequence[str]:
-        """Names of the rungs, unconditional first (method.md, section 2)."""
+    def branches(self) -> Sequence[str]:
+        """Names of the branches, unconditional first (method.md, section 2)."""
         ...
 
     path: NoisePath
     """The noise path that it was trained on, and what it predicts."""
 
     def inputs_of(self, clips: Any) -> Any:
-        """What the family's networks take, from the inputs that are the same for all (`teacher/inputs.py`)."""
+        """What the networks take: of clips (`teacher/inputs.py`), or of the conditions in data of your own."""
         ...
 
     def prepare(self, inputs: Any) -> Any:
         """What is constant over denoising steps (reference features, audio tokens), from the inputs of a batch."""
         ...
 
-    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Any:
-        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to rung `rungs[i]`; both (rows,).
+    def expand(self, conditions: Any, clips: Tensor, branches: Tensor) -> Any:
+        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to branch `branches[i]`; both (rows,).
 
         Wherever the conditions lie; both decide what is computed, and on the CPU nothing waits for a device.
         """
         ...
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Any) -> Tensor:
-        """Prediction of rows (rows, F, ...) at times (rows,) in [0, 1], one pass."""
+        """Prediction of rows (rows, ...), in their shape, at times (rows,) in [0, 1], one pass."""
         ...
 
 

@@ -15,7 +15,7 @@ from typing import Any, SupportsFloat
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler
 from fada.diffusion.forms import lambda_eta, student_point, window_target
 from fada.diffusion.matched import window_predictor
 from fada.diffusion.transfer import moved
@@ -73,7 +73,7 @@ class DistillObjective:
         predict = partial(
             model,
             found.inputs,
-            rung=draws.rung.repeat(len(ends)) if self.settings.guidance == "sync" else None,
+            branch=draws.branch.repeat(len(ends)) if self.settings.guidance == "sync" else None,
             scales=self._student_scales(draws.scales, device),
             features=None if self.trains_reference else found.features,
         )

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.trajectory import jump
 from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
@@ -75,7 +75,7 @@ class TrajectoryObjective:
         draws, path = found.draws, self.solved.path
         goal = self._goals(draws.t_end, step, micro)
         options: dict[str, Any] = {
-            "rung": draws.rung if self.settings.guidance == "sync" else None,
+            "branch": draws.branch if self.settings.guidance == "sync" else None,
             "scales": moved(draws.scales, device) if self.settings.guidance == "distill" else None,
             "features": None if self.trains_reference else found.features,
         }

@@ -53,6 +53,7 @@ LONGEST = (
     "tests/engine/test_processes.py",
     "tests/runs/test_run.py",
     "tests/data/test_prepare_ray.py",
+    "tests/runs/test_shards_on_ray.py",
     "tests/runs/test_hallo.py",
     "tests/runs/test_broken_runs.py",
     "tests/data/test_prepare_executors.py",

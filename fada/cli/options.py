@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -27,4 +28,40 @@ Licence = Annotated[
         metavar="ID_OR_TEXT",
         help="Of the weights, for the cards of students; default: what their own card says.",
     ),
+]
+
+ShardWorkers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Shards at a time.", show_default="this process alone; on a cluster one per processor"),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ray[=HOST:PORT]",
+        help="Work on a Ray cluster: the one at that address, one that runs on this machine, or a new one here. Input, "
+        "models and --out must lie where all its machines see them.",
+    ),
+]
+
+
+class EncodingDevice(StrEnum):
+    """Where encoders compute."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+Device = Annotated[
+    EncodingDevice,
+    typer.Option(
+        help="Where encoders compute; with cuda each worker has a GPU of its own, or a share of one.",
+    ),
+]
+KeepMedia = Annotated[
+    bool,
+    typer.Option("--keep-media/--drop-media", help="Whether frames and sound stay beside what is made of them."),
+]
+DropFrames = Annotated[
+    bool,
+    typer.Option("--drop-frames", help="Leave frames out and keep the sound: training does not need frames."),
 ]

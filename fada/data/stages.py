@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
-
-from fada.engine.clock import Clock
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-
-def StageClock(wait: Callable[[], None] | None = None) -> Clock:
-    """A clock of stages; its last caller is student/generation.py."""
-    return Clock(wait=wait)
 
 
 def add_up(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:

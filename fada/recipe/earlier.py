@@ -24,6 +24,13 @@ PHASE = {"audio_scale": ("scales", "audio"), "reference_scale": ("scales", "refe
 """Key of a phase → where its value stands now."""
 BENCH = PHASE | {"sweep_audio": ("sweep", "audio"), "sweep_reference": ("sweep", "reference")}
 """Likewise of the section `bench`."""
+LOW = 1.0
+USUAL: dict[str, Any] = {
+    "audio_scale": {"low": LOW, "high": 9.0}, "reference_scale": {"low": LOW, "high": 4.0},
+}  # fmt: skip
+"""What a phase that said nothing had, and what a range began with that had a highest scale alone."""
+USUAL_BENCH: dict[str, Any] = {"audio_scale": 6.5, "reference_scale": 2.5, "sweep_audio": [], "sweep_reference": []}
+"""Likewise the section `bench`."""
 LONGEST = 120
 """Characters of a value that are shown."""
 
@@ -46,6 +53,39 @@ def translated(data: Any) -> Any:
         phases = [_renamed(each, PHASE) if isinstance(each, dict) else each for each in distill["phases"]]
         found["distill"] = {**distill, "phases": phases}
     return found
+
+
+def in_earlier_words(content: dict[str, Any], *, has_defaults: bool) -> dict[str, Any]:
+    """What a resolved recipe was dumped as before; for hashes under which results of earlier versions are stored.
+
+    Args:
+        content: a dump in JSON's types, with every scale and sweep.
+        has_defaults: whether what had its default then is part of it.
+    """
+    found = dict(content)
+    if "bench" in content:
+        section = dict(content["bench"])
+        named = {f"{name}_scale": scale for name, scale in section.pop("scales", {}).items()}
+        named |= {f"sweep_{name}": scales for name, scales in section.pop("sweep", {}).items()}
+        found["bench"] = section | (named if has_defaults else _unusual(named, USUAL_BENCH))
+        if not found["bench"]:
+            del found["bench"]
+    if "phases" in content.get("distill", {}):
+        phases = [_earlier_phase(phase, has_defaults) for phase in content["distill"]["phases"]]
+        found["distill"] = {**content["distill"], "phases": phases}
+    return found
+
+
+def _earlier_phase(phase: dict[str, Any], has_defaults: bool) -> dict[str, Any]:
+    named = {f"{name}_scale": ends for name, ends in phase.get("scales", {}).items()}
+    if not has_defaults:
+        named = _unusual(named, USUAL)
+        named = {key: ends if ends["low"] != LOW else {"high": ends["high"]} for key, ends in named.items()}
+    return {key: value for key, value in phase.items() if key != "scales"} | named
+
+
+def _unusual(named: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in named.items() if key not in usual or value != usual[key]}
 
 
 def now_at(path: Sequence[str | int]) -> tuple[str, str] | None:

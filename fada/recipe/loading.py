@@ -16,7 +16,7 @@ from fada.family import families
 from fada.files.whole import write_text
 from fada.recipe.earlier import is_record, translated
 from fada.recipe.errors import RecipeError, explain
-from fada.recipe.overrides import apply_overrides
+from fada.recipe.overrides import apply_overrides, replaced
 from fada.recipe.reading import MOST_BYTES, read_yaml
 from fada.recipe.schema import Recipe
 from fada.recipe.shipped import find_recipe
@@ -38,7 +38,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{file}: a recipe is a mapping of sections, got {type(data).__name__}")
     if is_record(file):
         data = translated(data)
-    places |= apply_overrides(data, overrides)
+    places = replaced(places, apply_overrides(data, overrides))
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:

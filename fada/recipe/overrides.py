@@ -6,7 +6,7 @@ of mappings by their own names (``bench.scales.audio=3``), which the recipe chec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fada.recipe.earlier import now_at
@@ -34,8 +34,15 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[KeyP
     places: dict[KeyPath, str] = {}
     for override in overrides:
         path, value = split_override(override)
-        places |= dict.fromkeys(_set(data, path, value, override), f"override {shown(override)}")
+        set_now = dict.fromkeys(_set(data, path, value, override), f"override {shown(override)}")
+        places = replaced(places, set_now)
     return places
+
+
+def replaced(places: Mapping[KeyPath, str], newer: Mapping[KeyPath, str]) -> dict[KeyPath, str]:
+    """Both together; what lay below a path that is set anew is gone."""
+    kept = {path: place for path, place in places.items() if not any(path[: len(each)] == each for each in newer)}
+    return kept | {**newer}
 
 
 def split_override(override: str) -> tuple[list[str], Any]:

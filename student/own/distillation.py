@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape
-from fada.data.seeds import seeded
+from fada.data.sampling.dataset import BatchShape
+from fada.data.sampling.seeds import seeded
 from fada.diffusion.solvers import Solver
 from fada.diffusion.spacing import Spacing
 from fada.engine.loop import LoopSettings, fit
@@ -70,8 +70,8 @@ FREE = ("checkpoint_every", "log_every", "progress", "batch")
 
 def distill_own(model: nn.Module, data: Data, folder: Path | None, settings: Distillation) -> Student:
     """See `fada.distill`."""
-    if settings.kind not in ("balanced", "fast"):
-        raise ValueError(f"kind: got {settings.kind!r}; choose from balanced, fast")
+    if settings.kind not in get_args(Kind):
+        raise ValueError(f"kind: got {settings.kind!r}; choose from {', '.join(get_args(Kind))}")
     with ExitStack() as held:
         sampler = OwnSampler(data, settings.seed)
         teacher = OwnModel(held.enter_context(_frozen(model)), layout=sampler.layout)
@@ -175,14 +175,14 @@ def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
 def _sampler(teacher: OwnModel, settings: Distillation, ranges: Sequence[tuple[float, float]]) -> Sampler:
     """Defaults of a call: one and a half steps per window, as the paper's 6 over 4, and the middle of each range."""
-    scales = {name: (low + high) / 2 for name, (low, high) in zip(teacher.ladder[1:], ranges, strict=True)}
+    scales = {name: (low + high) / 2 for name, (low, high) in zip(teacher.branches[1:], ranges, strict=True)}
     steps = math.ceil(1.5 * settings.windows)
     return Sampler(settings.kind, settings.windows, steps, scales, settings.spacing, settings.matched,
                    tokens=settings.tokens)  # fmt: skip
 
 
 def _by_name(teacher: OwnModel, scales: Mapping[str, Scale]) -> dict[str, Scale]:
-    names = teacher.ladder[1:]
+    names = teacher.branches[1:]
     return dict(zip(names, in_order(names, scales, DEFAULT_RANGE), strict=True))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,20 @@ class Layout:
         if isinstance(sample, Tensor):
             return None
         return cls(tuple((name, tuple(part.shape)) for name, part in sample.items()))
+
+    @classmethod
+    def read(cls, shapes: Any) -> Layout:
+        """The layout that JSON holds.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not isinstance(shapes, list) or not all(
+            isinstance(name, str) and all(isinstance(size, int) and 0 < size < 2**24 for size in shape)
+            for name, shape in shapes
+        ):
+            raise ValueError(f"layout: must be names with sizes, got {str(shapes)[:80]}")
+        return cls(tuple((name, tuple(shape)) for name, shape in shapes))
 
     def pack(self, parts: Latents) -> Tensor:
         """(B, N) of parts (B, ...).

@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
-from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.guidance import needed_branches
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Solver
-from fada.diffusion.spacing import Spacing, spaced_windows
+from fada.diffusion.spacing import Spacing, check_spacing, spaced_windows
 from fada.diffusion.transfer import moved
 from fada.diffusion.windows import ExtraSteps, Windows
-from fada.engine.tensor_files import DamagedFile, load_tensors, save_tensors
+from fada.engine.tensor_files import load_tensors, save_tensors
 from fada.files.folders import inside, take_folder
 from fada.files.strict_json import read_table
 from fada.files.whole import write_json
-from fada.student.denoising import ClipDenoiser, Settings
+from fada.generation.denoising import ClipDenoiser, Settings
+from fada.pretrained.ranges import SCALE, STEPS, Range
 from fada.student.own.model import Given, Kind, OwnModel, student_of_own
 from fada.student.own.packing import Latents, Layout
 from fada.student.own.samples import on_device
 
 KIND = "distilled model"
 """What fada's mark says in the folder of a distillation."""
+TOKENS = Range(1, 256, is_whole=True)
 WEIGHTS, DESCRIPTION = "student.safetensors", "student.json"
 
 
@@ -47,6 +49,17 @@ class Sampler:
     matched: bool = False
     extra_steps: ExtraSteps = "first"
     tokens: int = 4
+
+    def __post_init__(self) -> None:
+        # A folder's may come from anyone.
+        Windows(self.windows, self.extra_steps, is_matched=self.matched)
+        check_spacing(self.spacing)
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind: got {self.kind!r}; choose from {', '.join(get_args(Kind))}")
+        STEPS.check("steps", self.steps)
+        TOKENS.check("tokens", self.tokens)
+        for name, scale in self.scales.items():
+            SCALE.check(f"scales: {name}", scale)
 
 
 @dataclass
@@ -112,7 +125,7 @@ class Student:
     def evaluations(self, steps: int | None = None, scales: Mapping[str, float] | None = None) -> int:
         """Evaluations of the network per sample that such a call takes."""
         rows = _scales(self.model, {**self.sampler.scales, **(scales or {})})
-        return (steps or self.sampler.steps) * (1 if self._guidance == "embedded" else len(needed_rungs(rows)))
+        return (steps or self.sampler.steps) * (1 if self._guidance == "embedded" else len(needed_branches(rows)))
 
     @property
     def _guidance(self) -> Any:
@@ -143,11 +156,12 @@ class Student:
         try:
             said = read_table(inside(folder, DESCRIPTION))
             sampler, shapes = Sampler(**said["sampler"]), said["layout"]
-            layout = None if shapes is None else Layout(tuple((name, tuple(shape)) for name, shape in shapes))
+            layout = None if shapes is None else Layout.read(shapes)
             weights = load_tensors(inside(folder, WEIGHTS))
-        except (OSError, KeyError, TypeError, ValueError, DamagedFile) as error:
+        except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{folder}: holds no student that fada.distill wrote ({error})") from error
         model = student_of_own(OwnModel(denoiser, layout=layout), sampler.kind, sampler.tokens)
+        in_order(model.branches[1:], sampler.scales, 1.0)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
@@ -204,7 +218,7 @@ def _layout_of(noise: Mapping[str, Tensor]) -> Layout:
 
 def _scales(model: OwnModel, named: Mapping[str, float] | None) -> Tensor:
     """Scales (1, branches - 1) in the order of the branches; those without a value are 1."""
-    values = in_order(model.ladder[1:], named or {}, 1.0)
+    values = in_order(model.branches[1:], named or {}, 1.0)
     return torch.tensor(values).view(1, -1)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from fada.data.audio_features import LogMelEncoder
+from fada.data.audio.features import LogMelEncoder
 from fada.diffusion.paths import NoisePath
-from fada.eval.results import read_json
+from fada.eval.bench.results import read_json
 from fada.eval.speed.steps import CACHED, PUBLIC
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.hallo.model import Hallo
@@ -101,7 +101,8 @@ def test_a_hallo_of_random_weights_is_told_of_a_face(
     # In its released sizes it takes minutes.
     monkeypatch.setattr("fada.teacher.hallo.networks.new", small_hallo)
     out = tmp_path / "speed.json"
-    told = ("--speed", *options, "--device", "cpu", "--out", str(out), "clip.motion_frames=2")
+    told = ("--speed", *options, "--device", "cpu", "--out", str(out), "clip.motion_frames=2",
+            "bench.scales.audio=4")  # fmt: skip
     outcome = cli("bench", "tiny/smoke", *told, *(() if options else ("--rounds", "1")), *SMALL, *HALLO)
     assert outcome.code == 0, outcome.err
     read = read_json(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from fada.data.scores import SCORES, write_scores
@@ -34,3 +35,16 @@ def test_data_inspect_of_clips_without_a_page_says_what_to_add(cli, tmp_path: Pa
     outcome = cli("data", "inspect", str(tmp_path))
     assert outcome.code == 2
     assert "clips, not shards; add --page inspect.html" in " ".join(outcome.err.replace("│", "").split())
+
+
+def test_of_a_large_set_the_page_shows_a_sample_and_says_so(cli, tmp_path: Path) -> None:
+    row = {"identity": "", "split": "train", "source": "", "set": "A", "failed_strict": [], "failed_lenient": []}
+    write_scores(tmp_path, ({**row, "key": f"k{number}", **dict.fromkeys(SCORES, 0.5)} for number in range(300)))
+    outcome = cli("data", "inspect", str(tmp_path), "--page", str(tmp_path / "inspect.html"), "--most", "7")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.strip() == f"{tmp_path / 'inspect.html'}: 7 of 300 clips"
+    text = (tmp_path / "inspect.html").read_text()
+    assert "These are 7 of 300 clips, drawn evenly" in text
+    shown = json.loads(text.partition('id="data">')[2].partition("</script>")[0])["clips"]["key"]
+    assert shown == sorted(shown, key=lambda key: int(key[1:]))
+    assert len(shown) == 7

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fada.data.clip import list_clips
-from fada.data.shards import ShardError, read_index
+from fada.data.clips.clip import list_clips
+from fada.data.shards.reading import ShardError, read_index
 from fada.media.image import read_image
 
 
@@ -68,6 +68,18 @@ def test_data_inspect_counts_clips_and_qualities(cli, shards: Path) -> None:
     assert outcome.code == 0, outcome.err
     assert "2 readable of 2" in outcome.out
     assert "A 1, B 1" in outcome.out
+
+
+def test_data_inspect_of_a_large_set_reads_some_records_and_the_table(cli, shards: Path, monkeypatch) -> None:
+    from fada.cli import inspection
+
+    monkeypatch.setattr(inspection, "MOST_READ", 1)
+    monkeypatch.setattr(inspection, "read_shards", None)
+    outcome = cli("data", "inspect", str(shards / "train"))
+    assert outcome.code == 0, outcome.err
+    assert "1 readable of 1 that were looked at, of 2" in outcome.out
+    assert "A 1, B 1" in outcome.out
+    assert "per hour of video" in outcome.out
 
 
 def test_data_inspect_writes_a_contact_sheet(cli, shards: Path, tmp_path: Path) -> None:

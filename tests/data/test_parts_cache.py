@@ -3,14 +3,16 @@
 import multiprocessing
 import os
 import pickle
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from fada.data import parts_cache
-from fada.data.location import Location
-from fada.data.parts_cache import PartsCache
-from fada.data.ranges import StoreFiles
+from fada.data.shards import parts_cache
+from fada.data.shards.location import Location
+from fada.data.shards.parts_cache import PartsCache
+from fada.data.shards.ranges import StoreFiles
 from fada.files.errors import FolderFault
 from fada.files.whole import temporary_name
 
@@ -84,6 +86,23 @@ def test_what_a_killed_process_left_half_is_never_read_and_goes(tmp_path: Path, 
     for number in range(120):
         cache.get(str(number), lambda number=number: brought(number))  # type: ignore[misc]
     assert not half.exists()
+
+
+def test_processes_killed_while_they_fill_it_leave_nothing_that_is_wrong(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for round_ in range(8):
+        process = context.Process(target=fill, args=(tmp_path / "c", 100 * (round_ % 4)))
+        process.start()
+        # Some while they start, some in the middle.
+        time.sleep(0.004 * round_)
+        os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+        process.join()
+    cache = PartsCache(tmp_path / "c", LIMIT)
+    for number in range(500):
+        assert cache.get(str(number), lambda number=number: brought(number)) == brought(number)  # type: ignore[misc]
+    left = list((tmp_path / "c").rglob("*.half-*"))
+    assert len(left) <= 8
+    assert total(tmp_path / "c") <= LIMIT + 1032 * len(left)
 
 
 def test_a_full_disk_costs_the_cache_and_nothing_else(

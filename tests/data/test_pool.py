@@ -13,16 +13,19 @@ import mortal_work
 import psutil
 import pytest
 
-from fada.data.crew import Lost
-from fada.data.pool import in_processes
+from fada.data.sampling.pool import in_processes
+from fada.data.workers.crew import Lost
+from fada.data.workers.process_crew import ProcessCrew, ProcessWorker
 from fada.media.processors import usable_processors
+from tests.runs.mortal_encoders import start_seeing
 
 SCRIPT = """
 import signal
 import sys
 # A shell's background jobs are born deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from fada.data.pool import in_processes
+from fada.data.sampling.pool import in_processes
+from fada.data.workers.process_crew import ProcessCrew, ProcessWorker
 import mortal_work
 if __name__ == "__main__":
     list(in_processes(mortal_work.wait_for_ever, [sys.argv[1]] * 2, 2))
@@ -90,3 +93,25 @@ def wait_until(condition) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("nothing happened for a minute")
+
+
+def test_every_process_sees_one_gpu_and_a_dead_ones_is_free_again() -> None:
+    crew = ProcessCrew(3, start_seeing, gpus=("3", "5"))
+    workers = [crew.hire() for _ in range(3)]
+    try:
+        assert [_said(crew, worker) for worker in workers] == ["3", "5", "3"]
+        workers[1].kill()
+        workers.append(crew.hire())
+        assert _said(crew, workers[-1]) == "5"
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def _said(crew: ProcessCrew, worker: ProcessWorker) -> str:
+    """What a worker answers to a task, once it is ready."""
+    assert crew.wait([worker], 60) == [worker]
+    worker.take()
+    worker.give("gpu")
+    assert crew.wait([worker], 60) == [worker]
+    return str(worker.take())

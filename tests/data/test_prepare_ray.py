@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from drawn_talker import BLUE, ColourFinder, TrapFinder, talk, trap
@@ -20,47 +17,17 @@ from drawn_talker import BLUE, ColourFinder, TrapFinder, talk, trap
 import fada.data.prepare.videos as videos
 from fada.data.prepare import ClusterError, PrepareProgress, PrepareReport, Reason, prepare_videos
 from fada.data.prepare.executors import gone, load_attempt
-from fada.data.ray_crew import RayCrew
+from fada.data.workers.ray_crew import RayCrew
+from tests.ray_cluster import cluster_here
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray", "ignore::ResourceWarning")
-
-
-def starts(ray: Any) -> bool:
-    """Start a cluster of two processors; whether Ray's processes came up in time."""
-    try:
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            object_store_memory=100 * 2**20,
-            log_to_driver=False,
-            logging_level="ERROR",
-            _node_ip_address="127.0.0.1",
-            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}},
-        )
-        return True
-    except Exception as error:
-        ray.shutdown()
-        if "timed out during startup" not in str(error):
-            raise
-    with warnings.catch_warnings():
-        # Ray forgets the processes it started.
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-    return False
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """A cluster of two processors, for this machine only."""
-    ray = pytest.importorskip("ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        if not starts(ray):
-            pytest.skip("Ray's processes did not start within the 30 seconds it gives them: this machine is too busy")
+    with cluster_here(Path(__file__).parent):
         yield
-        ray.shutdown()
 
 
 def crew_of(out: Path) -> RayCrew:

@@ -3,19 +3,25 @@
 import pickle
 import time
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
 
-from fada.data import ranges
-from fada.data.clip_source import DamagedClip
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.data.location import Location, LocationError
-from fada.data.ranges import StoreFiles, spans, tried_again
-from fada.data.shard_set import ShardSet, make_table
-from fada.data.shard_table import table_name
-from fada.data.shards import Sample, read_index, read_shards, write_shards
-from fada.data.stored_clips import StoredClips
+from fada.data.sampling.clip_source import DamagedClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, hash_clips
+from fada.data.shards import format as shard_format
+from fada.data.shards import ranges, shard_set
+from fada.data.shards.location import Location, LocationError
+from fada.data.shards.parts_cache import PartsCache
+from fada.data.shards.ranges import StoreFiles, spans, tried_again
+from fada.data.shards.reading import Sample, read_index, read_shards, write_shards
+from fada.data.shards.shard_set import ShardSet, make_table
+from fada.data.shards.stored_clips import StoredClips
+from fada.data.shards.table import table_name
 
 
 @pytest.fixture
@@ -141,3 +147,189 @@ def test_a_store_without_a_table_gets_one(store: str) -> None:
     assert name not in Location(store).files()
     assert make_table(Location(store)).samples == 3
     assert name in Location(store).files()
+
+
+def test_machines_fetch_every_byte_once_and_by_shard_in_later_epochs_hardly_any(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines of two processes with a cache each, three epochs of 30 clips, 4 samples a step."""
+    write_shards((sample(number) for number in range(30)), store, 3)
+    size = sum(end - first for first, end in (extent(ShardSet(store), number) for number in range(30)))
+    original = Location.read_range
+    for by_shard in (True, False):
+        asked = [0]
+
+        def count(self: Location, name: str, first: int, last: int, asked: list[int] = asked) -> bytes:
+            asked[0] += last - first
+            return original(self, name, first, last)
+
+        monkeypatch.setattr(Location, "read_range", count)
+        caches = [PartsCache(tmp_path / f"{by_shard}-{machine}", 2**30) for machine in range(2)]
+        samplers = [
+            ClipSampler(StoredClips([ShardSet(store, cache)], by_shard=by_shard), 4, 1, 1, seed=3) for cache in caches
+        ]
+        bytes_of, keys = [], []
+        for epoch in range(3):
+            before = asked[0]
+            for position in range(30 * epoch, 30 * (epoch + 1)):
+                step, number = divmod(position, 4)
+                keys += samplers[number // 2].sample(step, number, 4).keys
+            bytes_of.append(asked[0] - before)
+        assert all(len(set(keys[30 * epoch : 30 * (epoch + 1)])) == 30 for epoch in range(3))
+        assert bytes_of[0] == size
+        # Two clips of thirty are left over by steps of four, and go round.
+        assert (bytes_of[1] <= 2.1 / 30 * size) == by_shard
+
+
+def test_by_shard_neighbours_come_with_one_request_and_every_byte_once_whoever_asks(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty samples in shards of ten; blocks of about three."""
+    write_shards((sample(number) for number in range(30)), store, 10)
+    size = sum(end - first for first, end in (extent(ShardSet(store), number) for number in range(30)))
+    monkeypatch.setattr(ranges, "SMALLEST_CACHE", 0)
+    for module in (ranges, shard_set):
+        monkeypatch.setattr(module, "BLOCK", size // 10)
+    asked: list[tuple[int, int]] = []
+    original = Location.read_range
+    monkeypatch.setattr(
+        Location, "read_range", lambda self, name, *span: (asked.append(span), original(self, name, *span))[1]
+    )
+    expected = ClipSampler(StoredClips([ShardSet(store)], by_shard=True), 4, 1, 1, seed=3)
+    wanted = [expected.batch(step, BatchShape(3)) for step in range(20)]
+    alone = len(asked)
+    asked.clear()
+    # Two processes of a machine, as far as the cache knows.
+    samplers = [
+        ClipSampler(StoredClips([ShardSet(store, PartsCache(tmp_path / "c", 2**33))], by_shard=True), 4, 1, 1, seed=3)
+        for _ in range(2)
+    ]
+    for step, batch in enumerate(wanted):
+        found = samplers[step % 2].batch(step, BatchShape(3))
+        assert found.keys == batch.keys
+        assert torch.equal(found.latents, batch.latents)
+        assert torch.equal(found.audio, batch.audio)
+    assert alone == 60
+    assert len(asked) <= 15
+    # Between the samples lie the headers of their members.
+    assert sum(last - first for first, last in asked) < 1.5 * size
+
+
+def extent(shards: ShardSet, number: int) -> tuple[int, int]:
+    """First byte and end of a sample's members."""
+    places = shards.table.members_of(number).values()
+    return min(offset for offset, _ in places), max(offset + size for offset, size in places)
+
+
+def test_by_shard_any_number_of_processes_draws_the_same_and_runs_of_a_global_order_are_not_gone_on_with(
+    store: str,
+) -> None:
+    write_shards((sample(number) for number in range(13)), store, 3)
+    clips = StoredClips([ShardSet(store)], by_shard=True)
+    sampler = ClipSampler(clips, 4, 1, 1, seed=3)
+    drawn = {}
+    for world in (1, 2, 4):
+        shapes = [BatchShape(4 // world, rank, world) for rank in range(world)]
+        drawn[world] = [key for step in range(9) for shape in shapes for key in sampler.batch(step, shape).keys]
+    assert drawn[1] == drawn[2] == drawn[4]
+    assert sorted(drawn[1][:13]) == sorted(drawn[1][13:26]) == sorted({f"clip-{number}" for number in range(13)})
+    assert drawn[1] != [
+        key for step in range(9) for key in ClipSampler(StoredClips([ShardSet(store)]), 4, 1, 1, seed=3).batch(
+            step, BatchShape(4)
+        ).keys
+    ]  # fmt: skip
+    assert hash_clips(clips) != hash_clips(StoredClips([ShardSet(store)]))
+    assert clips.hash_records() != StoredClips([ShardSet(store)]).hash_records()
+
+
+class Unavailable(SimpleHTTPRequestHandler):
+    """Serves a folder with ranges; as often as is asked for it says 503 first."""
+
+    left = 0
+    refused = 0
+
+    def do_GET(self) -> None:
+        if Unavailable.left:
+            Unavailable.left -= 1
+            Unavailable.refused += 1
+            self.send_error(503)
+            return
+        data = Path(self.translate_path(self.path)).read_bytes()
+        asked = self.headers.get("Range")
+        if asked:
+            first, last = (int(each) for each in asked.removeprefix("bytes=").split("-"))
+            data, total = data[first : last + 1], len(data)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{first + len(data) - 1}/{total}")
+        else:
+            self.send_response(200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_server_that_is_unavailable_for_a_while_costs_no_sample(tmp_path: Path, monkeypatch, caplog) -> None:
+    pytest.importorskip("aiohttp")
+    write_shards((sample(number) for number in range(7)), tmp_path / "s", 3)
+    monkeypatch.setattr(ranges, "WAITS", (0.001,) * 6)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Unavailable, directory=str(tmp_path)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        clips = StoredClips([ShardSet(f"http://127.0.0.1:{server.server_port}/s")])
+        there, here = (ClipSampler(each, 4, 1, 1, seed=3) for each in (clips, StoredClips([ShardSet(tmp_path / "s")])))
+        Unavailable.refused = 0
+        for step in range(6):
+            Unavailable.left = step
+            one, two = there.batch(step, BatchShape(3)), here.batch(step, BatchShape(3))
+            assert one.keys == two.keys
+            assert torch.equal(one.latents, two.latents)
+            assert one.faults == ()
+        assert Unavailable.refused == 15
+        assert "503" in caplog.text
+        Unavailable.left = 10**6
+        with pytest.raises(
+            LocationError, match=r"http://127.*/shard-0\S+tar: cannot be read .*503.*it was tried 7 times"
+        ):
+            there.batch(6, BatchShape(3))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_what_a_store_brings_is_looked_at_and_what_is_kept_of_it_once(store: str, tmp_path: Path, monkeypatch) -> None:
+    write_shards((sample(number) for number in range(3)), store, 3)
+    found = ShardSet(store, PartsCache(tmp_path / "c", 2**30))
+    hashed = []
+    plain = shard_format.hashlib.sha256
+    monkeypatch.setattr(shard_format.hashlib, "sha256", lambda data: hashed.append(len(data)) or plain(data))
+
+    def looks() -> int:
+        hashed.clear()
+        found.sample(1, ("latents",))
+        return sum(each > 200 for each in hashed)
+
+    # Brought, then for the first time from the cache, then known; and brought anew where it has gone from there.
+    assert [looks() > 0 for _ in range(4)] == [True, True, False, False]
+    for entry in (tmp_path / "c").glob("??/*"):
+        entry.unlink()
+    original, tries = Location.read_range, []
+
+    def damaged(*rest: object) -> bytes:
+        tries.append(rest)
+        data = original(*rest)  # type: ignore[arg-type]
+        return data if len(tries) == 2 else data[:-3] + b"xyz"
+
+    monkeypatch.setattr(Location, "read_range", damaged)
+    # Damaged on its way: it is got once more, and kept whole.
+    assert looks()
+    assert len(tries) == 2
+    assert [looks() > 0 for _ in range(2)] == [True, False] or looks() == 0
+    for entry in (tmp_path / "c").glob("??/*"):
+        entry.unlink()
+    for _ in range(2):
+        with pytest.raises(DamagedClip):
+            looks()

@@ -1,5 +1,6 @@
 """Samples of shards by number: equal to those read in order, whatever made the table, and damage is named."""
 
+import hashlib
 import logging
 import os
 import pickle
@@ -12,12 +13,14 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from fada.data import open_files, shard_set
-from fada.data.clip_source import DamagedClip
-from fada.data.location import Location
-from fada.data.shard_set import ShardSet, make_table
-from fada.data.shard_table import TableFault, mark_of, open_table, table_name
-from fada.data.shards import DamagedShardWarning, Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.sampling.clip_source import DamagedClip
+from fada.data.shards import format as shard_format
+from fada.data.shards import open_files, shard_set
+from fada.data.shards.format import is_finite
+from fada.data.shards.location import Location
+from fada.data.shards.reading import DamagedShardWarning, Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.shards.shard_set import ShardSet, make_table
+from fada.data.shards.table import TableFault, mark_of, open_table, table_name
 
 PARTS = ("audio", "latents", "audio_states")
 
@@ -265,3 +268,40 @@ def test_the_earlier_table_goes_with_its_shards_and_a_file_of_others_stays(folde
     assert sorted(each.name for each in folder.iterdir()) == sorted(
         ["index.json", read_index(folder).shards[0].name, table_file(folder).name, foreign.name]
     )
+
+
+def test_what_was_looked_at_is_not_hashed_again_until_the_file_is_another(folder: Path, monkeypatch) -> None:
+    found = ShardSet(folder)
+    wanted = found.sample(1, ("latents",))
+    hashed = []
+    plain = hashlib.sha256
+    monkeypatch.setattr(shard_format.hashlib, "sha256", lambda data: hashed.append(len(data)) or plain(data))
+    assert torch.equal(found.sample(1, ("latents",)).latents, wanted.latents)  # type: ignore[arg-type]
+    assert hashed == []
+    # Another part, another sample, another process: not looked at yet.
+    found.sample(1, ("latents", "audio_states"))
+    found.sample(0, ("latents",))
+    pickle.loads(pickle.dumps(found)).sample(1, ("latents",))
+    assert len(hashed) == 3 + 2 + 2
+    shard = folder / found.index.shards[0].name
+    data = bytearray(shard.read_bytes())
+    offset, size = found.table.members_of(1)["latents.safetensors"]
+    data[offset + size - 1] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(DamagedClip, match=r"latents\.safetensors: changed since it was written"):
+        found.sample(1, ("latents",))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_values_that_are_not_finite_are_told_by_their_bits(dtype: torch.dtype) -> None:
+    largest = torch.finfo(dtype).max
+    values = torch.tensor([[0.0, -0.0, largest], [-largest, torch.finfo(dtype).tiny, 1.0]], dtype=dtype)
+    assert is_finite(values)
+    assert is_finite(values.T)
+    for bad in (torch.inf, -torch.inf, torch.nan, -torch.nan):
+        for place in range(6):
+            damaged = values.clone()
+            damaged.view(-1)[place] = bad
+            assert not is_finite(damaged)
+    assert is_finite(torch.zeros(0, dtype=dtype))
+    assert is_finite(torch.tensor([255], dtype=torch.uint8))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fada.eval.comparable import CompareError, check_protocols, results_at
-from fada.eval.compare import Compared, compare
+from fada.eval.bench.results import BenchResults
+from fada.eval.comparison.comparable import CompareError, check_protocols, results_at
+from fada.eval.comparison.compare import Compared, compare
 from fada.eval.report.comparison import comparison_markdown, comparison_tables, write_comparison
-from fada.eval.results import BenchResults
 
 CLIPS = [f"clip-{index}" for index in range(8)]
 LABELS = ("old", "new")
@@ -243,6 +243,14 @@ def test_settings_that_may_differ_are_said() -> None:
     later = replace(handmade(), environment={**handmade().environment, "commit": "abc"})
     assert "Measured by commits unknown and abc." in compare(handmade(), later).notes
     assert compared.protocols == ("abc", "def")
+
+
+def test_scales_of_any_names_may_differ_and_are_said_in_the_order_of_the_branches() -> None:
+    before = changed(handmade(), tempo_scale=2.0, mood_scale=4.0)
+    notes = compare(before, changed(handmade(), tempo_scale=1.0, mood_scale=3.0)).notes
+    assert notes[:2] == ("tempo_scale differs: 2.0 and 1.0.", "mood_scale differs: 4.0 and 3.0.")
+    usual = changed(handmade(), reference_scale=2.5, audio_scale=6.5)
+    assert "audio_scale differs: 6.5 and 3.0." in compare(usual, changed(usual, audio_scale=3.0)).notes
 
 
 def test_a_real_benchmark_can_be_compared_with_itself(results: BenchResults) -> None:

@@ -7,14 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from fada.build.run_folder import ENVIRONMENT, check_run, open_run
-from fada.build.settings import default_scales, distill_settings
+from fada.assembly.settings import default_scales, distill_settings
+from fada.export.run_models import phases_of
 from fada.family import Family, Guidance, families
 from fada.files.folders import MARK
 from fada.recipe import Recipe, RecipeError, load_recipe, recipe_json_schema
+from fada.recipe.earlier import in_earlier_words
 from fada.recipe.loading import dump_recipe
-from fada.student.run_models import phases_of
+from fada.run.folder import ENVIRONMENT, check_run, open_run
 
 DANCER = """\
 name: small
@@ -70,7 +72,7 @@ def ends(recipe: Recipe, phase: int) -> list[tuple[str, tuple[float, float]]]:
     ],
 )
 def test_every_family_fills_in_its_own_scales_and_ranges(tmp_path: Path, kind: str, scales: dict[str, float]) -> None:
-    text = DANCER.partition("teacher:")[0] + f"teacher: {{kind: {kind}, path: somewhere}}\n"
+    text = DANCER.partition("teacher:")[0] + f"clip: {{motion_frames: 0}}\nteacher: {{kind: {kind}, path: somewhere}}\n"
     recipe = load(tmp_path, text + "distill: {phases: [{name: fast}]}\n")
     assert list(recipe.bench.scales.items()) == list(scales.items())
     assert recipe.bench.sweep == {"reference": (), "audio": ()}
@@ -166,6 +168,21 @@ def test_an_unknown_name_in_a_file_is_named_with_its_line(tmp_path: Path, dancer
     text = DANCER.replace("{mood: null}", "{mood: 1, audio: 3}")
     with pytest.raises(RecipeError, match=r"mine.yaml:6: bench.scales.audio: no guidance scale named 'audio'"):
         load(tmp_path, text)
+
+
+def test_all_wrong_scales_are_named_at_once(tmp_path: Path, dancer: Family) -> None:
+    text = DANCER.replace("{name: fast}", "{name: fast, scales: {sound: {}, light: {}, tempo: {low: 9}}}")
+    with pytest.raises(RecipeError) as raised:
+        load(tmp_path, text, "bench.scales={audio: 1, mood: null}", "bench.sweep={audio: [1]}")
+    lines = str(raised.value).splitlines()
+    blamed = [f"{tmp_path / 'mine.yaml'}:5"] * 3
+    blamed += [f"override 'bench.{each}'" for each in ("scales={audio: 1, mood: null}", "sweep={audio: [1]}")]
+    blamed.append(blamed[3])
+    places = [f"distill.phases.0.scales.{name}" for name in ("sound", "light", "tempo")]
+    places += ["bench.scales.audio", "bench.sweep.audio", "bench.scales.mood"]
+    assert [line.startswith(f"{who}: {where}: ") for line, who, where in zip(lines, blamed, places, strict=True)] == (
+        [True] * 6
+    )
 
 
 def test_the_json_schema_has_a_range_for_every_name() -> None:
@@ -273,3 +290,30 @@ def test_families_of_the_package_have_a_range_for_every_scale() -> None:
     for name in ("dual_unet", "hallo", "v_express"):
         guidance = families()[name].guidance
         assert tuple(guidance.ranges) == guidance.names
+
+
+def test_stored_results_are_found_under_hashes_of_the_earlier_words(tmp_path: Path) -> None:
+    content = load(tmp_path, NOW).model_dump(mode="json")
+    before = yaml.safe_load(RECORD.read_text(encoding="utf-8"))
+    made = in_earlier_words(content, has_defaults=True)
+    assert made["distill"]["phases"] == before["distill"]["phases"]
+    assert made["bench"] == before["bench"]
+    told = load(tmp_path, NOW).model_dump(mode="json", exclude_defaults=True)
+    made = in_earlier_words(told, has_defaults=False)
+    assert made["distill"]["phases"] == [
+        {"name": "balanced", "guidance": "sync"},
+        # Lowest scales were 1 where nothing was said.
+        {"name": "fast", "audio_scale": {"low": 2.0, "high": 7.0}, "reference_scale": {"high": 3.0}},
+    ]
+    assert made["bench"] == {"audio_scale": None, "reference_scale": 1.5, "sweep_audio": [1.0, 2.0, 4.0]}
+    silent = load(tmp_path, NOW, "bench={}").model_dump(mode="json", exclude_defaults=True)
+    assert "bench" not in in_earlier_words(silent, has_defaults=False)
+
+
+def test_other_names_stand_beside_them_in_such_hashes(tmp_path: Path, dancer: Family) -> None:
+    told = load(tmp_path, DANCER).model_dump(mode="json", exclude_defaults=True)
+    made = in_earlier_words(told, has_defaults=False)
+    assert made["distill"]["phases"][1] == {
+        "name": "own", "tempo_scale": {"low": 2.0, "high": 2.5}, "mood_scale": {"low": 0.5, "high": 5.0},
+    }  # fmt: skip
+    assert made["bench"] == {"tempo_scale": 2.0, "mood_scale": None, "sweep_tempo": [], "sweep_mood": [1.0, 2.0, 4.0]}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
 
-from fada.build.encode_shard import Encoders
-from fada.data.audio_features import LogMelEncoder
+from fada.data.audio.features import LogMelEncoder
+from fada.packing.encode_shard import Encoders
+from fada.packing.pack_clips import Tools
 from fada.teacher.vae import load_vae
 
 
@@ -18,9 +19,11 @@ class _MortalEncoder(LogMelEncoder):
     """Ends its process at the first sound, until a file is there that says so."""
 
     died: Path
+    spared: int
+    """The number of a process that it does not end."""
 
     def forward(self, audio: Tensor, frames: int) -> Tensor:
-        if multiprocessing.parent_process() is not None:
+        if os.getpid() != self.spared:
             try:
                 # Only one of several workers makes it.
                 self.died.touch(exist_ok=False)
@@ -31,8 +34,18 @@ class _MortalEncoder(LogMelEncoder):
         return super().forward(audio, frames)
 
 
-def load_mortal(vae: Path, died: Path) -> Encoders:
-    """A VAE, and a log-mel encoder of eight bins that dies once."""
+def load_mortal(vae: Path, died: Path, spared: int) -> Encoders:
+    """A VAE, and a log-mel encoder of eight bins that dies once, but not in the spared process."""
     encoder = _MortalEncoder(8)
-    encoder.died = died
+    encoder.died, encoder.spared = died, spared
     return load_vae(vae), encoder
+
+
+def load_mortal_tools(vae: Path, died: Path, spared: int) -> Tools:
+    """The same, to make shards of clips."""
+    return Tools(*load_mortal(vae, died, spared))
+
+
+def start_seeing() -> Callable[[str], str]:
+    """What a worker says of the GPUs that it sees, whatever it is asked."""
+    return lambda _: os.environ.get("CUDA_VISIBLE_DEVICES", "all")

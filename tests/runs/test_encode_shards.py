@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,21 +15,22 @@ import numpy as np
 import pytest
 import torch
 
-from fada.build import encode, encode_shard, shards
-from fada.build.encode import EncodeProgress, encode_shards
-from fada.build.encode_records import NOTES, read_records
-from fada.build.encode_shard import load_encoders
-from fada.build.stored_features import load_latents
-from fada.data.audio_features import LogMelEncoder
-from fada.data.crew import Lost
-from fada.data.location import Location
-from fada.data.shards import Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.audio.features import LogMelEncoder
+from fada.data.shards.location import Location
+from fada.data.shards.reading import Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.workers.crew import Lost
 from fada.files.errors import FolderFault
+from fada.packing import encode_shard, shard_workers, shards
+from fada.packing.encode import encode_shards
+from fada.packing.encode_shard import NOTES, load_encoders
+from fada.packing.shard_records import read_records
+from fada.packing.shards_in_making import ShardProgress
+from fada.run.stored_features import load_latents
 from fada.teacher.vae import new_vae
 from tests.runs.mortal_encoders import load_mortal
 from tests.runs.test_shard_clips import put_clip, put_landmarks
 
-HIDDEN = (".fada.json", ".fada.lock", NOTES)
+HIDDEN = (".fada.json", ".fada.lock", NOTES, ".shard")
 
 
 class FirstPixels:
@@ -97,7 +99,7 @@ def stop_at(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_bytes_are_those_that_shard_writes_with_the_same_encoders(made: Path, tmp_path: Path, load) -> None:
-    told: list[EncodeProgress] = []
+    told: list[ShardProgress] = []
     result = encode_shards(str(made / "plain"), str(tmp_path / "out"), load, on_progress=told.append)
     assert files(tmp_path / "out") == files(made / "direct")
     assert [index.samples for index in result.indices.values()] == [1, 5]
@@ -106,7 +108,7 @@ def test_the_bytes_are_those_that_shard_writes_with_the_same_encoders(made: Path
 
 
 def test_a_worker_that_is_killed_is_named_and_its_shard_tried_again(made: Path, tmp_path: Path, caplog) -> None:
-    mortal = partial(load_mortal, made / "vae", tmp_path / "died")
+    mortal = partial(load_mortal, made / "vae", tmp_path / "died", os.getpid())
     encode_shards(str(made / "plain/test"), str(tmp_path / "out"), mortal, workers=2)
     assert (tmp_path / "died").exists()
     assert files(tmp_path / "out") == files(made / "direct/test")
@@ -116,7 +118,7 @@ def test_a_worker_that_is_killed_is_named_and_its_shard_tried_again(made: Path, 
 
 @pytest.mark.slow
 def test_two_workers_one_of_which_is_killed_write_the_same_bytes(made: Path, tmp_path: Path) -> None:
-    mortal = partial(load_mortal, made / "vae", tmp_path / "died")
+    mortal = partial(load_mortal, made / "vae", tmp_path / "died", os.getpid())
     encode_shards(str(made / "plain"), str(tmp_path / "out"), mortal, workers=2)
     assert (tmp_path / "died").exists()
     assert files(tmp_path / "out") == files(made / "direct")
@@ -127,7 +129,7 @@ def test_in_which_order_shards_are_finished_makes_no_difference(made: Path, tmp_
         assert crew.size == 3
         return ((task, encode_shard.encode_shard(task, load())) for task in reversed(tasks))
 
-    monkeypatch.setattr(encode, "run_crew", backwards)
+    monkeypatch.setattr(shard_workers, "run_crew", backwards)
     encode_shards(str(made / "plain"), str(tmp_path / "out"), load, workers=3)
     assert files(tmp_path / "out") == files(made / "direct")
 
@@ -145,7 +147,7 @@ def test_what_is_done_is_not_done_again(made: Path, tmp_path: Path, load, encode
     with pytest.raises(ShardError, match="missing"):
         read_index(tmp_path / "out/train")
     encoded.clear()
-    told: list[EncodeProgress] = []
+    told: list[ShardProgress] = []
     result = encode_shards(str(made / "plain"), str(tmp_path / "out"), load, on_progress=told.append)
     assert encoded == ["k4"]
     assert (told[0].done, told[0].resumed, told[-1].done) == (5, 5, 6)
@@ -239,7 +241,9 @@ def test_a_damaged_shard_is_named_and_costs_no_other(made: Path, tmp_path: Path,
 
 def test_a_shard_that_no_worker_survives_is_named(made: Path, tmp_path: Path, load, monkeypatch) -> None:
     monkeypatch.setattr(
-        encode, "run_crew", lambda tasks, crew, on_death: ((each, Lost("died", 2, "exit code -9")) for each in tasks)
+        shard_workers,
+        "run_crew",
+        lambda tasks, crew, on_death: ((each, Lost("died", 2, "exit code -9")) for each in tasks),
     )
     with pytest.raises(
         ShardError, match=r"1 of 1 .*its worker died 2 times \(exit code -9\): killed, crashed, or no m"

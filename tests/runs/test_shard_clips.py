@@ -1,6 +1,8 @@
 """Clips to shards: which of them, with what labels and features."""
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,22 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from fada.build.shards import MASK_BLUR, labelled, shard_clips
-from fada.data.audio_features import LogMelEncoder
-from fada.data.clip import Clip, ClipError, write_clip
+from fada.data.audio.features import LogMelEncoder
+from fada.data.clips.clip import Clip, ClipError, read_record, write_clip
 from fada.data.prepare import draw_masks
-from fada.data.shard_format import PARTS
-from fada.data.shards import Sample, ShardError, read_shards
+from fada.data.scores.decisions import hash_clip
+from fada.data.scores.table import write_scores
+from fada.data.shards.format import PARTS
+from fada.data.shards.reading import Sample, ShardError, read_index, read_shards
+from fada.packing import pack_clips as pack_clips_module
+from fada.packing import shards
+from fada.packing.load_tools import load_tools
+from fada.packing.pack_clips import NOTES, labelled
+from fada.packing.shards import shard_clips
+from fada.packing.shards_in_making import ShardProgress
+from fada.packing.with_masks import MASK_BLUR
 from fada.teacher.vae import encode_frames, new_vae
+from tests.runs.mortal_encoders import load_mortal_tools
 
 FRAMES = 5
 
@@ -106,7 +117,11 @@ def test_a_folder_without_clips_to_pack_is_refused(tmp_path: Path) -> None:
         shard_clips(tmp_path / "bad", tmp_path / "out")
 
 
-@pytest.mark.parametrize("said", [{"set": "C", "failed_strict": []}, {"set": "A"}, "A"])
+@pytest.mark.parametrize(
+    "said",
+    [{"set": "C", "failed_strict": []}, {"set": "A"}, "A", {"set": "A", "failed_strict": [None]},
+     {"set": "A", "failed_strict": "blur"}, {"set": "A", "failed_strict": ["a\nb"]}],
+)  # fmt: skip
 def test_what_is_no_decision_is_refused(said: Any) -> None:
     with pytest.raises(
         ClipError, match=r"clips/k\.json: filter: expected a set \(A, B or null\).*run fada data filter"
@@ -147,7 +162,7 @@ def test_without_encoders_there_are_landmarks_but_no_features(tmp_path: Path) ->
     put_clip(tmp_path / "clips", "drawn")
     put_landmarks(tmp_path / "clips", "k")
     index = shard_clips(tmp_path / "clips", tmp_path / "out").indices["train"]
-    assert index.parts == {**dict.fromkeys(PARTS, 0), "frames": 2, "audio": 2, "landmarks": 1}
+    assert index.parts == {**dict.fromkeys(PARTS, 0), "frames": 2, "audio": 2, "landmarks": 1, "keypoints": 1}
     assert index.features == {}
 
 
@@ -156,3 +171,165 @@ def test_landmarks_of_another_length_are_refused(tmp_path: Path) -> None:
     put_landmarks(tmp_path / "clips", "k", frames=FRAMES - 1)
     with pytest.raises(ClipError, match=r"k\.landmarks\.safetensors: 5 frames expected, got 4; prepare the clip again"):
         shard_clips(tmp_path / "clips", tmp_path / "out")
+
+
+def score(folder: Path, **sets: str | None) -> None:
+    """A table of scores that puts clips into sets."""
+    rows = []
+    for key, of in sets.items():
+        record = read_record(folder / f"{key}.json")
+        said = dict.fromkeys(("identity", "split", "source"), "")
+        said["clip"] = hash_clip(folder, record)
+        rows.append({"key": key, **said, **decision(of, *([] if of == "A" else ["blur"]))})
+    write_scores(folder, rows)
+
+
+def test_the_table_of_scores_decides_and_the_records_stay_as_they_are(tmp_path: Path, caplog) -> None:
+    folder = tmp_path / "clips"
+    for key in ("a", "b", "none", "unscored", "changed"):
+        put_clip(folder, key)
+    put_clip(folder, "old", decision("B", "sync"))
+    score(folder, a="A", b="B", none=None, changed="B", old="A")
+    put_clip(folder, "changed", since=True)
+    before = {file.name: file.read_bytes() for file in folder.glob("*.json")}
+    made = shard_clips(folder, tmp_path / "out")
+    samples = read(tmp_path / "out/train")
+    labels = {key: (each.meta["quality"], each.meta["flaws"]) for key, each in samples.items()}
+    assert labels == {
+        "a": ("A", []),
+        "b": ("B", ["blur"]),
+        "changed": ("A", ["padded"]),
+        "old": ("A", []),
+        "unscored": ("A", ["padded"]),
+    }
+    assert samples["b"].meta["filter"] == decision("B", "blur")
+    assert made.left_out == {"train": 1}
+    assert {file.name: file.read_bytes() for file in folder.glob("*.json")} == before
+    (said,) = caplog.messages
+    assert said.startswith(f"{folder}: 1 clips are others than those that were scored, changed among them")
+
+
+@pytest.fixture
+def seven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Seven clips, five to train on, which make shards of two; and the encoders `vae` and `audio`."""
+    monkeypatch.setattr(shards, "SAMPLES_PER_SHARD", 2)
+    for number in range(7):
+        put_clip(tmp_path / "clips", f"k{number}", split="train" if number < 5 else "test")
+    put_landmarks(tmp_path / "clips", "k0")
+    torch.manual_seed(0)
+    new_vae((8, 16), 4).save_pretrained(str(tmp_path / "vae"))
+    LogMelEncoder(8).save_pretrained(tmp_path / "audio")
+    return tmp_path
+
+
+def files(folder: Path, notes: str = NOTES) -> dict[str, bytes]:
+    """Every file of the sets in a folder, but for marks, locks and records."""
+    found = (file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".fada"))
+    return {str(file.relative_to(folder)): file.read_bytes() for file in found if notes not in file.parts}
+
+
+def test_what_is_done_is_not_done_again(seven: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = partial(load_tools, seven / "vae", seven / "audio", None)
+    shard_clips(seven / "clips", seven / "whole", load=load)
+    plain, done = pack_clips_module.read_clip, []
+
+    def stop_at(folder: Path, key: str) -> Clip:
+        if key == "k4":
+            raise KeyboardInterrupt
+        done.append(key)
+        return plain(folder, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pack_clips_module, "read_clip", stop_at)
+        with pytest.raises(KeyboardInterrupt):
+            shard_clips(seven / "clips", seven / "out", load=load)
+    assert done == ["k5", "k6", "k0", "k1", "k2", "k3"]
+    with pytest.raises(ShardError, match="missing"):
+        read_index(seven / "out/train")
+    done.clear()
+    monkeypatch.setattr(pack_clips_module, "read_clip", lambda folder, key: done.append(key) or plain(folder, key))
+    told: list[ShardProgress] = []
+    made = shard_clips(seven / "clips", seven / "out", load=load, on_progress=told.append)
+    assert done == ["k4"]
+    assert [(each.done, each.total, each.resumed) for each in told] == [(6, 7, 6), (7, 7, 6)]
+    assert made.resumed == {"test": 1, "train": 2}
+    assert files(seven / "out") == files(seven / "whole")
+
+
+def test_shards_of_a_broken_off_call_that_follow_from_something_else_are_named(seven: Path) -> None:
+    shard_clips(seven / "clips", seven / "out")
+    (seven / "out/train/index.json").unlink()
+    with pytest.raises(ShardError, match=r"shard-0\S+ was made of something else: the audio encoder was none, now it"):
+        shard_clips(seven / "clips", seven / "out", load=partial(load_tools, seven / "vae", seven / "audio", None))
+    put_clip(seven / "clips", "k3", split="train", other=True)
+    with pytest.raises(ShardError, match=r"shard-000001-\S+ .*: the hash of its clips was \w{64}, now it is \w{64}"):
+        shard_clips(seven / "clips", seven / "out")
+    shard_clips(seven / "clips", seven / "out", overwrite=True)
+    shard_clips(seven / "clips", seven / "fresh")
+    assert files(seven / "out") == files(seven / "fresh")
+
+
+def test_a_worker_that_is_killed_is_named_and_costs_nothing(seven: Path, caplog) -> None:
+    mortal = partial(load_mortal_tools, seven / "vae", seven / "died", os.getpid())
+    shard_clips(seven / "clips", seven / "out", load=mortal, workers=1)
+    assert (seven / "died").exists()
+    shard_clips(seven / "clips", seven / "whole", load=partial(load_tools, seven / "vae", seven / "audio", None))
+    assert files(seven / "out") == files(seven / "whole")
+    # The one that has landmarks.
+    assert read_index(seven / "out/train").parts["keypoints"] == 1
+    assert caplog.messages == [f"{seven / 'clips'}: clips k5 to k6: its worker died (exit code -9); it is tried again"]
+
+
+def test_a_clip_that_cannot_be_read_stops_its_shard_alone(seven: Path) -> None:
+    whole = (seven / "clips/k2.mp4").read_bytes()
+    (seven / "clips/k2.mp4").write_bytes(b"no video")
+    wanted = (
+        r"1 of 3 shards were not written: .*clips/k2: .*The other 2 are kept; mend these clips or remove them, and give"
+    )
+    with pytest.raises(ClipError, match=wanted):
+        shard_clips(seven / "clips", seven / "out")
+    assert sorted(file.name[:12] for file in (seven / "out/train").glob("*.tar")) == ["shard-000000", "shard-000002"]
+    assert read_index(seven / "out/test").samples == 2
+    (seven / "clips/k2.mp4").write_bytes(whole)
+    # Another time stamp: the shard that was not written is not there, so nothing says that it was made of another clip.
+    made = shard_clips(seven / "clips", seven / "out")
+    assert made.resumed == {"test": 1, "train": 2}
+    shard_clips(seven / "clips", seven / "fresh")
+    assert files(seven / "out") == files(seven / "fresh")
+
+
+def test_clips_that_change_while_they_are_packed_are_named(seven: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = pack_clips_module.read_clip
+
+    def change(folder: Path, key: str) -> Clip:
+        found = plain(folder, key)
+        if key == "k3":
+            put_clip(folder, "k3", split="train", other=True)
+        return found
+
+    monkeypatch.setattr(pack_clips_module, "read_clip", change)
+    with pytest.raises(ClipError, match="clips k2 to k3: were changed while they were packed"):
+        shard_clips(seven / "clips", seven / "out")
+
+
+def test_frames_may_go_beside_latents_and_only_there(seven: Path, capfd) -> None:
+    from fada.cli.app import run
+
+    encoders = ["--vae", str(seven / "vae"), "--audio-encoder", str(seven / "audio")]
+    command = ["data", "shard", str(seven / "clips"), "--out"]
+    assert run([*command, str(seven / "small"), *encoders, "--drop-frames"]) == 0
+    said = capfd.readouterr()
+    assert said.out.splitlines()[-1] == f"{seven}/small/train: 5 clips in 3 shards"
+    assert said.err.startswith("packing clips: 0 of 7 (0%)")
+    assert run([*command, str(seven / "none"), *encoders, "--drop-media"]) == 0
+    assert run([*command, str(seven / "whole"), *encoders]) == 0
+    assert read_index(seven / "small/train").parts == {**read_index(seven / "whole/train").parts, "frames": 0}
+    assert read_index(seven / "none/train").parts == {**read_index(seven / "small/train").parts, "audio": 0}
+    for small, whole in zip(read_shards(seven / "small/train"), read_shards(seven / "whole/train"), strict=True):
+        assert small.latents is not None
+        assert whole.latents is not None
+        assert small.audio is not None
+        assert torch.equal(small.latents, whole.latents)
+        np.testing.assert_array_equal(small.audio, whole.audio)
+    assert run([*command, str(seven / "bad"), "--drop-frames"]) == 2
+    assert "clips without latents keep frames and sound" in " ".join(capfd.readouterr().err.replace("│", "").split())

@@ -4,28 +4,34 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from rich.console import Console
 from safetensors.torch import load_file
 
-from fada import build
-from fada.build import data as build_data
-from fada.build.data import features_of, prepare_data
-from fada.build.settings import data_workers
-from fada.build.shards import shard_clips
-from fada.build.stored_features import load_latents
-from fada.data import shard_set
-from fada.data.audio_features import LogMelEncoder
-from fada.data.clip import Clip, write_clip
-from fada.data.clip_source import ClipsInMemory, DamagedClip
-from fada.data.held_out import HeldOutClips
-from fada.data.shards import DamagedShardWarning, read_index, read_shards, write_shards
+from fada import jobs
+from fada.assembly.settings import data_workers
+from fada.data.audio.features import LogMelEncoder
+from fada.data.clips.clip import Clip, write_clip
+from fada.data.sampling.clip_source import ClipsInMemory, DamagedClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, hash_clips
+from fada.data.sampling.prefetch import reading_ahead
+from fada.data.shards import shard_set
+from fada.data.shards.held_out import HeldOutClips
+from fada.data.shards.reading import DamagedShardWarning, read_index, read_shards, write_shards
+from fada.packing.encode import encode_shards
+from fada.packing.encode_shard import load_encoders
+from fada.packing.shards import shard_clips
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
+from fada.run import data as build_data
+from fada.run.data import features_of, prepare_data
+from fada.run.stored_features import load_latents
 from fada.teacher.vae import new_vae
 
 QUIET = Console(quiet=True)
@@ -48,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sound = rng.uniform(-0.5, 0.5, 8 * 640).astype(np.float32)
         meta = {"quality": "A", "split": split}
         write_clip(folder / "clips", Clip(f"c{number}", frames, sound, meta=meta), "lossless")
-    vae = build_data.AutoencoderKL.from_pretrained(str(save_vae(folder / "vae", 0))).eval()
+    vae = AutoencoderKL.from_pretrained(str(save_vae(folder / "vae", 0))).eval()
     shard_clips(folder / "clips", folder / "plain")
     shard_clips(folder / "clips", folder / "features", vae, LogMelEncoder(8))
     return folder
@@ -100,7 +106,7 @@ def test_features_of_another_vae_are_refused_with_both_fingerprints(
 ) -> None:
     other = save_vae(tmp_path / "other", 1)
     theirs = read_index(made / "features/train").features["vae"]
-    ours = features_of(build_data.AutoencoderKL.from_pretrained(str(other)), LogMelEncoder(8))["vae"]
+    ours = features_of(AutoencoderKL.from_pretrained(str(other)), LogMelEncoder(8))["vae"]
     wanted = (
         rf"data.train_shards: \S*features/train: vae {theirs} made .*vae\.path=\S*other is {ours}; name .*, encode "
     )
@@ -221,7 +227,7 @@ def test_damaged_held_out_clips_are_left_out_and_named(made: Path, tmp_path: Pat
 
 def test_workers_that_read_ahead_change_no_weight(tiny: Recipes, tmp_path: Path) -> None:
     for workers in (0, 2):
-        build.train_teacher(tiny(tmp_path / str(workers), f"engine.data_workers={workers}"), QUIET)
+        jobs.train_teacher(tiny(tmp_path / str(workers), f"engine.data_workers={workers}"), QUIET)
     for stage in ("1-images", "2-clips"):
         one, two = (load_file(tmp_path / workers / f"stages/{stage}.safetensors") for workers in ("0", "2"))
         assert all(torch.equal(one[name], two[name]) for name in one)
@@ -235,3 +241,48 @@ def test_workers_are_for_gpus_and_for_stored_clips(recipe: Recipes, made: Path) 
     plain, asked = recipe("features"), recipe("features", "engine.data_workers=3")
     assert (data_workers(plain, cpu, clips), data_workers(plain, gpu, clips)) == (0, 2)
     assert (data_workers(asked, cpu, clips), data_workers(asked, gpu, ClipsInMemory(list(clips)))) == (3, 0)
+
+
+def test_states_made_of_sound_are_those_that_would_be_stored(recipe: Recipes, made: Path, tmp_path: Path) -> None:
+    vae = made / "vae"
+    small = encode_shards(
+        str(made / "plain"), str(made / "sound"), partial(load_encoders, vae, None), keeps_frames=False
+    ).indices[str(made / "sound/train")]
+    assert {part for part, count in small.parts.items() if count} == {"audio", "latents"}
+    assert "audio_encoder" not in small.features
+    data = prepare_data(recipe("sound", "audio.states=from_sound", f"data.test_shards={made / 'plain/test'}"),
+                        tmp_path / "run", QUIET)  # fmt: skip
+    stored = load_latents(made / "features/train")
+    for one, two in zip(data.train, stored, strict=True):
+        assert one.key == two.key
+        assert torch.equal(one.latents, two.latents)
+        assert torch.equal(one.states, two.states)
+    # What a training follows from: the clips, and what hears them.
+    sampler = ClipSampler(data.train, 4, 1, 1, seed=0)
+    with reading_ahead(sampler, 1):
+        batches = [sampler.batch(step, BatchShape(2)) for step in range(3)]
+    for step, batch in enumerate(batches):
+        assert torch.equal(batch.audio, ClipSampler(stored, 4, 1, 1, seed=0).batch(step, BatchShape(2)).audio)
+    other = load_latents(made / "sound/train", encoder=LogMelEncoder(16))
+    assert (
+        hash_clips(other)
+        != hash_clips(data.train)
+        == hash_clips(load_latents(made / "sound/train", encoder=LogMelEncoder(8)))
+    )
+
+
+def test_states_cannot_be_made_where_there_is_no_sound_and_are_missed_where_none_are_made(
+    recipe: Recipes, made: Path, tmp_path: Path
+) -> None:
+    samples = list(read_shards(made / "features/train"))
+    write_shards([replace(each, audio=None, frames=None) for each in samples], made / "mute/train", 2, overwrite=True)
+    held_out = f"data.test_shards={made / 'plain/test'}"
+    with pytest.raises(
+        RecipeError, match=r"2 clips with latents and 0 with sound, of 2, and audio\.states: from_sound ne"
+    ):
+        prepare_data(recipe("mute", "audio.states=from_sound", held_out), tmp_path / "run", QUIET)
+    write_shards([replace(each, audio_states=None) for each in samples], made / "unheard/train", 2, overwrite=True)
+    with pytest.raises(
+        RecipeError, match=r"2 clips with latents and 0 with audio states, of 2; .*audio\.states: from_sound"
+    ):
+        prepare_data(recipe("unheard", held_out), tmp_path / "run", QUIET)

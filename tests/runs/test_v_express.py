@@ -11,19 +11,19 @@ import pytest
 import torch
 from rich.console import Console
 
-from fada import build
-from fada.build import sources
-from fada.build.data import prepare_data
-from fada.build.run import Run
+from fada import jobs
 from fada.cli.app import run as command
-from fada.eval.results import read_json
+from fada.eval.bench.results import read_json
+from fada.export.delta import load_delta
+from fada.generation.pipelines import open_pipeline
 from fada.media.audio import write_wav
 from fada.media.image import write_png
 from fada.media.video import read_video
 from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
-from fada.student.delta import load_delta
-from fada.student.pipeline import open_pipeline
+from fada.run import sources
+from fada.run.data import prepare_data
+from fada.run.training_run import Run
 from fada.teacher.v_express.model import VExpress
 
 QUIET = Console(quiet=True)
@@ -53,8 +53,8 @@ def finished(recipe: Recipes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "v-express"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sources, "usable_processors", lambda: 1)
-        build.distill(recipe(folder), QUIET)
-        build.bench(recipe(folder), QUIET)
+        jobs.distill(recipe(folder), QUIET)
+        jobs.bench(recipe(folder), QUIET)
     return folder
 
 
@@ -102,9 +102,9 @@ def test_the_same_command_again_goes_on_where_it_was_broken_off(
 
     monkeypatch.setattr(Run, "_train_stage", stopped)
     with pytest.raises(KeyboardInterrupt):
-        build.train_teacher(again, QUIET)
+        jobs.train_teacher(again, QUIET)
     monkeypatch.setattr(Run, "_train_stage", own)
-    build.train_teacher(again, QUIET)
+    jobs.train_teacher(again, QUIET)
     one, two = (open_pipeline(folder / "teacher") for folder in (finished, tmp_path / "again"))
     for name, network in one.model.components().items():
         for key, value in network.state_dict().items():

@@ -15,19 +15,19 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import nn
 
-from fada.build import run as run_module
-from fada.build import training
-from fada.build.data import RunData
-from fada.build.run import Run, Shared
-from fada.build.settings import default_steps, distill_settings
-from fada.data.audio_features import LogMelEncoder
-from fada.data.dataset import LatentClip
+from fada.assembly.settings import default_steps, distill_settings
+from fada.data.audio.features import LogMelEncoder
+from fada.data.sampling.dataset import LatentClip
 from fada.engine.checkpoints import Checkpoints
 from fada.engine.loop import LoopSettings, StepLoss, fit
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
 from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
+from fada.run import training
+from fada.run import training_run as run_module
+from fada.run.data import RunData
+from fada.run.training_run import Run, Shared
 from fada.student.distillation import DistillObjective
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.dual_unet.model import DualUNet
@@ -46,7 +46,7 @@ def run_of(folder: Path, *overrides: str) -> Run:
     generator = torch.Generator().manual_seed(3)
     latents, states = (torch.randn(4, 8, *shape, generator=generator) for shape in ((4, 16, 16), (1, 8)))
     clips = [LatentClip(f"{number}", "AABB"[number], latents[number], states[number]) for number in range(4)]
-    vae: Any = SimpleNamespace(config=SimpleNamespace(latent_channels=4))
+    vae: Any = SimpleNamespace(config=SimpleNamespace(latent_channels=4, block_out_channels=(8, 16)))
     data = RunData(clips, [], vae, LogMelEncoder(8))
     shared = Shared(data, folder / "given-teacher", folder / "targets", {})
     return Run(recipe_of(folder, *overrides), QUIET, shared)
@@ -250,7 +250,7 @@ def test_phases_come_in_the_recipes_order(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_both_nets_of_a_new_teacher_start_from_the_same_weights(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path)
-    model = new(recipe.teacher.network, recipe.noise.model_dump(), (5, 1, 8), 4)
+    model = new(recipe.teacher.network, recipe.noise.model_dump(), (5, 1, 8), (4, 8, 8))
     reference, denoiser = model.reference_unet.state_dict(), model.denoising_unet.state_dict()
     shared = reference.keys() & denoiser.keys()
     assert any(".attn1.to_k." in name for name in shared)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.diffusion.paths import NoisePath
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
@@ -20,10 +20,13 @@ class Constant(nn.Module):
         super().__init__()
         self.path, self.number = path, nn.Parameter(torch.zeros(()))
 
+    def inputs_of(self, clips: Any) -> Any:
+        return clips
+
     def part(self, name: str) -> list[nn.Parameter]:
         return [self.number]
 
-    def forward(self, inputs: Any, latents: Tensor, t: Tensor, rung: Tensor, use_temporal: bool) -> Tensor:
+    def forward(self, inputs: Any, latents: Tensor, t: Tensor, branch: Tensor, use_temporal: bool) -> Tensor:
         return self.number.expand_as(latents)
 
 

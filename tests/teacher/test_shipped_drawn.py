@@ -11,16 +11,16 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fada.build.models import find_teacher, open_teacher
+from fada.assembly.models import find_teacher, open_teacher
 from fada.data.world import make_clip, measure_aperture
-from fada.eval.measure import heard_aperture, measured_aperture
+from fada.eval.bench.measure import heard_aperture, measured_aperture
 from fada.eval.metrics import mouth
 from fada.files.manifest import describe, list_files
+from fada.generation.avatar_pipeline import AvatarPipeline
+from fada.generation.pipelines import open_pipeline
+from fada.generation.unknown_face import UnknownFace, strangeness
 from fada.pretrained.shipped import located, shipped_models
 from fada.recipe import load_recipe
-from fada.student.generation import AvatarPipeline
-from fada.student.pipeline import open_pipeline
-from fada.student.unknown_face import UnknownFace, strangeness
 
 MEGABYTES = 30
 SECTIONS = ("clip", "audio", "vae", "noise")
@@ -75,7 +75,7 @@ def test_the_card_says_how_good_it_is_and_what_measured_that(card: str) -> None:
 
 
 def test_it_was_trained_by_the_shipped_recipe(folder: Path) -> None:
-    resolved = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    resolved = load_recipe(folder / "recipe.yaml").model_dump(mode="json")
     shipped = load_recipe("tiny/teacher").model_dump(mode="json")
     assert {name: resolved[name] for name in SECTIONS} == {name: shipped[name] for name in SECTIONS}
     for name in ("network", "stages"):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fada.cli.encoders import located_encoders
-from fada.cli.options import Overwrite
+from fada.cli.options import Cluster, Device, DropFrames, EncodingDevice, KeepMedia, Overwrite, ShardWorkers
 from fada.cli.say import say
 
 
@@ -25,26 +25,18 @@ def encode(
     ],
     vae: Annotated[Path, typer.Option(metavar="PATH", help="A diffusers AutoencoderKL: makes the latents.")],
     audio_encoder: Annotated[
-        Path, typer.Option(metavar="PATH", help="An audio encoder's folder (wav2vec2, log-mel): makes the states.")
-    ],
-    keeps_media: Annotated[
-        bool,
-        typer.Option("--keep-media/--drop-media", help="Whether frames and sound stay beside what is made of them."),
-    ] = True,
-    workers: Annotated[
-        int | None,
+        Path | None,
         typer.Option(
-            min=1, help="Shards at a time.", show_default="this process alone; on a cluster one per processor"
+            metavar="PATH",
+            help="An audio encoder's folder (wav2vec2, log-mel): makes the states. Without it training makes them of "
+            "the sound (audio.states: from_sound).",
         ),
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ray[=HOST:PORT]",
-            help="Work on a Ray cluster: the one at that address, one that runs on this machine, or a new one here. "
-            "Shards, encoders and --out must lie where all its machines see them.",
-        ),
-    ] = None,
+    keeps_media: KeepMedia = True,
+    drops_frames: DropFrames = False,
+    workers: ShardWorkers = None,
+    cluster: Cluster = None,
+    device: Device = EncodingDevice.CPU,
     overwrite: Overwrite = False,
 ) -> None:
     """Shards of frames and sound to shards with latents, audio states and masks, shard by shard.
@@ -57,23 +49,29 @@ def encode(
 
       fada data encode data/shards --out data/encoded --vae weights/vae --audio-encoder weights/wav2vec2
       fada data encode data/shards/train --out data/encoded/train --vae V --audio-encoder A --workers 8 --drop-media
+      fada data encode data/shards --out data/encoded --vae weights/vae --drop-frames --device cuda --workers 8
       fada data encode s3://bucket/raw --out s3://bucket/encoded --vae /disk/vae --audio-encoder /disk/w2v --cluster ray
     """
-    encoders = located_encoders(vae, audio_encoder)
+    if audio_encoder is None and not keeps_media:
+        raise typer.BadParameter("--drop-media: without audio states the sound must stay; give --drop-frames instead")
     from functools import partial
 
-    from fada.build.encode import encode_shards
-    from fada.build.encode_shard import load_encoders
     from fada.cli.progress import progress_bar
+    from fada.packing.encode import encode_shards
+    from fada.packing.encode_shard import load_encoders
 
+    vae, audio_encoder = located_encoders(vae, audio_encoder)
+    heard = None if audio_encoder is None else audio_encoder.absolute()
     with progress_bar("encoding clips", unit="clips") as progress:
         made = encode_shards(
             shards,
             out,
-            partial(load_encoders, *(each.absolute() for each in encoders)),
+            partial(load_encoders, vae.absolute(), heard),
             keeps_media=keeps_media,
+            keeps_frames=not drops_frames,
             workers=workers,
             cluster=cluster,
+            device=device.value,
             overwrite=overwrite,
             on_progress=lambda told: progress(told.done, told.total),
         )

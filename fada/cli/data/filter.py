@@ -38,13 +38,28 @@ def filter_clips(
     histograms: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write a histogram of every score here, with its thresholds.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Clips at a time.", show_default="2 processes; on a cluster one per processor"),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ray[=HOST:PORT]",
+            help="Work on a Ray cluster: the one at that address, one that runs on this machine, or a new one here. "
+            "Clips and models must lie on a disk that all its machines see.",
+        ),
+    ] = None,
+    thresholds_only: Annotated[
+        bool,
+        typer.Option("--thresholds-only", help="Only decide anew, by the scores in the table; no clip is looked at."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the histograms of an earlier call.")] = False,
 ) -> None:
     """Score clips on five axes (source, image, sync, background, movement) and make the sets A and B.
 
-    Scores are kept; only clips without any are measured. The decision goes into each clip's record and into
-    DIR/scores.parquet; `fada data shard` packs what belongs to a set, `fada data inspect DIR` shows it to a person.
+    Scores are kept; only clips without any are measured. The decisions go into DIR/scores.parquet, the clips stay as
+    they are; `fada data shard` packs what belongs to a set, `fada data inspect DIR` shows it to a person.
     Clips whose flaws are known (a drawn world) are also judged by them: precision, recall, ROC.
     Needs the extra: pip install 'fada[data]'.
 
@@ -52,11 +67,22 @@ def filter_clips(
 
       fada data filter data/clips
       fada data filter data/clips --strict my-strict.yaml --histograms scores.png
+      fada data filter data/clips --strict my-strict.yaml --thresholds-only
+      fada data filter /disk/clips --cluster ray=HOST:6379
       fada data filter data/clips --iqa piqe --syncnet weights/syncnet_v2.model
     """
     from fada.cli.progress import progress_bar
-    from fada.data.clip import list_clips, read_record
-    from fada.data.scores import Models, filter_folder, load_thresholds, plot_scores, score_folder, tables, truth_tables
+    from fada.data.clips.clip import list_clips, read_record
+    from fada.data.scores import (
+        Models,
+        filter_folder,
+        filter_table,
+        load_thresholds,
+        plot_scores,
+        score_folder,
+        tables,
+        truth_tables,
+    )
     from fada.data.stages import throughput
     from fada.files.locks import locked
     from fada.files.outputs import check_report
@@ -67,15 +93,25 @@ def filter_clips(
     list_clips(folder)
     if histograms is not None:
         check_report(histograms, folder, overwrite=overwrite)
+    if thresholds_only and histograms is not None:
+        raise typer.BadParameter("--histograms: are drawn of scores that are looked at; leave --thresholds-only out")
     models = Models(face_landmarker, iqa, iqa_weights, syncnet)
     thresholds = load_thresholds(strict), load_thresholds(lenient)
+    console = SafeConsole()
+    if thresholds_only:
+        with locked(folder, "filtering clips"), progress_bar("deciding") as progress:
+            clear_leftovers(folder)
+            tally = filter_table(folder, *thresholds, on_progress=progress)
+        console.print(*tally.tables(), sep="\n")
+        return
     with locked(folder, "filtering clips"):
         for place in (folder, folder / ".scores"):
             clear_leftovers(place)
         with progress_bar("scoring") as progress:
-            scored = score_folder(folder, models, workers=workers, on_progress=progress)
+            scored = score_folder(
+                folder, models, workers=workers if workers or cluster else 2, cluster=cluster, on_progress=progress
+            )
         decisions = filter_folder(folder, scored, *thresholds)
-    console = SafeConsole()
     console.print(f"{scored.measured} clips measured, {scored.kept} were; scores in {folder / 'scores.parquet'}")
     for key, reason in scored.damaged.items():
         console.print(f"unreadable: {key}: {reason}", style="yellow", markup=False)

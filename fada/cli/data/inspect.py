@@ -23,6 +23,9 @@ def inspect(
         str, typer.Option(metavar="YAML", help="Thresholds of set A on the page: a file, or a shipped one.")
     ] = "strict",
     lenient: Annotated[str, typer.Option(metavar="YAML", help="Thresholds of set B on the page.")] = "lenient",
+    most: Annotated[
+        int, typer.Option(min=1, help="Clips on the page at most: of more some are drawn, always the same.")
+    ] = 5000,
     overwrite: Overwrite = False,
 ) -> None:
     """What is in there: shards as a table and a contact sheet, scored clips as a page.
@@ -42,11 +45,11 @@ def inspect(
         if out is not None:
             check_report(out, place, overwrite=overwrite)
     if page is not None:
-        clips = _write_page(place, page, {"strict": strict, "lenient": lenient})
-        console.print(f"{page}: {clips} clips", soft_wrap=True)
+        shown, clips = _write_page(place, page, {"strict": strict, "lenient": lenient}, most)
+        console.print(f"{page}: {shown if shown == clips else f'{shown} of {clips}'} clips", soft_wrap=True)
         return
     from fada.cli.inspection import contact_sheet_of, summary
-    from fada.data.clip import list_clips
+    from fada.data.clips.clip import list_clips
 
     if place.is_dir() and list_clips(place):
         raise typer.BadParameter(f"{place}: clips, not shards; add --page inspect.html, or pack them: fada data shard")
@@ -58,19 +61,19 @@ def inspect(
         console.print(f"contact sheet: {sheet}")
 
 
-def _write_page(folder: Path, page: Path, files: dict[str, str]) -> int:
-    """Write the page of a folder of clips; returns how many clips are on it."""
+def _write_page(folder: Path, page: Path, files: dict[str, str], most: int) -> tuple[int, int]:
+    """Write the page of a folder of clips; returns how many clips are on it, and how many there are."""
     from fada.cli.progress import progress_bar
     from fada.data.inspection import write_page
-    from fada.data.scores import load_thresholds, read_scores
+    from fada.data.scores import count_scores, draw_scores, load_thresholds
 
     thresholds = {name: load_thresholds(file) for name, file in files.items()}
-    rows = read_scores(folder)
+    rows, clips = draw_scores(folder, most), count_scores(folder)
     limits = {name: each.limits for name, each in thresholds.items()}
     fails = {
         name: [score for score, limit in each.by_score.items() if limit.unmeasured == "fail"]
         for name, each in thresholds.items()
     }
     with progress_bar("drawing") as progress:
-        write_page(folder, rows, limits, page, fails, progress)
-    return len(rows)
+        write_page(folder, rows, limits, page, fails, progress, clips)
+    return len(rows), clips

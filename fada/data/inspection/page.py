@@ -44,6 +44,7 @@ def write_page(
     path: Path,
     unmeasured_fails: Mapping[str, Collection[str]] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    clips: int | None = None,
 ) -> Path:
     """Write the page, whole or not at all.
 
@@ -54,6 +55,7 @@ def write_page(
         path: the file to write.
         unmeasured_fails: by set, the scores that a clip must have.
         on_progress: called with (posters made, in all).
+        clips: of the folder, where `rows` are only some of them; the page says so.
     """
     posters = _posters([folder / f"{row['key']}.mp4" for row in rows], on_progress)
     fails = {name: set((unmeasured_fails or {}).get(name, ())) for name in SETS}
@@ -74,16 +76,27 @@ def write_page(
             for name in SETS
         },
     }
-    write_bytes(path, _fill(folder.resolve().name, data, posters).encode())
+    write_bytes(path, _fill(folder.resolve().name, data, posters, _drawn_of(len(rows), clips)).encode())
     return path
 
 
-def _fill(title: str, data: Mapping[str, Any], posters: list[str | None]) -> str:
+def _drawn_of(shown: int, clips: int | None) -> str:
+    """What the page says where it shows only some clips."""
+    if clips is None or clips <= shown:
+        return ""
+    return (
+        f"These are {shown} of {clips} clips, drawn evenly: shares and histograms are those of all clips within what "
+        "chance leaves open, counts are of the clips shown."
+    )
+
+
+def _fill(title: str, data: Mapping[str, Any], posters: list[str | None], note: str) -> str:
     parts = files("fada.data.inspection")
     texts = {name: parts.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "judge.js", "page.js")}
     template = Template(parts.joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
+        note=escape(note),
         style=texts["page.css"],
         judge=texts["judge.js"],
         script=texts["page.js"],

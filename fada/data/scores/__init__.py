@@ -5,9 +5,9 @@ from fada.data.scores.folder import Models, ScoredFolder, score_folder
 from fada.data.scores.measure import score_clip
 from fada.data.scores.plots import plot_scores
 from fada.data.scores.quality import ImageQuality, QualityError
-from fada.data.scores.sets import Decision, decide, filter_folder, tables
+from fada.data.scores.sets import Decision, decide, filter_folder, filter_table, tables
 from fada.data.scores.syncnet import SyncNet, SyncNetError
-from fada.data.scores.table import ScoresError, read_scores, write_scores
+from fada.data.scores.table import ScoresError, count_scores, draw_scores, read_scores, write_scores
 from fada.data.scores.thresholds import Thresholds, check_nested, load_thresholds
 from fada.data.scores.truth import curves, judge, truth_tables
 
@@ -25,9 +25,12 @@ __all__ = [
     "SyncNetError",
     "Thresholds",
     "check_nested",
+    "count_scores",
     "curves",
     "decide",
+    "draw_scores",
     "filter_folder",
+    "filter_table",
     "judge",
     "load_thresholds",
     "plot_scores",

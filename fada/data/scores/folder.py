@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from fada.data.clip import ClipError, list_clips, read_clip, read_record
-from fada.data.crew import Lost
-from fada.data.pool import in_processes
+from fada.data.clips.clip import ClipError, list_clips, read_clip, read_record
 from fada.data.prepare.models import FaceFinder, check_model
+from fada.data.sampling.pool import in_processes, on_cluster
 from fada.data.scores.face import find_face
 from fada.data.scores.measure import VERSION, Scores, score_clip
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.syncnet import SyncNet, SyncNetError
 from fada.data.stages import add_up
+from fada.data.workers.crew import Lost
 from fada.engine.clock import Clock
 from fada.files.manifest import hash_file
 from fada.files.whole import write_text
@@ -42,6 +42,14 @@ class Models:
     iqa_weights: Path | None = None
     syncnet: Path | None = None
     """SyncNet's weights."""
+
+    def absolute(self) -> Models:
+        """The same by absolute paths."""
+        paths = (
+            None if path is None else path.absolute() for path in (self.face_landmarker, self.iqa_weights, self.syncnet)
+        )
+        face_landmarker, iqa_weights, syncnet = paths
+        return Models(face_landmarker, self.iqa, iqa_weights, syncnet)
 
     def identity(self) -> Identity:
         """What scores depend on.
@@ -99,14 +107,16 @@ def score_folder(
     folder: Path,
     models: Models | None = None,
     *,
-    workers: int = 1,
+    workers: int | None = 1,
+    cluster: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ScoredFolder:
     """Measure every clip of a folder that has not been measured as it is now.
 
     Args:
         models: what to use besides the clips.
-        workers: processes; 1 works in this one.
+        workers: processes; 1 works in this one; None on a cluster is one per processor.
+        cluster: as of `prepare_videos`; the clips and models must lie where all its machines see them.
         on_progress: called with (clips done, clips in all).
 
     Raises:
@@ -114,8 +124,12 @@ def score_folder(
         ModelError: the face model is missing or unusable.
         QualityError: the metric of image quality cannot be had.
         SyncNetError: SyncNet cannot be had.
+        ClusterError: ray is not installed, or the cluster cannot be used.
     """
     models = models or Models()
+    if cluster is not None:
+        # Other machines stand in other folders.
+        folder, models = folder.absolute(), models.absolute()
     model = models.identity()
     keys = list_clips(folder)
     scores: dict[str, Scores] = {}
@@ -128,7 +142,7 @@ def score_folder(
     there = len(scores)
     damaged: dict[str, str] = {}
     stages: list[dict[str, float]] = []
-    for number, (key, found) in enumerate(_run(folder, missing, models, model, workers), 1):
+    for number, (key, found) in enumerate(_run(folder, missing, models, model, workers, cluster), 1):
         if isinstance(found, str):
             damaged[key] = found
         else:
@@ -206,13 +220,13 @@ def _work(folder: Path, model: Identity, key: str) -> Measured | str:
 
 
 def _run(
-    folder: Path, keys: list[str], models: Models, model: Identity, workers: int
+    folder: Path, keys: list[str], models: Models, model: Identity, workers: int | None, cluster: str | None
 ) -> Iterator[tuple[str, Measured | str]]:
     if not keys:
         return
     tools = _Tools.load(models)
     try:
-        if workers == 1 or len(keys) < 2:
+        if cluster is None and (workers == 1 or len(keys) < 2):
             for key in keys:
                 yield key, _measure(folder, key, tools, model)
             return
@@ -220,7 +234,15 @@ def _run(
         # With several processes it was loaded so that an unusable model is one clear error and not a broken pool.
         tools.close()
     work = partial(_work, folder, model)
-    for key, outcome in in_processes(work, keys, workers, _start_worker, (models,)):
+    outcomes: Iterator[tuple[str, Measured | str | Lost]]
+    if cluster is None:
+        outcomes = in_processes(work, keys, workers or 1, _start_worker, (models,))
+    else:
+        outcomes = on_cluster(
+            work, keys, cluster, workers, _start_worker, (models,),
+            folder=folder, file_of=lambda key: folder / f"{key}.json", gone=lambda key: "its record is gone",
+        )  # fmt: skip
+    for key, outcome in outcomes:
         if isinstance(outcome, Lost):
             yield (
                 key,

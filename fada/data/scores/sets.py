@@ -1,17 +1,22 @@
-"""Sets A and B: strict thresholds make A, what the teacher learns from; lenient ones make B, which contains A."""
+"""Sets A and B: strict thresholds make A, what the teacher learns from; lenient ones make B, which contains A.
+
+What was decided stands in the folder's table of scores and nowhere else: other thresholds rewrite one file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fada.data.clip import read_record, write_record
+from fada.data.clips.clip import read_record
 from fada.data.scores.catalogue import SCORES
+from fada.data.scores.decisions import hash_clip
 from fada.data.scores.folder import ScoredFolder
 from fada.data.scores.measure import Scores
-from fada.data.scores.table import write_scores
+from fada.data.scores.table import ScoresError, count_scores, iterate_scores, read_columns, write_scores
 from fada.data.scores.thresholds import Thresholds, check_nested
 
 if TYPE_CHECKING:
@@ -28,7 +33,7 @@ class Decision:
     failed_lenient: list[str]
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a clip's record, under `filter`."""
+        """As it stands in the table, and in a shard's records under `filter`."""
         return {"set": self.set, "failed_strict": self.failed_strict, "failed_lenient": self.failed_lenient}
 
 
@@ -39,62 +44,118 @@ def decide(scores: Scores, strict: Thresholds, lenient: Thresholds) -> Decision:
 
 
 def filter_folder(folder: Path, scored: ScoredFolder, strict: Thresholds, lenient: Thresholds) -> dict[str, Decision]:
-    """Decide about every scored clip; each decision goes into the clip's record, and all into the table.
+    """Decide about every scored clip, and write the folder's table; the clips' records stay as they are.
 
     Raises:
         RecipeError: the lenient thresholds refuse what the strict ones take.
     """
     check_nested(strict, lenient)
-    decisions, rows = {}, []
-    for key, scores in scored.scores.items():
-        decision = decide(scores, strict, lenient)
-        file = folder / f"{key}.json"
-        record = read_record(file)
-        meta = record["meta"]
-        if meta.get("filter") != decision.to_json():
-            meta["filter"] = decision.to_json()
-            write_record(file, record)
-        known = {name: str(meta.get(name, "")) for name in ("identity", "split", "source")}
-        reasons = [f"{name}: {why}" for name, why in scored.unmeasured.get(key, {}).items()]
-        rows.append({"key": key, **known, **decision.to_json(), "unmeasured": reasons, **scores})
-        decisions[key] = decision
-    write_scores(folder, rows)
+    decisions = {key: decide(scores, strict, lenient) for key, scores in scored.scores.items()}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for key, decision in decisions.items():
+            record = read_record(folder / f"{key}.json")
+            known = {name: str(record["meta"].get(name, "")) for name in ("identity", "split", "source")}
+            known["clip"] = hash_clip(folder, record)
+            reasons = [f"{name}: {why}" for name, why in scored.unmeasured.get(key, {}).items()]
+            yield {"key": key, **known, **decision.to_json(), "unmeasured": reasons, **scored.scores[key]}
+
+    write_scores(folder, rows())
     return decisions
+
+
+def filter_table(
+    folder: Path, strict: Thresholds, lenient: Thresholds, on_progress: Callable[[int, int], None] = lambda *_: None
+) -> Tally:
+    """Decide about every clip of the folder's table by its scores there; no clip is looked at.
+
+    Raises:
+        RecipeError: the lenient thresholds refuse what the strict ones take.
+        ScoresError: there is no table, or one of an earlier version.
+    """
+    check_nested(strict, lenient)
+    total, tally = count_scores(folder), Tally(strict, lenient)
+    if read_columns(folder, ("key", "clip", *SCORES)) is None:
+        raise ScoresError(
+            f"{folder}: its table of scores is an earlier version's; make it once with fada data filter {folder}, "
+            "without --thresholds-only (scores that are there are kept)"
+        )
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number, row in enumerate(iterate_scores(folder), 1):
+            scores = {name: row[name] for name in SCORES}
+            decision = decide(scores, strict, lenient)
+            tally.add(scores, decision)
+            if number % 1000 == 0 or number == total:
+                on_progress(number, total)
+            yield {**row, **decision.to_json()}
+
+    write_scores(folder, rows())
+    return tally
+
+
+@dataclass
+class Tally:
+    """Counts what thresholds make of clips, one after the other."""
+
+    strict: Thresholds
+    lenient: Thresholds
+    clips: Counter[str | None] = field(default_factory=Counter)
+    """By set."""
+    seconds: Counter[str | None] = field(default_factory=Counter)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By thresholds ("strict", "lenient") and score; `alone`: those that nothing else refuses."""
+    alone: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unmeasured: Counter[str] = field(default_factory=Counter)
+
+    def add(self, scores: Mapping[str, float | None], decision: Decision) -> None:
+        """One clip more."""
+        self.clips[decision.set] += 1
+        self.seconds[decision.set] += scores.get("seconds") or 0.0  # type: ignore[assignment]
+        for name, failed in (("strict", decision.failed_strict), ("lenient", decision.failed_lenient)):
+            self.refused.update((name, score) for score in failed)
+            self.alone.update((name, score) for score in failed if len(failed) == 1)
+        self.unmeasured.update(name for name in SCORES if scores.get(name) is None)
+
+    def tables(self, damaged: int = 0) -> list[Table]:
+        """For the terminal: the sets, then what each threshold removed.
+
+        Args:
+            damaged: clips that could not be read.
+        """
+        from rich.table import Table
+
+        sets = Table(title="sets", title_justify="left")
+        for column in ("set", "clips", "minutes"):
+            sets.add_column(column, justify="left" if column == "set" else "right")
+        members = {"A (strict)": ("A",), "B (lenient, with A)": ("A", "B"), "neither": (None,)}
+        for name, within in members.items():
+            minutes = sum(self.seconds[each] for each in within) / 60
+            sets.add_row(name, str(sum(self.clips[each] for each in within)), f"{minutes:.1f}")
+        if damaged:
+            sets.add_row("unreadable", str(damaged), "")
+        removed = Table(title="clips that each threshold refuses (alone)", title_justify="left")
+        for column in ("score", "strict", "refused", "lenient", "refused", "not measured"):
+            removed.add_column(column, justify="left" if column in ("score", "strict", "lenient") else "right")
+        for name, score in SCORES.items():
+            if name not in self.strict.by_score and name not in self.lenient.by_score:
+                continue
+            cells = []
+            for title, thresholds in (("strict", self.strict), ("lenient", self.lenient)):
+                counts = f"{self.refused[title, name]} ({self.alone[title, name]})"
+                cells += [_range(thresholds, name), counts if name in thresholds.by_score else ""]
+            removed.add_row(f"{score.axis}.{name}", *cells, str(self.unmeasured[name] or ""))
+        return [sets, removed]
 
 
 def tables(
     scored: ScoredFolder, decisions: Mapping[str, Decision], strict: Thresholds, lenient: Thresholds
 ) -> list[Table]:
     """For the terminal: the sets, then what each threshold removed."""
-    from rich.table import Table
-
-    sets = Table(title="sets", title_justify="left")
-    for column in ("set", "clips", "minutes"):
-        sets.add_column(column, justify="left" if column == "set" else "right")
-    members = {"A (strict)": ("A",), "B (lenient, with A)": ("A", "B"), "neither": (None,)}
-    for name, within in members.items():
-        keys = [key for key, decision in decisions.items() if decision.set in within]
-        minutes = sum(scored.scores[key]["seconds"] or 0.0 for key in keys) / 60
-        sets.add_row(name, str(len(keys)), f"{minutes:.1f}")
-    if scored.damaged:
-        sets.add_row("unreadable", str(len(scored.damaged)), "")
-    removed = Table(title="clips that each threshold refuses (alone)", title_justify="left")
-    for column in ("score", "strict", "refused", "lenient", "refused", "not measured"):
-        removed.add_column(column, justify="left" if column in ("score", "strict", "lenient") else "right")
-    for name, score in SCORES.items():
-        if name not in strict.by_score and name not in lenient.by_score:
-            continue
-        cells = []
-        for thresholds, failed in (
-            (strict, [decision.failed_strict for decision in decisions.values()]),
-            (lenient, [decision.failed_lenient for decision in decisions.values()]),
-        ):
-            own = [names for names in failed if name in names]
-            alone = sum(len(names) == 1 for names in own)
-            cells += [_range(thresholds, name), f"{len(own)} ({alone})" if name in thresholds.by_score else ""]
-        unmeasured = sum(scores.get(name) is None for scores in scored.scores.values())
-        removed.add_row(f"{score.axis}.{name}", *cells, str(unmeasured) if unmeasured else "")
-    return [sets, removed]
+    tally = Tally(strict, lenient)
+    for key, decision in decisions.items():
+        tally.add(scored.scores[key], decision)
+    return tally.tables(len(scored.damaged))
 
 
 def _range(thresholds: Thresholds, name: str) -> str:

@@ -116,6 +116,11 @@ class Data(Section):
     quality_weights: Annotated[dict[str, PositiveWeight], Field(min_length=1, max_length=100)] | None = None
     """How often qualities are drawn within every set, against each other, whatever number of clips they have; those
     that are not named are not drawn. Default: by their numbers of clips."""
+    order: Literal["global", "shards"] | None = None
+    """`global`: every epoch is one shuffle of all clips. `shards`: every sample of a step has shards of its own, for
+    good, and goes through them one after the other, the clips of some neighbours shuffled: a machine reads its own
+    shards only, and its cache needs to hold no others. Default: `shards` where a set lies in an object store, else
+    `global`."""
     cache: Cache | None = None
     """Keeps what is read of train_shards in an object store; without it every epoch reads them again."""
     test_shards: Shards | None = None
@@ -129,9 +134,21 @@ class Data(Section):
         return self.train_shards or ()
 
     @property
+    def is_by_shard(self) -> bool:
+        """Whether training goes through the clips shard by shard."""
+        stored = any("://" in each.path for each in self.train_sets)
+        return self.order == "shards" or (self.order is None and stored)
+
+    @property
     def train_name(self) -> str:
         """Where the training clips come from, for people."""
         return ", ".join(each.path for each in self.train_sets) or "data.world"
+
+    @model_validator(mode="after")
+    def only_shards_have_shards(self) -> Data:
+        if self.order == "shards" and self.world is not None:
+            raise ValueError("data.order: shards is for data.train_shards; leave it out for data.world")
+        return self
 
     @field_validator("train_shards")
     @classmethod
@@ -186,6 +203,9 @@ class Audio(Section):
     """What of wav2vec2 is brought to the video's rate; only for that kind. `states`: what its transformer gives.
     `features`: what goes into it, as Hallo does. Default: what the folder says (an imported Hallo's does), or `states`.
     """
+    states: Literal["stored", "from_sound"] = "stored"
+    """Of training shards with latents: `stored` audio states, or `from_sound`: made of the clip's sound each time it is
+    drawn, which takes a hundredth of their bytes and a worker's time (`engine.data_workers`)."""
     bins: Few = 32
     """Mel bins; only for `log_mel`."""
     context: Annotated[int, Field(ge=CONTEXT.low, le=CONTEXT.high)] = 2

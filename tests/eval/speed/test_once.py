@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from fada.data.dataset import ClipSampler
-from fada.eval.results import read_json
+from fada.data.sampling.dataset import ClipSampler
+from fada.eval.bench.results import read_json
 from fada.eval.speed.once import FullStep, run_once
 from fada.student.distillation import DistillSettings
 from fada.teacher.denoiser import AvatarDenoiser

@@ -1,0 +1,83 @@
+"""What every audio encoder is: audio (B, N) at 16 kHz to states (B, F, L, D), L layers of width D per video frame."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+FPS = 25.0
+
+
+class Moments:
+    """Mean and variance of the sound heard so far."""
+
+    def __init__(self) -> None:
+        self.samples, self.sum, self.squares = 0, 0.0, 0.0
+
+    def add(self, sound: np.ndarray) -> None:
+        """Hear more samples (N,)."""
+        exact = sound.astype(np.float64)
+        self.samples += len(exact)
+        self.sum += float(exact.sum())
+        self.squares += float(np.square(exact).sum())
+
+    @property
+    def mean(self) -> float:
+        """Of all samples."""
+        return self.sum / max(1, self.samples)
+
+    @property
+    def variance(self) -> float:
+        """Of all samples."""
+        return max(0.0, self.squares / max(1, self.samples) - self.mean**2)
+
+
+class AudioEncoder(nn.Module, ABC):
+    """Audio (B, N) at 16 kHz to states (B, F, layers, states_dim), as a pipeline's component."""
+
+    frames_around: int | None = None
+    """Video frames to each side whose sound a frame's states depend on; None: on all of the sound."""
+    look_back: int = 0
+    """Video frames of sound before the first that an encoder without such a limit wants in a stream."""
+
+    @property
+    @abstractmethod
+    def layers(self) -> int:
+        """Layers of states per video frame."""
+
+    @property
+    @abstractmethod
+    def states_dim(self) -> int:
+        """Width of a state."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A short hash of everything that decides the states."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder computes."""
+        return next(iter(self.state()), torch.zeros(0)).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what precision it computes."""
+        return next(iter(self.state()), torch.zeros(0)).dtype
+
+    def state(self) -> list[Tensor]:
+        """Parameters and buffers."""
+        return [*self.parameters(), *self.buffers()]
+
+
+@torch.no_grad()
+def states_of(encoder: AudioEncoder, sound: np.ndarray, frames: int) -> Tensor:
+    """An encoder's states (frames, layers, dim) of a clip's sound (N,), as shards store them: bfloat16, on the CPU."""
+    return encoder(torch.from_numpy(sound).float()[None].to(encoder.device), frames)[0].to(torch.bfloat16).cpu()
+
+
+def fit_length(audio: Tensor, samples: int) -> Tensor:
+    """Audio (B, N) cut or filled with silence to exactly `samples`."""
+    if audio.ndim != 2:
+        raise ValueError(f"audio must be (batch, samples), got shape {tuple(audio.shape)}")
+    return nn.functional.pad(audio[:, :samples], (0, max(0, samples - audio.shape[1])))
