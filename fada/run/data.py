@@ -89,7 +89,7 @@ def prepare_data(
         keypoints = "keypoints" in recipe.teacher.family.conditions
     sources = sources_of(recipe, folder, console, makes, keypoints=keypoints)
     has_features = bool(recipe.data.train_sets) and holds_features(recipe)
-    encoder = audio_encoder(recipe.audio)
+    encoder = audio_encoder(recipe.audio, recipe.clip.fps)
     vae = prepare_vae(recipe, folder, sources["train"], console, makes)
     features = features_of(vae, encoder)
     if has_features:
