@@ -54,7 +54,7 @@ class DiffusersDenoiser(nn.Module):
     Args:
         network: learns in a student; its parameters' type is what it computes in.
         path: the noise path that it was trained on, and what it predicts; `NoisePath.from_config(scheduler.config)`.
-        conditions: by name, in the order in which guidance climbs: branch k has the first k of them, and the null of
+        conditions: by name, in their order: branch k has the first k of them, and the null of
             the others. A sample's conditions, in the data, are a mapping with these names. Other names in it are
             keywords of `forward` that every branch has (attention masks, sizes).
         sites: names of modules behind which a fast student's CFG layers read the hidden states (rows, tokens, width).
@@ -182,7 +182,7 @@ def _dropped(rows: Tensor, null: Any, keeps: Tensor, name: str) -> Tensor:
     """Rows with the null where `keeps` (rows,) is False."""
     if bool(keeps.all()):
         return rows
-    absent = torch.as_tensor(null, dtype=rows.dtype, device=rows.device)
+    absent = moved(torch.as_tensor(null).to(rows.dtype), rows.device)
     try:
         absent = absent.expand(rows.shape)
     except RuntimeError:

@@ -117,10 +117,10 @@ def test_guidance_is_that_of_two_calls_of_the_network() -> None:
 def test_sequences_of_vectors_have_networks_too() -> None:
     torch.manual_seed(0)
     shape = {"extra_in_channels": 64, "block_out_channels": (32, 32, 32)}
-    network = UNet1DModel(sample_size=16, in_channels=2, out_channels=2, **shape)
+    network = UNet1DModel(sample_size=64, in_channels=2, out_channels=2, **shape)
     model = DiffusersDenoiser(network, fada.NoisePath("flow_prediction"))
-    student = fada.distill(model, [(torch.randn(2, 16), {})] * 2, **QUICK)
-    assert student.sample(torch.randn(3, 2, 16)).shape == (3, 2, 16)
+    student = fada.distill(model, [(torch.randn(2, 64), {})] * 2, **QUICK)
+    assert student.sample(torch.randn(3, 2, 64)).shape == (3, 2, 64)
 
 
 def test_named_sites_take_the_place_of_all_blocks() -> None:

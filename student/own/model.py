@@ -172,14 +172,14 @@ def check_denoiser(denoiser: Any) -> None:
     if not isinstance(denoiser, nn.Module):
         raise NotADenoiser(f"{name}: a model must be a torch.nn.Module that satisfies fada.family.Denoiser")
     missing = [each for each in METHODS if not callable(getattr(denoiser, each, None))]
-    missing += [each for each in ("ladder", "path") if not hasattr(denoiser, each)]
+    missing += [each for each in ("branches", "path") if not hasattr(denoiser, each)]
     if missing:
         raise NotADenoiser(
             f"{name}: has no {', '.join(missing)}; fada.family.Denoiser says what each does, and fada.adapters "
             "wraps networks of diffusers"
         )
-    path, ladder = getattr(denoiser, "path", None), getattr(denoiser, "ladder", ())
+    path, branches = getattr(denoiser, "path", None), getattr(denoiser, "branches", ())
     if not isinstance(path, NoisePath):
         raise NotADenoiser(f"{name}: path must be a fada.NoisePath, got {type(path).__name__}")
-    if isinstance(ladder, str | Mapping) or not ladder or len(set(ladder)) != len(ladder):
-        raise NotADenoiser(f"{name}: ladder must be names of branches, unconditional first, got {ladder!r}")
+    if isinstance(branches, str | Mapping) or not branches or len(set(branches)) != len(branches):
+        raise NotADenoiser(f"{name}: branches must be names, unconditional first, got {branches!r}")

@@ -54,6 +54,8 @@ class Sampler:
         # A folder's may come from anyone.
         Windows(self.windows, self.extra_steps, is_matched=self.matched)
         check_spacing(self.spacing)
+        if not isinstance(self.matched, bool):
+            raise ValueError(f"matched: must be true or false, got {self.matched!r}")
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind: got {self.kind!r}; choose from {', '.join(get_args(Kind))}")
         STEPS.check("steps", self.steps)
@@ -161,10 +163,10 @@ class Student:
         except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{folder}: holds no student that fada.distill wrote ({error})") from error
         model = student_of_own(OwnModel(denoiser, layout=layout), sampler.kind, sampler.tokens)
-        in_order(model.branches[1:], sampler.scales, 1.0)
         try:
+            in_order(model.branches[1:], sampler.scales, 1.0)
             model.load_state_dict(weights)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(f"{folder}: holds a student of another model ({str(error).splitlines()[0]})") from error
         return cls(model.requires_grad_(False), sampler)
 

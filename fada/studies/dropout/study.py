@@ -129,7 +129,7 @@ def _run_row(study: Study, row: str, seed: int, shared: Shared) -> None:
             own.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(load_tensors(done), own)
         teacher = run.teacher()
-    every = [bench_clip(clip, shared.data, recipe.bench.seconds) for clip in shared.data.test]
+    every = [bench_clip(clip, shared.data.vae, recipe.bench.seconds) for clip in shared.data.test]
     clips = [every[(seed * study.clips + each) % len(every)] for each in range(study.clips)]
     values = measured(load_pipeline(teacher), clips)
     # Of many rows what a finished training would go on from is most of their size.
