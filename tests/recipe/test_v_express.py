@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from fada.diffusion.paths import NoisePath
+from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.recipe import RecipeError, load_recipe
 from fada.recipe.sections.teacher import FrameDrop
+from fada.teacher.v_express.schedule import v_express_scheduler
+from fada.teacher.v_express.section import Network
+from fada.teacher.v_express.settings import RELEASED_FPS
 
 TINY = "tiny/v-express"
 ALL = ("reference", "keypoints", "spatial", "audio", "temporal")
@@ -68,3 +73,24 @@ def test_offset_noise_is_for_every_family() -> None:
 def test_a_released_teacher_may_have_longer_contexts_than_a_recipes_networks() -> None:
     released = ["teacher.path=weights/v-express", "teacher.stages=[]", "clip.frames=24"]
     assert load_recipe(TINY, released).clip.frames == 24
+
+
+@pytest.mark.parametrize("name", ["teacher", "balanced", "fast"])
+def test_shipped_recipes_are_what_the_released_weights_were_trained_on(name: str) -> None:
+    recipe = load_recipe(f"v-express/{name}")
+    path = NoisePath.from_config(PeRFlowScheduler.from_config(v_express_scheduler().config).config)
+    own = path.to_config()
+    assert recipe.noise.model_dump() == {key: own[key] for key in recipe.noise.model_dump()}
+    assert (recipe.clip.fps, recipe.clip.frames, recipe.clip.motion_frames) == (RELEASED_FPS, 24, 0)
+    assert (recipe.audio.rate, recipe.audio.context) == ("pairs", 2)
+    # One scale in the public code: two branches a step.
+    assert set(recipe.bench.scales.values()) == {3.5}
+
+
+def test_the_shipped_teacher_is_of_the_released_shape_and_trained_in_the_papers_steps() -> None:
+    teacher = load_recipe("v-express/teacher").teacher
+    assert teacher.network == Network()
+    assert [(stage.frames, stage.batch, stage.steps) for stage in teacher.stages] == [
+        (1, 8, 40_000), (20, 1, 300_000), (8, 1, 100_000),
+    ]  # fmt: skip
+    assert {(stage.lr, stage.min_snr_gamma, stage.offset_noise) for stage in teacher.stages} == {(1e-6, 5.0, 0.05)}

@@ -140,3 +140,15 @@ def test_a_student_exported_as_a_difference_is_the_student(finished: Path, recip
     made = [each(clip.frames[0], clip.audio, keypoints=clip.keypoints, steps=4, decode=False).latents for each in pair]
     assert torch.equal(*made)
     assert np.isfinite(made[0].numpy()).all()
+
+
+def test_the_shipped_teacher_prices_the_released_size_without_its_weights() -> None:
+    priced = jobs.dry_run(load_recipe("v-express/teacher", ["clip.size=64"]))
+    (sizes,) = (line for line in priced.lines if line.startswith("teacher:"))
+    assert sizes == (
+        "teacher: reference 859.52 M, keypoints 1.09 M, spatial 865.13 M, audio 73.55 M, temporal 453.21 M"
+    )
+    assert "evaluations per clip: teacher 50, then balanced 12, fast 6" in priced.lines
+    assert [cost.name for cost in priced.costs] == ["frames", "sound", "all", "balanced", "fast"]
+    # The paper's second stage: resampler, audio attentions, motion modules.
+    assert priced.costs[1].trained == pytest.approx(73.55 + 453.21, abs=0.02)
