@@ -82,9 +82,9 @@ class Told:
     hooks: Sequence[Any] = ()
     time: Tensor | None = None
 
-    def at_rungs(self, clips: Tensor, rungs: Tensor) -> Told:
-        """Of clip `clips[i]`, in branch `rungs[i]`: 0 is told nothing, 1 the look, 2 look and voice."""
-        sees, hears = ((rungs >= branch).to(self.look)[:, None] for branch in (1, 2))
+    def expand(self, clips: Tensor, branches: Tensor) -> Told:
+        """Of clip `clips[i]`, in branch `branches[i]`: 0 is told nothing, 1 the look, 2 look and voice."""
+        sees, hears = ((branches >= branch).to(self.look)[:, None] for branch in (1, 2))
         voice = self.voice[clips] * hears[..., None]
         return replace(self, look=self.look[clips] * sees, voice=voice, before=self.before[clips])
 
@@ -127,7 +127,7 @@ class Mover(ModelMixin, ConfigMixin):
 class MosaicMover(AvatarDenoiser):
     """The whole model, as fada sees it."""
 
-    ladder = ("blank", "look", "voice")
+    branches = ("blank", "look", "voice")
     denoiser_name = "mover"
     latent_channels, cell, max_frames = NUMBERS, 1, None
 
@@ -180,7 +180,7 @@ FAMILY = fada.register(
         name="mosaic",
         title="Moving mosaics",
         pipeline="MosaicPipeline",
-        guidance=fada.Guidance(MosaicMover.ladder, {"look": 1.5, "voice": 2.0}),
+        guidance=fada.Guidance(MosaicMover.branches, {"look": 1.5, "voice": 2.0}),
         module=__name__,
         settings=Pipeline,
         stages=("mover",),

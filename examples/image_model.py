@@ -26,7 +26,7 @@ for _ in range(120):  # Your model is trained already; this one is now.
     pictures, told = zip(*[draw(generator) for _ in range(32)], strict=True)
     clean, t = torch.stack(pictures), torch.rand(32, generator=generator).double()
     conditions = model.prepare({"side": torch.stack([each["side"] for each in told])})
-    rows = model.at_rungs(conditions, torch.arange(32), (torch.rand(32, generator=generator) > 0.1).long())
+    rows = model.expand(conditions, torch.arange(32), (torch.rand(32, generator=generator) > 0.1).long())
     noise = torch.randn(clean.shape, generator=generator)
     error = model.evaluate(path.add_noise(clean, noise, t), t, rows) - path.training_target(clean, noise, t)
     optimizer.zero_grad(), error.square().mean().backward(), optimizer.step()

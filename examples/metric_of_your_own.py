@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import fada
-from fada.eval.bench import BenchClip, GenerationResult, System, run_bench
+from fada.eval.bench.bench import BenchClip, GenerationResult, System, run_bench
 from fada.eval.report import write_report
 
 

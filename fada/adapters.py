@@ -54,7 +54,7 @@ class DiffusersDenoiser(nn.Module):
     Args:
         network: learns in a student; its parameters' type is what it computes in.
         path: the noise path that it was trained on, and what it predicts; `NoisePath.from_config(scheduler.config)`.
-        conditions: by name, in the order in which guidance climbs: branch k has the first k of them, and the null of
+        conditions: by name, in their order: branch k has the first k of them, and the null of
             the others. A sample's conditions, in the data, are a mapping with these names. Other names in it are
             keywords of `forward` that every branch has (attention masks, sizes).
         sites: names of modules behind which a fast student's CFG layers read the hidden states (rows, tokens, width).
@@ -77,7 +77,7 @@ class DiffusersDenoiser(nn.Module):
         keywords = [each.keyword for each in self.conditions.values()]
         if len(set(keywords)) < len(keywords):
             raise ValueError(f"conditions: each needs a keyword of its own, got {', '.join(keywords)}")
-        self.ladder = ("none", *self.conditions)
+        self.branches = ("none", *self.conditions)
         modules = dict(network.named_modules())
         unknown = [name for name in sites or () if name not in modules]
         if unknown:
@@ -105,8 +105,8 @@ class DiffusersDenoiser(nn.Module):
         counts = {name: len(value) for name, value in inputs.items() if isinstance(value, Tensor)}
         return _Prepared(inputs, next(iter(counts.values()), 1))
 
-    def at_rungs(self, conditions: _Prepared, clips: Tensor, rungs: Tensor) -> Rows:
-        """Keywords of rows: of sample `clips[i]`, with the first `rungs[i]` conditions; both (rows,), on the CPU."""
+    def expand(self, conditions: _Prepared, clips: Tensor, branches: Tensor) -> Rows:
+        """Keywords of rows: of sample `clips[i]`, with the first `branches[i]` conditions; both (rows,), on the CPU."""
         keywords: dict[str, Any] = {}
         device = next(self.parameters()).device
         pick = rows_of(clips, conditions.count, device)
@@ -114,7 +114,7 @@ class DiffusersDenoiser(nn.Module):
             rows = pick(value) if isinstance(value, Tensor) else value
             if name in self.conditions:
                 keyword, null = self.conditions[name]
-                rows = _dropped(rows, null, rungs > list(self.conditions).index(name), name)
+                rows = _dropped(rows, null, branches > list(self.conditions).index(name), name)
             else:
                 keyword = name
             _put(keywords, keyword, rows)
@@ -182,7 +182,7 @@ def _dropped(rows: Tensor, null: Any, keeps: Tensor, name: str) -> Tensor:
     """Rows with the null where `keeps` (rows,) is False."""
     if bool(keeps.all()):
         return rows
-    absent = torch.as_tensor(null, dtype=rows.dtype, device=rows.device)
+    absent = moved(torch.as_tensor(null).to(rows.dtype), rows.device)
     try:
         absent = absent.expand(rows.shape)
     except RuntimeError:

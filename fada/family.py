@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 class Denoiser(Protocol):
     """A network that predicts noise, v or a flow of latents under conditions that are dropped in a fixed order.
 
-    Latents are (B, ...) of any rank. A call goes `inputs_of`, `prepare`, `at_rungs` once, then `evaluate` in every
+    Latents are (B, ...) of any rank. A call goes `inputs_of`, `prepare`, `expand` once, then `evaluate` in every
     step. Some models also say: `encoders`, names of submodules that only prepare conditions and stay frozen; and
     `sites()`, a `fada.teacher.denoiser.Sites`, where a fast student's guidance layers read hidden states. What
-    `at_rungs` gives is then a dataclass with `hooks`, of which `evaluate` applies the k-th to the hidden states
+    `expand` gives is then a dataclass with `hooks`, of which `evaluate` applies the k-th to the hidden states
     (rows, tokens, width) at the k-th site, and `time`, which it adds to the time embedding where it is not None.
     """
 
     @property
-    def ladder(self) -> Sequence[str]:
-        """Names of the rungs, unconditional first (method.md, section 2)."""
+    def branches(self) -> Sequence[str]:
+        """Names of the branches, unconditional first (method.md, section 2)."""
         ...
 
     path: NoisePath
@@ -45,8 +45,8 @@ class Denoiser(Protocol):
         """What is constant over denoising steps (reference features, audio tokens), from the inputs of a batch."""
         ...
 
-    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Any:
-        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to rung `rungs[i]`; both (rows,).
+    def expand(self, conditions: Any, clips: Tensor, branches: Tensor) -> Any:
+        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to branch `branches[i]`; both (rows,).
 
         Wherever the conditions lie; both decide what is computed, and on the CPU nothing waits for a device.
         """

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from fada.diffusion.solvers import Solver
     from fada.diffusion.spacing import Spacing
+    from fada.generation.avatar_pipeline import AvatarPipeline, PipelineOutput
     from fada.recipe.schema import Recipe
-    from fada.student.generation import AvatarPipeline, PipelineOutput
     from fada.student.own.samples import Data
     from fada.student.own.student import Student
 
@@ -44,18 +44,18 @@ def load(
     Raises:
         ValueError: there is no model, it is damaged, or names what is not permitted.
     """
-    from fada import build
-    from fada.build.models import find_teacher
+    from fada import jobs
+    from fada.assembly.models import find_teacher
+    from fada.export.delta import load_delta
+    from fada.generation.devices import pick_device, pick_dtype
+    from fada.generation.pipelines import DIFFERENCE
     from fada.pretrained.shipped import located
-    from fada.student.acceleration import pick_device, pick_dtype
-    from fada.student.delta import load_delta
-    from fada.student.pipeline import DIFFERENCE
 
     folder = located(Path(model))
     if not (folder / DIFFERENCE).is_file():
         if teacher is not None:
             raise ValueError(f"{model}: is no difference from a teacher; leave teacher out")
-        pipeline = build.load_pipeline(folder, student)
+        pipeline = jobs.load_pipeline(folder, student)
     elif teacher is None:
         raise ValueError(f"{model}: holds a student's difference from its teacher: name that with teacher=")
     else:
@@ -118,12 +118,12 @@ def train_teacher(recipe: Place | Recipe, overrides: Sequence[str] = ()) -> Path
         TrainingFailed: a loss is not finite, or memory ran out; the message says what to do.
         Interrupted: SIGINT or SIGTERM came; the same call goes on.
     """
-    from fada import build
+    from fada import jobs
     from fada.files.folders import inside
     from fada.terminal import SafeConsole
 
     loaded = _loaded(recipe, overrides)
-    _trained(loaded, lambda: build.train_teacher(loaded, SafeConsole()), ["teacher", "train"])
+    _trained(loaded, lambda: jobs.train_teacher(loaded, SafeConsole()), ["teacher", "train"])
     return loaded.teacher.path or inside(loaded.output, "teacher")
 
 
@@ -136,10 +136,10 @@ def bench(recipe: Place | Recipe, overrides: Sequence[str] = ()) -> Path:
     Raises:
         ValueError: a model of the run, or held-out clips, are missing.
     """
-    from fada import build
+    from fada import jobs
     from fada.terminal import SafeConsole
 
-    return build.bench(_loaded(recipe, overrides), SafeConsole())
+    return jobs.bench(_loaded(recipe, overrides), SafeConsole())
 
 
 def distill(
@@ -233,12 +233,12 @@ def distill(
 
 
 def _distil_recipe(recipe: Place | Recipe, overrides: Sequence[str]) -> list[Path]:
-    from fada import build
+    from fada import jobs
     from fada.files.folders import inside
     from fada.terminal import SafeConsole
 
     loaded = _loaded(recipe, overrides)
-    _trained(loaded, lambda: build.distill(loaded, SafeConsole()), ["distill"])
+    _trained(loaded, lambda: jobs.distill(loaded, SafeConsole()), ["distill"])
     return [inside(loaded.output, "students", phase.name) for phase in loaded.distill.phases]
 
 

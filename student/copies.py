@@ -50,7 +50,7 @@ def _copied(network: Any) -> Any:
 
 def _layers(teacher: AvatarDenoiser, mode: GuidanceMode, tokens: int) -> GuidanceLayers:
     widths, dim, heads, time_channels = teacher.sites()
-    made = GuidanceLayers(mode, tokens, len(teacher.ladder), dim, heads, widths, time_channels).to(teacher.dtype)
+    made = GuidanceLayers(mode, tokens, len(teacher.branches), dim, heads, widths, time_channels).to(teacher.dtype)
     before = teacher.guidance_layers
     if before is not None and dict(before.config) == dict(made.config):
         made.load_state_dict(before.state_dict())

@@ -15,7 +15,7 @@ from typing import Any, SupportsFloat
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler
 from fada.diffusion.forms import lambda_eta, student_point, window_target
 from fada.diffusion.matched import window_predictor
 from fada.diffusion.transfer import moved
@@ -52,16 +52,24 @@ class DistillObjective:
         cache: TargetCache | None = None,
         given: Callable[[Any, Tensor], Any] = ClipInputs.of_batch,
     ) -> None:
-        self.module, self.sampler, self.settings, self.shape = student, sampler, settings, shape
+        self.module, self.sampler, self.settings = student, sampler, settings
         self.solved = SolvedWindows(teacher, student, sampler, settings, shape, cache, given)
         self.trains_reference = trains_reference
         train_student(student, trains_reference)
+
+    @property
+    def shape(self) -> BatchShape:
+        """Of a micro-batch."""
+        return self.solved.shape
+
+    @shape.setter
+    def shape(self, shape: BatchShape) -> None:
+        self.solved.shape = shape
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """The mixed loss of one micro-batch."""
         device = device_of(self.module)
         clock = Clock(device)
-        self.solved.shape = self.shape
         found = self.solved.solved(step, micro, device, clock)
         batch, draws, z_start, z_end = found.batch, found.draws, found.z_start, found.z_end
         path = self.solved.path
@@ -73,7 +81,7 @@ class DistillObjective:
         predict = partial(
             model,
             found.inputs,
-            rung=draws.rung.repeat(len(ends)) if self.settings.guidance == "sync" else None,
+            branch=draws.branch.repeat(len(ends)) if self.settings.guidance == "sync" else None,
             scales=self._student_scales(draws.scales, device),
             features=None if self.trains_reference else found.features,
         )

@@ -17,7 +17,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from fada.diffusion.ladder import combine
+from fada.diffusion.guidance import combine
 from fada.teacher.dual_unet.layers import Attention, KeysValues, zero_output
 
 GuidanceMode = Literal["none", "time_embed", "layer", "tokens"]
@@ -80,17 +80,17 @@ class CFGLayer(nn.Module):
 
 
 class ScaleTokens(nn.Module):
-    """FADA's learnable tokens: one set per rung, combined by the same ladder as the predictions (eq. 10)."""
+    """FADA's learnable tokens: one set per branch, combined by the same ladder as the predictions (eq. 10)."""
 
-    def __init__(self, rungs: int, tokens: int, dim: int) -> None:
+    def __init__(self, branches: int, tokens: int, dim: int) -> None:
         super().__init__()
-        self.tokens = nn.Parameter(torch.randn(rungs, tokens, dim) * dim**-0.5)
+        self.tokens = nn.Parameter(torch.randn(branches, tokens, dim) * dim**-0.5)
 
     def forward(self, scales: Tensor) -> Tensor:
-        """Embedding (B, tokens, dim) of scales (B, rungs - 1)."""
+        """Embedding (B, tokens, dim) of scales (B, branches - 1)."""
         batch = scales.shape[0]
-        rungs = [rung.expand(batch, -1, -1) for rung in self.tokens]
-        return combine(rungs, scales).to(self.tokens.dtype)
+        branches = [branch.expand(batch, -1, -1) for branch in self.tokens]
+        return combine(branches, scales).to(self.tokens.dtype)
 
 
 class ScaleEmbedding(nn.Module):
@@ -102,7 +102,7 @@ class ScaleEmbedding(nn.Module):
         self.climbs = nn.ModuleList([nn.Linear(sinusoid_dim, dim, bias=False) for _ in range(climbs)])
 
     def forward(self, scales: Tensor) -> Tensor:
-        """Embedding (B, climbs, dim) of scales (B, climbs)."""
+        """Embedding (B, climbs, dim) of scales (B, scales)."""
         columns = []
         for index, linear in enumerate(self.climbs):
             sinusoid = get_timestep_embedding(scales[:, index].float() * SCALE_FACTOR, self.sinusoid_dim)
@@ -120,7 +120,7 @@ class TimeGuidance(nn.Module):
             zero_output(linear)
 
     def forward(self, scales: Tensor) -> Tensor:
-        """(B, time_channels) of scales (B, climbs)."""
+        """(B, time_channels) of scales (B, scales)."""
         return self.embedding(scales).sum(dim=1)
 
 

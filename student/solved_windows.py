@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fada.data.dataset import Asked, Batch, BatchShape, ClipSampler
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import Asked, Batch, BatchShape, ClipSampler
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.solvers import Solver, solve
 from fada.diffusion.spacing import Spacing, spaced_windows
 from fada.diffusion.transfer import moved
@@ -22,7 +22,7 @@ from fada.engine.clock import Clock
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.target_cache import TargetCache
 from fada.teacher.denoiser import AvatarDenoiser
-from fada.teacher.guidance import at_rung, guided
+from fada.teacher.guidance import at_branch, guided
 from fada.teacher.inputs import ClipInputs
 
 GuidanceTarget = Literal["sync", "distill"]
@@ -54,16 +54,16 @@ class DistillSettings:
 class Draws:
     """Random numbers of a batch.
 
-    t, t_start, t_end: (B,) float64; noise (B, ...), as latents are; rung (B,); scales (B, branches - 1) in their order;
+    t, t_start, t_end: (B,) float64; noise (B, ...), as latents are; branch (B,); scales (B, branches - 1), in order;
     keeps_motion (B,) booleans. Noise and keeps_motion lie where the batch does. What decides about the computation
-    (times, rungs, scales) stays on the CPU, where it is drawn: asking a device for it would wait for the device.
+    (times, branches, scales) stays on the CPU, where it is drawn: asking a device for it would wait for the device.
     """
 
     t: Tensor
     t_start: Tensor
     t_end: Tensor
     noise: Tensor
-    rung: Tensor
+    branch: Tensor
     scales: Tensor
     keeps_motion: Tensor
 
@@ -185,7 +185,7 @@ class SolvedWindows:
         features = self.teacher.features(inputs)
         conditions = self.teacher.prepare(inputs, features)
         if self.settings.guidance == "sync":
-            predict = at_rung(self.teacher, conditions, draws.rung)
+            predict = at_branch(self.teacher, conditions, draws.branch)
         else:
             predict = guided(self.teacher, conditions, draws.scales)
         settings = self.settings
@@ -204,23 +204,23 @@ class SolvedWindows:
     def draw(self, batch: Batch, samples: Sequence[tuple[int, int]]) -> Draws:
         """Random numbers of samples that are known by (step, sample)."""
         rows = [self._draw_one(batch.latents[0], *sample) for sample in samples]
-        t, noise, rung, scales, keeps_motion = (torch.stack(column) for column in zip(*rows, strict=True))
+        t, noise, branch, scales, keeps_motion = (torch.stack(column) for column in zip(*rows, strict=True))
         t_start, t_end = self.windows.look_up(t)
         if self.settings.times == "starts":
             t = t_start
         noise, keeps_motion = (moved(each, batch.latents.device) for each in (noise, keeps_motion))
-        return Draws(t, t_start, t_end, noise, rung, scales, keeps_motion)
+        return Draws(t, t_start, t_end, noise, branch, scales, keeps_motion)
 
     def _draw_one(self, latents: Tensor, step: int, sample: int) -> tuple[Tensor, ...]:
         generator = sample_generator(self.settings.seed, step, sample, "distill")
         steps = self.path.num_train_timesteps
         t = self._spread(self.windows.draw_times(1, generator, steps, torch.device("cpu"))[0], sample)
         noise = torch.randn(latents.shape, generator=generator)
-        rung = torch.randint(len(self.student.ladder), (), generator=generator)
+        branch = torch.randint(len(self.student.branches), (), generator=generator)
         low, high = torch.tensor(self.settings.scales).reshape(-1, 2).T
         uniform = torch.rand(len(low), generator=generator)
         keeps_motion = torch.rand((), generator=generator) >= self.settings.motion_drop
-        return t, noise, rung, low + uniform * (high - low), keeps_motion
+        return t, noise, branch, low + uniform * (high - low), keeps_motion
 
     def _spread(self, t: Tensor, sample: int) -> Tensor:
         """The time moved into the sample's share of all windows, which count alike whatever their length; on the grid.

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from fada.data.order import EpochOrders
+from fada.data.sampling.order import EpochOrders
 from fada.engine.tensor_files import DamagedFile, load_tensors, save_tensors
 from fada.files.whole import set_aside, write_json
 

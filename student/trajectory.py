@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.trajectory import jump
 from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
@@ -56,11 +56,20 @@ class TrajectoryObjective:
                 "trajectory consistency: the teacher takes one step from each window's start: give times 'starts' and "
                 f"solver_steps 1, got {settings.times!r} and {settings.solver_steps}"
             )
-        self.module, self.sampler, self.settings, self.shape = student, sampler, settings, shape
+        self.module, self.sampler, self.settings = student, sampler, settings
         self.solved = SolvedWindows(teacher, student, sampler, settings, shape, cache)
         self.trains_reference = trains_reference
         self._averages: Callable[[], dict[str, Tensor]] | None = None
         train_student(student, trains_reference)
+
+    @property
+    def shape(self) -> BatchShape:
+        """Of a micro-batch."""
+        return self.solved.shape
+
+    @shape.setter
+    def shape(self, shape: BatchShape) -> None:
+        self.solved.shape = shape
 
     def follow(self, averages: Callable[[], dict[str, Tensor]]) -> None:
         """Take the target network's weights from here: the loop's moving average, which it saves and resumes."""
@@ -70,12 +79,11 @@ class TrajectoryObjective:
         """Distance of the student's and its average's landings of one micro-batch."""
         device = device_of(self.module)
         clock = Clock(device)
-        self.solved.shape = self.shape
         found = self.solved.solved(step, micro, device, clock)
         draws, path = found.draws, self.solved.path
         goal = self._goals(draws.t_end, step, micro)
         options: dict[str, Any] = {
-            "rung": draws.rung if self.settings.guidance == "sync" else None,
+            "branch": draws.branch if self.settings.guidance == "sync" else None,
             "scales": moved(draws.scales, device) if self.settings.guidance == "distill" else None,
             "features": None if self.trains_reference else found.features,
         }

@@ -28,7 +28,7 @@ class ScalesInside(Protocol):
     """Guidance layers (student/guidance.py), as a model sees them."""
 
     def with_scales(self, conditions: Any, scales: Tensor) -> Any:
-        """The conditions of rows with their scales (rows, climbs)."""
+        """The conditions of rows with their scales (rows, scales)."""
         ...
 
 
@@ -45,8 +45,8 @@ class AvatarDenoiser(nn.Module):
         guidance_layers: of a student that has the guidance scales inside.
     """
 
-    ladder: ClassVar[Sequence[str]]
-    """Names of the rungs, unconditional first (method.md, section 2)."""
+    branches: ClassVar[Sequence[str]]
+    """Names of the branches, unconditional first (method.md, section 2)."""
     encoders: ClassVar[tuple[str, ...]] = ()
     feature_encoders: ClassVar[tuple[str, ...]] = ()
     """Of these, those that nothing but `features` asks."""
@@ -73,9 +73,9 @@ class AvatarDenoiser(nn.Module):
         return next(self.denoiser.parameters()).dtype
 
     @property
-    def climbs(self) -> int:
-        """Guidance scales of a clip: one between a rung and the next."""
-        return len(self.ladder) - 1
+    def scale_count(self) -> int:
+        """Guidance scales of a clip: one between a branch and the next."""
+        return len(self.branches) - 1
 
     @property
     def is_guided(self) -> bool:
@@ -155,15 +155,15 @@ class AvatarDenoiser(nn.Module):
         """What is constant over denoising steps; `features` of shared, frozen encoders save their pass."""
         raise NotImplementedError
 
-    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Any:
-        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to rung `rungs[i]`; both (rows,).
+    def expand(self, conditions: Any, clips: Tensor, branches: Tensor) -> Any:
+        """Conditions of rows, once per solve: of clip `clips[i]`, dropped to branch `branches[i]`; both (rows,).
 
         Wherever the conditions lie; both decide what is computed, and on the CPU nothing waits for a device.
         """
-        return conditions.at_rungs(clips, rungs)
+        return conditions.expand(clips, branches)
 
     def with_scales(self, conditions: Any, scales: Tensor | None) -> Any:
-        """Conditions of rows with their guidance scales (rows, climbs), for a student that has them inside."""
+        """Conditions of rows with their guidance scales (rows, scales), for a student that has them inside."""
         layers: ScalesInside | None = self.guidance_layers
         return conditions if layers is None or scales is None else layers.with_scales(conditions, scales)
 
@@ -176,7 +176,7 @@ class AvatarDenoiser(nn.Module):
         inputs: Any,
         latents: Tensor,
         t: Tensor,
-        rung: Tensor | None = None,
+        branch: Tensor | None = None,
         scales: Tensor | None = None,
         features: Any = None,
         **options: Any,
@@ -184,10 +184,10 @@ class AvatarDenoiser(nn.Module):
         """Prediction of a training batch, from the family's inputs: one call, so that wrappers see all of it.
 
         `latents` (n B, F, ...) may hold the B clips of `inputs` n times over, each time at another point: their
-        conditions are prepared once. `features` of shared, frozen encoders save their pass. `rung` (n B,) drops
-        conditions, `scales` (n B, climbs) are those of a student; options are those of `evaluate`.
+        conditions are prepared once. `features` of shared, frozen encoders save their pass. `branch` (n B,) drops
+        conditions, `scales` (n B, scales) are those of a student; options are those of `evaluate`.
         """
         rows, clips = len(latents), self.clips_in(inputs)
-        rungs = torch.full((rows,), self.climbs) if rung is None else rung
-        conditions = self.at_rungs(self.prepare(inputs, features), torch.arange(clips).repeat(rows // clips), rungs)
+        branches = torch.full((rows,), self.scale_count) if branch is None else branch
+        conditions = self.expand(self.prepare(inputs, features), torch.arange(clips).repeat(rows // clips), branches)
         return self.evaluate(latents, t, self.with_scales(conditions, scales), **options)

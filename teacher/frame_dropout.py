@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fada.data.seeds import sample_generator
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.transfer import moved
 
 

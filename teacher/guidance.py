@@ -8,42 +8,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fada.diffusion.ladder import needed_rungs, rung_coefficients, weighted_rungs
+from fada.diffusion.guidance import branch_coefficients, needed_branches, weighted_branches
 from fada.diffusion.solvers import Predict
 from fada.family import Denoiser
 
 
 def guided(denoiser: Denoiser, conditions: Any, scales: Tensor) -> Predict:
-    """Predictor that runs the rungs it needs in one batched pass and combines them.
+    """Predictor that runs the branches it needs in one batched pass and combines them.
 
     Args:
-        scales: (B, rungs - 1), one row per clip, on the CPU (elsewhere this waits for the device); equal scales or
-            ones make rungs fall away (method.md, section 2).
+        scales: (B, branches - 1), one row per clip, on the CPU (elsewhere this waits for the device); equal scales or
+            ones make branches fall away (method.md, section 2).
     """
-    rungs = needed_rungs(scales)
-    coefficients = rung_coefficients(scales)[:, list(rungs)]
-    rows = BatchedRungs(denoiser, conditions, rungs)
-    return lambda latents, t: weighted_rungs(rows.predict(latents, t), coefficients)
+    branches = needed_branches(scales)
+    coefficients = branch_coefficients(scales)[:, list(branches)]
+    rows = BatchedBranches(denoiser, conditions, branches)
+    return lambda latents, t: weighted_branches(rows.predict(latents, t), coefficients)
 
 
-def at_rung(denoiser: Denoiser, conditions: Any, rung: Tensor) -> Predict:
-    """Predictor with each clip at its own rung (B,), unguided; rungs on the CPU, or this waits for the device."""
-    rows = denoiser.at_rungs(conditions, torch.arange(len(rung)), rung)
+def at_branch(denoiser: Denoiser, conditions: Any, branch: Tensor) -> Predict:
+    """Predictor with each clip at its own branch (B,), unguided; branches on the CPU, or this waits for the device."""
+    rows = denoiser.expand(conditions, torch.arange(len(branch)), branch)
     return lambda latents, t: denoiser.evaluate(latents, t, rows)
 
 
-class BatchedRungs:
-    """The same rungs of every clip in one batched pass; what that needs of the conditions is made at the first one."""
+class BatchedBranches:
+    """The same branches of every clip in one batched pass; what that needs of conditions is made at the first one."""
 
-    def __init__(self, denoiser: Denoiser, conditions: Any, rungs: Sequence[int]) -> None:
-        self.denoiser, self.conditions, self.rungs = denoiser, conditions, rungs
+    def __init__(self, denoiser: Denoiser, conditions: Any, branches: Sequence[int]) -> None:
+        self.denoiser, self.conditions, self.branches = denoiser, conditions, branches
         self.rows: Any = None
 
     def predict(self, latents: Tensor, t: Tensor) -> list[Tensor]:
-        """Predictions (B, ...), one per rung."""
-        batch, count = len(latents), len(self.rungs)
+        """Predictions (B, ...), one per branch."""
+        batch, count = len(latents), len(self.branches)
         if self.rows is None:
-            clips, rungs = torch.arange(batch).repeat(count), torch.tensor(self.rungs).repeat_interleave(batch)
-            self.rows = self.denoiser.at_rungs(self.conditions, clips, rungs)
+            clips, branches = torch.arange(batch).repeat(count), torch.tensor(self.branches).repeat_interleave(batch)
+            self.rows = self.denoiser.expand(self.conditions, clips, branches)
         stacked = self.denoiser.evaluate(torch.cat([latents] * count), t.repeat(count), self.rows)
         return list(stacked.chunk(count))

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from fada.data.dataset import Batch
-    from fada.data.face import FaceClues
-    from fada.data.keypoints import Keypoints
+    from fada.data.clips.face import FaceClues
+    from fada.data.clips.keypoints import Keypoints
+    from fada.data.sampling.dataset import Batch
     from fada.teacher.frame_dropout import KeptFrames
 
 

@@ -9,8 +9,8 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.transfer import moved
 from fada.diffusion.windows import Windows
 from fada.engine.clock import Clock
@@ -75,8 +75,8 @@ class PretrainObjective:
         batch = self.sampler.batch(step, self.shape, micro).to(device)
         clock.lap("seconds_data")
         draws = [self._draw(batch.latents[0], step, sample) for sample in self.shape.samples(micro)]
-        t, rung, keeps_motion, noise = (torch.stack(column) for column in zip(*draws, strict=True))
-        # Times and rungs decide about the computation: they stay where nothing waits for a device to learn them.
+        t, branch, keeps_motion, noise = (torch.stack(column) for column in zip(*draws, strict=True))
+        # Times and branches decide about the computation: they stay where nothing waits for a device to learn them.
         keeps_motion, noise = (moved(each, device) for each in (keeps_motion, noise))
         path = self.module.path
         noisy = path.add_noise(batch.latents, noise, t)
@@ -87,7 +87,7 @@ class PretrainObjective:
             frames, samples = batch.latents.shape[1], self.shape.samples(micro)
             kept = draw_kept_frames(self.frame_drop, frames, self.seed, step, samples)
             inputs = replace(inputs, kept=kept.to(device))
-        prediction = model(self.module.inputs_of(inputs), noisy, t, rung, use_temporal=not self.is_image_stage)
+        prediction = model(self.module.inputs_of(inputs), noisy, t, branch, use_temporal=not self.is_image_stage)
         target = path.training_target(batch.latents, noise, t)
         squares = (prediction.float() - target).square()
         if self.lip_weight != 1.0:
@@ -98,7 +98,9 @@ class PretrainObjective:
         errors = squares.flatten(1).mean(dim=1)
         weights = moved(self._weights(t), device)
         names = zip(("nothing", "reference", "audio"), (NOTHING, REFERENCE, AUDIO), strict=True)
-        scalars: dict[str, SupportsFloat] = {f"loss_{name}": mean_where(errors, rung == value) for name, value in names}
+        scalars: dict[str, SupportsFloat] = {
+            f"loss_{name}": mean_where(errors, branch == value) for name, value in names
+        }
         clock.lap("seconds_forward")
         scalars |= {**self._per_window(errors, t), **clock.laps}
         return StepLoss((weights * errors).mean(), scalars, keys=batch.keys, faults=batch.faults)
@@ -108,13 +110,13 @@ class PretrainObjective:
         steps = self.module.path.num_train_timesteps
         t = (torch.randint(steps, (), generator=generator) + 1).double() / steps
         dropped, keeps_motion = torch.rand(2, generator=generator).tolist()
-        rung = AUDIO if self.trains_audio else REFERENCE
+        branch = AUDIO if self.trains_audio else REFERENCE
         if dropped < self.drop.reference:
-            rung = NOTHING
+            branch = NOTHING
         elif dropped < self.drop.reference + self.drop.audio:
-            rung = REFERENCE
+            branch = REFERENCE
         noise = offset_noise(torch.randn(latents.shape, generator=generator), self.offset_noise, generator)
-        return t, torch.tensor(rung), torch.tensor(keeps_motion >= self.drop.motion), noise
+        return t, torch.tensor(branch), torch.tensor(keeps_motion >= self.drop.motion), noise
 
     def _weights(self, t: Tensor) -> Tensor:
         if self.min_snr_gamma is None:

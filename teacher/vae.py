@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from fada.data.seeds import sample_generator
+from fada.data.sampling.seeds import sample_generator
 from fada.engine.devices import has_bf16
 from fada.pretrained.networks import load_network
 

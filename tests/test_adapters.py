@@ -36,9 +36,9 @@ def test_every_branch_is_told_its_conditions_and_the_null_of_the_others() -> Non
         network, PATH,
         {"size": ("added_cond_kwargs.size", 0.0), "text": ("encoder_hidden_states", torch.full((1, 3), -1.0))},
     )  # fmt: skip
-    assert model.ladder == ("none", "size", "text")
+    assert model.branches == ("none", "size", "text")
     given = {"size": torch.tensor([[5.0], [6.0]]), "text": torch.ones(2, 4, 3), "mask": torch.tensor([[7], [8]])}
-    rows = model.at_rungs(model.prepare(model.inputs_of(given)), torch.tensor([0, 1, 1]), torch.tensor([0, 1, 2]))
+    rows = model.expand(model.prepare(model.inputs_of(given)), torch.tensor([0, 1, 1]), torch.tensor([0, 1, 2]))
     latents, t = torch.randn(3, 2, 4), torch.tensor([1.0, 0.5, 0.001], dtype=torch.float64)
     # Learned variances, the second half of the channels, do not count.
     assert torch.equal(model.evaluate(latents, t, rows), latents.double() + 1)
@@ -117,10 +117,10 @@ def test_guidance_is_that_of_two_calls_of_the_network() -> None:
 def test_sequences_of_vectors_have_networks_too() -> None:
     torch.manual_seed(0)
     shape = {"extra_in_channels": 64, "block_out_channels": (32, 32, 32)}
-    network = UNet1DModel(sample_size=16, in_channels=2, out_channels=2, **shape)
+    network = UNet1DModel(sample_size=64, in_channels=2, out_channels=2, **shape)
     model = DiffusersDenoiser(network, fada.NoisePath("flow_prediction"))
-    student = fada.distill(model, [(torch.randn(2, 16), {})] * 2, **QUICK)
-    assert student.sample(torch.randn(3, 2, 16)).shape == (3, 2, 16)
+    student = fada.distill(model, [(torch.randn(2, 64), {})] * 2, **QUICK)
+    assert student.sample(torch.randn(3, 2, 64)).shape == (3, 2, 64)
 
 
 def test_named_sites_take_the_place_of_all_blocks() -> None:
@@ -154,4 +154,4 @@ def test_what_does_not_fit_is_refused() -> None:
         model.inputs_of({"txt": 1})
     told = model.prepare(model.inputs_of({"text": torch.ones(1, 3, 4)}))
     with pytest.raises(ValueError, match=r"text: its null \(7,\) does not fit a sample's \(3, 4\)"):
-        model.at_rungs(told, torch.tensor([0]), torch.tensor([0]))
+        model.expand(told, torch.tensor([0]), torch.tensor([0]))

@@ -65,7 +65,7 @@ def test_tests_that_share_a_fixture_go_to_one_process_and_the_longest_first(
 def test_the_collector_rests_while_packages_are_loaded_and_is_left_as_it_was(
     collects: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fada import build
+    from fada import jobs
 
     seen: list[bool] = []
 
@@ -73,17 +73,17 @@ def test_the_collector_rests_while_packages_are_loaded_and_is_left_as_it_was(
         def __getattr__(self, name: str) -> None:
             seen.append(gc.isenabled())
 
-    monkeypatch.setitem(sys.modules, "fada.build.replay", Loaded("fada.build.replay"))
+    monkeypatch.setitem(sys.modules, "fada.run.replay", Loaded("fada.run.replay"))
     try:
         (gc.enable if collects else gc.disable)()
-        importlib.reload(build)
+        importlib.reload(jobs)
         assert seen
         assert not any(seen)
         assert gc.isenabled() is collects
     finally:
         gc.enable()
         monkeypatch.undo()
-        importlib.reload(build)
+        importlib.reload(jobs)
 
 
 def test_processes_of_tests_keep_what_they_compile(
@@ -105,7 +105,10 @@ def test_the_rate_of_sound_stands_in_one_place(project_root: Path) -> None:
             if is_named and any(isinstance(each, ast.Constant) and each.value == 16000 for each in given):
                 found.append(path.relative_to(project_root).as_posix())
     # A feature extractor's config, which comes from outside, may say nothing else.
-    assert set(found) - {"student/generation.py"} == {"fada/media/sample_rate.py", "fada/pretrained/settings.py"}
+    assert set(found) - {"fada/generation/avatar_pipeline.py"} == {
+        "fada/media/sample_rate.py",
+        "fada/pretrained/settings.py",
+    }
 
 
 def test_make_alone_lists_its_targets(project_root: Path) -> None:

@@ -84,12 +84,12 @@ def test_a_model_of_your_own_takes_data_and_no_overrides() -> None:
 
 
 def test_a_recipe_is_trained_by_the_verbs_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fada import build
+    from fada import jobs
 
     asked: list[tuple[str, str]] = []
     for verb in ("distill", "train_teacher", "bench"):
         monkeypatch.setattr(
-            build, verb, lambda recipe, console, verb=verb: asked.append((verb, recipe.name)) or tmp_path
+            jobs, verb, lambda recipe, console, verb=verb: asked.append((verb, recipe.name)) or tmp_path
         )
     given = [f"output={tmp_path}", "engine.processes=1"]
     names = [folder.relative_to(tmp_path).as_posix() for folder in fada.distill("tiny/smoke", overrides=given)]
@@ -100,7 +100,7 @@ def test_a_recipe_is_trained_by_the_verbs_of_the_command_line(tmp_path: Path, mo
 
 
 def test_processes_of_a_recipe_are_given_it_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fada import build
+    from fada import jobs
     from fada.engine import launch
 
     commands: list[list[str]] = []
@@ -111,7 +111,7 @@ def test_processes_of_a_recipe_are_given_it_as_a_file(tmp_path: Path, monkeypatc
         commands.append(command[:-1])
 
     monkeypatch.setattr(launch, "start_processes", start)
-    monkeypatch.setattr(build, "prepare", lambda recipe, console: None)
+    monkeypatch.setattr(jobs, "prepare", lambda recipe, console: None)
     fada.train_teacher("tiny/smoke", [f"output={tmp_path}", "engine.processes=2"])
     assert commands == [["teacher", "train"]]
 

@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fada.diffusion.ladder import combine
+from fada.diffusion.guidance import combine
 from fada.diffusion.solvers import solve
 from fada.diffusion.spacing import Spacing, spaced_windows
 from fada.diffusion.windows import Windows
+from fada.eval.bench.undistilled import SAMPLERS
 from fada.eval.exact_world.measures import Measured, Questions, Sample, measure, scales_like
 from fada.eval.exact_world.samplers import TEACHER_STEPS, Call, Network, Undistilled, of_teacher
 from fada.eval.exact_world.students import BRANCHES, Asked
 from fada.eval.exact_world.world import ExactTeacher, World
-from fada.eval.undistilled import SAMPLERS
 
 SCALE_PAIRS = ((1.0, 1.0), (1.5, 2.0), (2.0, 4.0), (2.0, 6.5), (2.5, 6.5), (4.0, 9.0))
 """Reference and audio scales, the paper's among them."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fada.diffusion.ladder import combine
+from fada.diffusion.guidance import combine
 from fada.diffusion.windows import Windows
 from fada.eval.exact_world.optimiser import Optimiser
 from fada.eval.exact_world.students import BRANCHES, Asked, Students

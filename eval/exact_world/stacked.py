@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
-from fada.diffusion.ladder import rung_coefficients
+from fada.diffusion.guidance import branch_coefficients
 from fada.student.guidance import SCALE_FACTOR, GuidanceMode
 
 Weights = dict[str, Tensor]
@@ -42,7 +42,7 @@ class StackedScales:
         self.weights, self.mode, self.heads = weights, mode, heads
         if mode == "tokens":
             self.tokens = weights["guidance_layers.scale_tokens.tokens"].flatten(1, 2)
-            shares = rung_coefficients(scales.flatten(0, 1)).view(*scales.shape[:2], -1)
+            shares = branch_coefficients(scales.flatten(0, 1)).view(*scales.shape[:2], -1)
             self.shares = shares.transpose(1, 2)[:, None, :, None]  # (nets, 1, branches, 1, n)
         else:
             prefix = f"guidance_layers.{'scale_embedding' if mode == 'layer' else 'time_guidance.embedding'}"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import stack_module_state
 from torch.nn.functional import silu
 
-from fada.diffusion.ladder import combine
+from fada.diffusion.guidance import combine
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Predict
 from fada.eval.exact_world.stacked import StackedScales, linear, normed

@@ -10,7 +10,7 @@ from fada.eval.metrics.catalogue import CATALOGUE, Better, Metric
 if TYPE_CHECKING:
     import numpy as np
 
-    from fada.eval.systems import BenchClip
+    from fada.eval.bench.systems import BenchClip
 
 MeasureVideo = Callable[["BenchClip", "np.ndarray"], float]
 """Of a held-out clip and a video made of it, uint8 (F, H, W, 3); raises NotMeasurable where there is no value."""

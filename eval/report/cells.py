@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from fada.eval.bench.qualities import QUALITY_ERROR
 from fada.eval.metrics.catalogue import CATALOGUE
-from fada.eval.qualities import QUALITY_ERROR
 from fada.eval.report.table import Cell
-from fada.eval.statistics import Interval
+from fada.eval.statistics.intervals import Interval
 
 NULL = Cell("null")
 

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fada.eval.compare import Compared, Comparison
+from fada.eval.comparison.compare import Compared, Comparison
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.cells import distance_label, interval_cell, metric_head
 from fada.eval.report.table import Cell, Table
-from fada.eval.statistics import SIGNIFICANCE
+from fada.eval.statistics.intervals import SIGNIFICANCE
 from fada.files.whole import write_json, write_text
 
 SCHEMA_VERSION = 1

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from fada.eval.bench.results import BenchResults
+from fada.eval.bench.summary import counted_nfe, mean_of
+from fada.eval.bench.timing import timing_summary
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.cells import interval_cell
 from fada.eval.report.table import Cell, Table
-from fada.eval.results import BenchResults
-from fada.eval.summary import counted_nfe, mean_of
-from fada.eval.timing import timing_summary
 from fada.files.markdown import markdown_text
 
 MAIN = (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from fada.eval.bench.results import BenchResults
 from fada.eval.report.table import Table
-from fada.eval.results import BenchResults
 from fada.files.markdown import code_block, markdown_cell, markdown_text
 from fada.files.shareable import shareable
 

@@ -9,12 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from fada.eval.bench.results import BenchResults
+from fada.eval.bench.store import Store
+from fada.eval.bench.summary import judged_system, system_names
 from fada.eval.report.markdown import opening, protocol_text
 from fada.eval.report.sheets import figures
 from fada.eval.report.table import Table
-from fada.eval.results import BenchResults
-from fada.eval.store import Store
-from fada.eval.summary import judged_system, system_names
 from fada.files.whole import write_text
 
 FIRST_TABLES = ("goals", "headroom", "rivals", "checks", "cost")

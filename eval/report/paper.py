@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fada.eval.bench.results import BenchResults
+from fada.eval.bench.summary import counted_nfe, mean_of, metric_names, set_value, system_names
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.cells import NULL, distance_label, interval_cell, metric_head
 from fada.eval.report.table import Cell, Table
-from fada.eval.results import BenchResults
-from fada.eval.summary import counted_nfe, mean_of, metric_names, set_value, system_names
 
 Figures = tuple[float, float, float, float, float]
 COLUMNS = ("IQA ↑", "Sync-D ↓", "FVD-R ↓", "FID ↓", "E-FID ↓")

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fada.eval.controls import TRUTH
+from fada.eval.bench.controls import TRUTH
+from fada.eval.bench.results import BenchResults
+from fada.eval.bench.summary import counted_nfe, mean_of, set_value, system_names
+from fada.eval.bench.timing import timing_summary
 from fada.eval.metrics.catalogue import CATALOGUE, Metric
 from fada.eval.report.canvas import COLOURS, MARKERS, new_figure, save_figure
 from fada.eval.report.cells import distance_label
-from fada.eval.results import BenchResults
-from fada.eval.statistics import Interval
-from fada.eval.summary import counted_nfe, mean_of, set_value, system_names
-from fada.eval.timing import timing_summary
+from fada.eval.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fada.eval.bench.results import BenchResults, fingerprint
+from fada.eval.bench.summary import metric_names, system_names
 from fada.eval.report.table import Cell, Table
-from fada.eval.results import BenchResults, fingerprint
-from fada.eval.summary import metric_names, system_names
 
 LEAST_WARMUPS, LEAST_ROUNDS = 2, 5
 """Below these a latency is a rough figure, and the report says so."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fada.eval.bench.results import BenchResults
+from fada.eval.bench.store import Store
+from fada.eval.bench.summary import system_names
 from fada.eval.metrics.catalogue import CATALOGUE
-from fada.eval.results import BenchResults
-from fada.eval.store import Store
-from fada.eval.summary import system_names
 from fada.media.contact_sheet import contact_sheet, write_png
 from fada.media.video import read_video
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fada.eval.bench.results import BenchResults
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.canvas import COLOURS, MARKERS, new_figure, save_figure
 from fada.eval.report.cells import distance_label, interval_cell, measure_head
 from fada.eval.report.table import Cell, Table
-from fada.eval.results import BenchResults
-from fada.eval.statistics import t_interval
+from fada.eval.statistics.intervals import t_interval
 
 
 @dataclass(frozen=True)

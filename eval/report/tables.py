@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fada.eval.controls import CONTROLS
-from fada.eval.metrics.catalogue import CATALOGUE
-from fada.eval.report.cells import NULL, distance_label, interval_cell, metric_head
-from fada.eval.report.provenance import metric_protocols, protocols_table, provenance_table, rounds_note
-from fada.eval.report.table import Cell, Table
-from fada.eval.report.undistilled import headroom_table, rivals_table
-from fada.eval.results import BenchResults
-from fada.eval.rivals import contests
-from fada.eval.statistics import SIGNIFICANCE, holm, mean_p_value, t_interval
-from fada.eval.summary import (
+from fada.eval.bench.controls import CONTROLS
+from fada.eval.bench.results import BenchResults
+from fada.eval.bench.rivals import contests
+from fada.eval.bench.summary import (
     control_names,
     counted_nfe,
     differences_from_reference,
@@ -23,8 +17,14 @@ from fada.eval.summary import (
     system_names,
     why_null,
 )
-from fada.eval.timing import timing_summary
-from fada.eval.verdicts import Verdict, gate_word, instrument_checks, verdicts
+from fada.eval.bench.timing import timing_summary
+from fada.eval.comparison.verdicts import Verdict, gate_word, instrument_checks, verdicts
+from fada.eval.metrics.catalogue import CATALOGUE
+from fada.eval.report.cells import NULL, distance_label, interval_cell, metric_head
+from fada.eval.report.provenance import metric_protocols, protocols_table, provenance_table, rounds_note
+from fada.eval.report.table import Cell, Table
+from fada.eval.report.undistilled import headroom_table, rivals_table
+from fada.eval.statistics.intervals import SIGNIFICANCE, holm, mean_p_value, t_interval
 
 
 def all_tables(results: BenchResults) -> dict[str, Table]:

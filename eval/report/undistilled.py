@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fada.eval.headroom import NO_HEADROOM, Gate, gates_of, students
+from fada.eval.bench.headroom import NO_HEADROOM, Gate, gates_of, students
+from fada.eval.bench.qualities import measured_qualities
+from fada.eval.bench.results import BenchResults
+from fada.eval.bench.rivals import Contest
+from fada.eval.bench.undistilled import PLAIN, Search, Tried
 from fada.eval.metrics.catalogue import CATALOGUE
-from fada.eval.qualities import measured_qualities
 from fada.eval.report.cells import NULL, measure_head, signed_cell
 from fada.eval.report.table import Cell, Table
-from fada.eval.results import BenchResults
-from fada.eval.rivals import Contest
-from fada.eval.statistics import SIGNIFICANCE
-from fada.eval.undistilled import PLAIN, Search, Tried
+from fada.eval.statistics.intervals import SIGNIFICANCE
 
 HEADROOM_TITLE = "Headroom: what was never trained, against the teacher"
 TONES = {"beats": "good", "loses": "bad", "undecided": "unknown"}

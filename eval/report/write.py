@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from fada.eval.bench.results import BenchResults
+from fada.eval.bench.summary import clips_worst_first
+from fada.eval.bench.undistilled import Search
 from fada.eval.report.markdown import markdown_report
 from fada.eval.report.page import write_page
 from fada.eval.report.paper import paper_table
@@ -14,9 +17,6 @@ from fada.eval.report.sheets import write_sheet
 from fada.eval.report.sweeps import Sweep, plot_sweep, sweep_table
 from fada.eval.report.tables import all_tables, clips_table
 from fada.eval.report.undistilled import search_table
-from fada.eval.results import BenchResults
-from fada.eval.summary import clips_worst_first
-from fada.eval.undistilled import Search
 from fada.files.whole import write_json, write_text
 
 SWEEPS_VERSION = 1

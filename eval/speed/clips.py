@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fada.eval.memory import PeakMemory
-from fada.eval.nfe import NfeCounter
+from fada.eval.bench.memory import PeakMemory
+from fada.eval.bench.nfe import NfeCounter
 from fada.eval.speed.rounds import ratio, take_turns
+from fada.generation.avatar_pipeline import AvatarPipeline, PipelineOutput
 from fada.media.frame_count import sample_count
 from fada.media.sample_rate import SAMPLE_RATE
-from fada.student.generation import AvatarPipeline, PipelineOutput
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class EndpointErrors:
 
 @dataclass(frozen=True)
 class EndpointSamples:
-    """Where solvers start from: clean latents and noise (B, F, C, h, w), conditions, scales (B, climbs)."""
+    """Where solvers start from: clean latents and noise (B, F, C, h, w), conditions, scales (B, scales)."""
 
     latents: Tensor
     noise: Tensor

@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.eval.memory import PeakMemory
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.eval.bench.memory import PeakMemory
 from fada.eval.speed.public_way import public_way
 from fada.eval.speed.rounds import wait_for_device
 from fada.eval.speed.steps import CLIP_NORM, WEIGHT_DECAY
@@ -67,7 +67,7 @@ def run_once(
     inputs: Any,
     latents: Tensor,
 ) -> FullStep:
-    """One pass over the clip of `inputs`, then one step of training with guidance inside, all rungs of the teacher.
+    """One pass over the clip of `inputs`, then one step of training with guidance inside, all branches of the teacher.
 
     Weights, gradients and moments are all in the student's own type.
     """
@@ -81,7 +81,9 @@ def run_once(
     with PeakMemory(latents.device) as memory:
         with _part("forward", seconds), torch.no_grad():
             model: Any = student
-            rows = model.at_rungs(model.prepare(inputs), torch.zeros(1, dtype=torch.long), torch.tensor([model.climbs]))
+            rows = model.expand(
+                model.prepare(inputs), torch.zeros(1, dtype=torch.long), torch.tensor([model.scale_count])
+            )
             model.evaluate(latents, torch.tensor([0.5], dtype=torch.float64, device=latents.device), rows)
         with _part("teacher and student", seconds):
             loss = objective.loss(student, 0, 0)

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fada.eval.speed.rounds import ratio, take_turns
 from fada.teacher.denoiser import AvatarDenoiser
 
-ONE, TOLD, LADDER = "one rung", "one rung, told its scales", "whole ladder"
+ONE, TOLD, LADDER = "one branch", "one branch, told its scales", "whole ladder"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PassCost:
 
 @dataclass(frozen=True)
 class Passes:
-    """Passes of a student's net: a single rung, the same with CFG layers, and all rungs of the ladder in one batch.
+    """Passes of a student's net: one branch, the same with CFG layers, and all branches in one batch.
 
     cfg_time: what CFG layers add to the time of a pass; cfg_flop: to its operations; both as shares.
     """
@@ -53,17 +53,17 @@ def measure_passes(
 ) -> Passes:
     """Costs of passes over the clip of `inputs`, latents (1, F, C, h, w); conditions are prepared beforehand."""
     model: Any = student
-    rungs = len(model.ladder)
+    branches = len(model.branches)
     conditions = model.prepare(inputs)
-    zeros = torch.zeros(rungs, dtype=torch.long)
-    one = model.at_rungs(conditions, zeros[:1], torch.tensor([model.climbs]))
-    told = model.with_scales(one, torch.full((1, model.climbs), 2.5, device=latents.device))
-    ladder = model.at_rungs(conditions, zeros, torch.arange(rungs))
+    zeros = torch.zeros(branches, dtype=torch.long)
+    one = model.expand(conditions, zeros[:1], torch.tensor([model.scale_count]))
+    told = model.with_scales(one, torch.full((1, model.scale_count), 2.5, device=latents.device))
+    whole = model.expand(conditions, zeros, torch.arange(branches))
     half = torch.tensor([0.5], dtype=torch.float64, device=latents.device)
     works = {
         ONE: lambda: model.evaluate(latents, half, one),
         TOLD: lambda: model.evaluate(latents, half, told),
-        LADDER: lambda: model.evaluate(torch.cat([latents] * rungs), half.repeat(rungs), ladder),
+        LADDER: lambda: model.evaluate(torch.cat([latents] * branches), half.repeat(branches), whole),
     }
     flop = {name: count_flop(work) for name, work in works.items()}
     seconds = take_turns(works, rounds, on_work=on_work)

@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape, ClipSampler
+from fada.data.sampling.dataset import BatchShape, ClipSampler
 from fada.engine.optimizer import AveragingAdamW
 from fada.eval.speed.endpoints import solver_name
 from fada.eval.speed.public_way import public_way
@@ -174,8 +174,8 @@ def _told(name: str, settings: DistillSettings) -> str:
     """What a measure is, for people."""
     if name == PUBLIC:
         return (
-            f"all rungs of a solver step in one pass, the reference net once per step, windows solved in every step by "
-            f"{name_of_solver(public_way(settings))}"
+            f"all branches of a solver step in a pass, the reference net once per step, windows solved in every step "
+            f"by {name_of_solver(public_way(settings))}"
         )
     return TOLD.get(name, f"{name} in place of {name_of_solver(public_way(settings))}")
 

@@ -70,7 +70,7 @@ def ablate(
       fada ablate --orders docs/results
     """
     if orders is not None:
-        from fada.build.orders_page import write_orders_page
+        from fada.studies.ablations.orders_page import write_orders_page
         from fada.terminal import SafeConsole
 
         SafeConsole().print(f"page: {write_orders_page(orders)}")
@@ -78,12 +78,12 @@ def ablate(
     if world == "exact":
         _exact(overrides, rows, base, 48 if seeds is None else seeds, out or Path("runs/exact"), so_far, page)
         return
-    from fada.build.ablation_headroom import headroom_lines
-    from fada.build.ablation_page import check_page, write_page
-    from fada.build.ablation_plan import Plan
-    from fada.build.ablation_rows import CONTROLS
-    from fada.build.ablation_rows import rows as known
-    from fada.build.ablations import results_so_far, run_ablations
+    from fada.studies.ablations.headroom import headroom_lines
+    from fada.studies.ablations.page import check_page, write_page
+    from fada.studies.ablations.plan import Plan
+    from fada.studies.ablations.rows import CONTROLS
+    from fada.studies.ablations.rows import rows as known
+    from fada.studies.ablations.run import results_so_far, run_ablations
     from fada.terminal import SafeConsole
 
     names = (*known(), *CONTROLS) if rows is None else tuple(rows.split(","))
@@ -103,10 +103,10 @@ def _exact(
     """The tables of the exact world, one process with one thread."""
     import torch
 
-    from fada.build.exact_ablations import ExactPlan, exact_results, run_exact
-    from fada.build.exact_page import check_exact_page, write_exact_page
     from fada.files.outputs import output_folder
     from fada.recipe.errors import RecipeError
+    from fada.studies.exact.ablations import ExactPlan, exact_results, run_exact
+    from fada.studies.exact.page import check_exact_page, write_exact_page
     from fada.terminal import SafeConsole
 
     given = [name for name, value in (("KEY=VALUE", overrides), ("--rows", rows), ("--base", base)) if value]

@@ -102,8 +102,8 @@ def bench(
     if not speed:
         measure_run(loaded, console, processes, ["bench", "run", recipe, *(overrides or ())])
         return
-    from fada.build.speed import SpeedOptions, measure_once, measure_speed
     from fada.files.output_file import check_output
+    from fada.studies.speed import SpeedOptions, measure_once, measure_speed
 
     if out is not None:
         check_output(out, Path(recipe), overwrite=overwrite)

@@ -61,8 +61,8 @@ def compare(
       fada bench compare runs/demo runs/longer --system fast-6 --metric mouth_correlation_synth --out runs/comparison
       fada bench compare runs/demo runs/longer --system balanced-18=fast-6
     """
-    from fada.eval.comparable import results_at
-    from fada.eval.compare import compare as compare_results
+    from fada.eval.comparison.comparable import results_at
+    from fada.eval.comparison.compare import compare as compare_results
     from fada.eval.report.comparison import comparison_tables, opening, write_comparison
     from fada.files.output_file import check_output
     from fada.terminal import SafeConsole
@@ -98,10 +98,10 @@ def seeds(
       fada bench seeds runs/seed-0 runs/seed-1 runs/seed-2
       fada bench seeds docs/results/tiny-full
     """
-    from fada.eval.comparable import results_at
-    from fada.eval.headroom import headroom_words
+    from fada.eval.bench.headroom import headroom_words
+    from fada.eval.bench.rivals import contests
+    from fada.eval.comparison.comparable import results_at
     from fada.eval.report.undistilled import rivals_table
-    from fada.eval.rivals import contests
     from fada.files.markdown import markdown_text
     from fada.files.output_file import check_output
     from fada.files.whole import write_text

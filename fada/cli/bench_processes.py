@@ -23,7 +23,7 @@ def measure_run(recipe: Any, console: Any, processes: int, command: Sequence[str
         Interrupted: it was asked to stop.
         TrainingFailed: a process failed; its own message was printed, and what was measured is kept.
     """
-    from fada import build
+    from fada import jobs
     from fada.engine import launch
     from fada.engine.loop import Interrupted
 
@@ -33,23 +33,23 @@ def measure_run(recipe: Any, console: Any, processes: int, command: Sequence[str
             return
     elif processes > 1:
         # Once, before all: several processes would draw the same data and sweep the same scales side by side.
-        build.bench_scales(recipe, console)
+        jobs.bench_scales(recipe, console)
         try:
             launch.start_processes(processes, command)
         except Interrupted:
             raise Interrupted("stopped; what was measured is kept, and the same command goes on") from None
-    build.bench(recipe, console)
+    jobs.bench(recipe, console)
 
 
 def _take_share(recipe: Any, console: Any) -> bool:
     """Measure this process's clips; whether it is the one that goes on to the report."""
-    from fada import build
+    from fada import jobs
     from fada.engine import launch, parallel
 
     parallel.join(recipe.engine.timeout_minutes)
     if not launch.is_started_here():
-        parallel.main_only(lambda: build.bench_scales(recipe, console))
-    build.bench_share(recipe, console, int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+        parallel.main_only(lambda: jobs.bench_scales(recipe, console))
+    jobs.bench_share(recipe, console, int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     # Nothing to do first: all wait here until the last one has measured its clips.
     parallel.main_only(lambda: None)
     goes_on = parallel.is_main() and not launch.is_started_here()

@@ -39,15 +39,15 @@ def distill(
       fada distill recipes/tiny/demo.yaml engine.processes=2 engine.strategy=zero2
       fada distill recipes/tiny/demo.yaml --replay runs/demo/work/fast/failed/step-00000123
     """
-    from fada import build
+    from fada import jobs
     from fada.recipe import load_recipe
     from fada.terminal import SafeConsole
 
     console = SafeConsole()
     loaded = load_recipe(recipe, overrides or ())
     if dry_run:
-        build.dry_run(loaded).print(console)
+        jobs.dry_run(loaded).print(console)
     elif replay is not None:
-        build.replay(loaded, replay, console).print(console)
-    elif run_training(loaded, console, lambda: build.distill(loaded, console), ["distill", recipe, *(overrides or ())]):
-        build.bench(loaded, console)
+        jobs.replay(loaded, replay, console).print(console)
+    elif run_training(loaded, console, lambda: jobs.distill(loaded, console), ["distill", recipe, *(overrides or ())]):
+        jobs.bench(loaded, console)

@@ -35,7 +35,7 @@ WEIGHTS = {
     "VAE": "vae.path (without one a small VAE is trained)",
     "teacher": "teacher.path (without one the recipe's stages are trained)",
 }
-"""Models → what their absence switches off. What the metrics need stands in fada.eval.weights."""
+"""Models → what their absence switches off. What the metrics need stands in fada.eval.instruments.weights."""
 ELSEWHERE = {
     "face-landmarker": "fada data prepare; faces in fada data filter; face crops in fada generate",
     "face-embedder": "Hallo as a teacher",
@@ -59,7 +59,7 @@ def doctor(
       fada doctor
       fada doctor --weights weights --weights ~/models
     """
-    from fada.eval.weights import weight_folders
+    from fada.eval.instruments.weights import weight_folders
     from fada.terminal import SafeConsole
 
     console = SafeConsole()
@@ -175,7 +175,7 @@ def _models(folders: list[Path]) -> Table:
 def _metric_weights(folders: list[Path]) -> Table:
     from rich.text import Text
 
-    from fada.eval.weights import WEIGHTS, Found, find
+    from fada.eval.instruments.weights import WEIGHTS, Found, find
 
     table = _table("weights of metrics", "found", "without them, off are")
     absent = []
@@ -194,7 +194,7 @@ def _metric_weights(folders: list[Path]) -> Table:
 
 def find_models(folders: list[Path]) -> dict[str, list[Path]]:
     """Kind of model → its folders, known by their config.json and model_index.json; no weights are opened."""
-    from fada.eval.weights import walk
+    from fada.eval.instruments.weights import walk
 
     found: dict[str, list[Path]] = {}
     for folder in folders:

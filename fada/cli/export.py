@@ -89,8 +89,8 @@ def export(
         if form is not Form.LORA and name != "dtype":
             raise typer.BadParameter(f"--{name} does not go with --as {form}: it is for differences of low rank")
 
-    from fada.student.export import Contents, export_run
-    from fada.student.model_card import Origin
+    from fada.export.model_card import Origin
+    from fada.export.run_export import Contents, export_run
 
     built = None
     if checkpoint is not None:
@@ -98,11 +98,11 @@ def export(
             raise typer.BadParameter("--checkpoint needs --student: which phase's checkpoint?")
         if checkpoint != "newest" and not checkpoint.isdigit():
             raise typer.BadParameter(f"--checkpoint: give a step or `newest`, got {checkpoint!r}")
-        from fada import build
+        from fada import jobs
         from fada.terminal import SafeConsole
 
         step = None if checkpoint == "newest" else int(checkpoint)
-        built = build.from_checkpoint(run, student, step, SafeConsole())
+        built = jobs.from_checkpoint(run, student, step, SafeConsole())
     export_run(
         run,
         out,
@@ -122,7 +122,7 @@ def export(
 
 def _label(run: Path, student: str | None) -> str:
     """Which model of the run it was, and a space."""
-    from fada.student.run_models import default_model, label_of, models_of
+    from fada.export.run_models import default_model, label_of, models_of
 
     models = models_of(run)
     if student is not None:
@@ -132,14 +132,14 @@ def _label(run: Path, student: str | None) -> str:
 
 def _figures(run: Path, student: str | None) -> str:
     """The report's main figures of a finished model as Markdown; nothing where the run has no report of it."""
-    from fada.student.run_models import default_model, models_of
+    from fada.export.run_models import default_model, models_of
 
     results = run / "report" / "results.json"
     if not results.is_file() or not models_of(run):
         return ""
     name = student or default_model(run).name
+    from fada.eval.bench.results import BenchResults
     from fada.eval.report.main_figures import main_figures, system_of
-    from fada.eval.results import BenchResults
 
     try:
         measured = BenchResults.load(results)
@@ -153,7 +153,7 @@ def _figures(run: Path, student: str | None) -> str:
 def _table(folder: Path) -> Table:
     from rich.table import Table
 
-    from fada.student.delta import read_delta
+    from fada.export.delta import read_delta
 
     told = read_delta(folder)
     table = Table(box=None, pad_edge=False)

@@ -19,12 +19,12 @@ from fada.media.sample_rate import SAMPLE_RATE
 if TYPE_CHECKING:
     import numpy as np
 
-    from fada.data.face import FaceClues
-    from fada.data.keypoints import Keypoints
+    from fada.data.clips.face import FaceClues
+    from fada.data.clips.keypoints import Keypoints
+    from fada.generation.avatar_pipeline import AvatarPipeline
     from fada.media.fragments import FragmentedVideo
     from fada.media.sound_track import SoundTrack
     from fada.media.whole_video import WholeVideo
-    from fada.student.generation import AvatarPipeline
 
 STANDARD_OUTPUT = Path("-")
 
@@ -167,7 +167,7 @@ def generate(
 
         portrait = prepare_portrait(portrait, face_landmarker)
 
-    from fada.student.acceleration import pick_device, pick_dtype, use_threads
+    from fada.generation.devices import pick_device, pick_dtype, use_threads
 
     use_threads(threads)
     place = pick_device(device)
@@ -210,8 +210,8 @@ def _check_numbers(
     threads: int | None,
 ) -> None:
     """Know that the numbers can be meant, before anything is read."""
+    from fada.generation.ranges import SECONDS, SEED
     from fada.pretrained.ranges import STEPS, Range
-    from fada.student.ranges import SECONDS, SEED
 
     given = {
         "--steps": (STEPS, steps),
@@ -230,7 +230,7 @@ def _check_numbers(
 
 def _check_sampler(pipeline: AvatarPipeline, solver: str | None, spacing: str | None) -> None:
     """Know that the model can be sampled so, before it is moved and anything is written."""
-    from fada.student.ranges import check_sampler
+    from fada.generation.ranges import check_sampler
 
     try:
         check_sampler(pipeline.config.is_student, solver, spacing)
@@ -240,32 +240,32 @@ def _check_sampler(pipeline: AvatarPipeline, solver: str | None, spacing: str | 
 
 def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipeline:
     """The pipeline that a folder holds, or that it and its teacher are together."""
+    from fada.generation.pipelines import DIFFERENCE
     from fada.pretrained.shipped import located
-    from fada.student.pipeline import DIFFERENCE
 
     model = located(model)
     if (model / DIFFERENCE).is_file():
         if teacher is None:
             raise typer.BadParameter(f"{model} holds a student's difference from its teacher: name that with --teacher")
-        from fada.build.models import find_teacher
-        from fada.student.delta import load_delta
+        from fada.assembly.models import find_teacher
+        from fada.export.delta import load_delta
 
         return load_delta(model, find_teacher(teacher))
     if teacher is not None:
         raise typer.BadParameter(f"--teacher: {model} is no difference from a teacher; it needs none")
-    from fada import build
-    from fada.student.run_models import label_of, models_of
+    from fada import jobs
+    from fada.export.run_models import label_of, models_of
 
     if models_of(model):
         # A run holds several: say which it is.
-        say(f"model: {label_of(build.find_model(model, student))}", err=True)
-    return build.load_pipeline(model, student)
+        say(f"model: {label_of(jobs.find_model(model, student))}", err=True)
+    return jobs.load_pipeline(model, student)
 
 
 @contextmanager
 def _telling_of_unknown_faces(image: Path) -> Iterator[None]:
     """While the block runs, say so as a line of our own where the portrait is none that the model knows."""
-    from fada.student.unknown_face import UnknownFace
+    from fada.generation.unknown_face import UnknownFace
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UnknownFace)
@@ -315,7 +315,7 @@ def _keypoints(
             "--keypoints or --face-landmarker: this model is shown where eyes and nose are; give a clip that drives "
             "the head, or the landmarker that finds them in the portrait"
         )
-    from fada.data.clip_keypoints import keypoints_of_clip
+    from fada.data.clips.clip_keypoints import keypoints_of_clip
     from fada.data.prepare.models import FaceFinder
     from fada.data.prepare.portrait_clues import portrait_keypoints
     from fada.media.frame_count import frame_count

@@ -39,7 +39,7 @@ def import_hallo(
     """Turn Hallo's net.pth into a diffusers folder: safetensors and a config per network.
 
     Every key is accounted for: none missing, none left over. A pickle is read only if it holds nothing but tensors.
-    The folder loads with fada.student.pipeline.HalloPipeline.from_pretrained.
+    The folder loads with fada.generation.pipelines.HalloPipeline.from_pretrained.
 
     Examples:
 
@@ -54,7 +54,7 @@ def import_hallo(
         if value not in choices:
             raise typer.BadParameter(f"{name}: got {value!r}; choose from {', '.join(choices)}")
 
-    from fada.build.import_hallo import import_hallo as run
+    from fada.assembly.import_hallo import import_hallo as run
     from fada.cli.account import account_table
     from fada.terminal import SafeConsole
 

@@ -36,7 +36,7 @@ def import_v_express(
 
     They are denoising_unet, motion_module, reference_net, audio_projection and v_kps_guider, as .bin or .safetensors.
     Every key is accounted for: none missing, none left over. A pickle is read only if it holds nothing but tensors.
-    The folder loads with fada.student.pipeline.VExpressPipeline.from_pretrained. The weights are for
+    The folder loads with fada.generation.pipelines.VExpressPipeline.from_pretrained. The weights are for
     non-commercial research.
 
     Examples:
@@ -45,7 +45,7 @@ def import_v_express(
       fada teacher import v-express model_ckpts/v-express --out weights/v-express --vae model_ckpts/sd-vae-ft-mse
       fada teacher import v-express model_ckpts/v-express --out weights/v-express --reference-weight 1 --audio-weight 1
     """
-    from fada.build.import_v_express import import_v_express as run
+    from fada.assembly.import_v_express import import_v_express as run
     from fada.teacher.v_express.attention import BranchWeights
     from fada.terminal import SafeConsole
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from fada.data.bytes_per_hour import evenly, in_words, measured
-from fada.data.clip_source import DamagedClip
-from fada.data.location import Location
-from fada.data.shard_set import ShardSet, shard_folders
-from fada.data.shards import ShardError, read_index, read_shards
+from fada.data.sampling.clip_source import DamagedClip
+from fada.data.shards.bytes_per_hour import evenly, in_words, measured
+from fada.data.shards.location import Location
+from fada.data.shards.reading import ShardError, read_index, read_shards
+from fada.data.shards.shard_set import ShardSet, shard_folders
 from fada.media.contact_sheet import contact_sheet
 
 MOST_READ = 5000

@@ -16,14 +16,14 @@ def run_training(recipe: Any, console: Any, train: Callable[[], object], command
     Raises:
         RecipeError: a file or folder that the recipe names is not here.
     """
-    from fada import build
+    from fada import jobs
     from fada.engine import launch, parallel
     from fada.recipe.paths import check_paths
 
     check_paths(recipe)
     count = launch.processes_to_start(recipe.engine.processes)
     if count > 1:
-        build.prepare(recipe, console)
+        jobs.prepare(recipe, console)
         launch.start_processes(count, command)
         return True
     train()

@@ -29,14 +29,14 @@ def train(recipe: RecipePath, overrides: Overrides = None, dry_run: DryRun = Fal
       fada teacher train recipes/tiny/teacher.yaml
       fada teacher train recipes/tiny/full.yaml teacher.stages.clips.steps=8000
     """
-    from fada import build
+    from fada import jobs
     from fada.recipe import load_recipe
     from fada.terminal import SafeConsole
 
     console = SafeConsole()
     loaded = load_recipe(recipe, overrides or ())
     if dry_run:
-        build.dry_run(loaded).print(console)
+        jobs.dry_run(loaded).print(console)
     else:
         command = ["teacher", "train", recipe, *(overrides or ())]
-        run_training(loaded, console, lambda: build.train_teacher(loaded, console), command)
+        run_training(loaded, console, lambda: jobs.train_teacher(loaded, console), command)

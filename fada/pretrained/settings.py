@@ -156,7 +156,7 @@ class PeRFlowScheduler(DDIMScheduler):
 
 
 class LogMelEncoder(Settings):
-    """fada.data.audio_features."""
+    """fada.data.audio.features."""
 
     kind: Literal["log_mel"]
     bins: Annotated[int, Field(ge=1, le=256)]

@@ -1,6 +1,6 @@
 """What a recipe may say: all sections together, and the checks across them.
 
-Knows nothing of files (`loading.py`) nor of the objects that are built from it (`fada.build`). Fields and the checks of
+Knows nothing of files (`loading.py`) nor of the objects that are built from it (`fada.jobs`). Fields and the checks of
 one section are in `sections`.
 """
 

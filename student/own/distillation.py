@@ -15,8 +15,8 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape
-from fada.data.seeds import seeded
+from fada.data.sampling.dataset import BatchShape
+from fada.data.sampling.seeds import seeded
 from fada.diffusion.solvers import Solver
 from fada.diffusion.spacing import Spacing
 from fada.engine.loop import LoopSettings, fit
@@ -175,14 +175,14 @@ def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
 def _sampler(teacher: OwnModel, settings: Distillation, ranges: Sequence[tuple[float, float]]) -> Sampler:
     """Defaults of a call: one and a half steps per window, as the paper's 6 over 4, and the middle of each range."""
-    scales = {name: (low + high) / 2 for name, (low, high) in zip(teacher.ladder[1:], ranges, strict=True)}
+    scales = {name: (low + high) / 2 for name, (low, high) in zip(teacher.branches[1:], ranges, strict=True)}
     steps = math.ceil(1.5 * settings.windows)
     return Sampler(settings.kind, settings.windows, steps, scales, settings.spacing, settings.matched,
                    tokens=settings.tokens)  # fmt: skip
 
 
 def _by_name(teacher: OwnModel, scales: Mapping[str, Scale]) -> dict[str, Scale]:
-    names = teacher.ladder[1:]
+    names = teacher.branches[1:]
     return dict(zip(names, in_order(names, scales, DEFAULT_RANGE), strict=True))
 
 

@@ -16,7 +16,7 @@ from fada.student.own.packing import Layout
 from fada.teacher.denoiser import Sites
 
 Kind = Literal["balanced", "fast"]
-METHODS = ("inputs_of", "prepare", "at_rungs", "evaluate")
+METHODS = ("inputs_of", "prepare", "expand", "evaluate")
 
 
 class NotADenoiser(TypeError):
@@ -49,7 +49,7 @@ class OwnModel(nn.Module):
         check_denoiser(denoiser)
         super().__init__()
         self.denoiser, self.guidance_layers, self.layout = denoiser, guidance_layers, layout
-        self.ladder = tuple(self._own.ladder)
+        self.branches = tuple(self._own.branches)
         self.path: NoisePath = self._own.path
 
     @property
@@ -58,9 +58,9 @@ class OwnModel(nn.Module):
         return self.denoiser
 
     @property
-    def climbs(self) -> int:
+    def scale_count(self) -> int:
         """Guidance scales of a sample: one between a branch and the next."""
-        return len(self.ladder) - 1
+        return len(self.branches) - 1
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -78,9 +78,9 @@ class OwnModel(nn.Module):
         """What is constant over denoising steps."""
         return self._own.prepare(inputs.inputs)
 
-    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Any:
+    def expand(self, conditions: Any, clips: Tensor, branches: Tensor) -> Any:
         """Conditions of rows (rows,), see `Denoiser`."""
-        return self._own.at_rungs(conditions, clips, rungs)
+        return self._own.expand(conditions, clips, branches)
 
     def with_scales(self, conditions: Any, scales: Tensor | None) -> Any:
         """Conditions of rows with their guidance scales (rows, branches - 1), for a student that has them inside."""
@@ -109,18 +109,18 @@ class OwnModel(nn.Module):
         inputs: Given,
         latents: Tensor,
         t: Tensor,
-        rung: Tensor | None = None,
+        branch: Tensor | None = None,
         scales: Tensor | None = None,
         features: None = None,
     ) -> Tensor:
         """Prediction of a training batch; `latents` (n B, ...) may hold the B samples n times over.
 
-        `rung` (n B,) drops conditions, `scales` (n B, branches - 1) are those of a student.
+        `branch` (n B,) drops conditions, `scales` (n B, branches - 1) are those of a student.
         """
         rows = len(latents)
-        rungs = torch.full((rows,), self.climbs) if rung is None else rung
+        branches = torch.full((rows,), self.scale_count) if branch is None else branch
         samples = torch.arange(inputs.samples).repeat(rows // inputs.samples)
-        conditions = self.at_rungs(self.prepare(inputs), samples, rungs)
+        conditions = self.expand(self.prepare(inputs), samples, branches)
         return self.evaluate(latents, t, self.with_scales(conditions, scales))
 
 
@@ -135,10 +135,10 @@ def student_of_own(teacher: OwnModel, kind: Kind, tokens: int) -> OwnModel:
     """
     denoiser = copy.deepcopy(teacher.denoiser)
     layers = None
-    if kind == "fast" and teacher.climbs:
+    if kind == "fast" and teacher.scale_count:
         sites = sites_of(denoiser)
         mode: GuidanceMode = "tokens" if sites.widths else "time_embed"
-        layers = GuidanceLayers(mode, tokens, len(teacher.ladder), *_sizes(sites))
+        layers = GuidanceLayers(mode, tokens, len(teacher.branches), *_sizes(sites))
         dtype = next(denoiser.parameters()).dtype
         if dtype != torch.float32:
             layers = layers.to(dtype)
@@ -172,14 +172,14 @@ def check_denoiser(denoiser: Any) -> None:
     if not isinstance(denoiser, nn.Module):
         raise NotADenoiser(f"{name}: a model must be a torch.nn.Module that satisfies fada.family.Denoiser")
     missing = [each for each in METHODS if not callable(getattr(denoiser, each, None))]
-    missing += [each for each in ("ladder", "path") if not hasattr(denoiser, each)]
+    missing += [each for each in ("branches", "path") if not hasattr(denoiser, each)]
     if missing:
         raise NotADenoiser(
             f"{name}: has no {', '.join(missing)}; fada.family.Denoiser says what each does, and fada.adapters "
             "wraps networks of diffusers"
         )
-    path, ladder = getattr(denoiser, "path", None), getattr(denoiser, "ladder", ())
+    path, branches = getattr(denoiser, "path", None), getattr(denoiser, "branches", ())
     if not isinstance(path, NoisePath):
         raise NotADenoiser(f"{name}: path must be a fada.NoisePath, got {type(path).__name__}")
-    if isinstance(ladder, str | Mapping) or not ladder or len(set(ladder)) != len(ladder):
-        raise NotADenoiser(f"{name}: ladder must be names of branches, unconditional first, got {ladder!r}")
+    if isinstance(branches, str | Mapping) or not branches or len(set(branches)) != len(branches):
+        raise NotADenoiser(f"{name}: branches must be names, unconditional first, got {branches!r}")

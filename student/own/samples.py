@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from fada.data.dataset import BatchShape
-from fada.data.order import EpochOrders
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import BatchShape
+from fada.data.sampling.order import EpochOrders
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.transfer import moved
 from fada.student.own.packing import Layout
 

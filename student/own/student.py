@@ -10,7 +10,7 @@ from typing import Any, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from fada.diffusion.ladder import needed_rungs
+from fada.diffusion.guidance import needed_branches
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Solver
 from fada.diffusion.spacing import Spacing, check_spacing, spaced_windows
@@ -20,8 +20,8 @@ from fada.engine.tensor_files import load_tensors, save_tensors
 from fada.files.folders import inside, take_folder
 from fada.files.strict_json import read_table
 from fada.files.whole import write_json
+from fada.generation.denoising import ClipDenoiser, Settings
 from fada.pretrained.ranges import SCALE, STEPS, Range
-from fada.student.denoising import ClipDenoiser, Settings
 from fada.student.own.model import Given, Kind, OwnModel, student_of_own
 from fada.student.own.packing import Latents, Layout
 from fada.student.own.samples import on_device
@@ -54,6 +54,8 @@ class Sampler:
         # A folder's may come from anyone.
         Windows(self.windows, self.extra_steps, is_matched=self.matched)
         check_spacing(self.spacing)
+        if not isinstance(self.matched, bool):
+            raise ValueError(f"matched: must be true or false, got {self.matched!r}")
         if self.kind not in get_args(Kind):
             raise ValueError(f"kind: got {self.kind!r}; choose from {', '.join(get_args(Kind))}")
         STEPS.check("steps", self.steps)
@@ -125,7 +127,7 @@ class Student:
     def evaluations(self, steps: int | None = None, scales: Mapping[str, float] | None = None) -> int:
         """Evaluations of the network per sample that such a call takes."""
         rows = _scales(self.model, {**self.sampler.scales, **(scales or {})})
-        return (steps or self.sampler.steps) * (1 if self._guidance == "embedded" else len(needed_rungs(rows)))
+        return (steps or self.sampler.steps) * (1 if self._guidance == "embedded" else len(needed_branches(rows)))
 
     @property
     def _guidance(self) -> Any:
@@ -161,10 +163,10 @@ class Student:
         except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{folder}: holds no student that fada.distill wrote ({error})") from error
         model = student_of_own(OwnModel(denoiser, layout=layout), sampler.kind, sampler.tokens)
-        in_order(model.ladder[1:], sampler.scales, 1.0)
         try:
+            in_order(model.branches[1:], sampler.scales, 1.0)
             model.load_state_dict(weights)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(f"{folder}: holds a student of another model ({str(error).splitlines()[0]})") from error
         return cls(model.requires_grad_(False), sampler)
 
@@ -218,7 +220,7 @@ def _layout_of(noise: Mapping[str, Tensor]) -> Layout:
 
 def _scales(model: OwnModel, named: Mapping[str, float] | None) -> Tensor:
     """Scales (1, branches - 1) in the order of the branches; those without a value are 1."""
-    values = in_order(model.ladder[1:], named or {}, 1.0)
+    values = in_order(model.branches[1:], named or {}, 1.0)
     return torch.tensor(values).view(1, -1)
 
 

@@ -1,4 +1,4 @@
-"""The dual UNet as one denoiser: conditions prepared once per clip, any set of rungs in one batched pass."""
+"""The dual UNet as one denoiser: conditions prepared once per clip, any set of branches in one batched pass."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from fada.teacher.inputs import ClipInputs
 
 OF_BOTH_NETS = ("in_channels", "channels", "layers_per_block", "attention_levels")
 """Settings of a denoising net that a reference net shares."""
-RUNGS = ("nothing", "reference", "audio")
+BRANCHES = ("nothing", "reference", "audio")
 
 
 class DualUNet(AvatarDenoiser):
-    """Reference net, audio projection and denoising net; rung 0 sees nothing, 1 the reference, 2 the audio too."""
+    """Reference net, audio projection and denoising net; branch 0 sees nothing, 1 the reference, 2 the audio too."""
 
-    ladder = RUNGS
+    branches = BRANCHES
     encoders = ("reference_unet",)
     feature_encoders = ("reference_unet",)
     reference_unet: ReferenceUNet

@@ -49,21 +49,21 @@ class Conditions:
     hooks: list[Hook] = field(default_factory=list)
     time: Tensor | None = None
 
-    def at_rungs(self, clips: Tensor, rungs: Tensor) -> Conditions:
-        """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`, 0 nothing, 1 reference, 2 reference and audio.
+    def expand(self, clips: Tensor, branches: Tensor) -> Conditions:
+        """Conditions of rows: of clip `clips[i]` at branch `branches[i]`: 0 nothing, 1 reference, 2 audio too.
 
-        A dropped condition is zeros, as in training with dropout; motion frames belong to every rung.
+        A dropped condition is zeros, as in training with dropout; motion frames belong to every branch.
         """
-        clips, rungs = clips.cpu(), rungs.cpu()
+        clips, branches = clips.cpu(), branches.cpu()
         count, device = len(self.reference[0].keys), self.reference[0].keys.device
         pick = rows_of(clips, count, device)
         reference = each_pair(self.reference, pick)
-        if not bool((rungs >= 1).all()):
-            sees = moved(rungs >= 1, device)
+        if not bool((branches >= 1).all()):
+            sees = moved(branches >= 1, device)
             reference = each_pair(reference, lambda tensor: scale_rows(tensor, sees))
         return Conditions(
             reference,
-            each_pair(self.audio, rows_that_hear(clips, rungs >= 2, count, device)),
+            each_pair(self.audio, rows_that_hear(clips, branches >= 2, count, device)),
             [pick(tokens) for tokens in self.motion],
         )
 

@@ -65,17 +65,17 @@ class Conditions:
         """The same, every frame reading the real branch's bank."""
         return replace(self, reference=each_pair(self.reference, lambda tensor: tensor[:, 1:]))
 
-    def at_rungs(self, clips: Tensor, rungs: Tensor) -> RowConditions:
-        """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`, 0 nothing, 1 reference, 2 reference and audio.
+    def expand(self, clips: Tensor, branches: Tensor) -> RowConditions:
+        """Conditions of rows: of clip `clips[i]` at branch `branches[i]`: 0 nothing, 1 reference, 2 audio too.
 
-        Rung 0 is Hallo's unconditional branch: tokens of a zero face embedding, no face locator, zero audio tokens
+        Branch 0 is Hallo's unconditional branch: tokens of a zero face embedding, no face locator, zero audio tokens
         after their projection, self-attention without the bank, motion frames kept.
         """
-        clips, rungs = clips.cpu(), rungs.cpu()
-        has_reference = rungs >= 1
+        clips, branches = clips.cpu(), branches.cpu()
+        has_reference = branches >= 1
         count, device = len(self.located), self.located.device
         pick = rows_of(clips, count, device)
-        pick_heard = rows_that_hear(clips, rungs >= 2, count, device)
+        pick_heard = rows_that_hear(clips, branches >= 2, count, device)
         branch = (moved(clips, device), moved(has_reference.long(), device))
 
         def pick_branch(tensor: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class RowConditions:
-    """Conditions of rows of one pass, each a clip at a rung; as `Conditions`, with these differences.
+    """Conditions of rows of one pass, each a clip at a branch; as `Conditions`, with these differences.
 
     reference: only of the rows `kept` that have one, in their order; `dropped` are the others. audio: of the last rows
     only where those before hear nothing. face (rows, tokens, C) and motion (rows, H W, M, C): of the row's branch. Rows

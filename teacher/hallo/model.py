@@ -1,4 +1,4 @@
-"""Hallo as one denoiser: conditions prepared once per clip, any set of rungs in one batched pass."""
+"""Hallo as one denoiser: conditions prepared once per clip, any set of branches in one batched pass."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fada.data.face_masks import face_region, region_masks
+from fada.data.clips.face_masks import face_region, region_masks
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.dual_unet.audio_projection import AudioProjection
-from fada.teacher.dual_unet.model import OF_BOTH_NETS, RUNGS
+from fada.teacher.dual_unet.model import BRANCHES, OF_BOTH_NETS
 from fada.teacher.hallo.conditions import (
     BankTiling,
     Conditions,
@@ -31,7 +31,7 @@ PIXELS = 8
 
 
 class Hallo(AvatarDenoiser):
-    """The five networks; rung 0 sees nothing, 1 reference and face, 2 the audio too. Motion frames belong to all.
+    """The five networks; branch 0 sees nothing, 1 reference and face, 2 the audio too. Motion frames belong to all.
 
     Args:
         bank_tiling: `released` repeats what the public code does with guidance on, `fixed` what it means to do.
@@ -39,7 +39,7 @@ class Hallo(AvatarDenoiser):
         region_weights: of what the background, the face and the lips hear.
     """
 
-    ladder = RUNGS
+    branches = BRANCHES
     encoders = ("reference_unet", "face_projection", "face_locator")
     feature_encoders = ("reference_unet",)
     reference_unet: HalloReferenceUNet

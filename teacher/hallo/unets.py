@@ -246,7 +246,7 @@ def audio_widths(channels: Sequence[int], layers_per_block: int) -> list[tuple[i
 
 
 def _place(rows: list[int], device: torch.device) -> slice | Tensor | None:
-    """Rows as an index, copied to the device once a pass: a slice where they are neighbours, as in a batch of rungs."""
+    """Rows as an index, copied to the device once a pass: a slice where they are neighbours, as of branches."""
     if not rows:
         return None
     if rows[-1] - rows[0] + 1 == len(rows):

@@ -29,7 +29,7 @@ class VExpressInputs:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Conditions of clips, or of rows (a clip at a rung), constant over denoising steps.
+    """Conditions of clips, or of rows (a clip at a branch), constant over denoising steps.
 
     reference: per site keys and values (rows, H W, C). audio: per site keys and values (rows, F, tokens, C). keypoints:
     maps (rows, F, C, h, w), added after `conv_in`. Rows may have, from outside, hooks: what is done to their hidden
@@ -44,15 +44,15 @@ class Conditions:
     time: Tensor | None = None
     kept: Tensor | None = None
 
-    def at_rungs(self, clips: Tensor, rungs: Tensor) -> Conditions:
-        """Conditions of rows: of clip `clips[i]` at rung `rungs[i]`; 0 nothing, 1 reference and keypoints, 2 audio too.
+    def expand(self, clips: Tensor, branches: Tensor) -> Conditions:
+        """Conditions of rows: of clip `clips[i]` at branch `branches[i]`: 0 nothing, 1 looks, 2 hears too.
 
-        Rung 0 is V-Express's unconditional branch: a bank of zeros, zero audio tokens after their projection, no
+        Branch 0 is V-Express's unconditional branch: a bank of zeros, zero audio tokens after their projection, no
         keypoint maps. Keys and values have no bias, so zero tokens are zero keys and values.
         """
-        clips, rungs, device = clips.cpu(), rungs.cpu(), self.keypoints.device
+        clips, branches, device = clips.cpu(), branches.cpu(), self.keypoints.device
         pick = rows_of(clips, len(self.keypoints), device)
-        sees, hears = (moved(rungs >= least, device) for least in (1, 2))
+        sees, hears = (moved(branches >= least, device) for least in (1, 2))
 
         def pick_seen(tensor: Tensor) -> Tensor:
             return scale_rows(pick(tensor), sees)

@@ -10,7 +10,7 @@ from torch import Tensor
 from fada.teacher.hallo.projections import FaceLocator
 
 if TYPE_CHECKING:
-    from fada.data.keypoints import Keypoints
+    from fada.data.clips.keypoints import Keypoints
 
 GUIDER_CHANNELS = (16, 32, 96, 256)
 DRAWN = 3

@@ -1,4 +1,4 @@
-"""V-Express as one denoiser: conditions prepared once per clip, any set of rungs in one batched pass."""
+"""V-Express as one denoiser: conditions prepared once per clip, any set of branches in one batched pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
-from fada.teacher.dual_unet.model import OF_BOTH_NETS, RUNGS
+from fada.teacher.dual_unet.model import BRANCHES, OF_BOTH_NETS
 from fada.teacher.frame_dropout import keep_frames
 from fada.teacher.hallo.projections import FaceLocator
 from fada.teacher.inputs import ClipInputs
@@ -29,17 +29,17 @@ RELEASED_WEIGHTS = BranchWeights(0.95, 3.0)
 
 
 class VExpress(AvatarDenoiser):
-    """The five networks; rung 0 sees nothing, 1 the reference and the keypoints, 2 hears the audio too.
+    """The five networks; branch 0 sees nothing, 1 the reference and the keypoints, 2 hears the audio too.
 
     Args:
-        reference_weight, audio_weight: of these attentions, at every rung; training has 1 and 1.
+        reference_weight, audio_weight: of these attentions, at every branch; training has 1 and 1.
         frames, overlap: of a context; longer videos are predicted in several, averaged where they overlap.
 
     Raises:
         ValueError: contexts longer than the motion modules can number, or that share all of their frames.
     """
 
-    ladder = RUNGS
+    branches = BRANCHES
     encoders = ("reference_unet", "keypoint_guider")
     feature_encoders = ("reference_unet",)
     reference_unet: VExpressReferenceUNet

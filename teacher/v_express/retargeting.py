@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fada.data.keypoints import Keypoints
+from fada.data.clips.keypoints import Keypoints
 from fada.teacher.v_express.keypoints import DRAWN as SHOWN
 
 Retargeting = Literal["still", "unchanged", "naive"]

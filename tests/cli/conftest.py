@@ -40,9 +40,9 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """Puts a recorder in the place of ``fada.build``; the list fills with (function, first argument)."""
+    """Puts a recorder in the place of ``fada.jobs``; the list fills with (function, first argument)."""
     recorded: list[tuple[str, Any]] = []
-    module = ModuleType("fada.build")
+    module = ModuleType("fada.jobs")
 
     class Priced:
         def print(self, console: Any) -> None:
@@ -55,6 +55,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         setattr(module, name, record(name))
     module.dry_run = lambda recipe: recorded.append(("dry_run", recipe)) or Priced()  # type: ignore[attr-defined]
     module.replay = lambda recipe, *_: recorded.append(("replay", recipe)) or Priced()  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fada.build", module)
+    monkeypatch.setitem(sys.modules, "fada.jobs", module)
     monkeypatch.setattr(fada, "build", module, raising=False)
     return recorded

@@ -94,7 +94,7 @@ def test_ctrl_c_is_exit_code_130(cli, calls, monkeypatch: pytest.MonkeyPatch) ->
     def interrupted(recipe: object, console: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["fada.build"], "distill", interrupted)
+    monkeypatch.setattr(sys.modules["fada.jobs"], "distill", interrupted)
     assert cli("distill", "tiny/smoke").code == 130
 
 
@@ -104,7 +104,7 @@ def test_a_run_that_stopped_cleanly_says_how_to_go_on(cli, calls, monkeypatch: p
     def stopped(recipe: object, console: object) -> None:
         raise Interrupted("stopped at step 3 of 9; the same command resumes")
 
-    monkeypatch.setattr(sys.modules["fada.build"], "distill", stopped)
+    monkeypatch.setattr(sys.modules["fada.jobs"], "distill", stopped)
     outcome = cli("distill", "tiny/smoke")
     assert outcome.code == 130
     assert outcome.err == "stopped at step 3 of 9; the same command resumes\n"
@@ -114,7 +114,7 @@ def test_our_own_faults_keep_their_traceback(cli, calls, monkeypatch: pytest.Mon
     def broken(recipe: object, console: object) -> None:
         raise KeyError("a fault in the program")
 
-    monkeypatch.setattr(sys.modules["fada.build"], "distill", broken)
+    monkeypatch.setattr(sys.modules["fada.jobs"], "distill", broken)
     with pytest.raises(KeyError):
         cli("distill", "tiny/smoke")
 

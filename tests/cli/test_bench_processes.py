@@ -19,7 +19,7 @@ def done(monkeypatch: pytest.MonkeyPatch, calls: list) -> list:
     for name in ("RANK", "WORLD_SIZE", "FADA_STARTED_HERE"):
         monkeypatch.delenv(name, raising=False)
     noted: list = []
-    build = sys.modules["fada.build"]
+    build = sys.modules["fada.jobs"]
     monkeypatch.setattr(build, "bench", lambda *_: noted.append("report"), raising=False)
     monkeypatch.setattr(build, "bench_scales", lambda *_: noted.append("scales"), raising=False)
     monkeypatch.setattr(build, "bench_share", lambda *given: noted.append(("share", *given[2:])), raising=False)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from fada.data.audio_features import LogMelEncoder
+from fada.data.audio.features import LogMelEncoder
 from fada.diffusion.paths import NoisePath
-from fada.eval.results import read_json
+from fada.eval.bench.results import read_json
 from fada.eval.speed.steps import CACHED, PUBLIC
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.hallo.model import Hallo

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from fada.data.shard_set import ShardSet
-from fada.data.shard_table import table_name
-from fada.data.shards import Sample, read_index, write_shards
+from fada.data.shards.reading import Sample, read_index, write_shards
+from fada.data.shards.shard_set import ShardSet
+from fada.data.shards.table import table_name
 
 
 def test_it_makes_tables_of_a_set_and_of_the_splits_in_a_folder(cli, tmp_path: Path) -> None:

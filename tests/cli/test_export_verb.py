@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fada.student import export
-from fada.student.export import Contents
-from fada.student.model_card import Origin
+from fada.export import run_export as export
+from fada.export.model_card import Origin
+from fada.export.run_export import Contents
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_without_options_the_whole_model_is_exported(cli, exported, tmp_path: Pa
 
 
 def test_options_reach_the_export(cli, exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from fada.student import delta
+    from fada.export import delta
 
     told = {"parts": {"vae": {"kind": "taken", "changed": 0, "new": 0, "bytes": 0, "kept": None},
                       "denoising_unet": {"kind": "difference", "changed": 7, "new": 2, "bytes": 5e6, "kept": 0.75}},
@@ -63,7 +63,7 @@ def test_options_that_do_not_go_together_are_refused(cli, exported, options: lis
 
 
 def test_the_report_s_figures_of_the_last_student_go_into_the_card(cli, exported, tmp_path: Path) -> None:
-    from fada.eval.results import BenchResults
+    from fada.eval.bench.results import BenchResults
 
     (tmp_path / "students" / "fast").mkdir(parents=True)
     (tmp_path / "students" / "fast" / "model_index.json").write_text("{}")

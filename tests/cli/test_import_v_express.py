@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fada.build import import_v_express as importing
+from fada.assembly import import_v_express as importing
 from fada.teacher.released import Row
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fada.data.clip import list_clips, read_record
+from fada.data.clips.clip import list_clips, read_record
 from fada.media.video import write_video
 
 

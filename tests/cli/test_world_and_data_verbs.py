@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fada.data.clip import list_clips
-from fada.data.shards import ShardError, read_index
+from fada.data.clips.clip import list_clips
+from fada.data.shards.reading import ShardError, read_index
 from fada.media.image import read_image
 
 

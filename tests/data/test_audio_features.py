@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from fada.data.audio_features import LogMelEncoder, Wav2Vec2Encoder, load_audio_encoder, window_states
+from fada.data.audio.features import LogMelEncoder, Wav2Vec2Encoder, load_audio_encoder, window_states
 
 
 @pytest.fixture(scope="module")

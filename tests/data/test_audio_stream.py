@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fada.data.audio_features import AudioEncoder, LogMelEncoder
-from fada.data.audio_stream import AudioStates
+from fada.data.audio.features import AudioEncoder, LogMelEncoder
+from fada.data.audio.stream import AudioStates
 from fada.media.frame_count import sample_count
 
 LOST_ONCE = [n for n in range(1, 15001) if math.floor(n * 640 / 16000 * 25.0) < n]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from fada.data.bytes_per_hour import computed, evenly, in_words, measured
-from fada.data.shard_set import ShardSet
-from fada.data.shards import Sample, write_shards
+from fada.data.shards.bytes_per_hour import computed, evenly, in_words, measured
+from fada.data.shards.reading import Sample, write_shards
+from fada.data.shards.shard_set import ShardSet
 
 
 def test_an_hour_of_512_pixels_and_wav2vec2() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fada.data.clip import Clip, ClipError, list_clips, read_clip, write_clip
+from fada.data.clips.clip import Clip, ClipError, list_clips, read_clip, write_clip
 
 
 def small_clip(key: str = "person-1") -> Clip:

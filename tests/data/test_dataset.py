@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip, audio_windows
-from fada.data.face import FaceClues
-from fada.data.seeds import sample_generator
+from fada.data.clips.face import FaceClues
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip, audio_windows
+from fada.data.sampling.seeds import sample_generator
 
 
 def clip(key: str, frames: int, quality: str = "A") -> LatentClip:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fada.data.face import FaceClues, face_boxes, join_clues, stack_clues
+from fada.data.clips.face import FaceClues, face_boxes, join_clues, stack_clues
 from fada.data.prepare.masks import FACE_OUTLINE, LIP_OUTLINE
 
 

@@ -9,7 +9,7 @@ import torch
 from arcface_stub import write_arcface_stub
 from drawn_talker import ColourFinder, draw_talker
 
-from fada.data.face import face_boxes
+from fada.data.clips.face import face_boxes
 from fada.data.prepare.face_embedding import FIVE_POINTS, TEMPLATE, FaceEmbedder, align_face
 from fada.data.prepare.models import ModelError
 from fada.data.prepare.portrait_clues import portrait_clues

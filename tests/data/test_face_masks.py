@@ -9,8 +9,8 @@ import pytest
 import torch
 from record_face_masks import CASES, made_up_landmarks
 
-from fada.data.face import face_boxes
-from fada.data.face_masks import face_region, region_masks
+from fada.data.clips.face import face_boxes
+from fada.data.clips.face_masks import face_region, region_masks
 
 RECORDED = json.loads((Path(__file__).parent / "face_masks.json").read_text())
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Model
 
-from fada.data.audio_features import Wav2Vec2Encoder, load_audio_encoder
+from fada.data.audio.features import Wav2Vec2Encoder, load_audio_encoder
 from fada.pretrained.errors import ModelFolderError
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,

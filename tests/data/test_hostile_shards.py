@@ -15,10 +15,18 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from fada.data.location import Location, LocationError
-from fada.data.shard_format import encode_sample
-from fada.data.shard_members import read_members
-from fada.data.shards import DamagedShardWarning, Sample, ShardError, Skipped, read_index, read_shards, write_shards
+from fada.data.shards.format import encode_sample
+from fada.data.shards.location import Location, LocationError
+from fada.data.shards.members import read_members
+from fada.data.shards.reading import (
+    DamagedShardWarning,
+    Sample,
+    ShardError,
+    Skipped,
+    read_index,
+    read_shards,
+    write_shards,
+)
 
 SHARD = "shard-000000-0123456789ab.tar"
 
@@ -152,7 +160,7 @@ def test_of_a_store_a_shard_of_another_size_or_hash_is_skipped_whole(tmp_path: P
 def test_a_shard_is_hashed_once_per_process_as_long_as_it_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fada.data import shard_index
+    from fada.data.shards import index as shard_index
 
     write_shards([sample(0)], tmp_path, 1)
     hashed: list[Path] = []
@@ -317,7 +325,7 @@ def test_names_that_a_store_lists_are_plain(tmp_path: Path, monkeypatch: pytest.
 def test_a_huge_or_strange_file_in_place_of_an_index_is_one_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fada.data.location.LARGEST_READ", 1000)
+    monkeypatch.setattr("fada.data.shards.location.LARGEST_READ", 1000)
     (tmp_path / "index.json").write_bytes(b" " * 1001)
     with pytest.raises(LocationError, match="has more than 1000 bytes"):
         read_index(tmp_path)

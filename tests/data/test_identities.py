@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fada.data.clip import ClipError, read_record
-from fada.data.face_identities import group_faces, name_groups
+from fada.data.clips.clip import ClipError, read_record
+from fada.data.clips.face_identities import group_faces, name_groups
 from fada.data.prepare.identities import Identity, KnownIdentities, relative_names
-from fada.data.splits import split_clips
+from fada.data.sampling.splits import split_clips
 from fada.media.video import write_video
 
 

@@ -17,20 +17,20 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from fada.data.audio_encoder import states_of
-from fada.data.audio_features import LogMelEncoder
-from fada.data.clip_source import DamagedClip, LatentClip
-from fada.data.dataset import Batch, BatchShape, ClipSampler, hash_clips
-from fada.data.held_out import HeldOutClips
-from fada.data.keypoints import Keypoints, keypoints_of_landmarks, read_stored
-from fada.data.prefetch import packed, unpacked
+from fada.data.audio.encoder import states_of
+from fada.data.audio.features import LogMelEncoder
+from fada.data.clips.keypoints import Keypoints, keypoints_of_landmarks, read_stored
+from fada.data.clips.sample_keypoints import sample_keypoints, with_keypoints
 from fada.data.prepare.landmarks import landmark_arrays
-from fada.data.sample_keypoints import sample_keypoints, with_keypoints
-from fada.data.shard_format import PARTS, Sample, decode_sample, encode_sample
-from fada.data.shard_set import ShardSet
-from fada.data.shard_table import MEMBERS, table_name
-from fada.data.shards import read_index, write_shards
-from fada.data.stored_clips import StoredClips
+from fada.data.sampling.clip_source import DamagedClip, LatentClip
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler, hash_clips
+from fada.data.sampling.prefetch import packed, unpacked
+from fada.data.shards.format import PARTS, Sample, decode_sample, encode_sample
+from fada.data.shards.held_out import HeldOutClips
+from fada.data.shards.reading import read_index, write_shards
+from fada.data.shards.shard_set import ShardSet
+from fada.data.shards.stored_clips import StoredClips
+from fada.data.shards.table import MEMBERS, table_name
 from fada.data.world import draw, face
 from fada.data.world.keypoints import keypoints_of_truth
 from fada.data.world.motion import Motion

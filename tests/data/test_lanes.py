@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from fada.data.lanes import GROUP, Lanes, ShardRow
+from fada.data.sampling.lanes import GROUP, Lanes, ShardRow
 
 SIZES = (97, 100, 3)
 """Clips of the shards, in turns."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fada.data.location import Location, LocationError
+from fada.data.shards.location import Location, LocationError
 
 
 @pytest.fixture(params=["here", "store"])

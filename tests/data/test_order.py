@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fada.data import order
-from fada.data.order import LARGEST_PERMUTED, TURNS, Bijection, EpochOrders, Turns, shares_of
-from fada.data.seeds import sample_generator
+from fada.data.sampling import order
+from fada.data.sampling.order import LARGEST_PERMUTED, TURNS, Bijection, EpochOrders, Turns, shares_of
+from fada.data.sampling.seeds import sample_generator
 
 
 def test_a_small_sets_order_is_the_seeded_permutation_that_it_always_was() -> None:

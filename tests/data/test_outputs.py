@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fada.build.shards import shard_clips
-from fada.data.clip import Clip, ClipError, check_key, list_clips, read_record, write_clip, write_record
+from fada.data.clips.clip import Clip, ClipError, check_key, list_clips, read_record, write_clip, write_record
 from fada.data.lists import ListError, cut_list, read_identities, read_list
 from fada.data.prepare import prepare_videos
 from fada.data.prepare.records import Records, was_prepared
-from fada.data.shards import ShardError
-from fada.data.splits import split_clips
+from fada.data.sampling.splits import split_clips
+from fada.data.shards.reading import ShardError
 from fada.data.world import make_world
 from fada.files.errors import FolderBusy, FolderFault
 from fada.files.folders import MARK, kind_of
 from fada.files.outputs import output_folder
+from fada.packing.shards import shard_clips
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fada.data import parts_cache
-from fada.data.location import Location
-from fada.data.parts_cache import PartsCache
-from fada.data.ranges import StoreFiles
+from fada.data.shards import parts_cache
+from fada.data.shards.location import Location
+from fada.data.shards.parts_cache import PartsCache
+from fada.data.shards.ranges import StoreFiles
 from fada.files.errors import FolderFault
 from fada.files.whole import temporary_name
 

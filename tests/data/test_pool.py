@@ -13,9 +13,9 @@ import mortal_work
 import psutil
 import pytest
 
-from fada.data.crew import Lost
-from fada.data.pool import in_processes
-from fada.data.process_crew import ProcessCrew, ProcessWorker
+from fada.data.sampling.pool import in_processes
+from fada.data.workers.crew import Lost
+from fada.data.workers.process_crew import ProcessCrew, ProcessWorker
 from fada.media.processors import usable_processors
 from tests.runs.mortal_encoders import start_seeing
 
@@ -24,8 +24,8 @@ import signal
 import sys
 # A shell's background jobs are born deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from fada.data.pool import in_processes
-from fada.data.process_crew import ProcessCrew, ProcessWorker
+from fada.data.sampling.pool import in_processes
+from fada.data.workers.process_crew import ProcessCrew, ProcessWorker
 import mortal_work
 if __name__ == "__main__":
     list(in_processes(mortal_work.wait_for_ever, [sys.argv[1]] * 2, 2))

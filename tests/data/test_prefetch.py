@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from fada.data import prefetch
-from fada.data.dataset import Batch, BatchShape, ClipSampler
-from fada.data.prefetch import Prefetcher, packed, reading_ahead, unpacked
-from fada.data.shard_set import ShardSet
-from fada.data.shards import Sample, write_shards
-from fada.data.stored_clips import StoredClips
+from fada.data.sampling import prefetch
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler
+from fada.data.sampling.prefetch import Prefetcher, packed, reading_ahead, unpacked
+from fada.data.shards.reading import Sample, write_shards
+from fada.data.shards.shard_set import ShardSet
+from fada.data.shards.stored_clips import StoredClips
 
 
 def sample(number: int) -> Sample:

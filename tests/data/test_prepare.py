@@ -10,16 +10,16 @@ import pytest
 from drawn_talker import ColourFinder, draw_talker, make_speech, talk
 
 import fada.data.prepare.videos as videos
-from fada.build.shards import shard_clips
-from fada.data.clip import list_clips, read_clip
+from fada.data.clips.clip import list_clips, read_clip
 from fada.data.prepare import Reason, draw_masks, prepare_videos, read_landmarks
 from fada.data.prepare.models import ModelError
 from fada.data.prepare.report import SourceRecord
 from fada.data.prepare.sync import measure_sync
-from fada.data.shards import ShardError
+from fada.data.shards.reading import ShardError
 from fada.media import MediaError
 from fada.media.audio import read_audio
 from fada.media.video import write_video
+from fada.packing.shards import shard_clips
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from drawn_talker import BLUE, ColourFinder, TrapFinder, talk, trap
 import fada.data.prepare.videos as videos
 from fada.data.prepare import ClusterError, PrepareProgress, PrepareReport, Reason, prepare_videos
 from fada.data.prepare.executors import gone, load_attempt
-from fada.data.ray_crew import RayCrew
+from fada.data.workers.ray_crew import RayCrew
 from tests.ray_cluster import cluster_here
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray", "ignore::ResourceWarning")

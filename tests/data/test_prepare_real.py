@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fada.data.clip import list_clips, read_clip
+from fada.data.clips.clip import list_clips, read_clip
 from fada.data.prepare import FaceFinder, ModelError, Reason, prepare_portrait, prepare_videos
 from fada.media import MediaError
 from fada.media.audio import read_audio

@@ -11,16 +11,17 @@ from threading import Thread
 import pytest
 import torch
 
-from fada.data import ranges, shard_format, shard_set
-from fada.data.clip_source import DamagedClip
-from fada.data.dataset import BatchShape, ClipSampler, hash_clips
-from fada.data.location import Location, LocationError
-from fada.data.parts_cache import PartsCache
-from fada.data.ranges import StoreFiles, spans, tried_again
-from fada.data.shard_set import ShardSet, make_table
-from fada.data.shard_table import table_name
-from fada.data.shards import Sample, read_index, read_shards, write_shards
-from fada.data.stored_clips import StoredClips
+from fada.data.sampling.clip_source import DamagedClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, hash_clips
+from fada.data.shards import format as shard_format
+from fada.data.shards import ranges, shard_set
+from fada.data.shards.location import Location, LocationError
+from fada.data.shards.parts_cache import PartsCache
+from fada.data.shards.ranges import StoreFiles, spans, tried_again
+from fada.data.shards.reading import Sample, read_index, read_shards, write_shards
+from fada.data.shards.shard_set import ShardSet, make_table
+from fada.data.shards.stored_clips import StoredClips
+from fada.data.shards.table import table_name
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import torch
 
-from fada.data.seeds import seeded
+from fada.data.sampling.seeds import seeded
 
 
 def drawn(seed: int, part: str) -> torch.Tensor:

@@ -13,13 +13,14 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from fada.data import open_files, shard_format, shard_set
-from fada.data.clip_source import DamagedClip
-from fada.data.location import Location
-from fada.data.shard_format import is_finite
-from fada.data.shard_set import ShardSet, make_table
-from fada.data.shard_table import TableFault, mark_of, open_table, table_name
-from fada.data.shards import DamagedShardWarning, Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.sampling.clip_source import DamagedClip
+from fada.data.shards import format as shard_format
+from fada.data.shards import open_files, shard_set
+from fada.data.shards.format import is_finite
+from fada.data.shards.location import Location
+from fada.data.shards.reading import DamagedShardWarning, Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.shards.shard_set import ShardSet, make_table
+from fada.data.shards.table import TableFault, mark_of, open_table, table_name
 
 PARTS = ("audio", "latents", "audio_states")
 

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from fada.data.clip import ClipError
-from fada.data.location import Location
-from fada.data.shard_format import PARTS
-from fada.data.shard_table import table_name
-from fada.data.shards import (
+from fada.data.clips.clip import ClipError
+from fada.data.shards.format import PARTS
+from fada.data.shards.location import Location
+from fada.data.shards.reading import (
     DamagedShardWarning,
     Sample,
     ShardError,
@@ -25,6 +24,7 @@ from fada.data.shards import (
     read_shards,
     write_shards,
 )
+from fada.data.shards.table import table_name
 
 
 def sample(number: int, split: str = "train") -> Sample:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fada.data.clip import ClipError, read_record
-from fada.data.samples import draw_sample
-from fada.data.splits import split_clips
+from fada.data.clips.clip import ClipError, read_record
+from fada.data.sampling.samples import draw_sample
+from fada.data.sampling.splits import split_clips
 
 KEYS = [f"clip-{index:03d}" for index in range(300)]
 

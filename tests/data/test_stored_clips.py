@@ -9,14 +9,14 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from fada.data import dataset
-from fada.data.clip_source import ClipSource, DamagedClip, LatentClip
-from fada.data.dataset import Batch, BatchShape, ClipSampler, hash_clips, portraits_of
-from fada.data.mixture import Mixture
-from fada.data.shard_set import ShardSet
-from fada.data.shard_table import table_name
-from fada.data.shards import Sample, read_index, read_shards, write_shards
-from fada.data.stored_clips import StoredClips
+from fada.data.sampling import dataset
+from fada.data.sampling.clip_source import ClipSource, DamagedClip, LatentClip
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler, hash_clips, portraits_of
+from fada.data.sampling.mixture import Mixture
+from fada.data.shards.reading import Sample, read_index, read_shards, write_shards
+from fada.data.shards.shard_set import ShardSet
+from fada.data.shards.stored_clips import StoredClips
+from fada.data.shards.table import table_name
 
 
 def sample(number: int, frames: int) -> Sample:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from fada.data.clip import Clip
+from fada.data.clips.clip import Clip
 from fada.data.prepare import Limits, Reason, measure
 from fada.data.prepare.fit_mouth_prediction import Example, Trial, fit, left_out, summary
 from fada.data.prepare.judge import judge_piece

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from fada.build.models import audio_encoder
-from fada.data.audio_features import Wav2Vec2Encoder, load_audio_encoder
-from fada.data.audio_stream import AudioStates
-from fada.data.dataset import audio_windows as windows_of_frames
+from fada.assembly.models import audio_encoder
+from fada.data.audio.features import Wav2Vec2Encoder, load_audio_encoder
+from fada.data.audio.stream import AudioStates
+from fada.data.sampling.dataset import audio_windows as windows_of_frames
 from fada.recipe.sections.data import Audio
 from fada.teacher.v_express.audio_projection import audio_windows as v_express_windows
 
@@ -134,7 +134,8 @@ def test_a_recipe_takes_the_folders_rate_or_its_own(
     encoder: Wav2Vec2Encoder, tmp_path: Path, rate: str | None, expected: str
 ) -> None:
     encoder.save_pretrained(tmp_path)
-    built = audio_encoder(Audio.model_validate({"kind": "wav2vec2", "path": tmp_path, "rate": rate}))
+    built = audio_encoder(Audio.model_validate({"kind": "wav2vec2", "path": tmp_path, "rate": rate}), 30.0)
+    assert built.fps == 30.0
     assert isinstance(built, Wav2Vec2Encoder)
     assert built.rate == expected
 

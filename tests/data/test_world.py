@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from fada.data.audio_features import LogMelEncoder, window_states
-from fada.data.clip import Clip, read_clip
+from fada.data.audio.features import LogMelEncoder, window_states
+from fada.data.clips.clip import Clip, read_clip
 from fada.data.world import make_clip, make_world
 from fada.data.world.draw import MARGIN, plan_clip
 from fada.data.world.flaws import KINDS, Flaw, flaw_frames

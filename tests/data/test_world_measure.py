@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from fada.data.clip import Clip
+from fada.data.clips.clip import Clip
 from fada.data.world import make_clip, measure_aperture
 
 

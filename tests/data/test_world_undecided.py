@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from fada.data.clip import Clip, read_record
+from fada.data.clips.clip import Clip, read_record
 from fada.data.world import make_clip, make_world, measure_aperture, measure_head
 from fada.data.world.draw import plan_clip
 from fada.data.world.undecided import BEYOND, LEFT_OUT_HAIR, NARROW

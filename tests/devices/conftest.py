@@ -11,8 +11,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fada.data.dataset import ClipSampler, LatentClip
-from fada.data.face import FaceClues
+from fada.data.clips.face import FaceClues
+from fada.data.sampling.dataset import ClipSampler, LatentClip
 from fada.diffusion.paths import NoisePath
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.audio_projection import AudioProjection

@@ -19,7 +19,7 @@ from test_generation import WAYS as HOW
 from test_generation import denoised, student_of
 from test_training_step import CASES, STEPS, stepped, to_device
 
-from fada.data.dataset import ClipSampler
+from fada.data.sampling.dataset import ClipSampler
 from fada.teacher.denoiser import AvatarDenoiser
 
 pytestmark = [

@@ -12,13 +12,13 @@ import torch
 from pretended import DEVICE, pretended_device, values
 from torch import Tensor
 
-from fada.data.audio_features import LogMelEncoder
-from fada.data.dataset import BatchShape, ClipSampler
+from fada.data.audio.features import LogMelEncoder
+from fada.data.sampling.dataset import BatchShape, ClipSampler
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.spacing import spaced_windows
+from fada.generation.denoising import ClipDenoiser, Settings
+from fada.generation.pipelines import FadaPipeline
 from fada.student.copies import student_of
-from fada.student.denoising import ClipDenoiser, Settings
-from fada.student.pipeline import FadaPipeline
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.inputs import ClipInputs

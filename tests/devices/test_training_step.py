@@ -12,7 +12,7 @@ import torch
 from pretended import DEVICE, GRID, DevicesMixed, There, gradients, pretended_device, values
 from torch import Tensor
 
-from fada.data.dataset import BatchShape, ClipSampler
+from fada.data.sampling.dataset import BatchShape, ClipSampler
 from fada.engine.loop import StepLoss
 from fada.engine.run_log import RunLog
 from fada.student.copies import student_of
@@ -24,7 +24,7 @@ from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.layers import attend
 from fada.teacher.dual_unet.model import DualUNet
-from fada.teacher.guidance import at_rung
+from fada.teacher.guidance import at_branch
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
@@ -140,15 +140,15 @@ def test_a_step_is_logged_without_waiting_and_read_in_one_transfer(
     assert means["loss_distill"] == pytest.approx(float(expected.scalars["loss_distill"]), rel=1e-4)
 
 
-def test_rungs_may_lie_on_the_device_too(model: AvatarDenoiser, sampler: ClipSampler) -> None:
+def test_branches_may_lie_on_the_device_too(model: AvatarDenoiser, sampler: ClipSampler) -> None:
     batch = sampler.batch(0, SHAPE)
-    rung, t = torch.tensor([0, 2, 1, 0]), torch.full((4,), 0.5, dtype=torch.float64)
+    branch, t = torch.tensor([0, 2, 1, 0]), torch.full((4,), 0.5, dtype=torch.float64)
 
     @torch.no_grad()
     def predicted(network: AvatarDenoiser, device: torch.device) -> Tensor:
         there: Any = network
         conditions = there.prepare(there.inputs_of(ClipInputs.of_batch(batch.to(device))))
-        return at_rung(there, conditions, rung.to(device))(batch.latents.to(device), t.to(device))
+        return at_branch(there, conditions, branch.to(device))(batch.latents.to(device), t.to(device))
 
     with pretended_device():
         found = predicted(copy.deepcopy(model).to(DEVICE), DEVICE)

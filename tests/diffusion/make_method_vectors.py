@@ -19,7 +19,7 @@ STEPS = 1000
 SPLITS = ((4, 4), (5, 4), (6, 4), (8, 4), (12, 4), (6, 3), (7, 2))
 """Sampling steps over windows."""
 MEANS = {"b": -0.5, "r": 0.4, "a": 1.3}
-"""Means of Gaussian data at every rung; its standard deviation, and the point that windows start from."""
+"""Means of Gaussian data at every branch; its standard deviation, and the point that windows start from."""
 SPREAD, START = 0.6, 0.9
 
 

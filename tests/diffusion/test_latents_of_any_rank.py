@@ -18,7 +18,7 @@ from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import Predict, Solver, solve
 from fada.diffusion.trajectory import sample_trajectory
 from fada.diffusion.windows import Windows
-from fada.teacher.guidance import at_rung, guided
+from fada.teacher.guidance import at_branch, guided
 
 SHAPES = [(5,), (3, 5), (2, 4, 6), (2, 3, 4, 4)]
 """Of a sample, without the batch."""
@@ -97,11 +97,11 @@ def test_targets_and_the_scheduler_are_a_flows_difference_of_noise_and_data(shap
 class Branches:
     """A denoiser whose branch k answers ``(k + 1) z + c`` for the number c that a sample is conditioned on."""
 
-    ladder = ("none", "style", "text", "sound")
+    branches = ("none", "style", "text", "sound")
     path = PATHS["epsilon"]
 
-    def at_rungs(self, conditions: Tensor, clips: Tensor, rungs: Tensor) -> Any:
-        return conditions[clips], rungs
+    def expand(self, conditions: Tensor, clips: Tensor, branches: Tensor) -> Any:
+        return conditions[clips], branches
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Any) -> Tensor:
         assert len(latents) == len(t) == len(conditions[0])
@@ -124,5 +124,5 @@ def test_branches_of_guidance_are_combined_number_by_number(shape: tuple[int, ..
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_branch_alone_answers_for_its_own_sample(shape: tuple[int, ...]) -> None:
     z, told = drawn(2, *shape), torch.tensor([10.0, 20.0], dtype=torch.float64)
-    found = at_rung(Branches(), told, torch.tensor([3, 1]))(z, torch.ones(2, dtype=torch.float64))
+    found = at_branch(Branches(), told, torch.tensor([3, 1]))(z, torch.ones(2, dtype=torch.float64))
     torch.testing.assert_close(found, torch.stack([4 * z[0] + 10, 2 * z[1] + 20]))

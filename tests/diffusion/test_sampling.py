@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fada.diffusion.forms import student_point, window_target
-from fada.diffusion.ladder import combine
+from fada.diffusion.guidance import combine
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.sampling import sample_student
 from fada.diffusion.windows import Windows
@@ -45,13 +45,13 @@ def test_the_perfect_students_prediction_is_the_target_all_along_the_chord(world
         torch.testing.assert_close(prediction, target, rtol=0, atol=1e-9)
 
 
-def test_guided_perfect_rungs_combine_to_the_guided_perfect_student(world_class: Any, path: NoisePath) -> None:
+def test_guided_perfect_branches_combine_to_the_guided_perfect_student(world_class: Any, path: NoisePath) -> None:
     windows, scales = Windows(4), [2.0, 6.5]
     means = [torch.full((1, 1), mean, dtype=torch.float64) for mean in (-0.5, 0.4, 1.3)]
-    rungs = [perfect(world_class(path, mean), windows) for mean in means]
+    branches = [perfect(world_class(path, mean), windows) for mean in means]
 
     def guided(z: Tensor, t: Tensor) -> Tensor:
-        return combine([rung(z, t) for rung in rungs], scales)
+        return combine([branch(z, t) for branch in branches], scales)
 
     z = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
     whole = world_class(path, combine(means, scales))

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-from fada.diffusion.ladder import combine
+from fada.diffusion.guidance import combine
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Solver, solve
 from fada.diffusion.spacing import spaced_points, time_points
@@ -35,10 +35,10 @@ def test_guided_ddim_ends_and_exact_ends_equal_recorded_numbers(
 ) -> None:
     for row in vectors["gaussian"]:
         scales = [row["cfg_r"], row["cfg_a"]]
-        rungs = [world_class(eps_path, row["means"][name], row["std"]) for name in ("b", "r", "a")]
+        branches = [world_class(eps_path, row["means"][name], row["std"]) for name in ("b", "r", "a")]
 
-        def guided(z: Tensor, t: Tensor, rungs: Any = rungs, scales: Any = scales) -> Tensor:
-            return combine([rung.predict(z, t) for rung in rungs], scales)
+        def guided(z: Tensor, t: Tensor, branches: Any = branches, scales: Any = scales) -> Tensor:
+            return combine([branch.predict(z, t) for branch in branches], scales)
 
         z, t_start, t_end = column(row["z_start"])[None], column(row["t_start"]), column(row["t_end"])
         for steps, expected in row["ddim_end"].items():

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from fada.data.dataset import Batch
-from fada.data.face import FaceClues
+from fada.data.clips.face import FaceClues
+from fada.data.sampling.dataset import Batch
 from fada.diffusion.transfer import PINNED_BYTES, moved
 
 

@@ -7,7 +7,7 @@ import torch
 
 from fada.engine.devices import has_bf16
 from fada.engine.parallel import ParallelSettings, new_accelerator
-from fada.student.acceleration import pick_dtype
+from fada.generation.devices import pick_dtype
 from fada.teacher import vae
 from fada.teacher.vae import encode_frames, new_vae
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 from torch import nn
 
-from fada.data.dataset import BatchShape
+from fada.data.sampling.dataset import BatchShape
 from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit
 from fada.engine.parallel import ParallelSettings, leave, new_accelerator
 from fada.engine.run_log import RunLog

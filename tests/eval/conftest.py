@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from fada.eval.bench import BenchClip, BenchResults, GenerationResult, Instruments, System, run_bench
+from fada.eval.bench.bench import BenchClip, BenchResults, GenerationResult, Instruments, System, run_bench
 
 SIZE, FRAMES = 32, 24
 
@@ -64,10 +64,10 @@ def generator(noise: float, nfe: int, seconds_per_nfe: float = 0.0) -> Callable[
 def five_systems() -> list[System]:
     """The report's usual rows."""
     return [
-        System("teacher-75", "25 steps x 3 rungs", 75, generator(4, 75, 2e-4), is_reference=True),
+        System("teacher-75", "25 steps x 3 branches", 75, generator(4, 75, 2e-4), is_reference=True),
         System("teacher-6-conditional", "6 steps", 6, generator(30, 6, 2e-4), is_alternative=True),
-        System("teacher-2x3", "2 steps x 3 rungs", 6, generator(40, 6, 2e-4), is_alternative=True),
-        System("balanced-18", "6 steps x 3 rungs", 18, generator(4.5, 18, 2e-4)),
+        System("teacher-2x3", "2 steps x 3 branches", 6, generator(40, 6, 2e-4), is_alternative=True),
+        System("balanced-18", "6 steps x 3 branches", 18, generator(4.5, 18, 2e-4)),
         System("fast-6", "6 steps", 6, generator(5, 6, 2e-4), is_candidate=True),
     ]
 

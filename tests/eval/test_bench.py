@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from fada.eval.bench import BenchError, measure_clips, run_bench
-from fada.eval.controls import measure_controls
-from fada.eval.memory import PeakMemory
+from fada.eval.bench.bench import BenchError, measure_clips, run_bench
+from fada.eval.bench.controls import measure_controls
+from fada.eval.bench.memory import PeakMemory
+from fada.eval.bench.results import BenchResults, ResultsError, fingerprint
+from fada.eval.bench.store import Store, enlarge
+from fada.eval.bench.summary import clips_worst_first, counted_nfe, differences_from_reference, nfe_per_second
+from fada.eval.bench.timing import timing_summary
 from fada.eval.report.tables import all_tables
-from fada.eval.results import BenchResults, ResultsError, fingerprint
-from fada.eval.set_metrics import latent_set_metrics
-from fada.eval.store import Store, enlarge
-from fada.eval.summary import clips_worst_first, counted_nfe, differences_from_reference, nfe_per_second
-from fada.eval.timing import timing_summary
+from fada.eval.statistics.set_metrics import latent_set_metrics
 from fada.media.video import probe
 
 
@@ -106,7 +106,7 @@ def test_controls_are_measured_once_and_again_when_the_sound_beside_them_changes
         measured.append(clip.key)
         return measure_controls(clip, *rest)
 
-    monkeypatch.setattr("fada.eval.bench.measure_controls", note)
+    monkeypatch.setattr("fada.eval.bench.bench.measure_controls", note)
     for clips in ([0, 1], [0, 1], [0, 2]):
         measure_clips(make_systems()[:1], [make_clip(index) for index in clips], tmp_path, instruments=instruments)
     assert measured == ["clip-0", "clip-1", "clip-0", "clip-2"]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fada.eval.comparable import CompareError, check_protocols, results_at
-from fada.eval.compare import Compared, compare
+from fada.eval.bench.results import BenchResults
+from fada.eval.comparison.comparable import CompareError, check_protocols, results_at
+from fada.eval.comparison.compare import Compared, compare
 from fada.eval.report.comparison import comparison_markdown, comparison_tables, write_comparison
-from fada.eval.results import BenchResults
 
 CLIPS = [f"clip-{index}" for index in range(8)]
 LABELS = ("old", "new")

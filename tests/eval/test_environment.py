@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fada.eval import environment
+from fada.eval.bench import environment
 
 
 def test_the_environment_can_be_written_and_names_no_place() -> None:

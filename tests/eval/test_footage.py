@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fada.data.prepare.models import Face
-from fada.eval.footage import FaceReader, FaceReading, Footage
+from fada.eval.bench.footage import FaceReader, FaceReading, Footage
 from fada.eval.metrics.not_measurable import NotMeasurable
 
 

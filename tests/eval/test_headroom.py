@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from fada.eval.comparable import CompareError
-from fada.eval.headroom import NO_HEADROOM, gate, gates_of, headroom_words, undistilled
-from fada.eval.qualities import QUALITY_ERROR, quality_errors
+from fada.eval.bench.headroom import NO_HEADROOM, gate, gates_of, headroom_words, undistilled
+from fada.eval.bench.qualities import QUALITY_ERROR, quality_errors
+from fada.eval.bench.results import BenchResults
+from fada.eval.bench.rivals import contests
+from fada.eval.comparison.comparable import CompareError
 from fada.eval.report.tables import all_tables
-from fada.eval.results import BenchResults
-from fada.eval.rivals import contests
 
 CLIPS = ("a", "b", "c", "d")
 Values = tuple[float, ...]

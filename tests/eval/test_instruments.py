@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from fada.eval.footage import Footage
-from fada.eval.instruments import FeatureInstrument, RealInstruments, VideoInstrument, look
+from fada.eval.bench.footage import Footage
+from fada.eval.instruments.instruments import FeatureInstrument, RealInstruments, VideoInstrument, look
 from fada.eval.metrics.not_measurable import NotMeasurable
-from fada.eval.set_metrics import real_set_metrics
+from fada.eval.statistics.set_metrics import real_set_metrics
 
 RANDOM = np.random.default_rng(0)
 

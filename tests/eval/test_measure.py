@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fada.eval.controls import FROZEN, SHUFFLED, TRUTH, measure_controls, other_sound
-from fada.eval.measure import Instruments, measure_clip, measured_aperture
+from fada.eval.bench.controls import FROZEN, SHUFFLED, TRUTH, measure_controls, other_sound
+from fada.eval.bench.measure import Instruments, measure_clip, measured_aperture
 
 
 def test_truth_scores_best(make_clip, instruments) -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fada.eval import metrics_of_video as of_video
-from fada.eval.controls import blurred
-from fada.eval.footage import FaceReading, Footage
+from fada.eval.bench.controls import blurred
+from fada.eval.bench.footage import FaceReading, Footage
+from fada.eval.instruments import metrics_of_video as of_video
 from fada.eval.metrics.lip_sound import lip_sound
 from fada.eval.metrics.lip_sync import lip_sync
 from fada.eval.metrics.mfcc import mfcc

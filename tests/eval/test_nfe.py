@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fada.eval.nfe import NfeCounter
+from fada.eval.bench.nfe import NfeCounter
 
 
 class Scale(nn.Module):
@@ -14,12 +14,12 @@ class Scale(nn.Module):
         return sample * time
 
 
-@pytest.mark.parametrize(("steps", "rungs", "expected"), [(25, 3, 75), (6, 3, 18), (6, 1, 6), (2, 3, 6)])
-def test_batched_rungs_count_each(steps: int, rungs: int, expected: int) -> None:
+@pytest.mark.parametrize(("steps", "branches", "expected"), [(25, 3, 75), (6, 3, 18), (6, 1, 6), (2, 3, 6)])
+def test_batched_branches_count_each(steps: int, branches: int, expected: int) -> None:
     net = Scale()
     with NfeCounter(net) as counter:
         for _ in range(steps):
-            net(torch.zeros(rungs, 4))
+            net(torch.zeros(branches, 4))
     assert (counter.per_clip, counter.calls) == (expected, steps)
 
 

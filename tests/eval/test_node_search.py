@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fada.build import node_search, spare_clips
-from fada.build.bench_setting import Setting
-from fada.build.node_search import search_nodes
-from fada.build.systems import Cost
 from fada.diffusion.paths import NoisePath
-from fada.eval.measure import Instruments
-from fada.eval.systems import GenerationResult
-from fada.eval.undistilled import SAMPLERS
+from fada.eval.bench.measure import Instruments
+from fada.eval.bench.systems import GenerationResult
+from fada.eval.bench.undistilled import SAMPLERS
+from fada.studies import node_search, spare_clips
+from fada.studies.bench_setting import Setting
+from fada.studies.node_search import search_nodes
+from fada.studies.systems import Cost
 
 QUIET = Console(quiet=True)
 PATH = NoisePath(beta_schedule="scaled_linear")

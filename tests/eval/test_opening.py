@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from fada.eval import opening
-from fada.eval.footage import Footage
-from fada.eval.instruments import RealInstruments
+from fada.eval.bench.footage import Footage
+from fada.eval.instruments import opening
+from fada.eval.instruments.instruments import RealInstruments
+from fada.eval.instruments.opening import open_instruments
+from fada.eval.instruments.weights import WEIGHTS
 from fada.eval.metrics.networks.face_coefficients import FaceCoefficients
 from fada.eval.metrics.networks.i3d import InceptionI3d
 from fada.eval.metrics.networks.lpips import AlexNetFeatures, Heads
-from fada.eval.opening import open_instruments
-from fada.eval.weights import WEIGHTS
 
 
 def by_name(real: RealInstruments) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fada.eval.bench import run_bench
-from fada.eval.controls import BLURRED, FROZEN, SHUFFLED, TRUTH, blurred, measure_controls, other_sound
-from fada.eval.footage import Footage
-from fada.eval.instruments import FeatureInstrument, RealInstruments, VideoInstrument
-from fada.eval.measure import Instruments
+from fada.eval.bench.bench import run_bench
+from fada.eval.bench.controls import BLURRED, FROZEN, SHUFFLED, TRUTH, blurred, measure_controls, other_sound
+from fada.eval.bench.footage import Footage
+from fada.eval.bench.measure import Instruments
+from fada.eval.bench.results import BenchResults
+from fada.eval.comparison.verdicts import instrument_checks
+from fada.eval.instruments.instruments import FeatureInstrument, RealInstruments, VideoInstrument
 from fada.eval.report.tables import all_tables
-from fada.eval.results import BenchResults
-from fada.eval.verdicts import instrument_checks
 
 
 def coarseness(footage: Footage) -> dict[str, float]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fada.eval.bench import GenerationResult, System, run_bench
+from fada.eval.bench.bench import GenerationResult, System, run_bench
+from fada.eval.bench.systems import BenchClip
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.metrics.not_measurable import NotMeasurable
 from fada.eval.metrics.registered import REGISTERED, register_metric
-from fada.eval.systems import BenchClip
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fada.eval.metrics.frechet import frechet_distance
-from fada.eval.set_intervals import LARGEST, video_interval
+from fada.eval.statistics.set_intervals import LARGEST, video_interval
 
 TRUE = 4.0
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fada.eval.statistics import holm, mean_p_value, paired_differences, ratio_of_medians, t_interval
+from fada.eval.statistics.intervals import holm, mean_p_value, paired_differences, ratio_of_medians, t_interval
 
 
 def test_interval_of_known_numbers() -> None:

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fada.build import spare_clips, sweeps
-from fada.build.sweeps import best_audio_scale, best_reference_scale, sweep_scales
-from fada.eval.footage import Footage
-from fada.eval.instruments import FeatureInstrument, RealInstruments, VideoInstrument
-from fada.eval.measure import Instruments
-from fada.eval.systems import GenerationResult
+from fada.eval.bench.footage import Footage
+from fada.eval.bench.measure import Instruments
+from fada.eval.bench.systems import GenerationResult
+from fada.eval.instruments.instruments import FeatureInstrument, RealInstruments, VideoInstrument
 from fada.family import Family
 from fada.recipe import load_recipe
+from fada.studies import spare_clips, sweeps
+from fada.studies.sweeps import best_audio_scale, best_reference_scale, sweep_scales
 
 QUIET = Console(quiet=True)
 UNWANTED = VideoInstrument(("niqe",), {}, lambda footage: pytest.fail("a sweep shows no NIQE"))

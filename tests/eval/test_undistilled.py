@@ -7,9 +7,9 @@ import math
 import pytest
 
 from fada.diffusion.paths import NoisePath
-from fada.eval.qualities import badness, losses, over_clips, quality_error, quality_measures
-from fada.eval.statistics import pseudo_values
-from fada.eval.undistilled import PLAIN, SAMPLERS, Search, Tried, distinct_samplers
+from fada.eval.bench.qualities import badness, losses, over_clips, quality_error, quality_measures
+from fada.eval.bench.undistilled import PLAIN, SAMPLERS, Search, Tried, distinct_samplers
+from fada.eval.statistics.intervals import pseudo_values
 
 SD = NoisePath(beta_schedule="scaled_linear")
 ZERO = NoisePath(beta_schedule="linear", prediction_type="v_prediction", rescale_betas_zero_snr=True)

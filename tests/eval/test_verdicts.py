@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fada.eval.results import BenchResults
-from fada.eval.verdicts import Verdict, gate_word, instrument_checks, quality_gate, verdicts
+from fada.eval.bench.results import BenchResults
+from fada.eval.comparison.verdicts import Verdict, gate_word, instrument_checks, quality_gate, verdicts
 
 
 def _face(mouth: float, identity: float) -> dict[str, float]:

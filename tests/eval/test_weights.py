@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fada.eval import weights
-from fada.eval.weights import WEIGHTS, Absent, Found, find, weight_folders
+from fada.eval.instruments import weights
+from fada.eval.instruments.weights import WEIGHTS, Absent, Found, find, weight_folders
 
 
 @pytest.fixture

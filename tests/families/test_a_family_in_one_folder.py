@@ -14,14 +14,14 @@ import yaml
 from rich.console import Console
 from toy.networks import NUMBERS, ToyCodec, new
 
-from fada import build
+from fada import jobs
 from fada.cli.app import run as main
-from fada.data.audio_features import LogMelEncoder
+from fada.data.audio.features import LogMelEncoder
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.export.delta import load_delta
+from fada.export.run_export import Contents, export_run
+from fada.generation.pipelines import PIPELINES, open_pipeline
 from fada.recipe import RecipeError, load_recipe
-from fada.student.delta import load_delta
-from fada.student.export import Contents, export_run
-from fada.student.pipeline import PIPELINES, open_pipeline
 
 QUIET = Console(quiet=True)
 RECIPE = {
@@ -68,14 +68,14 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(recipe: Path) -> Path:
     """Distilled; the second student was stopped half way, and went on."""
     loaded = load_recipe(recipe)
-    students = build.distill(loaded, QUIET)
+    students = jobs.distill(loaded, QUIET)
     log = recipe.parent / "run" / "work" / "fast" / "log.jsonl"
     whole = log.read_text()
     weights = [folder / "transformer" / "diffusion_pytorch_model.safetensors" for folder in students]
     before = weights[1].read_bytes()
     shutil.rmtree(students[1])
     shutil.rmtree(recipe.parent / "run" / "work" / "fast" / "checkpoints" / "step-00000004")
-    build.distill(loaded, QUIET)
+    jobs.distill(loaded, QUIET)
     assert weights[1].read_bytes() == before
     assert [json.loads(line)["loss"] for line in log.read_text().splitlines()] == [
         json.loads(line)["loss"] for line in whole.splitlines()
@@ -121,7 +121,7 @@ def test_its_teacher_is_guided_by_three_branches_in_one_pass(run: Path) -> None:
 
 
 def test_it_is_benched(recipe: Path, run: Path) -> None:
-    out = build.bench(load_recipe(recipe), QUIET)
+    out = jobs.bench(load_recipe(recipe), QUIET)
     found = {each["name"]: each for each in json.loads((out / "results.json").read_text())["systems"]}
     assert {"teacher-12", "balanced-18", "fast-6"} <= set(found)
     assert json.loads((out / "scales.json").read_text()) == {"look_scale": 1.5, "voice_scale": 2.0}
@@ -137,7 +137,7 @@ def test_it_is_exported(run: Path, tmp_path: Path, form: Any) -> None:
 
 
 def test_its_cost_is_known_beforehand(recipe: Path) -> None:
-    priced = build.dry_run(load_recipe(recipe))
+    priced = jobs.dry_run(load_recipe(recipe))
     assert [cost.name for cost in priced.costs] == ["balanced", "fast"]
 
 

@@ -30,16 +30,16 @@ def make_seeds(folder: Path) -> None:
     """Good files of every kind, small: a recipe, a list, clips, shards of them with features, a teacher, a student."""
     import torch
 
-    from fada.build.data import encode_samples
-    from fada.data.audio_features import LogMelEncoder
-    from fada.data.shards import read_shards, write_shards
+    from fada.data.audio.features import LogMelEncoder
+    from fada.data.shards.reading import read_shards, write_shards
     from fada.data.world import make_world
     from fada.diffusion.paths import NoisePath
     from fada.diffusion.scheduler import PeRFlowScheduler
+    from fada.export.delta import write_delta
+    from fada.generation.pipelines import FadaPipeline
     from fada.recipe.shipped import THRESHOLDS, shipped_recipes
+    from fada.run.data import encode_samples
     from fada.student.copies import student_of
-    from fada.student.delta import write_delta
-    from fada.student.pipeline import FadaPipeline
     from fada.teacher.dual_unet.audio_projection import AudioProjection
     from fada.teacher.dual_unet.model import DualUNet
     from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
@@ -84,9 +84,9 @@ def make_seeds(folder: Path) -> None:
 
 
 def _samples(clips: Path) -> Any:
-    from fada.data.clip import list_clips, read_clip
-    from fada.data.sample_keypoints import with_keypoints
-    from fada.data.shards import Sample
+    from fada.data.clips.clip import list_clips, read_clip
+    from fada.data.clips.sample_keypoints import with_keypoints
+    from fada.data.shards.reading import Sample
 
     for key in list_clips(clips):
         clip = read_clip(clips, key)
@@ -371,9 +371,9 @@ def read_listed(case: Path) -> None:
 
 
 def read_clips(case: Path) -> None:
-    from fada.build.shards import shard_clips
-    from fada.data.splits import split_clips
+    from fada.data.sampling.splits import split_clips
     from fada.data.world import make_world
+    from fada.packing.shards import shard_clips
 
     out = case.parent / OUT
     try:
@@ -385,12 +385,12 @@ def read_clips(case: Path) -> None:
 
 
 def read_shards(case: Path) -> None:
-    from fada.build.stored_features import holds_features, load_latents
     from fada.cli.inspection import contact_sheet_of, summary
-    from fada.data.clip_source import DamagedClip
-    from fada.data.dataset import BatchShape, ClipSampler
-    from fada.data.shards import read_shards as read
+    from fada.data.sampling.clip_source import DamagedClip
+    from fada.data.sampling.dataset import BatchShape, ClipSampler
+    from fada.data.shards.reading import read_shards as read
     from fada.recipe import load_recipe
+    from fada.run.stored_features import holds_features, load_latents
 
     for _ in read(case / "shards"):
         pass
@@ -405,13 +405,13 @@ def read_shards(case: Path) -> None:
 
 
 def read_model(case: Path) -> None:
-    from fada.student.pipeline import open_pipeline
+    from fada.generation.pipelines import open_pipeline
 
     _generate(open_pipeline(case / "student"))
 
 
 def read_delta(case: Path) -> None:
-    from fada.student.delta import load_delta
+    from fada.export.delta import load_delta
 
     _generate(load_delta(case / "delta", case.parent / "seeds" / "teacher"))
 

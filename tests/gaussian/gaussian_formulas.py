@@ -163,9 +163,9 @@ def chord(z_start: Tensor, z_end: Tensor, t: Tensor, start: Tensor, end: Tensor)
     return (1 - share) * z_start.double() + share * z_end.double()
 
 
-def combined(branches: Tensor, scales: Tensor) -> Tensor:
-    """Means (B, F) of branches (B, F, 3) under scales (B, 2): reference, audio."""
-    nothing, reference, audio = branches.unbind(-1)
+def combined(means_of_branches: Tensor, scales: Tensor) -> Tensor:
+    """Means (B, F) of means_of_branches (B, F, 3) under scales (B, 2): reference, audio."""
+    nothing, reference, audio = means_of_branches.unbind(-1)
     return nothing + scales[:, :1] * (reference - nothing) + scales[:, 1:] * (audio - reference)
 
 

@@ -1,8 +1,8 @@
 """Networks that are formulas: what teachers and students are made of, answering for Gaussian data, noting every call.
 
-They stand in the places of a dual UNet's networks; everything around them (rungs, scales, times, samplers) is fada's.
-A clip's mean per frame is a number of what the networks are given, another one at every rung, so that a condition that
-is dropped, swapped, scaled or taken from another frame shows in the latents. Nothing is fada's that is a formula.
+They stand in the places of a dual UNet's networks; everything around them (branches, scales, times, samplers) is
+fada's. A clip's mean per frame is a number of what the networks are given, another one at every branch: a condition
+that is dropped, swapped, scaled or taken from another frame shows in the latents. Nothing is fada's that is a formula.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Call:
     latents: Tensor
     t: Tensor
     clips: list[int]
-    rungs: list[int]
+    branches: list[int]
     scales: Tensor | None
     means: Tensor
     use_temporal: bool
@@ -42,30 +42,32 @@ class Call:
 
 @dataclass(frozen=True)
 class GaussianConditions:
-    """Means (B, F, 3) of clips at every rung; behind `at_rungs` of rows, with the clip and the rung of each."""
+    """Means (B, F, 3) of clips at every branch; behind `expand` of rows, with the clip and the branch of each."""
 
-    branches: Tensor
+    means_of_branches: Tensor
     clips: list[int]
-    rungs: list[int]
+    branches: list[int]
     time: Tensor | None = None
 
-    def at_rungs(self, clips: Tensor, rungs: Tensor) -> GaussianConditions:
-        """Rows of clips at rungs."""
-        return replace(self, branches=self.branches[clips], clips=clips.tolist(), rungs=rungs.tolist())
+    def expand(self, clips: Tensor, branches: Tensor) -> GaussianConditions:
+        """Rows of clips at branches."""
+        return replace(
+            self, means_of_branches=self.means_of_branches[clips], clips=clips.tolist(), branches=branches.tolist()
+        )
 
     def means(self) -> Tensor:
-        """Of rows (rows, F): at their rung, or combined by the scales that they are told."""
+        """Of rows (rows, F): at their branch, or combined by the scales that they are told."""
         if self.time is not None:
-            assert set(self.rungs) == {2}
-            return combined(self.branches, self.time.double())
-        return torch.stack([row[:, rung] for row, rung in zip(self.branches, self.rungs, strict=True)])
+            assert set(self.branches) == {2}
+            return combined(self.means_of_branches, self.time.double())
+        return torch.stack([row[:, branch] for row, branch in zip(self.means_of_branches, self.branches, strict=True)])
 
 
 def branch_means(
     reference: Tensor, audio: Tensor, motion: Tensor | None = None, has_motion: Tensor | None = None
 ) -> Tensor:
     """Means (B, F, 3) of reference latents (B, C, h, w), audio windows (B, F, 5, layers, dim) and motion frames
-    (B, 2, C, h, w): motion belongs to every rung."""
+    (B, 2, C, h, w): motion belongs to every branch."""
     nothing = torch.full(audio.shape[:2], NOTHING_MEAN, dtype=torch.float64)
     if motion is not None:
         moved = motion.double().mean((2, 3, 4)) @ torch.tensor(MOTION_WEIGHTS[-motion.shape[1] :]).double()
@@ -107,16 +109,18 @@ class GaussianUNet(DenoisingUNet):
     def contexts(self, features: Any, audio_tokens: Tensor, has_motion: Tensor | None) -> GaussianConditions:
         reference, motion = features
         self.told_motion.append((motion, has_motion))
-        branches = branch_means(reference, audio_tokens, motion, has_motion)
-        count = len(branches)
-        return GaussianConditions(branches, list(range(count)), [2] * count)
+        means_of_branches = branch_means(reference, audio_tokens, motion, has_motion)
+        count = len(means_of_branches)
+        return GaussianConditions(means_of_branches, list(range(count)), [2] * count)
 
     def forward(
         self, latents: Tensor, timestep: Tensor, conditions: GaussianConditions, use_temporal: bool = True
     ) -> Tensor:
         means, t = conditions.means(), (timestep.double() + 1) / 1000
         self.calls.append(
-            Call(latents.detach().clone(), t, conditions.clips, conditions.rungs, conditions.time, means, use_temporal)
+            Call(
+                latents.detach().clone(), t, conditions.clips, conditions.branches, conditions.time, means, use_temporal
+            )
         )
         if self.windows is None:
             return self.gain * self.formulas.perfect(latents, t, means)

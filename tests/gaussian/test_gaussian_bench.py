@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,14 @@ from test_gaussian_generation import (
     sound,
 )
 
-from fada.build.bench_setting import Setting
-from fada.build.systems import bench_clip, generator, systems, undistilled_costs
-from fada.data.clip import Clip
-from fada.eval.bench import run_bench
-from fada.eval.systems import BenchClip, GenerationResult, System
-from fada.eval.undistilled import Search, Tried
+from fada.data.clips.clip import Clip
+from fada.eval.bench.bench import run_bench
+from fada.eval.bench.systems import BenchClip, GenerationResult, System
+from fada.eval.bench.undistilled import Search, Tried
+from fada.generation.pipelines import FadaPipeline
 from fada.recipe import load_recipe
-from fada.student.pipeline import FadaPipeline
+from fada.studies.bench_setting import Setting
+from fada.studies.systems import bench_clip, generator, systems, undistilled_costs
 from fada.teacher.vae import new_vae
 
 V = Formulas("v_prediction")
@@ -95,7 +94,7 @@ def test_the_systems_are_the_teacher_what_needs_no_training_at_the_students_cost
 
 
 @pytest.mark.parametrize(
-    ("name", "rungs", "steps"),
+    ("name", "branches", "steps"),
     [
         ("teacher-30", [0, 1, 2], 10),
         ("teacher-6-conditional", [2], 6),
@@ -108,12 +107,12 @@ def test_the_systems_are_the_teacher_what_needs_no_training_at_the_students_cost
     ],
 )
 def test_every_system_starts_at_the_same_noise_and_asks_what_its_name_says(
-    name: str, rungs: list[int], steps: int, listed: dict[str, System], models: dict[str, FadaPipeline]
+    name: str, branches: list[int], steps: int, listed: dict[str, System], models: dict[str, FadaPipeline]
 ) -> None:
     result, calls = asked(listed[name], models)
     assert len(calls) == 3 * steps
-    assert {tuple(call.rungs) for call in calls} == {tuple(rungs)}
-    assert (result.nfe, listed[name].nfe_expected, result.clips) == (steps * len(rungs), steps * len(rungs), 3)
+    assert {tuple(call.branches) for call in calls} == {tuple(branches)}
+    assert (result.nfe, listed[name].nfe_expected, result.clips) == (steps * len(branches), steps * len(branches), 3)
     for chunk in range(3):
         assert torch.equal(calls[chunk * steps].latents[:1].float(), initial_noise(chunk))
     if "fast" in name:
@@ -193,7 +192,7 @@ def test_costs_of_undistilled_ways_are_those_of_the_students(models: dict[str, F
     ]
     fast = undistilled_costs(recipe(), {"fast": models["fast"]}, SCALES)
     assert [cost.name for cost in fast] == ["teacher-6-conditional", "teacher-2x3"]
-    # Equal scales make one rung fall away: three steps of two.
+    # Equal scales make one branch fall away: three steps of two.
     equal = undistilled_costs(recipe(), {"balanced": models["balanced"]}, (3.0, 3.0))
     assert [(cost.name, cost.evaluations) for cost in equal] == [
         ("teacher-6-conditional", 6), ("teacher-3x2", 6), ("teacher-6x2", 12)
@@ -313,7 +312,7 @@ def test_a_benched_clip_is_the_beginning_of_its_own() -> None:
     truth = {"aperture": list(range(20)), "colour": [1, 2, 3], "radius": 5.0}
     whole = Clip("clip-0", frames, audio, meta={"identity": "someone", "truth": truth})
     vae = new_vae((8, 16), 4).eval()
-    found = bench_clip(whole, SimpleNamespace(vae=vae), seconds=0.5)  # type: ignore[arg-type]
+    found = bench_clip(whole, vae, seconds=0.5)
     assert (found.key, found.identity) == ("clip-0", "someone")
     assert np.array_equal(found.reference, frames[0])
     # Half a second is twelve whole frames of 40 ms.

@@ -1,4 +1,4 @@
-"""A distillation step in the Gaussian world: inputs, targets, losses, weights, scales and rungs against closed forms.
+"""A distillation step in the Gaussian world: inputs, targets, losses, weights, scales, branches against closed forms.
 
 What a step draws is read off what the networks were asked; everything that follows from it is computed here by hand.
 """
@@ -16,7 +16,7 @@ from gaussian_formulas import Formulas, chord, combined, even_nodes, wide
 from gaussian_model import Call, branch_means, calls_of, gaussian_student, gaussian_teacher
 from torch import Tensor
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler, LatentClip
 from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.solved_windows import DistillSettings
@@ -61,7 +61,7 @@ def settings(**changes: Any) -> DistillSettings:
 
 @dataclass
 class Step:
-    """One step, and what is read off it: times (B,), the noise that was added, scales (B, 2) or rungs (B,)."""
+    """One step, and what is read off it: times (B,), the noise that was added, scales (B, 2) or branches (B,)."""
 
     formulas: Formulas
     batch: Batch
@@ -93,18 +93,18 @@ class Step:
         return self.formulas.noise_in(self.z_start, self.batch.latents, self.window[0])
 
     @property
-    def branches(self) -> Tensor:
+    def means_of_branches(self) -> Tensor:
         batch = self.batch
         return branch_means(batch.reference, batch.audio, batch.motion, batch.has_motion)
 
     @property
     def means(self) -> Tensor:
-        """Of what the teacher aims at: combined by the scales, or at the rungs."""
+        """Of what the teacher aims at: combined by the scales, or at the branches."""
         if self.settings.guidance == "distill":
             assert self.asked.scales is not None
-            return combined(self.branches, self.asked.scales[: self.count].double())
-        rungs = self.asked.rungs[: self.count]
-        return torch.stack([row[:, rung] for row, rung in zip(self.branches, rungs, strict=True)])
+            return combined(self.means_of_branches, self.asked.scales[: self.count].double())
+        branches = self.asked.branches[: self.count]
+        return torch.stack([row[:, branch] for row, branch in zip(self.means_of_branches, branches, strict=True)])
 
     @property
     def z_end(self) -> Tensor:
@@ -120,7 +120,7 @@ class Step:
 
     def errors(self) -> tuple[Tensor, Tensor]:
         """Squared errors (B,) on the teacher's chord and on the data's, by hand from points to predictions."""
-        neutral = combined(self.branches, torch.ones(self.count, 2, dtype=torch.float64))
+        neutral = combined(self.means_of_branches, torch.ones(self.count, 2, dtype=torch.float64))
         own = neutral if self.settings.guidance == "distill" else self.means
         found = []
         for end, means in ((self.z_end, self.means), (self.data_end, own)):
@@ -223,7 +223,7 @@ def test_each_sample_is_weighed_by_its_own_ratio_and_no_gradient_passes_through_
         found.loss.total.backward()
         # d/dg of mean((g p - y)^2) at g = 1 is 2 mean(p (p - y)).
         slopes = []
-        neutral = combined(found.branches, torch.ones(BATCH, 2).double())
+        neutral = combined(found.means_of_branches, torch.ones(BATCH, 2).double())
         for end, means in ((found.z_end, found.means), (found.data_end, neutral)):
             target = FORMS[0].target(found.z_start, end, *found.window)
             answer = FORMS[0].perfect(chord(found.z_start, end, found.t, *found.window), found.t, means)
@@ -243,15 +243,15 @@ def test_a_fast_student_is_told_the_scales_that_its_teacher_is_combined_with_ref
         assert len(scales[:, column].unique()) == len(scales)
 
 
-def test_the_guided_teacher_asks_three_rungs_of_every_clip_in_one_pass() -> None:
+def test_the_guided_teacher_asks_three_branches_of_every_clip_in_one_pass() -> None:
     found = taken(objective(FORMS[0]))
     for call in found.teacher:
-        assert call.rungs == [0] * BATCH + [1] * BATCH + [2] * BATCH
+        assert call.branches == [0] * BATCH + [1] * BATCH + [2] * BATCH
         assert call.clips == list(range(BATCH)) * 3
         rows = call.latents.view(3, BATCH, FRAMES, 4, 8, 8)
         assert torch.equal(rows[0], rows[1])
         assert torch.equal(rows[0], rows[2])
-    assert found.asked.rungs == [2] * (2 * BATCH)
+    assert found.asked.branches == [2] * (2 * BATCH)
     assert found.asked.clips == list(range(BATCH)) * 2
 
 
@@ -266,17 +266,17 @@ def test_the_data_branch_is_told_neutral_scales_unless_sampled_ones_are_asked(
     assert torch.equal(data, told) is not is_neutral
 
 
-def test_a_balanced_student_has_its_teachers_rungs_on_both_chords_and_all_rungs_come() -> None:
+def test_a_balanced_student_has_its_teachers_branches_on_both_chords_and_all_branches_come() -> None:
     made = objective(FORMS[0], guidance="sync")
     seen: set[int] = set()
     for step in range(4):
         found = taken(made, step)
         assert found.asked.scales is None
         for call in found.teacher:
-            assert call.rungs == found.asked.rungs[:BATCH]
+            assert call.branches == found.asked.branches[:BATCH]
             assert call.clips == list(range(BATCH))
-        assert found.asked.rungs[:BATCH] == found.asked.rungs[BATCH:]
-        seen |= set(found.asked.rungs)
+        assert found.asked.branches[:BATCH] == found.asked.branches[BATCH:]
+        seen |= set(found.asked.branches)
     assert seen == {0, 1, 2}
 
 

@@ -11,10 +11,10 @@ from gaussian_formulas import Formulas, combined, even_nodes
 from gaussian_model import branch_means, calls_of, gaussian_student, gaussian_teacher
 from torch import Tensor
 
-from fada.data.audio_encoder import AudioEncoder
+from fada.data.audio.encoder import AudioEncoder
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.student.generation import PipelineOutput
-from fada.student.pipeline import FadaPipeline
+from fada.generation.avatar_pipeline import PipelineOutput
+from fada.generation.pipelines import FadaPipeline
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.vae import new_vae
 
@@ -104,7 +104,7 @@ def encoded_portrait(built: FadaPipeline) -> Tensor:
 
 
 def chunk_means(built: FadaPipeline, chunk: int, latents: Tensor) -> Tensor:
-    """Means (1, F, 3) of a chunk's rungs: from the portrait, its sound, and the last two frames made before it."""
+    """Means (1, F, 3) of a chunk's branches: from the portrait, its sound, and the last two frames made before it."""
     before = latents[chunk * FRAMES - 2 : chunk * FRAMES][None] if chunk else None
     return branch_means(portrait_latents(built), heard(chunk, total=len(latents)), before)
 
@@ -152,12 +152,12 @@ def test_the_six_steps_lie_two_two_one_one_in_four_windows() -> None:
         near(found.latents, expected_latents(built, found, exact(EPSILON)))
 
 
-def test_a_fast_student_is_told_reference_before_audio_once_a_step_on_the_full_rung() -> None:
+def test_a_fast_student_is_told_reference_before_audio_once_a_step_on_the_full_branch() -> None:
     built = student_pipeline(EPSILON, True)
     made(built)
     assert len(calls_of(built)) == 18
     for call in calls_of(built):
-        assert (call.rungs, call.clips) == ([2], [0])
+        assert (call.branches, call.clips) == ([2], [0])
         near(call.scales, torch.tensor([[REFERENCE_SCALE, AUDIO_SCALE]]), 1e-6)
     made(built, reference_scale=3.0, audio_scale=5.0)
     near(calls_of(built)[0].scales, torch.tensor([[3.0, 5.0]]), 1e-6)
@@ -172,20 +172,20 @@ def test_other_scales_of_a_call_are_those_of_the_samples() -> None:
         near(found.latents, expected_latents(built, found, exact(V), torch.tensor([[3.0, 1.5]]).double()))
 
 
-def test_a_balanced_student_runs_the_rungs_that_its_scales_need_in_one_pass() -> None:
+def test_a_balanced_student_runs_the_branches_that_its_scales_need_in_one_pass() -> None:
     built = student_pipeline(EPSILON, False)
-    for scales, rungs in (((2.0, 6.5), [0, 1, 2]), ((3.0, 3.0), [0, 2]), ((1.0, 4.0), [1, 2]), ((1.0, 1.0), [2])):
+    for scales, branches in (((2.0, 6.5), [0, 1, 2]), ((3.0, 3.0), [0, 2]), ((1.0, 4.0), [1, 2]), ((1.0, 1.0), [2])):
         found = made(built, reference_scale=scales[0], audio_scale=scales[1])
-        assert {tuple(call.rungs) for call in calls_of(built)} == {tuple(rungs)}
-        assert found.nfe == 6 * len(rungs)
+        assert {tuple(call.branches) for call in calls_of(built)} == {tuple(branches)}
+        assert found.nfe == 6 * len(branches)
         near(found.latents, expected_latents(built, found, exact(EPSILON), torch.tensor([scales]).double()))
 
 
 @pytest.mark.parametrize("is_told", [True, False])
-def test_without_guidance_a_student_is_asked_plainly_at_the_full_rung(is_told: bool) -> None:
+def test_without_guidance_a_student_is_asked_plainly_at_the_full_branch(is_told: bool) -> None:
     built = student_pipeline(EPSILON, is_told)
     found = made(built, guidance="none")
-    assert all(call.scales is None and call.rungs == [2] for call in calls_of(built))
+    assert all(call.scales is None and call.branches == [2] for call in calls_of(built))
     assert found.nfe == 6
     near(found.latents, expected_latents(built, found, exact(EPSILON), torch.ones(1, 2).double()))
 
@@ -193,7 +193,7 @@ def test_without_guidance_a_student_is_asked_plainly_at_the_full_rung(is_told: b
 def test_a_student_that_is_told_its_scales_can_be_guided_outside_too() -> None:
     built = student_pipeline(EPSILON, True)
     found = made(built, guidance="ladder")
-    assert all(call.scales is None and call.rungs == [0, 1, 2] for call in calls_of(built))
+    assert all(call.scales is None and call.branches == [0, 1, 2] for call in calls_of(built))
     near(found.latents, expected_latents(built, found, exact(EPSILON)))
 
 

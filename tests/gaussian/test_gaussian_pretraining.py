@@ -12,7 +12,7 @@ from gaussian_model import Call, branch_means, calls_of, gaussian_teacher
 from test_gaussian_distillation import FORMS, clips, near
 from torch import Tensor
 
-from fada.data.dataset import Batch, BatchShape, ClipSampler
+from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 EVERYTHING = ("reference", "spatial", "audio", "temporal")
@@ -59,7 +59,7 @@ def test_the_input_is_noised_data_and_the_target_that_of_the_form(formulas: Form
         assert float(loss.total.detach()) == pytest.approx(float(found.mean()), rel=1e-3)
         assert float(noise.std()) == pytest.approx(1.0, abs=0.05)
         assert call.use_temporal
-        assert call.rungs == [2] * 8
+        assert call.branches == [2] * 8
 
 
 def test_times_are_uniform_and_every_sample_has_its_own_noise() -> None:
@@ -79,25 +79,25 @@ def test_times_are_uniform_and_every_sample_has_its_own_noise() -> None:
 
 def test_conditions_are_dropped_at_the_asked_rates() -> None:
     made = objective(FORMS[0], DropRates(0.2, 0.3, 0.4))
-    rungs: Counter[int] = Counter()
+    branches: Counter[int] = Counter()
     had, kept = 0, 0
     for step in range(120):
         loss, call, batch = taken(made, step)
-        rungs.update(call.rungs)
+        branches.update(call.branches)
         (_, told) = made.module.denoising_unet.told_motion[-1]
         assert not bool((told & ~batch.has_motion).any())
         had, kept = had + int(batch.has_motion.sum()), kept + int(told.sum())
-        branches = branch_means(batch.reference, batch.audio, batch.motion, told)
-        means = torch.stack([row[:, rung] for row, rung in zip(branches, call.rungs, strict=True)])
+        means_of_branches = branch_means(batch.reference, batch.audio, batch.motion, told)
+        means = torch.stack([row[:, branch] for row, branch in zip(means_of_branches, call.branches, strict=True)])
         found, _ = errors(FORMS[0], call, batch, means)
         for number, name in enumerate(("nothing", "reference", "audio")):
-            chosen = found[torch.tensor(call.rungs) == number]
+            chosen = found[torch.tensor(call.branches) == number]
             if len(chosen):
                 assert float(loss.scalars[f"loss_{name}"]) == pytest.approx(float(chosen.mean()), rel=1e-3)
-    total = sum(rungs.values())
+    total = sum(branches.values())
     assert total == 960
-    for rung, share in ((0, 0.2), (1, 0.3), (2, 0.5)):
-        assert rungs[rung] / total == pytest.approx(share, abs=0.05)
+    for branch, share in ((0, 0.2), (1, 0.3), (2, 0.5)):
+        assert branches[branch] / total == pytest.approx(share, abs=0.05)
     assert kept / had == pytest.approx(0.6, abs=0.07)
 
 
@@ -121,7 +121,7 @@ def test_images_are_learned_without_time_and_motion_frames_and_sound_where_it_is
     made = objective(FORMS[0], is_image_stage=True, trains=("reference", "spatial"))
     _, call, _ = taken(made, 0)
     assert not call.use_temporal
-    assert call.rungs == [1] * 8
+    assert call.branches == [1] * 8
     assert made.module.denoising_unet.told_motion == [(None, None)]
 
 

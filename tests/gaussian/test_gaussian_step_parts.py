@@ -9,7 +9,7 @@ import torch
 from gaussian_model import calls_of, gaussian_student, gaussian_teacher
 from test_gaussian_distillation import FORMS, clips, objective, settings, taken
 
-from fada.data.dataset import BatchShape, ClipSampler
+from fada.data.sampling.dataset import BatchShape, ClipSampler
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective, train_student
 from fada.student.mixed_loss import MixedLossConfig

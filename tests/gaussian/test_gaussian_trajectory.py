@@ -11,7 +11,7 @@ from gaussian_model import branch_means, calls_of, gaussian_student, gaussian_te
 from test_gaussian_distillation import FORMS, clips, near, settings
 from torch import Tensor
 
-from fada.data.dataset import BatchShape, ClipSampler
+from fada.data.sampling.dataset import BatchShape, ClipSampler
 from fada.student.trajectory import TrajectoryObjective
 
 STEPS = 20
@@ -45,15 +45,15 @@ def test_jumps_from_both_ends_of_the_teachers_step_to_one_goal(formulas: Formula
         t, t_next = (torch.round(each.t * 1000) / 1000 for each in (own, average))
         near(t - t_next, torch.tensor([1 / STEPS]), 1e-9)
         near(taught.t[:1], own.t, 1e-9)
-        branches = branch_means(batch.reference, batch.audio, batch.motion, batch.has_motion)
+        means_of_branches = branch_means(batch.reference, batch.audio, batch.motion, batch.has_motion)
         if guidance == "distill":
             assert own.scales is not None
             assert torch.equal(own.scales, average.scales)
-            assert (own.rungs, taught.rungs) == ([2], [0, 1, 2])
-            means = combined(branches, own.scales.double())
+            assert (own.branches, taught.branches) == ([2], [0, 1, 2])
+            means = combined(means_of_branches, own.scales.double())
         else:
-            assert own.rungs == average.rungs == taught.rungs
-            means = branches[:, :, own.rungs[0]]
+            assert own.branches == average.branches == taught.branches
+            means = means_of_branches[:, :, own.branches[0]]
         # The noise path at the step's start, and DDIM to its end.
         noise = formulas.noise_in(own.latents, batch.latents, t)
         assert float(noise.std()) == pytest.approx(1.0, abs=0.15)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import fada
-from fada.data.shard_format import decode_video
+from fada.data.shards.format import decode_video
 from fada.media import MediaError
 from fada.media.audio import read_audio, write_wav
 from fada.media.cutting import PixelBox, cut_video, read_label

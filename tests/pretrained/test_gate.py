@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from fada.data.audio_features import LogMelEncoder
+from fada.data.audio.features import LogMelEncoder
+from fada.generation.pipelines import PIPELINES, default_settings
 from fada.pretrained.pipelines import address
 from fada.pretrained.settings import TABLES, settings_of
-from fada.student.pipeline import PIPELINES, default_settings
 
 ALL = list(PIPELINES.values())
 KINDS = {kind for pipeline in ALL for each in pipeline.components_table.values() for kind in each.kinds}

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from fada.generation.ranges import check_config
 from fada.pretrained.ranges import PIPELINE, SCALE, Range
 from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
-from fada.student.ranges import check_config
 from fada.teacher.dual_unet.settings import Pipeline
 
 GOOD: dict[str, Any] = {"frames": 512, "motion_frames": 0, "context": 0, "fps": 25.0, "size": 64, "steps": 6,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fada.build.data import fingerprint
 from fada.pretrained.weight_hash import Counted, weights_hash
+from fada.run.data import fingerprint
 
 WEIGHTS = {
     "b.weight": torch.arange(6, dtype=torch.float32).reshape(2, 3) / 8,
@@ -22,7 +22,7 @@ WEIGHTS = {
 @pytest.mark.parametrize(
     ("counted", "recorded"),
     [
-        # By what runs and shards (fada/build/data.py) and exports (student/part_weights.py) were hashed with before.
+        # By what runs and shards (fada/run/data.py) and exports (fada/export/part_weights.py) were hashed with before.
         ("values", "c4489e5aaf927dd0"),
         ("tensors", "4d8f7986400b0ef4"),
     ],

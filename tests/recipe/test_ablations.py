@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fada.build.ablation_rows import CLAIMS, ORDERS, TABLES, paper_agrees, rows
 from fada.recipe import RecipeError, load_recipe
 from fada.recipe.shipped import shipped_recipes
+from fada.studies.ablations.rows import CLAIMS, ORDERS, TABLES, paper_agrees, rows
 
 BASE, PHASE = "distill.phases.0", "distill.phases.1"
 SOLVERS = {f"{phase}.solver.{key}" for phase in (BASE, PHASE) for key in ("kind", "steps")}

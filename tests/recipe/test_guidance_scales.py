@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fada.build.run_folder import ENVIRONMENT, check_run, open_run
-from fada.build.settings import default_scales, distill_settings
+from fada.assembly.settings import default_scales, distill_settings
+from fada.export.run_models import phases_of
 from fada.family import Family, Guidance, families
 from fada.files.folders import MARK
 from fada.recipe import Recipe, RecipeError, load_recipe, recipe_json_schema
 from fada.recipe.earlier import in_earlier_words
 from fada.recipe.loading import dump_recipe
-from fada.student.run_models import phases_of
+from fada.run.folder import ENVIRONMENT, check_run, open_run
 
 DANCER = """\
 name: small

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from fada.build.settings import shared_fields
+from fada.assembly.settings import shared_fields
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.engine.loop import LoopSettings

@@ -24,7 +24,7 @@ FACES, MOUTHS, DIMENSIONS, SPREAD = 6, 6, 24, 0.15
 class Mixture:
     """Perfect predictions of the recipe's type: of all faces, of one, of one mouth of it."""
 
-    ladder = ("nothing", "reference", "audio")
+    branches = ("nothing", "reference", "audio")
 
     def __init__(self, path: NoisePath) -> None:
         self.path = path
@@ -35,8 +35,8 @@ class Mixture:
         self.known = torch.zeros(3, FACES * MOUTHS, dtype=torch.bool)
         self.known[0], self.known[1, :MOUTHS], self.known[2, 0] = True, True, True
 
-    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Tensor:
-        return self.known[rungs]
+    def expand(self, conditions: Any, clips: Tensor, branches: Tensor) -> Tensor:
+        return self.known[branches]
 
     def evaluate(self, latents: Tensor, t: Tensor, known: Tensor) -> Tensor:
         signal, noise = (each[:, None] for each in self.path.signal_noise(t))

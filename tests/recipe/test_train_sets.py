@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from fada.build.stored_features import mixture_of
-from fada.data.mixture import Mixture
+from fada.data.sampling.mixture import Mixture
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
 from fada.recipe.paths import missing_paths
 from fada.recipe.schema import Recipe
+from fada.run.stored_features import mixture_of
 
 TWO = "data={train_shards: [{path: a, weight: 3}, {path: s3://b/c, weight: 0.5}], test_shards: t}"
 

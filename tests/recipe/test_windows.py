@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fada.build.models import scheduler
-from fada.build.settings import distill_settings
+from fada.assembly.models import scheduler
+from fada.assembly.settings import distill_settings
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.windows import Windows
 from fada.recipe import RecipeError, load_recipe

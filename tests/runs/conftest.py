@@ -11,10 +11,10 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from fada import build
-from fada.build import sources
+from fada import jobs
 from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
+from fada.run import sources
 
 QUIET = Console(quiet=True)
 
@@ -36,8 +36,8 @@ def smoke() -> Smoke:
 def finished(tmp_path_factory: pytest.TempPathFactory, smoke: Smoke) -> Path:
     """A finished run of the smoke recipe."""
     folder = tmp_path_factory.mktemp("run") / "smoke"
-    build.distill(smoke(folder), QUIET)
-    build.bench(smoke(folder), QUIET)
+    jobs.distill(smoke(folder), QUIET)
+    jobs.bench(smoke(folder), QUIET)
     return folder
 
 
@@ -59,7 +59,7 @@ def tiny(smoke: Smoke) -> Iterator[Smoke]:
 def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny: Smoke) -> Path:
     """A finished run of it, never broken off, without a report; do not write into it."""
     folder = tmp_path_factory.mktemp("tiny") / "whole"
-    build.distill(tiny(folder), QUIET)
+    jobs.distill(tiny(folder), QUIET)
     return folder
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fada.build.ablation_plan import Plan
-from fada.build.ablation_rows import Half
+from fada.studies.ablations.plan import Plan
+from fada.studies.ablations.rows import Half
 
 CLIPS: dict[str, Half] = {"a-0": "narrow", "a-1": "narrow", "b-0": "beyond", "b-1": "beyond"}
 

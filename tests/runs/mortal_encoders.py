@@ -9,9 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fada.build.encode_shard import Encoders
-from fada.build.pack_clips import Tools
-from fada.data.audio_features import LogMelEncoder
+from fada.data.audio.features import LogMelEncoder
+from fada.packing.encode_shard import Encoders
+from fada.packing.pack_clips import Tools
 from fada.teacher.vae import load_vae
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fada.build.ablation_rows import CLAIMS, ORDERS, TEACHERS, Claim
-from fada.build.ablation_verdicts import advantages, against_line, compared, drawn_orders, error_of, lines_compared
-from fada.build.order_verdicts import order_verdicts
-from fada.build.orders_page import orders_page, word_of, write_orders_page
 from fada.cli.app import run
 from fada.files.errors import FolderFault
+from fada.studies.ablations.order_verdicts import order_verdicts
+from fada.studies.ablations.orders_page import orders_page, word_of, write_orders_page
+from fada.studies.ablations.rows import CLAIMS, ORDERS, TEACHERS, Claim
+from fada.studies.ablations.verdicts import advantages, against_line, compared, drawn_orders, error_of, lines_compared
 from tests.runs.made_up_ablations import line, results, row
 
 FIXED = Claim(3, "fixed-0.2", "fixed-0", "ground truth improves performance")

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fada.build.ablation_baselines import costs_of, passes_of
-from fada.build.ablation_headroom import gates_of_table, headroom_lines
-from fada.build.ablation_measuring import clips_of_seed, training_means
-from fada.build.ablation_page import over_seeds, write_page
-from fada.build.ablation_plan import BASE_SEED, Plan, check_plan, groups
-from fada.build.ablation_rows import CONTROLS, rows
-from fada.build.ablations import results_so_far, run_ablations
-from fada.eval.headroom import NO_HEADROOM
-from fada.eval.systems import BenchClip
+from fada.eval.bench.headroom import NO_HEADROOM
+from fada.eval.bench.systems import BenchClip
 from fada.files.errors import FolderFault
 from fada.recipe.errors import RecipeError
+from fada.studies.ablations.baselines import costs_of, passes_of
+from fada.studies.ablations.headroom import gates_of_table, headroom_lines
+from fada.studies.ablations.measuring import clips_of_seed, training_means
+from fada.studies.ablations.page import over_seeds, write_page
+from fada.studies.ablations.plan import BASE_SEED, Plan, check_plan, groups
+from fada.studies.ablations.rows import CONTROLS, rows
+from fada.studies.ablations.run import results_so_far, run_ablations
 from tests.runs.made_up_ablations import CLIPS, line, results, row
 
 QUIET = Console(quiet=True)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fada import build
-from fada.eval.results import BenchResults
+from fada import jobs
+from fada.eval.bench.results import BenchResults
 
 QUIET = Console(quiet=True)
 
@@ -29,7 +29,7 @@ def test_two_processes_measure_what_one_does(finished: Path, smoke, tmp_path: Pa
     for name in ("one", "two"):
         shutil.copytree(finished, tmp_path / name)
         shutil.rmtree(tmp_path / name / "report")
-    build.bench(smoke(tmp_path / "one", "bench.clips=2"), QUIET)
+    jobs.bench(smoke(tmp_path / "one", "bench.clips=2"), QUIET)
     words = ["bench", "tiny/smoke", f"output={tmp_path / 'two'}", "bench.clips=2", "--processes", "2"]
     done = subprocess.run([sys.executable, "-m", "fada", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

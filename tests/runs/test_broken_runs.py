@@ -12,22 +12,22 @@ import pytest
 import torch
 from rich.console import Console
 
-from fada import build
+from fada import jobs
 from fada.recipe.schema import Recipe
 
 QUIET = Console(quiet=True)
 PLACES = {
     "drawing": ("fada.data.world.make._draw_one", 1),
     "training the VAE": ("fada.teacher.vae.encode_frames", 0),
-    "saving the VAE": ("fada.build.run_vae.write_manifest", 0),
-    "encoding": ("fada.build.data.encode_frames", 1),
+    "saving the VAE": ("fada.run.vae.write_manifest", 0),
+    "encoding": ("fada.run.data.encode_frames", 1),
     "the first stage, before a checkpoint": ("fada.teacher.pretrain.PretrainObjective.loss", 1),
     "the first stage": ("fada.teacher.pretrain.PretrainObjective.loss", 2),
     "writing a checkpoint": ("fada.engine.checkpoint_state.describe", 0),
     "saving a stage": ("fada.engine.tensor_files.save_file", 0),
-    "a preview": ("fada.build.preview.contact_sheet", 0),
+    "a preview": ("fada.run.preview.contact_sheet", 0),
     "the second stage": ("fada.teacher.pretrain.PretrainObjective.loss", 0),
-    "saving the teacher": ("fada.build.models.whole_folder", 0),
+    "saving the teacher": ("fada.assembly.models.whole_folder", 0),
     "solving targets": ("fada.student.solved_windows.SolvedWindows.window_ends", 1),
     "the balanced student": ("fada.student.distillation.DistillObjective.loss", 2),
     "saving the balanced student": ("fada.files.whole.sync_tree", 1),
@@ -72,9 +72,9 @@ def test_a_first_run_broken_in_every_phase_equals_the_unbroken_one(
         with monkeypatch.context() as patched:
             broken = break_once(patched, *place)
             with contextlib.suppress(Broken):
-                build.distill(tiny(tmp_path / "parts"), QUIET)
+                jobs.distill(tiny(tmp_path / "parts"), QUIET)
             assert broken, f"{name} was not reached"
-    build.distill(tiny(tmp_path / "parts"), QUIET)
+    jobs.distill(tiny(tmp_path / "parts"), QUIET)
     same_as_unbroken(tmp_path / "parts")
     left = [path for path in (tmp_path / "parts").rglob("*") if ".aside-" in path.name or ".fada-" in path.name]
     assert left == []

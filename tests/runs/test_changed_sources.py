@@ -11,12 +11,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from fada.build.data import prepare_data
-from fada.data.dataset import LatentClip, hash_clips
-from fada.data.face import FaceClues
-from fada.data.shards import Sample, read_index, write_shards
+from fada.data.clips.face import FaceClues
+from fada.data.sampling.dataset import LatentClip, hash_clips
+from fada.data.shards.reading import Sample, read_index, write_shards
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
+from fada.run.data import prepare_data
 from fada.teacher.vae import new_vae
 
 QUIET = Console(quiet=True)

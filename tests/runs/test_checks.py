@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from fada.build.checks import check_qualities, check_shards, check_trained_clips
-from fada.data.dataset import LatentClip
-from fada.data.shards import Sample, write_shards
+from fada.data.sampling.dataset import LatentClip
+from fada.data.shards.reading import Sample, write_shards
 from fada.recipe import Recipe, RecipeError, load_recipe
+from fada.run.checks import check_qualities, check_shards, check_trained_clips
 
 
 def recipe(*overrides: str) -> Recipe:

@@ -12,13 +12,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from fada import build
-from fada.build.data import prepare_data
-from fada.build.models import find_model, model_fault
-from fada.build.run_parts import load_stage
-from fada.data.dataset import hash_clips
+from fada import jobs
+from fada.assembly.models import find_model, model_fault
+from fada.data.sampling.dataset import hash_clips
 from fada.engine.tensor_files import save_tensors
 from fada.files.folders import kind_of
+from fada.run.data import prepare_data
+from fada.run.parts import load_stage
 
 QUIET = Console(quiet=True)
 
@@ -63,7 +63,7 @@ def test_everything_damaged_is_put_aside_and_made_anew_bit_for_bit(tiny, same_as
     flip(next(run.glob("work/fast/checkpoints/step-00000003/*.safetensors")))
     # Else the finished checkpoint of balanced asks for no targets.
     shutil.rmtree(run / "work/balanced/checkpoints")
-    said = said_while(lambda console: build.distill(tiny(run), console))
+    said = said_while(lambda console: jobs.distill(tiny(run), console))
     same_as_unbroken(run)
     wanted = [
         "students/fast: denoising_unet/diffusion_pytorch_model.safetensors has 0 bytes, ",
@@ -94,7 +94,7 @@ def test_parts_without_manifests_as_earlier_versions_wrote_them_are_taken(tiny, 
         manifest.unlink()
     (run / ".fada.json").unlink()
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
-    said = said_while(lambda console: build.distill(tiny(run), console))
+    said = said_while(lambda console: jobs.distill(tiny(run), console))
     assert [f"{name} is there" in said for name in ("teacher", "balanced", "fast")] == [True] * 3
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")} == before
     assert kind_of(run) == "run"
@@ -140,20 +140,20 @@ def test_a_damaged_vae_that_the_recipe_names_is_an_error_and_stays(tiny, run: Pa
     with pytest.raises(
         ValueError, match=r"vae: diffusion_pytorch_model.safetensors cannot be read .* it is damaged, fet"
     ):
-        build.distill(tiny(tmp_path / "other", f"vae.path={run / 'vae'}"), QUIET)
+        jobs.distill(tiny(tmp_path / "other", f"vae.path={run / 'vae'}"), QUIET)
     assert (run / "vae").is_dir()
 
 
 def test_an_export_of_an_unfinished_student_changes_nothing_in_the_run(run: Path) -> None:
     shutil.rmtree(run / "students" / "fast")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    built = build.from_checkpoint(run, "fast", None, QUIET)
+    built = jobs.from_checkpoint(run, "fast", None, QUIET)
     assert built.config.steps == 6
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     shutil.rmtree(run / "vae")
     with pytest.raises(ValueError, match="vae: the run's VAE is missing; repeat the command that trains the run"):
-        build.from_checkpoint(run, "fast", None, QUIET)
+        jobs.from_checkpoint(run, "fast", None, QUIET)
     shutil.rmtree(run / "teacher")
     with pytest.raises(ValueError, match=r"is missing|no model"):
-        build.from_checkpoint(run, "fast", None, QUIET)
+        jobs.from_checkpoint(run, "fast", None, QUIET)
     assert not (run / "teacher").exists()

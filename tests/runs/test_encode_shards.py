@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 import torch
 
-from fada.build import encode_shard, shard_workers, shards
-from fada.build.encode import encode_shards
-from fada.build.encode_shard import NOTES, load_encoders
-from fada.build.shard_records import read_records
-from fada.build.shards_in_making import ShardProgress
-from fada.build.stored_features import load_latents
-from fada.data.audio_features import LogMelEncoder
-from fada.data.crew import Lost
-from fada.data.location import Location
-from fada.data.shards import Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.audio.features import LogMelEncoder
+from fada.data.shards.location import Location
+from fada.data.shards.reading import Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.workers.crew import Lost
 from fada.files.errors import FolderFault
+from fada.packing import encode_shard, shard_workers, shards
+from fada.packing.encode import encode_shards
+from fada.packing.encode_shard import NOTES, load_encoders
+from fada.packing.shard_records import read_records
+from fada.packing.shards_in_making import ShardProgress
+from fada.run.stored_features import load_latents
 from fada.teacher.vae import new_vae
 from tests.runs.mortal_encoders import load_mortal
 from tests.runs.test_shard_clips import put_clip, put_landmarks

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fada.build.ablation_rows import ADAPTIVES, CLAIMS, ORDERS, TABLES, TEACHER_B, control
-from fada.build.exact_ablations import ExactPlan, exact_results, run_exact
-from fada.build.exact_page import write_exact_page
-from fada.build.exact_rows import COURSES, SETTINGS, key_of, keyed, rows_of, students_of
-from fada.build.exact_verdicts import headroom, verdicts_of
-from fada.build.order_verdicts import seeds_needed
 from fada.cli.app import run
 from fada.eval.exact_world.courses import Plan
 from fada.files.errors import FolderFault
+from fada.studies.ablations.order_verdicts import seeds_needed
+from fada.studies.ablations.rows import ADAPTIVES, CLAIMS, ORDERS, TABLES, TEACHER_B, control
+from fada.studies.exact.ablations import ExactPlan, exact_results, run_exact
+from fada.studies.exact.page import write_exact_page
+from fada.studies.exact.rows import COURSES, SETTINGS, key_of, keyed, rows_of, students_of
+from fada.studies.exact.verdicts import headroom, verdicts_of
 
 TINY = Plan((), steps=2, batch=4, copy_steps=2, copy_batch=8)
 

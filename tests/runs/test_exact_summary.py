@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fada.build.exact_summary import bounds_text, curve_text, summary
+from fada.studies.exact.summary import bounds_text, curve_text, summary
 
 NO_HEADROOM = "no headroom: this comparison shows nothing"
 NAMES = ("best undistilled 6 guided", "best undistilled 6 conditional")

@@ -10,17 +10,17 @@ from diffusers import AutoencoderKL
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from fada.build.data import prepare_data
-from fada.build.shards import shard_clips
-from fada.build.stored_features import load_latents
-from fada.data.audio_features import LogMelEncoder
-from fada.data.clip import Clip, ClipError, write_clip
-from fada.data.face import FaceClues, face_boxes
+from fada.data.audio.features import LogMelEncoder
+from fada.data.clips.clip import Clip, ClipError, write_clip
+from fada.data.clips.face import FaceClues, face_boxes
 from fada.data.prepare import face_embedding
 from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
-from fada.data.shards import read_index, read_shards
-from fada.data.stored_clips import face_clues
+from fada.data.shards.reading import read_index, read_shards
+from fada.data.shards.stored_clips import face_clues
+from fada.packing.shards import shard_clips
 from fada.recipe.schema import Recipe
+from fada.run.data import prepare_data
+from fada.run.stored_features import load_latents
 from fada.teacher.vae import new_vae
 
 QUIET = Console(quiet=True)

@@ -11,11 +11,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from fada import build
+from fada import jobs
+from fada.export.run_export import Contents, export_run
+from fada.generation.pipelines import FadaPipeline, open_pipeline
 from fada.pretrained import shipped
 from fada.recipe.schema import Recipe
-from fada.student.export import Contents, export_run
-from fada.student.pipeline import FadaPipeline, open_pipeline
 from fada.teacher.face_space import FEWEST, FaceSpace
 
 QUIET = Console(quiet=True)
@@ -27,7 +27,7 @@ NAMED = (*SHORT, "teacher.path=shipped:small", "vae.path=shipped:small/vae", "te
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny: Smoke) -> Path:
     """A small teacher of two clips."""
-    return build.train_teacher(tiny(tmp_path_factory.mktemp("trained") / "run", *SHORT), QUIET)
+    return jobs.train_teacher(tiny(tmp_path_factory.mktemp("trained") / "run", *SHORT), QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_run_distils_a_shipped_teacher_and_goes_on_wherever_the_package_lies(
     tiny: Smoke, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny(tmp_path / "run", *NAMED)
-    students = build.distill(recipe, QUIET)
+    students = jobs.distill(recipe, QUIET)
     assert not (tmp_path / "run" / "vae").exists()
     assert not (tmp_path / "run" / "teacher").exists()
     said = (tmp_path / "run" / "recipe.yaml").read_text()
@@ -74,7 +74,7 @@ def test_a_run_distils_a_shipped_teacher_and_goes_on_wherever_the_package_lies(
         (moved / "small").symlink_to(models / "kept")
         monkeypatch.setattr(shipped, "MODELS", moved)
         before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run" / "students").rglob("*.safetensors")}
-        build.distill(tiny(tmp_path / "run", *NAMED), QUIET)
+        jobs.distill(tiny(tmp_path / "run", *NAMED), QUIET)
         assert {file: file.stat().st_mtime_ns for file in before} == before
     finally:
         (models / "kept").rename(models / "small")
@@ -83,15 +83,15 @@ def test_a_run_distils_a_shipped_teacher_and_goes_on_wherever_the_package_lies(
 def test_a_report_may_be_measured_in_half_precision(tiny: Smoke, models: Path, tmp_path: Path) -> None:
     settings = (*NAMED, "distill.phases=[]", "bench.precision=bf16", "bench.seconds=0.2", "bench.search_clips=0")
     recipe = tiny(tmp_path / "run", *settings)
-    build.distill(recipe, QUIET)
-    build.bench(recipe, QUIET)
+    jobs.distill(recipe, QUIET)
+    jobs.bench(recipe, QUIET)
     results = json.loads((tmp_path / "run" / "report" / "results.json").read_text())
     assert {system["notes"]["dtype"] for system in results["systems"]} == {"bfloat16"}
 
 
 def test_a_teacher_of_drawn_clips_knows_their_faces_and_its_students_too(tiny: Smoke, tmp_path: Path) -> None:
     own = tiny(tmp_path / "run", f"data.world.clips={FEWEST}", "data.world.frames=5", *SHORT)
-    folders = [build.train_teacher(own, QUIET), *build.distill(own, QUIET)]
+    folders = [jobs.train_teacher(own, QUIET), *jobs.distill(own, QUIET)]
     limits = [open_pipeline(folder).face_space.config.limit for folder in folders]
     assert limits == [limits[0]] * 2
     assert np.isfinite(limits[0])
@@ -104,9 +104,9 @@ def test_a_teacher_of_a_few_clips_does_not_say_what_it_knows(trained: Path) -> N
 
 def test_a_dry_run_prices_the_networks_that_are_given(tiny: Smoke, models: Path, tmp_path: Path) -> None:
     """They are those that the recipe would train: one pass costs the same, whatever the recipe says of its own VAE."""
-    own = build.dry_run(tiny(tmp_path / "own"))
+    own = jobs.dry_run(tiny(tmp_path / "own"))
     other = ("vae.channels=[8,8,8,8]", "vae.latent_channels=9", "teacher.network.channels=[16,16]")
-    given = build.dry_run(tiny(tmp_path / "given", *other, *NAMED))
+    given = jobs.dry_run(tiny(tmp_path / "given", *other, *NAMED))
     assert [line for line in given.lines if "GFLOP;" in line] == [line for line in own.lines if "GFLOP;" in line]
     assert not any("is not there yet" in line for line in given.lines)
 

@@ -11,15 +11,15 @@ import torch
 from rich.console import Console
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from fada import build
-from fada.build.data import prepare_data
-from fada.data.audio_features import Wav2Vec2Encoder
-from fada.data.shards import Sample, write_shards
+from fada import jobs
+from fada.data.audio.features import Wav2Vec2Encoder
+from fada.data.shards.reading import Sample, write_shards
 from fada.diffusion.scheduler import PeRFlowScheduler
-from fada.eval.results import read_json
+from fada.eval.bench.results import read_json
+from fada.generation.pipelines import HalloPipeline, open_pipeline
 from fada.recipe import RecipeError, load_recipe
 from fada.recipe.schema import Recipe
-from fada.student.pipeline import HalloPipeline, open_pipeline
+from fada.run.data import prepare_data
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.hallo.projections import FaceLocator, FaceProjection
 from fada.teacher.hallo.schedule import hallo_scheduler
@@ -111,8 +111,8 @@ def recipe(made: Path) -> Recipes:
 def finished(recipe: Recipes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with its report."""
     folder = tmp_path_factory.mktemp("run") / "hallo"
-    build.distill(recipe(folder), QUIET)
-    build.bench(recipe(folder), QUIET)
+    jobs.distill(recipe(folder), QUIET)
+    jobs.bench(recipe(folder), QUIET)
     return folder
 
 
@@ -139,7 +139,7 @@ def test_both_students_are_hallos_and_only_their_own_side_has_learned(finished: 
             )
 
 
-def test_the_report_counts_two_rungs_at_hallos_one_scale(finished: Path) -> None:
+def test_the_report_counts_two_branches_at_hallos_one_scale(finished: Path) -> None:
     systems = {each["name"]: each for each in read_json(finished / "report" / "results.json")["systems"]}
     assert set(systems) == {
         *("teacher-12", "teacher-6-conditional", "teacher-3x2", "teacher-6x2"),
@@ -167,12 +167,12 @@ def test_without_a_face_it_says_what_is_missing(finished: Path) -> None:
 
 def test_another_family_than_the_recipe_says_is_refused(recipe: Recipes, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"teacher\.kind: \S*teacher holds a hallo, the recipe says dual_unet; set"):
-        build.distill(recipe(tmp_path / "run", "teacher.kind=dual_unet"), QUIET)
+        jobs.distill(recipe(tmp_path / "run", "teacher.kind=dual_unet"), QUIET)
 
 
 def test_another_noise_path_than_the_teachers_is_refused(recipe: Recipes, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"noise: the teacher in .*beta_schedule=linear \(recipe: scaled_linear\)"):
-        build.distill(recipe(tmp_path / "run", "noise.beta_schedule=scaled_linear"), QUIET)
+        jobs.distill(recipe(tmp_path / "run", "noise.beta_schedule=scaled_linear"), QUIET)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_recipes_that_hallo_cannot_follow_are_refused(overrides: tuple[str, ...]
 
 @pytest.mark.parametrize("name", ["balanced", "fast"])
 def test_shipped_recipes_price_the_released_size_without_its_weights(name: str) -> None:
-    priced = build.dry_run(load_recipe(f"hallo/{name}", ["clip.size=64"]))
+    priced = jobs.dry_run(load_recipe(f"hallo/{name}", ["clip.size=64"]))
     teacher_line = next(line for line in priced.lines if line.startswith("teacher:"))
     assert "reference_unet 859.51 M, denoising_unet 1525.53 M, audio_projection 36.47 M" in teacher_line
     assert any(line.startswith("evaluations per clip: teacher 80, then balanced 12") for line in priced.lines)

@@ -10,14 +10,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from fada.build.data import prepare_data
-from fada.build.encode import encode_shards
 from fada.cli.app import run
-from fada.data.audio_features import LogMelEncoder
-from fada.data.clip import Clip, write_clip
-from fada.data.location import Location, LocationError
-from fada.data.shards import DamagedShardWarning, Sample, ShardError, read_index, read_shards, write_shards
+from fada.data.audio.features import LogMelEncoder
+from fada.data.clips.clip import Clip, write_clip
+from fada.data.shards.location import Location, LocationError
+from fada.data.shards.reading import DamagedShardWarning, Sample, ShardError, read_index, read_shards, write_shards
 from fada.media.image import read_image
+from fada.packing.encode import encode_shards
+from fada.run.data import prepare_data
 from fada.teacher.vae import new_vae
 
 

@@ -12,9 +12,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from fada import build
-from fada.build.models import load_pipeline
-from fada.student.export import export_run
+from fada import jobs
+from fada.assembly.models import load_pipeline
+from fada.export.run_export import export_run
 
 QUIET = Console(quiet=True)
 
@@ -30,9 +30,9 @@ def command(folder: Path, *overrides: str) -> list[str]:
 TRAIN = """
 import sys
 from rich.console import Console
-from fada import build
+from fada import jobs
 from fada.recipe import load_recipe
-build.distill(load_recipe("tiny/smoke", sys.argv[1:]), Console(quiet=True))
+jobs.distill(load_recipe("tiny/smoke", sys.argv[1:]), Console(quiet=True))
 """
 """`fada distill` without its report."""
 
@@ -59,7 +59,7 @@ def settings(finished: Path) -> list[str]:
 def alone(smoke, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same training in one plain process."""
     folder = tmp_path_factory.mktemp("alone") / "run"
-    build.distill(smoke(folder, *settings), QUIET)
+    jobs.distill(smoke(folder, *settings), QUIET)
     return folder
 
 
@@ -91,7 +91,7 @@ def test_two_processes_with_zero2_train_the_tiny_recipe_stop_when_asked_and_one_
 
     # Half way, without a finished student: the newest checkpoint's average becomes a model.
     half = tmp_path / "half"
-    export_run(folder, half, built=build.from_checkpoint(folder, "fast", None, QUIET))
+    export_run(folder, half, built=jobs.from_checkpoint(folder, "fast", None, QUIET))
     assert load_pipeline(half).guidance_layers.config.mode == "tokens"
 
     done = subprocess.run(command(folder, *settings), capture_output=True, text=True, check=False)
@@ -112,7 +112,7 @@ def test_zero2_trains_in_bf16_weights(settings: list[str], tmp_path: Path) -> No
 
 def test_cached_targets_train_a_student_without_the_teacher(smoke, settings: list[str], tmp_path: Path) -> None:
     cached = [*settings, "distill.phases.fast.targets=cached", "distill.phases.fast.cached_samples=8"]
-    build.distill(smoke(tmp_path / "run", *cached), QUIET)
+    jobs.distill(smoke(tmp_path / "run", *cached), QUIET)
     targets = tmp_path / "run" / "work" / "fast" / "targets"
     assert json.loads((targets / "index.json").read_text())["count"] == 8
     rows = [json.loads(row) for row in (tmp_path / "run" / "work" / "fast" / "log.jsonl").read_text().splitlines()]
@@ -123,7 +123,7 @@ def test_cached_targets_train_a_student_without_the_teacher(smoke, settings: lis
 def test_activation_checkpointing_changes_memory_not_the_student(
     smoke, settings: list[str], alone: Path, tmp_path: Path
 ) -> None:
-    build.distill(smoke(tmp_path, *settings, "engine.activation_checkpointing=true"), QUIET)
+    jobs.distill(smoke(tmp_path, *settings, "engine.activation_checkpointing=true"), QUIET)
     torch.testing.assert_close(weights(tmp_path), weights(alone), rtol=1e-4, atol=1e-6)
 
 
@@ -137,7 +137,7 @@ def test_a_failed_step_is_replayed_sample_by_sample(smoke, settings: list[str], 
     save_file(broken, str(failed / "weights.safetensors"))
     record = {"phase": "fast", "step": 3, "micro": 0, "processes": 2, "fault": "the loss is nan", "keys": []}
     (failed / "failure.json").write_text(json.dumps(record))
-    again = build.replay(smoke(alone, *settings), failed, QUIET)
+    again = jobs.replay(smoke(alone, *settings), failed, QUIET)
     assert again.bad_weights == ["denoising_unet.conv_out.bias"]
     assert len(again.samples) == 4
     assert all("not finite" in sample.fault for sample in again.samples)

@@ -15,18 +15,18 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from fada import build
-from fada.build.data import fingerprint
-from fada.build.dry_run import state_bytes
-from fada.build.models import find_model, find_teacher, load_pipeline, pipeline, untrained
-from fada.build.run import Run, Shared
-from fada.build.settings import default_scales
+from fada import jobs
+from fada.assembly.models import find_model, find_teacher, load_pipeline, pipeline, untrained
+from fada.assembly.settings import default_scales
 from fada.cli.app import run as fada
+from fada.export.run_export import ExportError, export_run
 from fada.media.video import read_video
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
+from fada.run.data import fingerprint
+from fada.run.training_run import Run, Shared
 from fada.student.copies import student_of
-from fada.student.export import ExportError, export_run
+from fada.studies.dry_run import state_bytes
 
 QUIET = Console(quiet=True)
 
@@ -107,17 +107,17 @@ def test_a_phase_starts_from_the_student_that_other_runs_made(smoke, finished: P
 
 def test_the_same_command_again_trains_nothing(smoke, finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.safetensors")}
-    build.distill(smoke(finished), QUIET)
+    jobs.distill(smoke(finished), QUIET)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*.safetensors")} == before
 
 
 def test_another_recipe_in_the_same_folder_is_refused(smoke, finished: Path) -> None:
     with pytest.raises(RecipeError, match=r"holds a run of another recipe \(clip.frames was .*give another folder"):
-        build.distill(smoke(finished, "clip.frames=2"), QUIET)
+        jobs.distill(smoke(finished, "clip.frames=2"), QUIET)
 
 
 def test_settings_that_do_not_change_what_is_learned_may_change(smoke, finished: Path) -> None:
-    build.distill(smoke(finished, "engine.log_every=1", "bench.clips=1"), QUIET)
+    jobs.distill(smoke(finished, "engine.log_every=1", "bench.clips=1"), QUIET)
 
 
 def test_untrained_and_loaded_student_give_the_same_video_at_the_same_seed(finished: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_first_run_that_is_killed_while_its_teacher_is_trained_equals_the_unbr
     process.wait()
     assert checkpoint.is_dir()
     assert not (killed / "teacher").exists()
-    build.distill(smoke(killed), QUIET)
+    jobs.distill(smoke(killed), QUIET)
     equal_runs(killed, finished)
 
 
@@ -199,19 +199,19 @@ def test_default_scales_are_the_reports_or_the_middle_of_what_the_student_learne
 
 def test_dry_run_prices_cached_windows_once_and_a_student_without_the_teacher() -> None:
     cached = ["distill.phases.fast.targets=cached", "distill.phases.fast.cached_samples=6"]
-    online, offline = (build.dry_run(load_recipe("tiny/smoke", own)).costs[-1] for own in ([], cached))
-    # 3 steps of 2 samples, 2 solver steps of 3 rungs each; six cached windows are eight, two of each of the four.
+    online, offline = (jobs.dry_run(load_recipe("tiny/smoke", own)).costs[-1] for own in ([], cached))
+    # 3 steps of 2 samples, 2 solver steps of 3 branches each; six cached windows are eight, two of each of the four.
     assert (online.passes.teacher, offline.passes.teacher) == (6, 6 * 8 / 6)
     assert offline.gibibytes < online.gibibytes
-    many = build.dry_run(load_recipe("tiny/smoke", [*cached, "distill.phases.fast.steps=30"])).costs[-1]
+    many = jobs.dry_run(load_recipe("tiny/smoke", [*cached, "distill.phases.fast.steps=30"])).costs[-1]
     assert many.passes.teacher == pytest.approx(0.8)
 
 
 def test_dry_run_prices_the_paper_scale_recipe() -> None:
-    priced = build.dry_run(load_recipe("sd15/fast"))
+    priced = jobs.dry_run(load_recipe("sd15/fast"))
     assert any("evaluations per clip: teacher 75" in line for line in priced.lines)
     fast = priced.costs[-1]
-    # 65,536 windows of three rungs and four steps for 640,000 samples.
+    # 65,536 windows of three branches and four steps for 640,000 samples.
     assert fast.passes.teacher == pytest.approx(12 * 65536 / 640000)
     # Two points, forward and backward; of the forward pass the levels at full resolution are computed again.
     assert fast.passes.student == pytest.approx(2 * 3.4, abs=0.05)
@@ -238,7 +238,7 @@ def test_recomputed_activations_are_not_kept_but_paid_again() -> None:
         "teacher.network.norm_groups=8",
     ]
     kept, some, every = (
-        build.dry_run(load_recipe("sd15/fast", [*small, f"engine.activation_checkpointing={flag}"])).costs[-1]
+        jobs.dry_run(load_recipe("sd15/fast", [*small, f"engine.activation_checkpointing={flag}"])).costs[-1]
         for flag in ("false", "full_resolution", "true")
     )
     assert every.gibibytes < some.gibibytes < kept.gibibytes

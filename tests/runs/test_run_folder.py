@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fada.build import run_folder
-from fada.build.run_folder import check_run, open_run
-from fada.eval.environment import environment
+from fada.eval.bench.environment import environment
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
+from fada.run import folder as run_folder
+from fada.run.folder import check_run, open_run
 
 BATCHES = ("distill.phases.balanced.batch={0}", "distill.phases.fast.batch={0}")
 

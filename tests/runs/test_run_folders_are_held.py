@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fada import build
-from fada.build.run_folder import check_run, open_run, working_in
+from fada import jobs
 from fada.cli.app import run as fada
 from fada.files.errors import FolderBusy, FolderFault
 from fada.files.folders import kind_of
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
+from fada.run.folder import check_run, open_run, working_in
 
 QUIET = Console(quiet=True)
 HOLDER = """
@@ -41,7 +41,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("work", [build.distill, build.train_teacher, build.bench, build.prepare])
+@pytest.mark.parametrize("work", [jobs.distill, jobs.train_teacher, jobs.bench, jobs.prepare])
 def test_a_folder_with_files_that_fada_did_not_make_is_refused_before_anything_is_written(
     smoke, tmp_path: Path, work
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_link_in_a_run_is_not_written_through(smoke, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (run / "data").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FolderFault, match=r"run/data: is a link"):
-        build.distill(smoke(run), QUIET)
+        jobs.distill(smoke(run), QUIET)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -103,7 +103,7 @@ def test_the_second_command_in_a_folder_is_refused_by_name_and_the_first_goes_on
     assert first.stdout.readline() == "held\n"
     before = tree(tmp_path)
     wanted = rf"{tmp_path}: is in use \(process {first.pid} on \S+, distilling, since .*\); wait until it has ended"
-    for work in (build.distill, build.train_teacher, build.bench, build.prepare):
+    for work in (jobs.distill, jobs.train_teacher, jobs.bench, jobs.prepare):
         with pytest.raises(FolderBusy, match=wanted):
             work(smoke(tmp_path), QUIET)
     assert fada(["distill", "tiny/smoke", f"output={tmp_path}"]) == 2
@@ -132,28 +132,28 @@ def test_a_report_removes_only_its_own_scalars_and_takes_no_folder_of_others(smo
     mine = run / "report" / "events.out.tfevents.1700000000.desk.1.0"
     mine.write_bytes(b"mine")
     (ours,) = run.glob("report/events.out.tfevents.*.fada-report")
-    build.bench(smoke(run), QUIET)
+    jobs.bench(smoke(run), QUIET)
     assert mine.read_bytes() == b"mine"
     assert not ours.exists()
     assert len(list(run.glob("report/events.out.tfevents.*.fada-report"))) == 1
     # A report of an earlier version is known by its results.
     (run / "report" / ".fada.json").unlink()
-    build.bench(smoke(run), QUIET)
+    jobs.bench(smoke(run), QUIET)
     assert json.loads((run / "report" / ".fada.json").read_text()) == {"kind": "report"}
     shutil.rmtree(run / "report")
     (run / "report").mkdir()
     (run / "report" / "thesis.tex").write_text("mine")
     with pytest.raises(FolderFault, match=r"report: holds files that fada did not make \(thesis.tex\)"):
-        build.bench(smoke(run), QUIET)
+        jobs.bench(smoke(run), QUIET)
 
 
 def test_a_dry_run_says_where_the_run_could_not_be(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     (tmp_path / "teacher").mkdir()
     (tmp_path / "teacher" / "thesis.py").write_text("mine")
     with pytest.raises(FolderFault, match=r"teacher: holds files that fada did not make \(thesis.py\)"):
-        build.dry_run(tiny(tmp_path / "teacher"))
+        jobs.dry_run(tiny(tmp_path / "teacher"))
     with working_in(tiny(tmp_path / "run"), "training"):
         pass
-    lines = build.dry_run(tiny(tmp_path / "run", "seed=9")).lines
+    lines = jobs.dry_run(tiny(tmp_path / "run", "seed=9")).lines
     assert any(line.startswith(f"note: {tmp_path / 'run'}: holds a run of another recipe (seed was") for line in lines)
-    assert not any(line.startswith("note:") for line in build.dry_run(tiny(tmp_path / "run")).lines)
+    assert not any(line.startswith("note:") for line in jobs.dry_run(tiny(tmp_path / "run")).lines)

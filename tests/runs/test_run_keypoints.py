@@ -14,20 +14,20 @@ import torch
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from fada.build.data import RunData, prepare_data
-from fada.build.encode import encode_shards
-from fada.build.shards import shard_clips
-from fada.build.stored_features import load_latents
 from fada.cli.app import run as command
-from fada.data.audio_features import LogMelEncoder
-from fada.data.clip import Clip, ClipError, read_record, write_clip, write_record
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.data.keypoints import Keypoints, keypoints_of_landmarks, read_stored
-from fada.data.shards import read_index, read_shards, write_shards
+from fada.data.audio.features import LogMelEncoder
+from fada.data.clips.clip import Clip, ClipError, read_record, write_clip, write_record
+from fada.data.clips.keypoints import Keypoints, keypoints_of_landmarks, read_stored
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.data.shards.reading import read_index, read_shards, write_shards
 from fada.data.world import make_world
 from fada.data.world.keypoints import keypoints_of_truth
+from fada.packing.encode import encode_shards
+from fada.packing.shards import shard_clips
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
+from fada.run.data import RunData, prepare_data
+from fada.run.stored_features import load_latents
 from fada.teacher.vae import new_vae
 
 Smoke = Callable[..., Recipe]
@@ -199,8 +199,8 @@ VIDEO = SHARED / "media" / "video" / "grid_A2_test_video.mp4"
     not (MODEL.is_file() and VIDEO.is_file()), reason="needs the trial media and MediaPipe models in ../shared"
 )
 def test_prepared_footage_has_its_eyes_and_nose_where_they_are_found_in_the_cut_pictures(tmp_path: Path) -> None:
-    from fada.data.held_out import clip_of
     from fada.data.prepare import FaceFinder, prepare_videos
+    from fada.data.shards.held_out import clip_of
 
     prepare_videos([VIDEO], tmp_path / "clips", face_landmarker_path=MODEL, size=256)
     shard_clips(tmp_path / "clips", tmp_path / "shards", takes_all=True)

@@ -11,20 +11,20 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from fada.build import pack_clips as pack_clips_module
-from fada.build import shards
-from fada.build.load_tools import load_tools
-from fada.build.pack_clips import NOTES, labelled
-from fada.build.shards import shard_clips
-from fada.build.shards_in_making import ShardProgress
-from fada.build.with_masks import MASK_BLUR
-from fada.data.audio_features import LogMelEncoder
-from fada.data.clip import Clip, ClipError, read_record, write_clip
+from fada.data.audio.features import LogMelEncoder
+from fada.data.clips.clip import Clip, ClipError, read_record, write_clip
 from fada.data.prepare import draw_masks
 from fada.data.scores.decisions import hash_clip
 from fada.data.scores.table import write_scores
-from fada.data.shard_format import PARTS
-from fada.data.shards import Sample, ShardError, read_index, read_shards
+from fada.data.shards.format import PARTS
+from fada.data.shards.reading import Sample, ShardError, read_index, read_shards
+from fada.packing import pack_clips as pack_clips_module
+from fada.packing import shards
+from fada.packing.load_tools import load_tools
+from fada.packing.pack_clips import NOTES, labelled
+from fada.packing.shards import shard_clips
+from fada.packing.shards_in_making import ShardProgress
+from fada.packing.with_masks import MASK_BLUR
 from fada.teacher.vae import encode_frames, new_vae
 from tests.runs.mortal_encoders import load_mortal_tools
 

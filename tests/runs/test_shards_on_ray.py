@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from fada.build import shards
-from fada.build.encode import encode_shards
-from fada.build.encode_shard import load_encoders
-from fada.build.load_tools import load_tools
-from fada.build.shards import shard_clips
-from fada.data.audio_features import LogMelEncoder
-from fada.data.ray_crew import ClusterError, RayCrew
-from fada.data.shards import ShardError
+from fada.data.audio.features import LogMelEncoder
+from fada.data.shards.reading import ShardError
+from fada.data.workers.ray_crew import ClusterError, RayCrew
+from fada.packing import shards
+from fada.packing.encode import encode_shards
+from fada.packing.encode_shard import load_encoders
+from fada.packing.load_tools import load_tools
+from fada.packing.shards import shard_clips
 from fada.teacher.vae import new_vae
 from tests.ray_cluster import cluster_here
 from tests.runs.mortal_encoders import load_mortal, load_mortal_tools, start_seeing

@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from fada.build.settings import distill_settings
-from fada.build.step_passes import StepPasses, phase_passes, public_passes, rungs_of
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.assembly.settings import distill_settings
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
 from fada.student.trajectory import TrajectoryObjective
+from fada.studies.step_passes import StepPasses, branches_of, phase_passes, public_passes
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.model import DualUNet
 
-# By hand: rungs x solver steps x windows solved per sample; points x (1 forward + 2 backward); reference net.
+# By hand: branches x solver steps x windows solved per sample; points x (1 forward + 2 backward); reference net.
 BY_HAND: dict[str, dict[str, tuple[float, float, float]]] = {
     "sd15/balanced": {"balanced": (1 * 4 * 65536 / 640000, 6, 1 + 65536 / 640000)},
     "sd15/fast": {
@@ -67,7 +67,7 @@ def test_the_public_way_solves_every_window_with_eight_steps_of_ddim() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "audio", "rungs"),
+    ("reference", "audio", "branches"),
     [
         ((1.0, 4.0), (1.0, 9.0), 3),
         ((1.0, 1.0), (1.0, 1.0), 1),
@@ -77,20 +77,20 @@ def test_the_public_way_solves_every_window_with_eight_steps_of_ddim() -> None:
         ((1.0, 2.0), (1.0, 1.0), 3),
     ],
 )
-def test_rungs_that_no_scale_of_a_range_needs_are_not_counted(
-    reference: tuple[float, float], audio: tuple[float, float], rungs: int
+def test_branches_that_no_scale_of_a_range_needs_are_not_counted(
+    reference: tuple[float, float], audio: tuple[float, float], branches: int
 ) -> None:
     recipe = tiny(
         f"distill.phases.fast.scales.reference={{low: {reference[0]}, high: {reference[1]}}}",
         f"distill.phases.fast.scales.audio={{low: {audio[0]}, high: {audio[1]}}}",
     )
-    assert rungs_of(distill_settings(recipe, recipe.distill.phases[-1])) == rungs
+    assert branches_of(distill_settings(recipe, recipe.distill.phases[-1])) == branches
 
 
 @pytest.mark.parametrize(
-    ("scales", "rungs"),
+    ("scales", "branches"),
     [
-        # Shares of the rungs are 1 - a, a - b, b - c and c.
+        # Shares of the branches are 1 - a, a - b, b - c and c.
         (((1.0, 2.0), (1.0, 3.0), (1.0, 4.0)), 4),
         (((1.0, 1.0), (1.0, 1.0), (2.0, 4.0)), 2),
         (((1.0, 2.0), (3.0, 3.0), (3.0, 3.0)), 3),
@@ -99,9 +99,9 @@ def test_rungs_that_no_scale_of_a_range_needs_are_not_counted(
         (((1.0, 1.0),), 1),
     ],
 )
-def test_rungs_are_counted_for_any_number_of_scales(scales: tuple[tuple[float, float], ...], rungs: int) -> None:
+def test_branches_are_counted_for_any_number_of_scales(scales: tuple[tuple[float, float], ...], branches: int) -> None:
     recipe = tiny()
-    assert rungs_of(replace(distill_settings(recipe, recipe.distill.phases[-1]), scales=scales)) == rungs
+    assert branches_of(replace(distill_settings(recipe, recipe.distill.phases[-1]), scales=scales)) == branches
 
 
 ZERO = "distill.phases.fast.loss={weighting: fixed, base: 0.0}"

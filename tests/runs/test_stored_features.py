@@ -14,24 +14,24 @@ from diffusers import AutoencoderKL
 from rich.console import Console
 from safetensors.torch import load_file
 
-from fada import build
-from fada.build import data as build_data
-from fada.build.data import features_of, prepare_data
-from fada.build.encode import encode_shards
-from fada.build.encode_shard import load_encoders
-from fada.build.settings import data_workers
-from fada.build.shards import shard_clips
-from fada.build.stored_features import load_latents
-from fada.data import shard_set
-from fada.data.audio_features import LogMelEncoder
-from fada.data.clip import Clip, write_clip
-from fada.data.clip_source import ClipsInMemory, DamagedClip
-from fada.data.dataset import BatchShape, ClipSampler, hash_clips
-from fada.data.held_out import HeldOutClips
-from fada.data.prefetch import reading_ahead
-from fada.data.shards import DamagedShardWarning, read_index, read_shards, write_shards
+from fada import jobs
+from fada.assembly.settings import data_workers
+from fada.data.audio.features import LogMelEncoder
+from fada.data.clips.clip import Clip, write_clip
+from fada.data.sampling.clip_source import ClipsInMemory, DamagedClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, hash_clips
+from fada.data.sampling.prefetch import reading_ahead
+from fada.data.shards import shard_set
+from fada.data.shards.held_out import HeldOutClips
+from fada.data.shards.reading import DamagedShardWarning, read_index, read_shards, write_shards
+from fada.packing.encode import encode_shards
+from fada.packing.encode_shard import load_encoders
+from fada.packing.shards import shard_clips
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
+from fada.run import data as build_data
+from fada.run.data import features_of, held_out, prepare_data
+from fada.run.stored_features import load_latents
 from fada.teacher.vae import new_vae
 
 QUIET = Console(quiet=True)
@@ -227,7 +227,7 @@ def test_damaged_held_out_clips_are_left_out_and_named(made: Path, tmp_path: Pat
 
 def test_workers_that_read_ahead_change_no_weight(tiny: Recipes, tmp_path: Path) -> None:
     for workers in (0, 2):
-        build.train_teacher(tiny(tmp_path / str(workers), f"engine.data_workers={workers}"), QUIET)
+        jobs.train_teacher(tiny(tmp_path / str(workers), f"engine.data_workers={workers}"), QUIET)
     for stage in ("1-images", "2-clips"):
         one, two = (load_file(tmp_path / workers / f"stages/{stage}.safetensors") for workers in ("0", "2"))
         assert all(torch.equal(one[name], two[name]) for name in one)
@@ -286,3 +286,10 @@ def test_states_cannot_be_made_where_there_is_no_sound_and_are_missed_where_none
         RecipeError, match=r"2 clips with latents and 0 with audio states, of 2; .*audio\.states: from_sound"
     ):
         prepare_data(recipe("unheard", held_out), tmp_path / "run", QUIET)
+
+
+def test_held_out_clips_need_no_training_clips(recipe: Recipes, tmp_path: Path) -> None:
+    alone = recipe("features")
+    gone = alone.data.model_copy(update={"train_shards": str(tmp_path / "gone")})
+    clips = held_out(alone.model_copy(update={"data": gone}), tmp_path / "run", QUIET)
+    assert [clip.key for clip in clips] == ["c2"]

@@ -9,8 +9,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from rich.console import Console
 
-from fada import build
-from fada.build.models import load_pipeline, start_from
+from fada import jobs
+from fada.assembly.models import load_pipeline, start_from
 from fada.recipe.errors import RecipeError
 from fada.recipe.sections.teacher import Noise
 from fada.teacher.dual_unet.inflation import import_sd15
@@ -87,7 +87,7 @@ def test_path_and_init_together_are_refused(smoke, tmp_path: Path) -> None:
 def test_stages_train_on_from_the_imported_weights(smoke, imported: Path, tmp_path: Path) -> None:
     shape = [f"teacher.network.{key}={value}" for key, value in NETWORK.model_dump(mode="json").items()]
     images = "teacher.stages=[{name: images, trains: [reference], frames: 1, batch: 2, steps: 1, lr: 1e-3}]"
-    build.train_teacher(smoke(tmp_path / "run", *shape, images, f"teacher.init={imported}"), Console(quiet=True))
+    jobs.train_teacher(smoke(tmp_path / "run", *shape, images, f"teacher.init={imported}"), Console(quiet=True))
     trained = load_pipeline(tmp_path / "run", "teacher").denoising_unet
     given = UNet2DConditionModel.from_pretrained(str(imported.parent / "unet"))
     assert torch.equal(trained.conv_out.weight, given.conv_out.weight)

@@ -15,19 +15,19 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import nn
 
-from fada.build import run as run_module
-from fada.build import training
-from fada.build.data import RunData
-from fada.build.run import Run, Shared
-from fada.build.settings import default_steps, distill_settings
-from fada.data.audio_features import LogMelEncoder
-from fada.data.dataset import LatentClip
+from fada.assembly.settings import default_steps, distill_settings
+from fada.data.audio.features import LogMelEncoder
+from fada.data.sampling.dataset import LatentClip
 from fada.engine.checkpoints import Checkpoints
 from fada.engine.loop import LoopSettings, StepLoss, fit
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
 from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
+from fada.run import training
+from fada.run import training_run as run_module
+from fada.run.data import RunData
+from fada.run.training_run import Run, Shared
 from fada.student.distillation import DistillObjective
 from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.dual_unet.model import DualUNet
@@ -118,6 +118,18 @@ def test_a_student_starts_from_the_weights_that_its_phase_names_and_learns_from_
     made = run.phase_objective(phase, teacher, ALONE, student)
     for network, weight in ((student, expected), (made.module, expected), (made.solved.teacher, 0.0)):
         assert bool((network.denoising_unet.conv_in.weight == weight).all())
+
+
+def test_a_teacher_that_is_start_and_goal_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, asked = run_of(tmp_path), []
+    model = run.new_teacher()
+    monkeypatch.setattr(run_module, "open_teacher", lambda recipe, folder: asked.append(folder.name) or model)
+    balanced, fast = run.recipe.distill.phases
+    teacher = tmp_path / "given-teacher"
+    run.phase_objective(balanced, teacher, ALONE, run.new_student(balanced, teacher))
+    assert asked == ["given-teacher"]
+    run.phase_objective(fast, teacher, ALONE, run.new_student(fast, teacher))
+    assert asked == ["given-teacher", "balanced", "given-teacher"]
 
 
 def test_a_balanced_student_has_no_layers_for_scales_and_a_fast_one_those_of_the_recipe(

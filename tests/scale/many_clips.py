@@ -28,12 +28,12 @@ import psutil
 import torch
 from rich.console import Console
 
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.data.shard_index import ShardIndex
-from fada.data.shard_set import ShardSet
-from fada.data.shard_table import SampleTable, table_name, write_table
-from fada.data.shards import INDEX_FILE, Sample, read_index, write_shards
-from fada.data.stored_clips import StoredClips
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.data.shards.index import ShardIndex
+from fada.data.shards.reading import INDEX_FILE, Sample, read_index, write_shards
+from fada.data.shards.shard_set import ShardSet
+from fada.data.shards.stored_clips import StoredClips
+from fada.data.shards.table import SampleTable, table_name, write_table
 from fada.engine.loop import LoopSettings, fit
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog

@@ -32,11 +32,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from fada.data.dataset import BatchShape, ClipSampler, audio_windows
-from fada.data.parts_cache import PartsCache
-from fada.data.shard_set import ShardSet
-from fada.data.shards import Sample, read_index, write_shards
-from fada.data.stored_clips import StoredClips
+from fada.data.sampling.dataset import BatchShape, ClipSampler, audio_windows
+from fada.data.shards.parts_cache import PartsCache
+from fada.data.shards.reading import Sample, read_index, write_shards
+from fada.data.shards.shard_set import ShardSet
+from fada.data.shards.stored_clips import StoredClips
 
 FRAMES, WINDOW, CONTEXT, PER_SHARD = 50, 12, 2, 20
 READERS = ("fada", "webdataset", "mosaicml-streaming")

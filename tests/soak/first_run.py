@@ -134,9 +134,9 @@ def _command(folder: Path) -> list[str]:
 _WITHOUT_REPORT = """
 import sys
 from rich.console import Console
-from fada import build
+from fada import jobs
 from fada.recipe import load_recipe
 
 if __name__ == "__main__":
-    build.distill(load_recipe("tiny/smoke", sys.argv[1:]), Console())
+    jobs.distill(load_recipe("tiny/smoke", sys.argv[1:]), Console())
 """

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fada.data.audio_features import LogMelEncoder
+from fada.data.audio.features import LogMelEncoder
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.generation.pipelines import FadaPipeline
 from fada.student.copies import student_of
-from fada.student.pipeline import FadaPipeline
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet

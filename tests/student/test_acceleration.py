@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from fada.student import acceleration
-from fada.student.acceleration import pick_device, pick_dtype
-from fada.student.generation import AvatarPipeline
-from fada.student.pipeline import open_pipeline
+from fada.generation import devices as acceleration
+from fada.generation.avatar_pipeline import AvatarPipeline
+from fada.generation.devices import pick_device, pick_dtype
+from fada.generation.pipelines import open_pipeline
 
 PORTRAIT = np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8)
 SOUND = np.random.default_rng(1).normal(0, 0.1, 4480).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.engine.clock import Clock
 from fada.student.copies import student_of
 from fada.student.mixed_loss import MixedLossConfig

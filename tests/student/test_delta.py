@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.export.delta import DeltaError, load_delta, write_delta
+from fada.export.differences import apply_differences, differences
+from fada.export.part_weights import PartError, read_weights
+from fada.generation.pipelines import FadaPipeline, HalloPipeline, open_pipeline
 from fada.pretrained.weight_hash import weights_hash
 from fada.student.copies import student_of
-from fada.student.delta import DeltaError, load_delta, write_delta
-from fada.student.differences import apply_differences, differences
-from fada.student.part_weights import PartError, read_weights
-from fada.student.pipeline import FadaPipeline, HalloPipeline, open_pipeline
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.hallo.projections import FaceLocator, FaceProjection
 from fada.teacher.hallo.schedule import hallo_scheduler

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.matched import matched_points
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
@@ -85,7 +85,7 @@ def test_scales_are_drawn_in_the_order_of_the_branches_whatever_their_number(
     batch = sampler.batch(4, BatchShape(3))
     drawn = solved.draw(batch, [(4, 0), (4, 1), (4, 2)]).scales
     for row in range(3):
-        # As they have always been drawn: after the time, the noise and the rung of the sample.
+        # As they have always been drawn: after the time, the noise and the branch of the sample.
         generator = sample_generator(5, 4, row, "distill")
         solved.windows.draw_times(1, generator, solved.path.num_train_timesteps, torch.device("cpu"))
         torch.randn(batch.latents[0].shape, generator=generator)
@@ -123,16 +123,18 @@ def test_sampled_ground_truth_guidance_repeats_the_scales(teacher: DualUNet, sam
     assert torch.equal(told, repeated)
 
 
-def test_balanced_student_sees_the_rungs_of_its_teacher_and_no_scales(teacher: DualUNet, sampler: ClipSampler) -> None:
+def test_balanced_student_sees_the_branches_of_its_teacher_and_no_scales(
+    teacher: DualUNet, sampler: ClipSampler
+) -> None:
     made = objective(teacher, sampler, guidance="sync")
     recorded = Recorded(made.module)
     made.loss(recorded, step=0, micro=0)
     call = recorded.calls[0]
     assert call["scales"] is None
-    assert torch.equal(call["rung"][:3], call["rung"][3:])
+    assert torch.equal(call["branch"][:3], call["branch"][3:])
 
 
-def test_the_guided_teacher_runs_its_three_rungs_in_one_pass_per_solver_step(
+def test_the_guided_teacher_runs_its_three_branches_in_one_pass_per_solver_step(
     teacher: DualUNet, sampler: ClipSampler
 ) -> None:
     made = objective(teacher, sampler, solver_steps=5, scales=((2.0, 4.0), (2.0, 9.0)))

@@ -17,14 +17,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fada.data.face import FaceClues
+from fada.data.clips.face import FaceClues
 from fada.engine.checkpoint_state import CheckpointMismatch, load_state
 from fada.engine.optimizer import AveragingAdamW
 from fada.engine.trained_state import WEIGHT, TrainedState
+from fada.export.delta import load_delta
+from fada.generation.avatar_pipeline import AvatarPipeline
+from fada.generation.pipelines import open_pipeline
 from fada.student.copies import student_of
-from fada.student.delta import load_delta
-from fada.student.generation import AvatarPipeline
-from fada.student.pipeline import open_pipeline
 from fada.teacher.denoiser import AvatarDenoiser
 
 MODES = ("tokens", "layer", "time_embed", "none")

@@ -15,13 +15,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from fada.export.delta import load_delta
+from fada.export.model_card import UNKNOWN_LICENCE, CardFacts, Origin, evaluations, model_card, origin_of
+from fada.export.run_export import Contents, ExportError, export_run
+from fada.export.run_models import teacher_of
 from fada.family import Family
 from fada.files.manifest import hash_file, list_files
-from fada.student.delta import load_delta
-from fada.student.export import Contents, ExportError, export_run
-from fada.student.model_card import UNKNOWN_LICENCE, CardFacts, Origin, evaluations, model_card, origin_of
-from fada.student.pipeline import open_pipeline
-from fada.student.run_models import teacher_of
+from fada.generation.pipelines import open_pipeline
 
 CONFIG = {
     "_class_name": "FadaPipeline", "steps": 6, "audio_scale": 6.5, "reference_scale": 2.0, "frames": 12, "fps": 25.0,
@@ -44,7 +44,7 @@ def run(student_run: Path, tmp_path: Path) -> Path:
 def test_a_fresh_process_loads_the_exported_folder(student_run: Path, tmp_path: Path) -> None:
     out = export_run(student_run, tmp_path / "model")
     code = (
-        "import sys, numpy; from fada.student.pipeline import FadaPipeline\n"
+        "import sys, numpy; from fada.generation.pipelines import FadaPipeline\n"
         "pipeline = FadaPipeline.from_pretrained(sys.argv[1])\n"
         "made = pipeline(numpy.zeros((9, 9, 3), 'uint8'), numpy.zeros(3200, 'float32'))\n"
         "print(made.frames.shape, made.nfe)"
@@ -97,7 +97,7 @@ def test_a_licence_without_a_short_name_and_a_model_without_a_hub_s_name_stay_te
     ("guided", "scales", "expected"),
     [(True, (2.0, 6.5), 6), (False, (2.0, 6.5), 18), (False, (1.0, 1.0), 6), (False, (3.5, 3.5), 12)],
 )
-def test_evaluations_count_the_rungs_that_the_scales_need(guided: bool, scales: tuple, expected: int) -> None:
+def test_evaluations_count_the_branches_that_the_scales_need(guided: bool, scales: tuple, expected: int) -> None:
     config = {**CONFIG, "reference_scale": scales[0], "audio_scale": scales[1]}
     assert evaluations(config, guided) == expected
     assert evaluations({**config, "guidance": "none"}, guided) == 6

@@ -15,10 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fada.export.delta import DeltaError, load_delta, write_delta
 from fada.files.strict_json import JSONFault
+from fada.generation.pipelines import FadaPipeline, open_pipeline
 from fada.pretrained.errors import ModelFolderError
-from fada.student.delta import DeltaError, load_delta, write_delta
-from fada.student.pipeline import FadaPipeline, open_pipeline
 from fada.teacher.vae import load_vae
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -55,7 +55,7 @@ def change(file: Path, *path: str, to: Any) -> None:
     file.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("library", ["evil", "fada.student.pipeline", "torch", "os", "diffusers"])
+@pytest.mark.parametrize("library", ["evil", "fada.generation.pipelines", "torch", "os", "diffusers"])
 @pytest.mark.parametrize("name", ["vae", "denoising_unet", "scheduler", "audio_encoder"])
 def test_a_class_that_is_not_in_the_table_is_refused_before_anything_of_the_folder_is_imported(
     model: Path, evil: tuple[str, Path], library: str, name: str, monkeypatch: pytest.MonkeyPatch

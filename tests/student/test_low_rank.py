@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from fada.student.delta import DeltaError, load_delta, write_delta
-from fada.student.low_rank import adapter_config, apply_low_rank, low_rank, rank_that_keeps, share_kept
-from fada.student.part_weights import read_weights
+from fada.export.delta import DeltaError, load_delta, write_delta
+from fada.export.low_rank import adapter_config, apply_low_rank, low_rank, rank_that_keeps, share_kept
+from fada.export.part_weights import read_weights
 
 
 def of_singular_values(rows: int, columns: int, values: list[float]) -> torch.Tensor:

@@ -5,7 +5,7 @@ from fada.student.copies import neutral_scales, student_of
 from fada.student.guidance import Folded, GuidanceLayers
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.model import DualUNet
-from fada.teacher.guidance import at_rung
+from fada.teacher.guidance import at_branch
 from fada.teacher.inputs import ClipInputs
 
 MODES = ("none", "time_embed", "layer", "tokens")
@@ -26,7 +26,7 @@ def test_untouched_student_is_the_teachers_conditional_prediction_bit_for_bit(
     teacher: DualUNet, inputs: ClipInputs, latents: torch.Tensor, mode: str
 ) -> None:
     student = student_of(teacher, mode, 4).double()
-    expected = at_rung(teacher, teacher.prepare(inputs), torch.tensor([2, 2]))(latents, T)
+    expected = at_branch(teacher, teacher.prepare(inputs), torch.tensor([2, 2]))(latents, T)
     # Frozen as the teacher is: torch takes other kernels, with other rounding, where weights want gradients.
     student.requires_grad_(False)
     assert torch.equal(student(inputs, latents, T, scales=SCALES), expected)

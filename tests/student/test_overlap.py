@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from fada.student import overlap
-from fada.student.overlap import one_ahead
-from fada.student.pipeline import FadaPipeline
+from fada.generation import overlap
+from fada.generation.overlap import one_ahead
+from fada.generation.pipelines import FadaPipeline
 
 PORTRAIT = np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8)
 SOUND = np.random.default_rng(1).normal(0, 0.1, 6400).astype(np.float32)

@@ -13,13 +13,13 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from fada.data.audio_features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
-from fada.data.audio_stream import AudioStates
-from fada.data.dataset import audio_windows
+from fada.data.audio.features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
+from fada.data.audio.stream import AudioStates
+from fada.data.sampling.dataset import audio_windows
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.scheduler import PeRFlowScheduler
+from fada.generation.pipelines import FadaPipeline, open_pipeline
 from fada.student.copies import student_of
-from fada.student.pipeline import FadaPipeline, open_pipeline
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet

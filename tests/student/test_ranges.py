@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fada.generation.pipelines import open_pipeline
+from fada.generation.ranges import PipelineConfigError, check_call, check_config, check_portrait
 from fada.pretrained.errors import ModelFolderError
-from fada.student.pipeline import open_pipeline
-from fada.student.ranges import PipelineConfigError, check_call, check_config, check_portrait
 
 GOOD = {"frames": 12, "motion_frames": 2, "context": 2, "fps": 25.0, "size": 64, "steps": 6, "audio_scale": 6.5,
         "reference_scale": 2.5, "is_student": True, "gamma": None, "guidance": "auto"}  # fmt: skip

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fada.student.export import ExportError, export_run
-from fada.student.run_models import ModelChoice, default_model, label_of, models_of
+from fada.export.run_export import ExportError, export_run
+from fada.export.run_models import ModelChoice, default_model, label_of, models_of
 
 
 def put_model(folder: Path, steps: int, age: int) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fada.export.model_card import CardFacts, Origin, model_card, origin_of
+from fada.export.run_export import Contents, ExportError, export_run
 from fada.files.errors import FolderFault
+from fada.generation.pipelines import open_pipeline
 from fada.recipe.loading import dump_recipe, load_recipe
-from fada.student.export import Contents, ExportError, export_run
-from fada.student.model_card import CardFacts, Origin, model_card, origin_of
-from fada.student.pipeline import open_pipeline
 from fada.teacher.origins import write_import
 
 FILES = {

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from fada.build.systems import systems
+from fada.generation.avatar_pipeline import PipelineOutput
+from fada.generation.pipelines import open_pipeline
 from fada.recipe import load_recipe
-from fada.student.generation import PipelineOutput
-from fada.student.pipeline import open_pipeline
+from fada.studies.systems import systems
 
 
 def call(built: Any, **options: Any) -> PipelineOutput:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig

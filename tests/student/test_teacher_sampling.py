@@ -13,10 +13,10 @@ from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import Solver, solve
 from fada.diffusion.spacing import Spacing
 from fada.diffusion.windows import Windows
-from fada.student import denoising
-from fada.student.denoising import ClipDenoiser, Settings
-from fada.student.pipeline import FadaPipeline, open_pipeline
-from fada.student.ranges import SOLVERS, SPACINGS, check_sampler
+from fada.generation import denoising
+from fada.generation.denoising import ClipDenoiser, Settings
+from fada.generation.pipelines import FadaPipeline, open_pipeline
+from fada.generation.ranges import SOLVERS, SPACINGS, check_sampler
 
 PATH = NoisePath(beta_schedule="scaled_linear", prediction_type="epsilon")
 MEAN, SPREAD = 0.7, 0.5

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.diffusion.trajectory import jump
 from fada.engine.clock import Clock
 from fada.student.copies import student_of
@@ -78,7 +78,7 @@ def test_the_guided_teachers_step_is_the_target_of_a_student_that_is_told_the_sc
     found = made.solved.solved(0, 0, torch.device("cpu"), Clock())
     (call,) = recorded.calls
     assert torch.equal(call["scales"], torch.tensor([[1.5, 2.0]]).expand(3, 2))
-    assert call["rung"] is None
+    assert call["branch"] is None
     prediction = made.module(found.inputs, found.z_start, found.draws.t_start, scales=call["scales"])
     landing = jump(made.solved.path, found.z_start, prediction.float(), found.draws.t_start, found.draws.t_end)
     assert loss == pytest.approx(float((landing - found.z_end).square().mean().detach()), rel=1e-5)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from fada.export.delta import load_delta, write_delta
+from fada.generation.avatar_pipeline import AvatarPipeline
+from fada.generation.pipelines import open_pipeline
+from fada.generation.unknown_face import UnknownFace, strangeness
 from fada.pretrained.errors import ModelFolderError
-from fada.student.delta import load_delta, write_delta
-from fada.student.generation import AvatarPipeline
-from fada.student.pipeline import open_pipeline
-from fada.student.unknown_face import UnknownFace, strangeness
 from fada.teacher.face_space import FaceSpace
 from fada.teacher.vae import encode_frames
 

@@ -8,53 +8,53 @@ from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.layers import Attention, TemporalTransformer
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.dual_unet.unets import Conditions, DenoisingUNet
-from fada.teacher.guidance import BatchedRungs, at_rung
+from fada.teacher.guidance import BatchedBranches, at_branch
 from fada.teacher.inputs import ClipInputs
 
 T = torch.tensor([0.3, 0.8], dtype=torch.float64)
 
 
 def predict(
-    model: DualUNet, latents: torch.Tensor, conditions: Conditions, rungs: tuple[int, ...]
+    model: DualUNet, latents: torch.Tensor, conditions: Conditions, branches: tuple[int, ...]
 ) -> list[torch.Tensor]:
-    return BatchedRungs(model, conditions, rungs).predict(latents, T)
+    return BatchedBranches(model, conditions, branches).predict(latents, T)
 
 
-def test_rungs_in_one_batched_pass_equal_one_pass_each(
+def test_branches_in_one_batched_pass_equal_one_pass_each(
     dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     conditions = dual_unet.prepare(inputs)
     together = predict(dual_unet, latents, conditions, (0, 1, 2))
-    apart = [predict(dual_unet, latents, conditions, (rung,))[0] for rung in (0, 1, 2)]
+    apart = [predict(dual_unet, latents, conditions, (branch,))[0] for branch in (0, 1, 2)]
     torch.testing.assert_close(torch.stack(together), torch.stack(apart))
 
 
-def test_samples_at_their_own_rungs_equal_whole_batches(
+def test_samples_at_their_own_branches_equal_whole_batches(
     dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     conditions = dual_unet.prepare(inputs)
-    mixed = at_rung(dual_unet, conditions, torch.tensor([0, 1]))(latents, T)
+    mixed = at_branch(dual_unet, conditions, torch.tensor([0, 1]))(latents, T)
     nothing, reference = predict(dual_unet, latents, conditions, (0, 1))
     torch.testing.assert_close(mixed, torch.stack([nothing[0], reference[1]]))
 
 
-@pytest.mark.parametrize(("rung", "changes"), [(0, set()), (1, {"reference"}), (2, {"reference", "audio"})])
-def test_a_rung_sees_exactly_its_conditions(
-    dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor, rung: int, changes: set[str]
+@pytest.mark.parametrize(("branch", "changes"), [(0, set()), (1, {"reference"}), (2, {"reference", "audio"})])
+def test_a_branch_sees_exactly_its_conditions(
+    dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor, branch: int, changes: set[str]
 ) -> None:
-    before = predict(dual_unet, latents, dual_unet.prepare(inputs), (rung,))[0]
+    before = predict(dual_unet, latents, dual_unet.prepare(inputs), (branch,))[0]
     for name in ("reference", "audio"):
         other = replace(inputs, **{name: getattr(inputs, name).flip(-1) + 1})
         # Features of the motion frames do not depend on the reference image: images pass the net one by one.
-        after = predict(dual_unet, latents, dual_unet.prepare(other), (rung,))[0]
+        after = predict(dual_unet, latents, dual_unet.prepare(other), (branch,))[0]
         assert (not torch.allclose(before, after)) == (name in changes)
 
 
-def test_motion_frames_belong_to_every_rung(dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor) -> None:
+def test_motion_frames_belong_to_every_branch(dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor) -> None:
     other = replace(inputs, motion=inputs.motion + 1)
-    for rung in (0, 1, 2):
-        before = predict(dual_unet, latents, dual_unet.prepare(inputs), (rung,))[0]
-        assert not torch.allclose(before, predict(dual_unet, latents, dual_unet.prepare(other), (rung,))[0])
+    for branch in (0, 1, 2):
+        before = predict(dual_unet, latents, dual_unet.prepare(inputs), (branch,))[0]
+        assert not torch.allclose(before, predict(dual_unet, latents, dual_unet.prepare(other), (branch,))[0])
 
 
 def test_without_motion_the_motion_frames_do_not_matter(
@@ -71,9 +71,9 @@ def test_frames_hear_only_their_own_audio_when_temporal_layers_are_off(
 ) -> None:
     audio = inputs.audio.clone()
     audio[:, 1] += 1
-    rung = torch.tensor([2, 2])
-    before = dual_unet(inputs, latents, T, rung, use_temporal=False)
-    after = dual_unet(replace(inputs, audio=audio), latents, T, rung, use_temporal=False)
+    branch = torch.tensor([2, 2])
+    before = dual_unet(inputs, latents, T, branch, use_temporal=False)
+    after = dual_unet(replace(inputs, audio=audio), latents, T, branch, use_temporal=False)
     changed = [not torch.allclose(before[:, frame], after[:, frame]) for frame in range(3)]
     assert changed == [False, True, False]
 
@@ -81,9 +81,9 @@ def test_frames_hear_only_their_own_audio_when_temporal_layers_are_off(
 def test_training_call_equals_prepare_then_predict(
     dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
-    rung = torch.tensor([1, 2])
+    branch = torch.tensor([1, 2])
     torch.testing.assert_close(
-        dual_unet(inputs, latents, T, rung), at_rung(dual_unet, dual_unet.prepare(inputs), rung)(latents, T)
+        dual_unet(inputs, latents, T, branch), at_branch(dual_unet, dual_unet.prepare(inputs), branch)(latents, T)
     )
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.diffusion.paths import NoisePath
 from fada.engine.loop import StepLoss
 from fada.teacher.dual_unet.model import DualUNet

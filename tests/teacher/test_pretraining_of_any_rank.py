@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.diffusion.paths import NoisePath
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
@@ -26,7 +26,7 @@ class Constant(nn.Module):
     def part(self, name: str) -> list[nn.Parameter]:
         return [self.number]
 
-    def forward(self, inputs: Any, latents: Tensor, t: Tensor, rung: Tensor, use_temporal: bool) -> Tensor:
+    def forward(self, inputs: Any, latents: Tensor, t: Tensor, branch: Tensor, use_temporal: bool) -> Tensor:
         return self.number.expand_as(latents)
 
 

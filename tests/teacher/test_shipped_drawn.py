@@ -11,16 +11,16 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fada.build.models import find_teacher, open_teacher
+from fada.assembly.models import find_teacher, open_teacher
 from fada.data.world import make_clip, measure_aperture
-from fada.eval.measure import heard_aperture, measured_aperture
+from fada.eval.bench.measure import heard_aperture, measured_aperture
 from fada.eval.metrics import mouth
 from fada.files.manifest import describe, list_files
+from fada.generation.avatar_pipeline import AvatarPipeline
+from fada.generation.pipelines import open_pipeline
+from fada.generation.unknown_face import UnknownFace, strangeness
 from fada.pretrained.shipped import located, shipped_models
 from fada.recipe import load_recipe
-from fada.student.generation import AvatarPipeline
-from fada.student.pipeline import open_pipeline
-from fada.student.unknown_face import UnknownFace, strangeness
 
 MEGABYTES = 30
 SECTIONS = ("clip", "audio", "vae", "noise")

@@ -56,9 +56,9 @@ def encode(
         raise typer.BadParameter("--drop-media: without audio states the sound must stay; give --drop-frames instead")
     from functools import partial
 
-    from fada.build.encode import encode_shards
-    from fada.build.encode_shard import load_encoders
     from fada.cli.progress import progress_bar
+    from fada.packing.encode import encode_shards
+    from fada.packing.encode_shard import load_encoders
 
     vae, audio_encoder = located_encoders(vae, audio_encoder)
     heard = None if audio_encoder is None else audio_encoder.absolute()

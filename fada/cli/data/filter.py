@@ -72,7 +72,7 @@ def filter_clips(
       fada data filter data/clips --iqa piqe --syncnet weights/syncnet_v2.model
     """
     from fada.cli.progress import progress_bar
-    from fada.data.clip import list_clips, read_record
+    from fada.data.clips.clip import list_clips, read_record
     from fada.data.scores import (
         Models,
         filter_folder,

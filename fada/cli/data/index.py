@@ -24,7 +24,7 @@ def index(
       fada data index data/shards
       fada data index s3://bucket/shards/train
     """
-    from fada.data.shard_set import make_table, shard_folders
+    from fada.data.shards.shard_set import make_table, shard_folders
 
     for place in shard_folders(shards):
         made = make_table(place)

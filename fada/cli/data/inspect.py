@@ -49,7 +49,7 @@ def inspect(
         console.print(f"{page}: {shown if shown == clips else f'{shown} of {clips}'} clips", soft_wrap=True)
         return
     from fada.cli.inspection import contact_sheet_of, summary
-    from fada.data.clip import list_clips
+    from fada.data.clips.clip import list_clips
 
     if place.is_dir() and list_clips(place):
         raise typer.BadParameter(f"{place}: clips, not shards; add --page inspect.html, or pack them: fada data shard")

@@ -28,7 +28,7 @@ def sample(
       fada data sample data/shards/test --count 100 --seed 0 --out hdtf-100.json
       fada data sample data/clips --split test --out hdtf-100.json
     """
-    from fada.data.samples import draw_sample
+    from fada.data.sampling.samples import draw_sample
     from fada.files.names import check_name
     from fada.files.outputs import check_report
     from fada.files.whole import write_json
@@ -44,9 +44,9 @@ def sample(
 
 def _clips(place: Path) -> list[tuple[str, str | None]]:
     """Key and split of each clip, from a folder of clips or, where it holds none, from shards."""
-    from fada.data.clip import list_clips, read_record
-    from fada.data.shard_set import shard_folders
-    from fada.data.shards import read_shards
+    from fada.data.clips.clip import list_clips, read_record
+    from fada.data.shards.reading import read_shards
+    from fada.data.shards.shard_set import shard_folders
 
     keys = list_clips(place) if place.is_dir() else []
     if keys:

@@ -62,11 +62,11 @@ def shard(
         raise typer.BadParameter("clips without latents keep frames and sound: give --vae and --audio-encoder, too")
     from functools import partial
 
-    from fada.build.load_tools import load_tools
-    from fada.build.shards import shard_clips
     from fada.cli.progress import progress_bar
-    from fada.data.location import Location
-    from fada.data.shards import INDEX_FILE
+    from fada.data.shards.location import Location
+    from fada.data.shards.reading import INDEX_FILE
+    from fada.packing.load_tools import load_tools
+    from fada.packing.shards import shard_clips
 
     target = Location(out)
     encoders = (None, None) if vae is None or audio_encoder is None else located_encoders(vae, audio_encoder)

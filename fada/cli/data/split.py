@@ -34,7 +34,7 @@ def split(
       fada data split data/clips --test-identities test_people.txt
       fada data split data/clips --test-share 0.1 --face-embedder glintr100.onnx
     """
-    from fada.data.splits import split_clips
+    from fada.data.sampling.splits import split_clips
 
     named = None
     if test_identities is not None:

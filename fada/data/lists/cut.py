@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fada.data.crew import Lost
 from fada.data.lists.entry import ClipList, ListedClip, ListError
-from fada.data.pool import in_processes
+from fada.data.sampling.pool import in_processes
+from fada.data.workers.crew import Lost
 from fada.files.outputs import check_apart, output_folder
 from fada.files.whole import set_aside, write_json
 from fada.media.cutting import cut_video, read_label

@@ -6,7 +6,7 @@ from fada.data.prepare.portrait import prepare_portrait
 from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.report import PreparedClip, PrepareReport, SourceRecord
 from fada.data.prepare.videos import PrepareProgress, prepare_videos
-from fada.data.ray_crew import ClusterError
+from fada.data.workers.ray_crew import ClusterError
 
 __all__ = [
     "ClusterError",

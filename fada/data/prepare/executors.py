@@ -1,7 +1,7 @@
 """Who prepares the sources: this process, worker processes, or actors of a Ray cluster.
 
-What happens to workers that die or hang is decided in fada/data/crew.py, what becomes of their sources here: they are
-rejected with the reason. A fault of the output stops the run.
+What happens to workers that die or hang is decided in fada/data/workers/crew.py, what becomes of their sources here:
+they are rejected with the reason. A fault of the output stops the run.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fada.data.crew import Crew, Lost, run_crew
 from fada.data.prepare.identities import Identity
 from fada.data.prepare.models import FaceFinder
 from fada.data.prepare.reasons import Reason, Rejection
 from fada.data.prepare.report import SourceRecord
 from fada.data.prepare.source import PrepareSettings, prepare_source
+from fada.data.workers.crew import Crew, Lost, run_crew
 
 LoadFinder = Callable[[], FaceFinder]
 """Loads the models; called once in each worker, so it must be picklable."""

@@ -1,7 +1,7 @@
 """Who is seen in a source, as far as its name tells: a list that the user gives, or else where the file lies.
 
 Data sets keep a folder per person and number the files in it, so a file's bare name says nothing. Persons that appear
-in several places are told by their faces (`fada data split --face-embedder`, fada/data/face_identities.py).
+in several places are told by their faces (`fada data split --face-embedder`, fada/data/clips/face_identities.py).
 """
 
 from __future__ import annotations

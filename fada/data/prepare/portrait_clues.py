@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fada.data.face import FaceClues, face_boxes
-from fada.data.keypoints import Keypoints, keypoints_of_landmarks
+from fada.data.clips.face import FaceClues, face_boxes
+from fada.data.clips.keypoints import Keypoints, keypoints_of_landmarks
 from fada.data.prepare.face_embedding import FaceEmbedder
 from fada.data.prepare.models import FaceFinder
 from fada.media.error import MediaError

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fada.data.clip import REJECTED, Clip, write_clip
+from fada.data.clips.clip import REJECTED, Clip, write_clip
 from fada.data.prepare import measure
 from fada.data.prepare.crop import choose_box, to_crop
 from fada.data.prepare.identities import Identity

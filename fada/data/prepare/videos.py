@@ -24,8 +24,8 @@ from fada.data.prepare.reasons import Limits, Reason, Rejection
 from fada.data.prepare.records import Records, was_prepared
 from fada.data.prepare.report import PrepareReport, SourceRecord
 from fada.data.prepare.source import PrepareSettings
-from fada.data.process_crew import ProcessCrew
-from fada.data.ray_crew import RayCrew, cluster_address
+from fada.data.workers.process_crew import ProcessCrew
+from fada.data.workers.ray_crew import RayCrew, cluster_address
 from fada.files.manifest import hash_file
 from fada.files.outputs import output_folder
 from fada.media.error import MediaError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fada.data.clip import Clip
+from fada.data.clips.clip import Clip
 from fada.data.prepare import measure
 from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
 from fada.data.prepare.masks import read_landmarks

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from fada.data.clip import ClipError, list_clips, read_clip, read_record
-from fada.data.crew import Lost
-from fada.data.pool import in_processes, on_cluster
+from fada.data.clips.clip import ClipError, list_clips, read_clip, read_record
 from fada.data.prepare.models import FaceFinder, check_model
+from fada.data.sampling.pool import in_processes, on_cluster
 from fada.data.scores.face import find_face
 from fada.data.scores.measure import VERSION, Scores, score_clip
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.syncnet import SyncNet, SyncNetError
 from fada.data.stages import add_up
+from fada.data.workers.crew import Lost
 from fada.engine.clock import Clock
 from fada.files.manifest import hash_file
 from fada.files.whole import write_text

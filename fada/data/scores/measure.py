@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fada.data.clip import Clip
+from fada.data.clips.clip import Clip
 from fada.data.prepare import measure as prepared
 from fada.data.prepare.sync import SyncMeasurement, measure_sync
 from fada.data.scores import picture

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fada.data.clip import read_record
+from fada.data.clips.clip import read_record
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.decisions import hash_clip
 from fada.data.scores.folder import ScoredFolder

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fada.data.clip import Clip
+from fada.data.clips.clip import Clip
 from fada.data.scores.face import FaceTrack
 from fada.media.audio import write_wav
 from fada.media.sample_rate import SAMPLE_RATE

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fada.data.clip import Clip
+from fada.data.clips.clip import Clip
 from fada.data.world.backdrop import paint_backdrop
 from fada.data.world.face import head_points, mouth_points, paint_frames
 from fada.data.world.flaws import draw_flaw, draw_flaws, flaw_backdrop, flaw_frames, flaw_motion, shift_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fada.data.keypoints import Keypoints, make_keypoints
+from fada.data.clips.keypoints import Keypoints, make_keypoints
 from fada.data.world.face import eye_offset, nose_offset
 from fada.data.world.identity import identity_from_meta
 from fada.data.world.mouth import lip_boxes, lip_corners, look_of

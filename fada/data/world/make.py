@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fada.data.clip import ClipError, list_clips, read_record, write_clip
-from fada.data.crew import Lost
-from fada.data.pool import in_processes
+from fada.data.clips.clip import ClipError, list_clips, read_record, write_clip
+from fada.data.sampling.pool import in_processes
+from fada.data.workers.crew import Lost
 from fada.data.world.draw import VERSIONS, clip_key, make_clip
 from fada.files.outputs import output_folder
 from fada.files.whole import set_aside, write_json

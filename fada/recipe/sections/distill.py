@@ -34,7 +34,7 @@ class Guidance(Section):
     mode: Literal["none", "time_embed", "layer", "tokens"] = "tokens"
     """The paper's Table 4: `tokens` is FADA's."""
     tokens: Few = 4
-    """Learnable tokens per rung."""
+    """Learnable tokens per branch."""
 
 
 class Solver(Section):
@@ -148,8 +148,8 @@ class Distill(Section):
     """Share of the remaining time that a `tcd` student jumps too far in every step, to be noised again; 0 is
     deterministic."""
     sampling: Literal["guided", "conditional"] = "guided"
-    """How students are called: `guided` as they were taught (scales inside, or three rungs), or plainly `conditional`,
-    one pass a step without guidance."""
+    """How students are called: `guided` as they were taught (scales inside, or three branches), or plainly
+    `conditional`, one pass a step without guidance."""
     steps: Few | None = None
     """Steps of a student's clip; default: one and a half per window, as the paper's 6 over 4."""
     times: Literal["uniform", "starts"] = "uniform"

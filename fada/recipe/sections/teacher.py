@@ -102,7 +102,7 @@ class Dropout(Section):
     """Rates at which conditions are replaced by their null, per sample."""
 
     reference: Share = 0.1
-    """Reference image (with it goes the audio: the ladder's lowest rung)."""
+    """Reference image (with it goes the audio: the ladder's lowest branch)."""
     audio: Share = 0.1
     """Audio, the reference kept."""
     motion: Share = 0.3

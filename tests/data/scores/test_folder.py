@@ -12,10 +12,8 @@ from pyarrow import parquet
 
 import fada.data.scores.folder as folder_module
 import fada.data.scores.table as table_module
-from fada.data import pool
-from fada.data.clip import list_clips, read_record, write_record
-from fada.data.crew import Lost
-from fada.data.process_crew import ProcessCrew
+from fada.data.clips.clip import list_clips, read_record, write_record
+from fada.data.sampling import pool
 from fada.data.scores import (
     SCORES,
     ScoredFolder,
@@ -32,6 +30,8 @@ from fada.data.scores import (
     write_scores,
 )
 from fada.data.scores.decisions import read_decisions
+from fada.data.workers.crew import Lost
+from fada.data.workers.process_crew import ProcessCrew
 from fada.media.image import read_image
 
 SETS = load_thresholds("strict"), load_thresholds("lenient")

@@ -10,7 +10,7 @@ import torch
 
 from fada.data.scores import ImageQuality, Models, QualityError, load_thresholds, score_folder
 from fada.data.world import make_clip, make_world
-from fada.eval.controls import blurred
+from fada.eval.bench.controls import blurred
 from fada.eval.metrics.fidelity import psnr, ssim
 
 

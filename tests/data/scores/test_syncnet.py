@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fada.data.clip import Clip
+from fada.data.clips.clip import Clip
 from fada.data.scores import Models, SyncNet, SyncNetError, score_folder
 from fada.data.scores.face import FaceTrack, find_face
 from fada.data.scores.syncnet import lower_faces

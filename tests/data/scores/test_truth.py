@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fada.data.clip import read_record
+from fada.data.clips.clip import read_record
 from fada.data.scores import ScoredFolder, curves, judge, load_thresholds
 from fada.data.scores.truth import ALSO, AXIS_OF_FLAW
 from fada.data.world import FLAW_KINDS

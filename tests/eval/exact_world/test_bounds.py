@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fada.diffusion.ladder import combine
+from fada.diffusion.guidance import combine
 from fada.diffusion.solvers import Predict, solve
 from fada.diffusion.windows import Windows
 from fada.eval.exact_world.bounds import SPACINGS, WINDOW_COUNTS, best_undistilled, bounds_at, by_perfect_windows

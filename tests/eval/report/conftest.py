@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
+from fada.eval.bench.results import BenchResults
 from fada.eval.report import write_report
-from fada.eval.results import BenchResults
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OPTIONS = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fada.eval.bench.results import BenchResults
 from fada.eval.report.main_figures import main_figures, system_of
-from fada.eval.results import BenchResults
-from fada.eval.statistics import t_interval
+from fada.eval.statistics.intervals import t_interval
 
 
 @pytest.mark.parametrize(("model", "system"), [("fast", "fast-6"), ("teacher", "teacher-75"), ("slow", None)])

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from fada.eval.bench.results import BenchResults
 from fada.eval.report.paper import BALANCED, FAST, OTHERS, TEACHER, paper_table
 from fada.eval.report.table import Table
-from fada.eval.results import BenchResults
 
 
 def by_method(table: Table) -> dict[str, dict[str, str]]:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from fada.eval.bench.results import BenchResults
 from fada.eval.report.cells import distance_label
 from fada.eval.report.provenance import metric_protocols, protocols_table, provenance_table, rounds_note
 from fada.eval.report.tables import all_tables
-from fada.eval.results import BenchResults
 
 
 def test_every_metric_has_its_own_protocol_with_n(results: BenchResults) -> None:

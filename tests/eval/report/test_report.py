@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from matplotlib.figure import Figure
 
+from fada.eval.bench.summary import differences_from_reference, metric_names
 from fada.eval.metrics.catalogue import metric_named
 from fada.eval.report import Sweep, plot_sweep, sweep_from_results, write_report
 from fada.eval.report.canvas import save_figure
@@ -18,8 +19,7 @@ from fada.eval.report.plots import beside_each_other, pareto_front, plot_quality
 from fada.eval.report.sweeps import sweep_table
 from fada.eval.report.table import Cell, Table
 from fada.eval.report.tables import all_tables
-from fada.eval.statistics import mean_p_value
-from fada.eval.summary import differences_from_reference, metric_names
+from fada.eval.statistics.intervals import mean_p_value
 
 
 def test_every_named_file_exists_and_lies_in_the_folder(written, results) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fada.data.dataset import BatchShape, ClipSampler, LatentClip
+from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.eval.speed.steps import StepsSetting
 from fada.student.copies import student_of
 from fada.student.distillation import DistillSettings
@@ -28,7 +28,7 @@ def sampler() -> ClipSampler:
 
 @pytest.fixture
 def settings() -> DistillSettings:
-    """Scales at which no rung falls away, and a solver of our own."""
+    """Scales at which no branch falls away, and a solver of our own."""
     return DistillSettings(
         guidance="distill", windows=4, times="uniform", solver="dpmpp_2m_log_snr", solver_steps=4,
         scales=((2.0, 3.0), (4.0, 9.0)), motion_drop=0.3, loss=MixedLossConfig(),

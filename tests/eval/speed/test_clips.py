@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fada.data.audio_features import LogMelEncoder
+from fada.data.audio.features import LogMelEncoder
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.eval.speed import clips as module
 from fada.eval.speed.clips import ClipWork, measure_clips
-from fada.student.pipeline import FadaPipeline
+from fada.generation.pipelines import FadaPipeline
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet

@@ -16,13 +16,13 @@ MEANS, DEVIATION = (0.0, 0.5, 1.0), 0.3
 
 
 class Gaussian:
-    """Perfect noise predictions for N(m, s^2), a mean per rung."""
+    """Perfect noise predictions for N(m, s^2), a mean per branch."""
 
-    ladder = ("nothing", "reference", "audio")
+    branches = ("nothing", "reference", "audio")
     path = NoisePath(prediction_type="epsilon", beta_schedule="linear", beta_start=1e-4, beta_end=0.02)
 
-    def at_rungs(self, conditions: Any, clips: Tensor, rungs: Tensor) -> Tensor:
-        return torch.tensor(MEANS, dtype=torch.float64)[rungs]
+    def expand(self, conditions: Any, clips: Tensor, branches: Tensor) -> Tensor:
+        return torch.tensor(MEANS, dtype=torch.float64)[branches]
 
     def evaluate(self, latents: Tensor, t: Tensor, means: Tensor) -> Tensor:
         signal, noise = (each.reshape(-1, 1, 1, 1, 1) for each in self.path.signal_noise(t))

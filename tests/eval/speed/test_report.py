@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fada.eval.results import read_json
+from fada.eval.bench.results import read_json
 from fada.eval.speed.clips import ClipCost
 from fada.eval.speed.endpoints import EndpointErrors
 from fada.eval.speed.passes import PassCost, Passes
@@ -22,7 +22,7 @@ REPORT = SpeedReport(
     {"processor": "abacus", "gpu": None},
     {"weights": "1.0 M"},
     100e9,
-    Passes([PassCost("one rung", 50e9, 2.0)], 0.02, 0.011),
+    Passes([PassCost("one branch", 50e9, 2.0)], 0.02, 0.011),
     [
         StepLine(PUBLIC, "DDIM", 9.0, 0.8, 1.0, 1.0, 0.123456),
         StepLine(CACHED, "solved once", 3.0, 0.1, 3.0, 3.0, None),
@@ -47,7 +47,7 @@ def test_every_figure_has_its_cell() -> None:
     assert "processor abacus" in text
     assert "gpu" not in text
     for cells in (
-        ("one rung", "50.00", "2000.0", "25", "25 %"),
+        ("one branch", "50.00", "2000.0", "25", "25 %"),
         ("public way", "9.000", "80 %", "1.00", "1.00", "0.12346"),
         ("DDIM, 8 steps", "0.00200", "0.00400"),
         ("evaluations", "75", "6"),

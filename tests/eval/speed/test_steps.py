@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fada.data.dataset import ClipSampler
+from fada.data.sampling.dataset import ClipSampler
 from fada.eval.speed import steps as module
 from fada.eval.speed.steps import (
     CACHED,
@@ -42,12 +42,12 @@ def calls_of(teacher: DualUNet, student: AvatarDenoiser, steps: dict[str, Traini
     return found
 
 
-def test_the_public_way_batches_its_rungs_and_asks_the_reference_net_once(
+def test_the_public_way_batches_its_branches_and_asks_the_reference_net_once(
     small_teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, setting: StepsSetting
 ) -> None:
     with training_steps(small_teacher, student, sampler, setting) as steps:
         assert calls_of(small_teacher, student, steps) == {
-            # Two samples of three rungs, DDIM with 8 steps; both points of both samples at once.
+            # Two samples of three branches, DDIM with 8 steps; both points of both samples at once.
             PUBLIC: ([6] * 8 + [4], 1),
             SOLVER: ([6] * 4 + [4], 1),
             CACHED: ([4], 1),
@@ -62,7 +62,7 @@ def test_the_last_step_is_the_recipes_own(
     )
     online = replace(setting, settings=own, cached_share=None)
     with training_steps(small_teacher, student, sampler, online) as steps:
-        # One rung, three steps; no question about data that cannot count.
+        # One branch, three steps; no question about data that cannot count.
         assert calls_of(small_teacher, student, steps) == {
             PUBLIC: ([2] * 8 + [2], 1),
             "DDIM, 3 steps": ([2] * 3 + [2], 1),

@@ -97,9 +97,9 @@ class Told:
     hooks: list[Any] = field(default_factory=list)
     time: Tensor | None = None
 
-    def at_rungs(self, clips: Tensor, rungs: Tensor) -> Told:
+    def expand(self, clips: Tensor, branches: Tensor) -> Told:
         """Of clip `clips[i]`; 0 blank, 1 look, 2 look and voice."""
-        sees, hears = ((rungs >= least).to(self.look) for least in (1, 2))
+        sees, hears = ((branches >= least).to(self.look) for least in (1, 2))
         look = self.look[clips] * sees[:, None]
         return replace(self, look=look, voice=self.voice[clips] * hears[:, None, None], before=self.before[clips])
 
@@ -132,7 +132,7 @@ class ToyTransformer(ModelMixin, ConfigMixin):
 class Toy(AvatarDenoiser):
     """The whole."""
 
-    ladder = ("blank", "look", "voice")
+    branches = ("blank", "look", "voice")
     denoiser_name = "transformer"
     latent_channels, cell, max_frames = NUMBERS, 1, None
 

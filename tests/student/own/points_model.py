@@ -17,7 +17,7 @@ class Told:
     """Offsets of rows (rows, ...) and their branches (rows,)."""
 
     offset: Tensor
-    rungs: Tensor
+    branches: Tensor
     hooks: list[Any] = field(default_factory=list)
     time: Tensor | None = None
 
@@ -28,7 +28,7 @@ class Points(nn.Module):
     On a flow its prediction is ``(z - point) / t``: every window of it is straight already.
     """
 
-    ladder: tuple[str, ...] = ("none", "style", "text")
+    branches: tuple[str, ...] = ("none", "style", "text")
 
     def __init__(self, sites: Sites | None = None) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ class Points(nn.Module):
     def prepare(self, inputs: Tensor) -> Tensor:
         return inputs
 
-    def at_rungs(self, conditions: Tensor, clips: Tensor, rungs: Tensor) -> Told:
-        return Told(conditions[clips], rungs)
+    def expand(self, conditions: Tensor, clips: Tensor, branches: Tensor) -> Told:
+        return Told(conditions[clips], branches)
 
     def evaluate(self, latents: Tensor, t: Tensor, conditions: Told) -> Tensor:
         ones = [1] * (latents.ndim - 1)
-        told = (conditions.rungs > 0).to(latents).view(-1, *ones) * conditions.offset
-        point = self.points[conditions.rungs].view(-1, *ones) + told
+        told = (conditions.branches > 0).to(latents).view(-1, *ones) * conditions.offset
+        point = self.points[conditions.branches].view(-1, *ones) + told
         for hook in conditions.hooks:
             latents = latents + hook(torch.zeros(len(latents), 1, 8)).mean(dim=(1, 2)).view(-1, *ones)
         return (latents - point) / t.to(latents).view(-1, *ones)

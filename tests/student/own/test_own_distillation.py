@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ def test_samples_of_a_balanced_student_are_the_guided_points(shape: tuple[int, .
     offset, noise = torch.randn(2, *shape), torch.randn(2, *shape)
     for scales in ({"style": 2.0, "text": 3.0}, {"text": 0.5}, {}):
         made = student.sample(noise, {"offset": offset}, scales=scales)
-        # Nought plus the scales times the climbs: 2 + offset, and 1. Left out: the middle of what is learned, 4.5.
+        # Nought plus each scale times what its branch adds: 2 + offset, and 1. Left out: the middle of the range, 4.5.
         first, second = scales.get("style", 4.5), scales.get("text", 4.5)
         torch.testing.assert_close(made, first * (2.0 + offset) + second, rtol=1e-4, atol=1e-4)
     # Undistilled, what is left out is not guided.
@@ -141,16 +143,40 @@ def test_a_saved_student_samples_the_same_and_anything_else_is_refused(tmp_path:
         fada.Student.load(tmp_path / "run", bigger)
 
 
+@pytest.mark.parametrize("value", [None, True, -1, 0.5, "", "x", [], [1], {}, {"x": []}, [["x"]], [["x", 1]], 10**30])
+def test_whatever_a_folder_says_it_is_opened_or_refused(value: Any, tmp_path: Path) -> None:
+    model = Points()
+    fada.distill(model, offsets(3), **{**QUICK, "steps": 1}).save(tmp_path)
+    said = json.loads((tmp_path / "student.json").read_text())
+    for place in (*said["sampler"], "sampler", "layout", ""):
+        spoiled = {**said, "sampler": {**said["sampler"], place: value}} if place in said["sampler"] else value
+        spoiled = {**said, place: value} if place in said else spoiled
+        (tmp_path / "student.json").write_text(json.dumps(spoiled))
+        # No other error, and none that does not say where.
+        with suppress(ValueError), _named(tmp_path):
+            fada.Student.load(tmp_path, model)
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if str(folder) not in str(error):
+            raise AssertionError(f"does not name the folder: {error}") from error
+        raise
+
+
 class SoundAndVideo(Points):
     """Two parts at once: what it is told of the one moves the other."""
 
-    ladder = ("none", "style")
+    branches = ("none", "style")
 
     def inputs_of(self, conditions: Any) -> Any:
         return torch.zeros(1)
 
-    def at_rungs(self, conditions: Tensor, clips: Tensor, rungs: Tensor) -> Tensor:
-        return rungs
+    def expand(self, conditions: Tensor, clips: Tensor, branches: Tensor) -> Tensor:
+        return branches
 
     def evaluate(self, latents: Any, t: Tensor, conditions: Tensor) -> dict[str, Tensor]:
         assert {name: part.shape[1:] for name, part in latents.items()} == {"sound": (4,), "video": (2, 1, 3, 3)}
@@ -185,7 +211,7 @@ def test_parts_of_a_model_that_makes_sound_and_video_share_their_time_and_stay_a
 
 def test_a_model_without_conditions_is_distilled_as_it_is(tmp_path: Path) -> None:
     model = Points()
-    model.ladder = ("none",)
+    model.branches = ("none",)
     student = fada.distill(model, offsets(3), folder=tmp_path, kind="fast", data_weight=0.0, **{**QUICK, "lr": 0.0})
     assert max(line["loss"] for line in lines(tmp_path)) < 1e-6
     assert student.model.guidance_layers is None
@@ -193,7 +219,7 @@ def test_a_model_without_conditions_is_distilled_as_it_is(tmp_path: Path) -> Non
 
 
 def test_models_that_lack_something_are_told_what() -> None:
-    with pytest.raises(NotADenoiser, match="Linear: has no inputs_of, prepare, at_rungs, evaluate, ladder, path"):
+    with pytest.raises(NotADenoiser, match="Linear: has no inputs_of, prepare, expand, evaluate, branches, path"):
         fada.distill(torch.nn.Linear(1, 1), offsets(3), **QUICK)
     with pytest.raises(NotADenoiser, match=r"no sites\(\) that says where they go"):
         fada.distill(Points(), offsets(3), kind="fast", **QUICK)
@@ -204,8 +230,8 @@ def test_models_that_lack_something_are_told_what() -> None:
     with pytest.raises(NotADenoiser, match=r"path must be a fada\.NoisePath, got str"):
         fada.distill(model, offsets(3), **QUICK)
     model = Points()
-    model.ladder = ("none", "none")
-    with pytest.raises(NotADenoiser, match="ladder must be names of branches"):
+    model.branches = ("none", "none")
+    with pytest.raises(NotADenoiser, match="branches must be names, unconditional first"):
         fada.distill(model, offsets(3), **QUICK)
     model = Points()
     model.evaluate = lambda latents, t, conditions: latents[:, :1]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from fada.data.dataset import BatchShape
+from fada.data.sampling.dataset import BatchShape
 from fada.student.own.samples import BadSample, OwnSampler, on_device, stacked
 
 Sample = tuple[torch.Tensor, dict[str, Any]]

@@ -36,16 +36,16 @@ def main(checkout: Path, out: Path, tensors: Path | None) -> None:
     answers: dict[str, Tensor] = {}
     for name, dtype in (("bank_in_float16", torch.float16), ("released", torch.float32)):
         ReferenceAttentionControl.update.__defaults__ = (dtype,)
-        rungs, banks = run_denoiser(networks)
+        branches, banks = run_denoiser(networks)
         if dtype == torch.float16:
-            answers[name] = rungs[2]
+            answers[name] = branches[2]
     answers |= {"audio_tokens": networks["audioproj"](small.inputs()["audio"][None])[0]}
     answers |= {f"bank_{site}": bank for site, bank in banks.items()}
-    answers |= {f"rung_{index}": rung for index, rung in enumerate(rungs)}
+    answers |= {f"rung_{index}": branch for index, branch in enumerate(branches)}
     answers["sampled"] = run_sampler(networks)
     fix_tiling()
     fixed, _ = run_denoiser(networks, fixed=True)
-    answers |= {f"fixed_rung_{index}": rung for index, rung in enumerate(fixed)}
+    answers |= {f"fixed_rung_{index}": branch for index, branch in enumerate(fixed)}
     record = {name: small.summary(tensor) for name, tensor in answers.items()}
     out.write_text(json.dumps(record, indent=1) + "\n")
     if tensors is not None:
@@ -134,7 +134,7 @@ def conditions(networks: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_denoiser(networks: dict[str, Any], fixed: bool = False) -> tuple[list[Tensor], dict[int, Tensor]]:
-    """Predictions (F, C, h, w) of the three rungs at timestep 499, and the bank of three sites."""
+    """Predictions (F, C, h, w) of the three branches at timestep 499, and the bank of three sites."""
     from hallo.models.mutual_self_attention import ReferenceAttentionControl
 
     given = conditions(networks)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from fada.build.import_hallo import import_hallo
-from fada.student.pipeline import HalloPipeline
+from fada.assembly.import_hallo import import_hallo
+from fada.generation.pipelines import HalloPipeline
 from fada.teacher.guidance import guided
 from fada.teacher.hallo.checkpoint import PREFIXES, empty_networks, read_hallo, read_tensors
 from fada.teacher.hallo.conditions import HalloInputs

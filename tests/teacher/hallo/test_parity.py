@@ -17,7 +17,7 @@ from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import solve
 from fada.diffusion.spacing import time_points
 from fada.teacher.dual_unet.layers import KeysValues
-from fada.teacher.guidance import BatchedRungs, at_rung, guided
+from fada.teacher.guidance import BatchedBranches, at_branch, guided
 from fada.teacher.hallo.checkpoint import Imported, read_hallo
 from fada.teacher.hallo.conditions import HalloInputs, banks_of_frames
 from fada.teacher.hallo.model import Hallo
@@ -48,8 +48,8 @@ def build(imported: Imported, bank_tiling: Any) -> Hallo:
 
 
 @torch.no_grad()
-def rungs(model: Hallo, inputs: HalloInputs, noise: Tensor, wanted: tuple[int, ...] = (0, 1, 2)) -> list[Tensor]:
-    return BatchedRungs(model, model.prepare(inputs), wanted).predict(noise, HALF)
+def branches(model: Hallo, inputs: HalloInputs, noise: Tensor, wanted: tuple[int, ...] = (0, 1, 2)) -> list[Tensor]:
+    return BatchedBranches(model, model.prepare(inputs), wanted).predict(noise, HALF)
 
 
 def assert_as_recorded(got: Tensor, recorded: dict[str, Any]) -> None:
@@ -75,31 +75,31 @@ def test_the_reference_bank_equals_the_public_one(hallo: Hallo, inputs: HalloInp
         assert_as_recorded(features.sites[site][0].flatten(0, 1), recorded[f"bank_{site}"])
 
 
-def test_every_rung_equals_the_public_denoiser(
+def test_every_branch_equals_the_public_denoiser(
     hallo: Hallo, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
-    for rung, prediction in enumerate(rungs(hallo, inputs, noise)):
-        assert_as_recorded(prediction[0], recorded[f"rung_{rung}"])
+    for branch, prediction in enumerate(branches(hallo, inputs, noise)):
+        assert_as_recorded(prediction[0], recorded[f"rung_{branch}"])
 
 
-def test_with_fixed_tiling_every_rung_equals_the_mended_public_denoiser(
+def test_with_fixed_tiling_every_branch_equals_the_mended_public_denoiser(
     imported: Imported, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
-    for rung, prediction in enumerate(rungs(build(imported, "fixed"), inputs, noise)):
-        assert_as_recorded(prediction[0], recorded[f"fixed_rung_{rung}"])
+    for branch, prediction in enumerate(branches(build(imported, "fixed"), inputs, noise)):
+        assert_as_recorded(prediction[0], recorded[f"fixed_branch_{branch}"])
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("frames", [4, 5])
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
-def test_rungs_in_any_order_and_number_of_frames_equal_each_by_itself(
+def test_branches_in_any_order_and_number_of_frames_equal_each_by_itself(
     hallo: Hallo, inputs: HalloInputs, noise: Tensor, frames: int, order: tuple[int, ...]
 ) -> None:
     # Batched, rows that hear nothing skip their attention; an even number of frames reads its banks without copies.
     given = replace(inputs, audio=inputs.audio[:, :frames])
-    together = rungs(hallo, given, noise[:, :frames], order)
-    for rung, prediction in zip(order, together, strict=True):
-        (alone,) = rungs(hallo, given, noise[:, :frames], (rung,))
+    together = branches(hallo, given, noise[:, :frames], order)
+    for branch, prediction in zip(order, together, strict=True):
+        (alone,) = branches(hallo, given, noise[:, :frames], (branch,))
         torch.testing.assert_close(prediction, alone, atol=1e-5, rtol=1e-5)
 
 
@@ -108,19 +108,19 @@ def test_an_even_number_of_frames_reads_its_banks_as_if_each_were_copied(
     hallo: Hallo, inputs: HalloInputs, noise: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = replace(inputs, audio=inputs.audio[:, :4])
-    in_turn = rungs(hallo, given, noise[:, :4], (2,))[0]
+    in_turn = branches(hallo, given, noise[:, :4], (2,))[0]
 
     def copied(sites: Any, reference: KeysValues) -> KeysValues:
         banks = banks_of_frames(4, reference.keys.shape[1])
         return KeysValues(*(each[:, banks].flatten(0, 1)[:, None] for each in reference))
 
     monkeypatch.setattr("fada.teacher.hallo.unets._Sites._in_turn", copied)
-    assert torch.equal(rungs(hallo, given, noise[:, :4], (2,))[0], in_turn)
+    assert torch.equal(branches(hallo, given, noise[:, :4], (2,))[0], in_turn)
 
 
 def test_the_tilings_differ_by_more_than_the_tolerance(recorded: dict[str, Any]) -> None:
-    for rung in range(3):
-        ours, theirs = (torch.tensor(recorded[f"{kind}rung_{rung}"]["values"]) for kind in ("", "fixed_"))
+    for branch in range(3):
+        ours, theirs = (torch.tensor(recorded[f"{kind}rung_{branch}"]["values"]) for kind in ("", "fixed_"))
         assert (ours - theirs).abs().max() > 20 * TOLERANCE
 
 
@@ -135,37 +135,37 @@ def test_two_sampler_steps_equal_the_public_pipeline(
 
 
 @pytest.mark.parametrize(
-    ("rung", "changes"),
+    ("branch", "changes"),
     [
         (0, {"motion"}),
         (1, {"motion", "reference", "face_region", "face_embedding"}),
         (2, {"motion", "reference", "face_region", "face_embedding", "audio", "masks"}),
     ],
 )
-def test_a_rung_sees_exactly_its_conditions(
-    imported: Imported, inputs: HalloInputs, noise: Tensor, rung: int, changes: set[str]
+def test_a_branch_sees_exactly_its_conditions(
+    imported: Imported, inputs: HalloInputs, noise: Tensor, branch: int, changes: set[str]
 ) -> None:
     # With fixed tiling: the released one lets the face embedding into the unconditional branch's motion frames.
-    # The masks weigh what zero audio leaves of an attention, its bias: they matter at every rung.
+    # The masks weigh what zero audio leaves of an attention, its bias: they matter at every branch.
     model = build(imported, "fixed")
-    before = rungs(model, inputs, noise, (rung,))[0]
+    before = branches(model, inputs, noise, (branch,))[0]
     for name in ("motion", "reference", "face_region", "face_embedding", "audio"):
         other = replace(inputs, **{name: getattr(inputs, name).flip(-1)})
-        after = rungs(model, other, noise, (rung,))[0]
+        after = branches(model, other, noise, (branch,))[0]
         assert (not torch.allclose(before, after, atol=1e-6)) == (name in changes), name
 
 
-def test_clips_at_their_own_rungs_equal_whole_batches(hallo: Hallo, inputs: HalloInputs, noise: Tensor) -> None:
+def test_clips_at_their_own_branches_equal_whole_batches(hallo: Hallo, inputs: HalloInputs, noise: Tensor) -> None:
     two = _twice(inputs)
     with torch.no_grad():
-        mixed = at_rung(hallo, hallo.prepare(two), torch.tensor([2, 0]))(noise.repeat(2, 1, 1, 1, 1), HALF.repeat(2))
-    nothing, audio = rungs(hallo, inputs, noise, (0, 2))
+        mixed = at_branch(hallo, hallo.prepare(two), torch.tensor([2, 0]))(noise.repeat(2, 1, 1, 1, 1), HALF.repeat(2))
+    nothing, audio = branches(hallo, inputs, noise, (0, 2))
     torch.testing.assert_close(mixed, torch.cat((audio, nothing)), atol=1e-5, rtol=0)
 
 
 def test_a_first_clip_sees_its_reference_as_motion_frames(hallo: Hallo, inputs: HalloInputs, noise: Tensor) -> None:
     copies = inputs.reference[:, None].expand(-1, small.MOTION_FRAMES, -1, -1, -1)
-    first, given = (rungs(hallo, replace(inputs, motion=motion), noise, (2,))[0] for motion in (None, copies))
+    first, given = (branches(hallo, replace(inputs, motion=motion), noise, (2,))[0] for motion in (None, copies))
     torch.testing.assert_close(first, given)
 
 

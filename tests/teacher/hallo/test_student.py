@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from fada.data.face import FaceClues
+from fada.data.clips.face import FaceClues
 from fada.diffusion.paths import NoisePath
 from fada.student.copies import neutral_scales, student_of
-from fada.teacher.guidance import at_rung
+from fada.teacher.guidance import at_branch
 from fada.teacher.hallo.checkpoint import read_hallo
 from fada.teacher.hallo.conditions import HalloInputs
 from fada.teacher.hallo.model import Hallo
@@ -37,10 +37,10 @@ def test_an_untouched_student_is_its_teachers_conditional_prediction(
     student = student_of(hallo, mode, 2)  # type: ignore[arg-type]
     assert isinstance(student, Hallo)
     assert (student.bank_tiling, student.motion_frames) == ("fixed", hallo.motion_frames)
-    expected = at_rung(hallo, hallo.prepare(inputs), torch.tensor([2]))(noise, T)
+    expected = at_branch(hallo, hallo.prepare(inputs), torch.tensor([2]))(noise, T)
     found, other = (student(inputs, noise, T, scales=torch.tensor([scales])) for scales in ([2.0, 5.0], [1.0, 1.0]))
-    # What the scales add is nothing at all. The teacher's pass holds all rungs' conditions, and some processors sum the
-    # rows of a larger product in another order.
+    # What the scales add is nothing at all. The teacher's pass holds all branches' conditions, and some processors sum
+    # the rows of a larger product in another order.
     assert torch.equal(found, other)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 

@@ -81,7 +81,7 @@ def ours() -> tuple[Callable[[], Tensor], int]:
     """The same of our denoiser."""
     from fada.diffusion.paths import NoisePath
     from fada.teacher.dual_unet.audio_projection import AudioProjection
-    from fada.teacher.guidance import BatchedRungs
+    from fada.teacher.guidance import BatchedBranches
     from fada.teacher.hallo.conditions import HalloInputs
     from fada.teacher.hallo.model import Hallo
     from fada.teacher.hallo.projections import FaceLocator, FaceProjection
@@ -104,14 +104,14 @@ def ours() -> tuple[Callable[[], Tensor], int]:
     masks = tuple(drawn[f"mask_{level}"] for level in range(4))
     names = ("reference", "audio", "face_embedding", "face_region")
     conditions = model.prepare(HalloInputs(*(drawn[name] for name in names), masks, drawn["motion"]))
-    rungs = BatchedRungs(model, conditions, (0, 2))
+    branches = BatchedBranches(model, conditions, (0, 2))
     t = torch.tensor([(TIMESTEP + 1) / 1000], dtype=torch.float64)
 
     def denoise() -> Tensor:
-        return torch.cat(rungs.predict(drawn["noise"], t))
+        return torch.cat(branches.predict(drawn["noise"], t))
 
     denoise()  # Makes the rows.
-    return denoise, _bytes([list(vars(each).values()) for each in (conditions, rungs.rows)])
+    return denoise, _bytes([list(vars(each).values()) for each in (conditions, branches.rows)])
 
 
 def _bytes(values: Any) -> int:

@@ -107,7 +107,7 @@ def run_parts(pipeline: Any) -> dict[str, Tensor]:
 
 
 def run_denoiser(pipeline: Any) -> dict[str, Tensor]:
-    """Banks of three sites, and predictions (F, C, h, w) of the three rungs at timestep 499."""
+    """Banks of three sites, and predictions (F, C, h, w) of the three branches at timestep 499."""
     from modules import ReferenceAttentionControl
 
     reference, denoiser, parts = pipeline.reference_net, pipeline.denoising_unet, run_parts(pipeline)
@@ -140,8 +140,8 @@ def run_denoiser(pipeline: Any) -> dict[str, Tensor]:
     )
     reader.clear()
     writer.clear()
-    rungs = {"rung_0": heard_tokens[0], "rung_1": silent[1], "rung_2": heard_tokens[1]}
-    return rungs | {f"bank_{site}": in_order[site] for site in (0, 6, 15)}
+    branches = {"rung_0": heard_tokens[0], "rung_1": silent[1], "rung_2": heard_tokens[1]}
+    return branches | {f"bank_{site}": in_order[site] for site in (0, 6, 15)}
 
 
 def run_sampler(pipeline: Any, seen: list[Tensor]) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from fada.data.clip_source import LatentClip
-from fada.data.keypoints import Keypoints
+from fada.data.clips.keypoints import Keypoints
+from fada.data.sampling.clip_source import LatentClip
 from fada.recipe.sections.teacher import Noise
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.v_express.model import VExpress

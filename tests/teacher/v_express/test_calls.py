@@ -10,17 +10,17 @@ import torch
 from small_model import CONTEXT, NOISE, SIDE, keypoints, small_model
 from torch import Tensor
 
-from fada.build.systems import Setting, generator
-from fada.data.audio_features import LogMelEncoder
-from fada.data.dataset import audio_windows
-from fada.data.keypoints import stack_keypoints
+from fada.data.audio.features import LogMelEncoder
+from fada.data.clips.keypoints import stack_keypoints
+from fada.data.sampling.dataset import audio_windows
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import solve
-from fada.eval.systems import BenchClip
+from fada.eval.bench.systems import BenchClip
+from fada.generation.avatar_pipeline import AvatarPipeline
+from fada.generation.pipelines import PIPELINES
 from fada.media.image import square_resize
 from fada.student.copies import student_of
-from fada.student.generation import AvatarPipeline
-from fada.student.pipeline import PIPELINES
+from fada.studies.systems import Setting, generator
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.v_express.model import VExpress
 from fada.teacher.vae import encode_frames, new_vae
@@ -67,7 +67,7 @@ def by_hand(built: AvatarPipeline, scales: Mapping[str, float]) -> Tensor:
             windows = audio_windows(states, part.start, CLIP, CONTEXT)[None]
             shown = stack_keypoints([keypoints(FRAMES).of_frames(part)])
             conditions = model.prepare(model.inputs_of(ClipInputs(reference, windows, keypoints=shown)))
-            rows = conditions.at_rungs(torch.zeros(3, dtype=torch.long), torch.arange(3))
+            rows = conditions.expand(torch.zeros(3, dtype=torch.long), torch.arange(3))
             asked = latents[:, part].expand(3, -1, -1, -1, -1)
             nothing, seen_only, heard = model.evaluate(asked, t.expand(3), rows)
             total[:, part] += (

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from fada.build.import_v_express import import_v_express
-from fada.student.pipeline import VExpressPipeline
+from fada.assembly.import_v_express import import_v_express
+from fada.generation.pipelines import VExpressPipeline
 from fada.teacher.released import read_tensors
 from fada.teacher.v_express.attention import BranchWeights
 from fada.teacher.v_express.checkpoint import MOTION, NETWORKS, empty_networks, read_v_express
@@ -59,7 +59,7 @@ def test_an_import_reads_back_as_a_pipeline_that_answers_alike(
         for key, value in getattr(loaded, part).state_dict().items():
             torch.testing.assert_close(value, small_states[name][key], atol=0, rtol=0)
     conditions = loaded.model.prepare(inputs)
-    rows = loaded.model.at_rungs(conditions, torch.tensor([0]), torch.tensor([2]))
+    rows = loaded.model.expand(conditions, torch.tensor([0]), torch.tensor([2]))
     assert loaded.model.evaluate(noise, torch.tensor([0.5]), rows).isfinite().all()
 
 
@@ -158,6 +158,7 @@ def test_vae_and_audio_encoder_come_along(small_folder: Path, tmp_path: Path) ->
     import_v_express(small_folder, tmp_path / "out", vae=tmp_path / "vae", audio_encoder=tmp_path / "wav2vec2")
     loaded = VExpressPipeline.from_pretrained(str(tmp_path / "out"))
     assert loaded.vae.config.block_out_channels == [8, 8]
+    assert (loaded.config.fps, loaded.audio_encoder.fps) == (30.0, 30.0)
     assert (loaded.audio_encoder.rate, loaded.audio_encoder.layers, loaded.audio_encoder.states_dim) == ("pairs", 2, 8)
 
 

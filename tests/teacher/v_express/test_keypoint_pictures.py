@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fada.data.keypoints import Keypoints
+from fada.data.clips.keypoints import Keypoints
 from fada.teacher.v_express.keypoints import draw_keypoints, keypoint_pictures
 
 SHARES = torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.5, 0.5], [0.4, 0.75], [0.6, 0.75]])

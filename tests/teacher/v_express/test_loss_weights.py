@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fada.data.seeds import sample_generator
+from fada.data.sampling.seeds import sample_generator
 from fada.teacher.loss_weights import lip_coverage, lip_weights, offset_noise
 
 

@@ -9,9 +9,9 @@ import torch
 from small_model import CONTEXT, NETWORK, SIDE, clip_inputs, small_model
 from torch import Tensor
 
-from fada.data.dataset import audio_windows as windows_of_frames
-from fada.data.keypoints import Keypoints, stack_keypoints
-from fada.student.clip_loop import Told
+from fada.data.clips.keypoints import Keypoints, stack_keypoints
+from fada.data.sampling.dataset import audio_windows as windows_of_frames
+from fada.generation.chunk_loop import Told
 from fada.student.copies import student_of
 from fada.teacher.frame_dropout import KeptFrames
 from fada.teacher.v_express.audio_projection import audio_windows
@@ -49,7 +49,7 @@ def with_zeros(model: VExpress, noise: Tensor, *, bank: bool, maps: bool) -> Ten
     conditions = model.prepare(inputs, features)
     if maps:
         conditions = replace(conditions, keypoints=torch.zeros_like(conditions.keypoints))
-    rows = model.at_rungs(conditions, torch.tensor([0]), torch.tensor([2]))
+    rows = model.expand(conditions, torch.tensor([0]), torch.tensor([2]))
     return model.evaluate(noise, T, rows, use_temporal=False)
 
 
@@ -74,7 +74,7 @@ def test_a_frame_without_both_sees_neither(model: VExpress, noise: Tensor) -> No
 def test_kept_frames_are_those_of_a_rows_clip_and_of_a_context(model: VExpress) -> None:
     kept = KeptFrames(torch.cat([SOME, ~SOME]), torch.ones(2, 4, dtype=torch.bool))
     conditions = model.prepare(model.inputs_of(replace(clip_inputs(2), kept=kept)))
-    rows = conditions.at_rungs(torch.tensor([1, 1, 0]), torch.tensor([0, 2, 1]))
+    rows = conditions.expand(torch.tensor([1, 1, 0]), torch.tensor([0, 2, 1]))
     assert rows.kept is not None
     assert torch.equal(rows.kept, torch.cat([~SOME, ~SOME, SOME]))
     cut = rows.of_frames(slice(1, 3)).kept

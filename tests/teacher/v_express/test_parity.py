@@ -15,7 +15,7 @@ from torch import Tensor
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.solvers import solve
 from fada.diffusion.spacing import time_points
-from fada.teacher.guidance import BatchedRungs, at_rung, guided
+from fada.teacher.guidance import BatchedBranches, at_branch, guided
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.v_express.checkpoint import read_v_express
 from fada.teacher.v_express.conditions import VExpressInputs
@@ -52,8 +52,10 @@ def first_context(inputs: VExpressInputs) -> VExpressInputs:
 
 
 @torch.no_grad()
-def rungs(model: VExpress, inputs: VExpressInputs, noise: Tensor, wanted: tuple[int, ...] = (0, 1, 2)) -> list[Tensor]:
-    return BatchedRungs(model, model.prepare(inputs), wanted).predict(noise, HALF.expand(len(noise)))
+def branches(
+    model: VExpress, inputs: VExpressInputs, noise: Tensor, wanted: tuple[int, ...] = (0, 1, 2)
+) -> list[Tensor]:
+    return BatchedBranches(model, model.prepare(inputs), wanted).predict(noise, HALF.expand(len(noise)))
 
 
 def assert_as_recorded(got: Tensor, recorded: dict[str, Any]) -> None:
@@ -89,15 +91,15 @@ def test_the_reference_bank_equals_the_public_one(
         assert_as_recorded(features[site], recorded[f"bank_{site}"])
 
 
-def test_every_rung_equals_the_public_denoiser(
+def test_every_branch_equals_the_public_denoiser(
     model: VExpress, inputs: VExpressInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
-    for rung, prediction in enumerate(rungs(model, first_context(inputs), noise[:, : small.FRAMES])):
-        assert_as_recorded(prediction[0], recorded[f"rung_{rung}"])
+    for branch, prediction in enumerate(branches(model, first_context(inputs), noise[:, : small.FRAMES])):
+        assert_as_recorded(prediction[0], recorded[f"rung_{branch}"])
 
 
-def test_the_recorded_rungs_differ_by_more_than_the_tolerance(recorded: dict[str, Any]) -> None:
-    nothing, reference, audio = (torch.tensor(recorded[f"rung_{rung}"]["values"]) for rung in range(3))
+def test_the_recorded_branches_differ_by_more_than_the_tolerance(recorded: dict[str, Any]) -> None:
+    nothing, reference, audio = (torch.tensor(recorded[f"rung_{branch}"]["values"]) for branch in range(3))
     for one, other in ((nothing, reference), (reference, audio)):
         assert (one - other).abs().max() > 20 * TOLERANCE
 
@@ -128,32 +130,34 @@ def test_pictures_of_a_clip_are_those_of_its_frames() -> None:
     assert not torch.equal(both[0], both[1])
 
 
-@pytest.mark.parametrize(("rung", "changes"), [(0, set()), (1, {"reference", "keypoints"})])
-def test_a_lower_rung_sees_exactly_its_conditions(
-    model: VExpress, inputs: VExpressInputs, noise: Tensor, rung: int, changes: set[str]
+@pytest.mark.parametrize(("branch", "changes"), [(0, set()), (1, {"reference", "keypoints"})])
+def test_a_lower_branch_sees_exactly_its_conditions(
+    model: VExpress, inputs: VExpressInputs, noise: Tensor, branch: int, changes: set[str]
 ) -> None:
     clip, start = first_context(inputs), noise[:, : small.FRAMES]
-    before = rungs(model, clip, start, (rung,))[0]
+    before = branches(model, clip, start, (branch,))[0]
     for name in ("reference", "keypoints", "audio"):
-        after = rungs(model, replace(clip, **{name: getattr(clip, name).flip(-1)}), start, (rung,))[0]
+        after = branches(model, replace(clip, **{name: getattr(clip, name).flip(-1)}), start, (branch,))[0]
         assert (not torch.allclose(before, after, atol=1e-6)) == (name in changes), name
 
 
-def test_clips_at_their_own_rungs_equal_whole_batches(model: VExpress, inputs: VExpressInputs, noise: Tensor) -> None:
+def test_clips_at_their_own_branches_equal_whole_batches(
+    model: VExpress, inputs: VExpressInputs, noise: Tensor
+) -> None:
     clip, start = first_context(inputs), noise[:, : small.FRAMES]
     two = VExpressInputs(*(torch.cat((each, each)) for each in (clip.reference, clip.audio, clip.keypoints)))
     with torch.no_grad():
-        predict = at_rung(model, model.prepare(two), torch.tensor([2, 0]))
+        predict = at_branch(model, model.prepare(two), torch.tensor([2, 0]))
         mixed = predict(start.repeat(2, 1, 1, 1, 1), HALF.repeat(2))
-    nothing, audio = rungs(model, clip, start, (0, 2))
+    nothing, audio = branches(model, clip, start, (0, 2))
     torch.testing.assert_close(mixed, torch.cat((audio, nothing)), atol=1e-5, rtol=0)
 
 
-def test_the_branches_weights_matter_at_every_rung(model: VExpress, inputs: VExpressInputs, noise: Tensor) -> None:
+def test_the_branches_weights_matter_at_every_branch(model: VExpress, inputs: VExpressInputs, noise: Tensor) -> None:
     clip, start = first_context(inputs), noise[:, : small.FRAMES]
-    before = rungs(model, clip, start)
+    before = branches(model, clip, start)
     released, (model.reference_weight, model.audio_weight) = model.weights, (1.0, 1.0)
-    after = rungs(model, clip, start)
+    after = branches(model, clip, start)
     model.reference_weight, model.audio_weight = released
     for one, other in zip(before, after, strict=True):
         assert not torch.allclose(one, other, atol=1e-3)

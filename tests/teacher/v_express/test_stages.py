@@ -10,8 +10,8 @@ import torch
 from small_model import CONTEXT, SIDE, latent_clips, small_model
 from torch import Tensor
 
-from fada.data.dataset import BatchShape, ClipSampler
-from fada.data.seeds import sample_generator
+from fada.data.sampling.dataset import BatchShape, ClipSampler
+from fada.data.sampling.seeds import sample_generator
 from fada.teacher.frame_dropout import FrameDropout, KeptFrames, draw_kept_frames
 from fada.teacher.pretrain import DropRates, PretrainObjective
 from fada.teacher.v_express.model import VExpress

@@ -1,0 +1,1 @@
+"""Systems measured on held-out clips, and what is kept of it."""

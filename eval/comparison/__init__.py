@@ -1,0 +1,1 @@
+"""Two benchmarks held against each other."""

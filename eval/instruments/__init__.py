@@ -1,0 +1,1 @@
+"""What measures real footage: networks whose weights are at hand."""

@@ -1,0 +1,129 @@
+"""The metrics of one real video: from footage to numbers or features, and the protocol of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fada.eval.bench.footage import Footage
+from fada.eval.bench.store import enlarge
+from fada.eval.metrics.face_alignment import aligned_face
+from fada.eval.metrics.fidelity import same_length
+from fada.eval.metrics.lip_sound import lip_sound
+from fada.eval.metrics.lip_sync import lip_sync
+from fada.eval.metrics.networks.face_coefficients import FaceCoefficients
+from fada.eval.metrics.networks.lpips import Lpips
+from fada.eval.metrics.networks.syncnet import SyncNet
+from fada.eval.metrics.niqe import Pristine, niqe
+from fada.eval.metrics.video_features import expression_coefficients
+
+if TYPE_CHECKING:
+    from fada.data.prepare.face_embedding import FaceEmbedder
+
+Measure = Callable[[Footage], Mapping[str, float]]
+SAMPLED = 8
+"""Frames that stand for a video where only pictures matter."""
+NIQE_SIDE = 288
+"""Pictures with a smaller side than two blocks of 96 pixels are enlarged to this."""
+FIVE_POINTS = (468, 473, 1, 61, 291)
+"""MediaPipe's landmarks of eyes, nose tip and mouth corners, at the picture's left before its right."""
+
+NIQE = {"implementation": "MATLAB's, as in BasicSR", "input": f"{SAMPLED} frames; under 192 px enlarged to {NIQE_SIDE}"}
+IQA = {"implementation": "Q-Align (one-align) by pyiqa", "input": f"{SAMPLED} frames"}
+LPIPS = {"implementation": "LPIPS 0.1, AlexNet", "input": "all frames at their own size, to the true ones"}
+LIP_SOUND = {"implementation": "landmarks against the sound's level, +-12 frames", "input": "all frames"}
+SYNC = {"implementation": "SyncNet v2, +-15 frames", "input": "224 px of the lower face by landmarks, int16 MFCC"}
+IDENTITY = {"implementation": "ArcFace, cosine to the portrait", "input": f"{SAMPLED} frames, 112 px by landmarks"}
+INCEPTION = {"implementation": "Inception v3 of 2015, 2048-d", "input": "all frames, 299 px, TensorFlow 1's bilinear"}
+RESNET3D = {"implementation": "3D ResNet-50 (Kinetics), 2048-d", "input": "16 frames, 112 px, Pillow's bicubic"}
+I3D = {"implementation": "I3D (Kinetics-400), 400 logits", "input": "16 frames, 224 px, bilinear, [-1, 1]"}
+EXPRESSION = {"implementation": "Deep3DFaceRecon, coefficients 80..143", "input": "all frames, 224 px by 5 landmarks"}
+BLENDSHAPES = {"implementation": "MediaPipe's 52 blendshapes", "input": "all frames"}
+
+
+def niqe_of(pristine: Pristine) -> Measure:
+    """NIQE, mean over eight frames."""
+
+    def measure(footage: Footage) -> dict[str, float]:
+        frames = some_frames(footage.frames)
+        if min(frames.shape[1:3]) < 192:
+            frames = enlarge(frames, NIQE_SIDE)
+        return {"niqe": float(np.mean([niqe(frame, pristine) for frame in frames]))}
+
+    return measure
+
+
+def iqa_of(metric: Callable[[np.ndarray], float]) -> Measure:
+    """A metric of pictures (F, H, W, 3) uint8, on eight frames."""
+    return lambda footage: {"iqa": metric(some_frames(footage.frames))}
+
+
+def lpips_of(network: Lpips) -> Measure:
+    """LPIPS to the true frames, mean over all."""
+
+    def tensor(frames: np.ndarray) -> torch.Tensor:
+        return (torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1).to(network.shift.device)
+
+    @torch.no_grad()
+    def measure(footage: Footage) -> dict[str, float]:
+        frames, truth = same_length(footage.frames, footage.truth())
+        parts = zip(np.array_split(frames, len(frames)), np.array_split(truth, len(truth)), strict=True)
+        return {"lpips_truth": float(np.mean([float(network(tensor(one), tensor(other))) for one, other in parts]))}
+
+    return measure
+
+
+def lip_sound_of(footage: Footage) -> dict[str, float]:
+    """Offset, confidence and correlation of lips and sound, by landmarks."""
+    face = footage.face()
+    return lip_sound(face.jaw_open, face.lip_opening, footage.audio, footage.fps, footage.sample_rate)
+
+
+def sync_of_video(network: SyncNet) -> Measure:
+    """Sync-C, Sync-D and offset."""
+
+    def measure(footage: Footage) -> dict[str, float]:
+        from fada.data.scores.syncnet import lower_faces
+
+        mouths = lower_faces(footage.frames, footage.face().track())
+        found = lip_sync(network, mouths, footage.audio, footage.fps, footage.sample_rate)
+        return {"sync_c": found.confidence, "sync_d": found.distance, "sync_offset": float(found.offset)}
+
+    return measure
+
+
+def identity_of(embedder: FaceEmbedder) -> Measure:
+    """Mean cosine between the embeddings of eight frames and the portrait's: 1 for the same picture."""
+
+    def embedding(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        found = embedder.embed(picture, points[:, :2] / (picture.shape[1], picture.shape[0])).numpy()
+        return found / np.linalg.norm(found)
+
+    def measure(footage: Footage) -> dict[str, float]:
+        own = embedding(footage.reference, footage.portraits_face().points[0])
+        points, frames = some_frames(footage.face().points), some_frames(footage.frames)
+        cosines = [own @ embedding(frame, marks) for frame, marks in zip(frames, points, strict=True)]
+        return {"identity_similarity": float(np.mean(cosines))}
+
+    return measure
+
+
+def expression_of(network: FaceCoefficients, footage: Footage) -> np.ndarray:
+    """Deep3DFaceRecon's expression coefficients (F, 64)."""
+    points = footage.face().points[:, list(FIVE_POINTS), :2]
+    faces = [aligned_face(frame, five) for frame, five in zip(footage.frames, points, strict=True)]
+    return expression_coefficients(network, np.stack(faces))
+
+
+def blendshapes_of(footage: Footage) -> np.ndarray:
+    """MediaPipe's blendshapes (F, 52)."""
+    return footage.face().blendshapes
+
+
+def some_frames(frames: np.ndarray) -> np.ndarray:
+    """Eight evenly spread rows, or all where there are fewer."""
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(SAMPLED, len(frames))).round().astype(int))
+    return frames[chosen]

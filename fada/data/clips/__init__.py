@@ -1,0 +1,1 @@
+"""A clip, and what is known of the face in it."""

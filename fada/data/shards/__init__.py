@@ -1,0 +1,1 @@
+"""Sets of shards: format, index, table, random access."""

@@ -1,0 +1,170 @@
+"""Parts of objects in a store, read by their place: no object is copied whole. A read that fails for a while is tried
+again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from fada.data.shards.location import Location, LocationError
+from fada.data.shards.open_files import LARGEST_READ, Version
+from fada.data.shards.parts_cache import PartsCache
+
+Answer = TypeVar("Answer")
+Neighbours = Callable[[], Iterable[Mapping[str, tuple[int, int]]]]
+"""Places of the members of samples that lie beside each other, the one that is asked for among them."""
+GAP = 2**20
+"""Bytes between two parts up to which one request gets both."""
+BLOCK = 16 * 2**20
+"""Bytes of neighbouring samples that one request brings, where they are wanted soon and kept."""
+SMALLEST_CACHE = 256 * BLOCK
+"""Bytes of a cache from which on blocks are brought: of a smaller one they would be gone before they are asked for."""
+WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds between tries, longer each time, and each up to half as long again, so that processes do not come at once."""
+logger = logging.getLogger(__name__)
+
+
+def tried_again(what: str, read: Callable[[], Answer]) -> Answer:
+    """The answer of a read, tried again where it fails and may not for ever.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+        LocationError: it failed each time.
+    """
+    for number, wait in enumerate((*WAITS, None)):
+        try:
+            return read()
+        except LocationError as error:
+            if wait is None:
+                raise LocationError(f"{error}; it was tried {number + 1} times") from error
+            seconds = wait * (1 + 0.5 * random.random())
+            logger.warning("%s: try %d failed (%s); the next in %.1f s", what, number + 1, error, seconds)
+            time.sleep(seconds)
+    raise AssertionError
+
+
+class StoreFiles:
+    """Objects of a folder in a store that are read at any place.
+
+    Args:
+        location: in a store.
+        sizes: of the objects, in bytes; what lies beyond is not asked for.
+        cache: keeps what was read on a local disk.
+    """
+
+    def __init__(self, location: Location, sizes: Mapping[str, int], cache: PartsCache | None = None) -> None:
+        self._location, self._sizes, self._cache, self._process = location, dict(sizes), cache, os.getpid()
+        self._kept: list[str] = []
+        self.version: Version | None = None
+        """Of what `read_parts` read last: checksums where it came from the cache, None where all of it is new."""
+
+    def forget(self) -> bool:
+        """Let the cache forget what was read last, and say whether it had any of it."""
+        names, self._kept = self._kept, []
+        # All of them, not up to the first.
+        return self._cache is not None and sum(self._cache.forget(name) for name in names) > 0
+
+    @property
+    def keeps_blocks(self) -> bool:
+        """Whether neighbours may be brought along: there is a cache that holds them until they are asked for."""
+        return self._cache is not None and not self._cache.is_full and self._cache.limit >= SMALLEST_CACHE
+
+    def read_parts(
+        self, name: str, places: Mapping[str, tuple[int, int]], neighbours: Neighbours | None = None
+    ) -> dict[str, bytes]:
+        """Bytes of an object at each place (offset, bytes); none for one beyond its end: the hash will tell.
+
+        Args:
+            neighbours: of what is not kept yet, places of samples around it that are brought and kept with it.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            LocationError: the store stays away: nothing is known of the object.
+        """
+        if self._process != os.getpid():
+            # What speaks to the store has threads, which a fork does not inherit.
+            self._location, self._process = Location(str(self._location)), os.getpid()
+        found = dict.fromkeys(places, b"")
+        whole = self._within(name, places)
+        sums: list[int | None] = []
+        self._kept = []
+        for first, last, members in spans(whole):
+            data = self._read(name, first, last, sums, neighbours)
+            for each in members:
+                offset, size = whole[each]
+                found[each] = data[offset - first : offset - first + size]
+        self.version = None if None in sums else tuple(each for each in sums if each is not None)
+        return found
+
+    def _within(self, name: str, places: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        """Those of the places that an object can have."""
+        return {
+            each: (offset, size)
+            for each, (offset, size) in places.items()
+            if 0 < size <= LARGEST_READ and offset + size <= self._sizes[name]
+        }
+
+    def _read(self, name: str, first: int, last: int, sums: list[int | None], neighbours: Neighbours | None) -> bytes:
+        if self._cache is None:
+            sums.append(None)
+            return self._asked(name, first, last)
+        self._kept.append(self._key(name, first, last))
+
+        def ask() -> bytes:
+            together = [] if neighbours is None or not self.keeps_blocks else self._spans_of(name, neighbours())
+            if len(together) < 2 or (first, last) not in together:
+                return self._asked(name, first, last)
+            return self._block(name, together, (first, last))
+
+        data, checksum = self._cache.find(self._kept[-1], ask)
+        sums.append(checksum)
+        return data
+
+    def _block(self, name: str, together: Sequence[tuple[int, int]], wanted: tuple[int, int]) -> bytes:
+        """One of the parts that lie together; all of them are brought by one request, and kept, once in a machine."""
+        assert self._cache is not None
+        begin, end = min(first for first, _ in together), max(last for _, last in together)
+        with self._cache.bringing(self._key(name, begin, end)):
+            kept = self._cache.peek(self._key(name, *wanted))
+            if kept is not None:
+                return kept
+            data = self._asked(name, begin, end)
+            for first, last in together:
+                if (first, last) != wanted:
+                    self._cache.keep(self._key(name, first, last), data[first - begin : last - begin])
+            mine = data[wanted[0] - begin : wanted[1] - begin]
+            self._cache.keep(self._key(name, *wanted), mine)
+            return mine
+
+    def _spans_of(self, name: str, samples: Iterable[Mapping[str, tuple[int, int]]]) -> list[tuple[int, int]]:
+        """What requests would ask for samples one by one."""
+        return [span[:2] for places in samples for span in spans(self._within(name, places))]
+
+    def _key(self, name: str, first: int, last: int) -> str:
+        return f"{self._location}/{name} {self._sizes[name]} {first}-{last}"
+
+    def _asked(self, name: str, first: int, last: int) -> bytes:
+        return tried_again(f"{self._location}/{name}", lambda: self._location.read_range(name, first, last))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_location": str(self._location), "_sizes": self._sizes, "_cache": self._cache}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(Location(state["_location"]), state["_sizes"], state["_cache"])  # type: ignore[misc]
+
+
+def spans(places: Mapping[str, tuple[int, int]]) -> list[tuple[int, int, list[str]]]:
+    """First byte, end, and names of the parts that one request gets: neighbours with small gaps together."""
+    made: list[tuple[int, int, list[str]]] = []
+    for name, (offset, size) in sorted(places.items(), key=lambda each: each[1]):
+        if made and offset - made[-1][1] <= GAP and max(made[-1][1], offset + size) - made[-1][0] <= LARGEST_READ:
+            first, last, names = made[-1]
+            made[-1] = (first, max(last, offset + size), [*names, name])
+        else:
+            made.append((offset, offset + size, [name]))
+    return made

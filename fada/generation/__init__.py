@@ -1,0 +1,1 @@
+"""Portrait and speech to video: pipelines, the loop over chunks, devices."""

@@ -1,0 +1,1 @@
+"""V-Express's conditional dropout in the drawn world."""

@@ -1,0 +1,1 @@
+"""The paper's tables in the closed-form world."""
