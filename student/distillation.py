@@ -21,7 +21,7 @@ from fada.diffusion.matched import window_predictor
 from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
 from fada.engine.figures import finite_median, mean_where
-from fada.engine.loop import StepLoss
+from fada.engine.objective import StepLoss
 from fada.student.copies import neutral_scales
 from fada.student.mixed_loss import MixedLoss, distillation_loss, mixed_loss
 from fada.student.solved_windows import DistillSettings, Draws, SolvedWindows

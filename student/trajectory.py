@@ -19,7 +19,7 @@ from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.trajectory import jump
 from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
-from fada.engine.loop import StepLoss
+from fada.engine.objective import StepLoss
 from fada.student.distillation import device_of, train_student
 from fada.student.mixed_loss import squared_error
 from fada.student.solved_windows import DistillSettings, SolvedWindows

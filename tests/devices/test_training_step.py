@@ -13,7 +13,7 @@ from pretended import DEVICE, GRID, DevicesMixed, There, gradients, pretended_de
 from torch import Tensor
 
 from fada.data.sampling.dataset import BatchShape, ClipSampler
-from fada.engine.loop import StepLoss
+from fada.engine.objective import StepLoss
 from fada.engine.run_log import RunLog
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective

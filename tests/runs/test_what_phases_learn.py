@@ -19,7 +19,8 @@ from fada.assembly.settings import default_steps, distill_settings
 from fada.data.audio.features import LogMelEncoder
 from fada.data.sampling.dataset import LatentClip
 from fada.engine.checkpoints import Checkpoints
-from fada.engine.loop import LoopSettings, StepLoss, fit
+from fada.engine.loop import LoopSettings, fit
+from fada.engine.objective import StepLoss
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
 from fada.recipe import load_recipe
