@@ -8,7 +8,7 @@ export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export DS_BUILD_OPS := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock demo demo-from-scratch test test-slow test-extras soak fuzz mutants check format bench ablations exact clean
+.PHONY: help env lock demo demo-from-scratch test test-slow test-extras soak fuzz mutants check format bench ablations exact dropout clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -103,6 +103,9 @@ ablations: $(STAMP)  ## every row of the paper's ablations, 24 seeds each: many 
 
 exact: $(STAMP)  ## the same tables in a world whose teacher is a closed form, 48 seeds and more where undecided, under 45 minutes on one core
 	OMP_NUM_THREADS=1 $(BIN)/fada ablate --world exact --page docs/results/exact.md
+
+dropout: $(STAMP)  ## V-Express's conditional dropout and stages in the drawn world, 5 seeds per row, about an hour on one core; run it again to resume
+	OMP_NUM_THREADS=1 $(BIN)/python -m fada.studies.dropout.study --page docs/results/v-express.md
 
 bench: $(STAMP)  ## what a training step, a pass and a clip cost, the public way against ours: minutes on 2 cores
 	$(BIN)/fada bench recipes/bench/tiny.yaml --speed --out runs/speed/tiny.json --overwrite \

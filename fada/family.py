@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from torch import Tensor
 
-    from fada.diffusion.paths import NoisePath
     from fada.pretrained.settings import PipelineSettings
 
 
@@ -34,8 +33,8 @@ class Denoiser(Protocol):
         """Names of the branches, unconditional first (method.md, section 2)."""
         ...
 
-    path: NoisePath
-    """The noise path that it was trained on, and what it predicts."""
+    path: Any
+    """The noise path (`fada.NoisePath`) that it was trained on, and what it predicts."""
 
     def inputs_of(self, clips: Any) -> Any:
         """What the networks take: of clips (`teacher/inputs.py`), or of the conditions in data of your own."""

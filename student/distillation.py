@@ -21,7 +21,7 @@ from fada.diffusion.matched import window_predictor
 from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
 from fada.engine.figures import finite_median, mean_where
-from fada.engine.loop import StepLoss
+from fada.engine.objective import StepLoss
 from fada.student.copies import neutral_scales
 from fada.student.mixed_loss import MixedLoss, distillation_loss, mixed_loss
 from fada.student.solved_windows import DistillSettings, Draws, SolvedWindows
@@ -52,16 +52,24 @@ class DistillObjective:
         cache: TargetCache | None = None,
         given: Callable[[Any, Tensor], Any] = ClipInputs.of_batch,
     ) -> None:
-        self.module, self.sampler, self.settings, self.shape = student, sampler, settings, shape
+        self.module, self.sampler, self.settings = student, sampler, settings
         self.solved = SolvedWindows(teacher, student, sampler, settings, shape, cache, given)
         self.trains_reference = trains_reference
         train_student(student, trains_reference)
+
+    @property
+    def shape(self) -> BatchShape:
+        """Of a micro-batch."""
+        return self.solved.shape
+
+    @shape.setter
+    def shape(self, shape: BatchShape) -> None:
+        self.solved.shape = shape
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """The mixed loss of one micro-batch."""
         device = device_of(self.module)
         clock = Clock(device)
-        self.solved.shape = self.shape
         found = self.solved.solved(step, micro, device, clock)
         batch, draws, z_start, z_end = found.batch, found.draws, found.z_start, found.z_end
         path = self.solved.path

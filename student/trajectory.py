@@ -19,7 +19,7 @@ from fada.data.sampling.seeds import sample_generator
 from fada.diffusion.trajectory import jump
 from fada.diffusion.transfer import moved
 from fada.engine.clock import Clock
-from fada.engine.loop import StepLoss
+from fada.engine.objective import StepLoss
 from fada.student.distillation import device_of, train_student
 from fada.student.mixed_loss import squared_error
 from fada.student.solved_windows import DistillSettings, SolvedWindows
@@ -56,11 +56,20 @@ class TrajectoryObjective:
                 "trajectory consistency: the teacher takes one step from each window's start: give times 'starts' and "
                 f"solver_steps 1, got {settings.times!r} and {settings.solver_steps}"
             )
-        self.module, self.sampler, self.settings, self.shape = student, sampler, settings, shape
+        self.module, self.sampler, self.settings = student, sampler, settings
         self.solved = SolvedWindows(teacher, student, sampler, settings, shape, cache)
         self.trains_reference = trains_reference
         self._averages: Callable[[], dict[str, Tensor]] | None = None
         train_student(student, trains_reference)
+
+    @property
+    def shape(self) -> BatchShape:
+        """Of a micro-batch."""
+        return self.solved.shape
+
+    @shape.setter
+    def shape(self, shape: BatchShape) -> None:
+        self.solved.shape = shape
 
     def follow(self, averages: Callable[[], dict[str, Tensor]]) -> None:
         """Take the target network's weights from here: the loop's moving average, which it saves and resumes."""
@@ -70,7 +79,6 @@ class TrajectoryObjective:
         """Distance of the student's and its average's landings of one micro-batch."""
         device = device_of(self.module)
         clock = Clock(device)
-        self.solved.shape = self.shape
         found = self.solved.solved(step, micro, device, clock)
         draws, path = found.draws, self.solved.path
         goal = self._goals(draws.t_end, step, micro)

@@ -15,7 +15,7 @@ from fada.diffusion.transfer import moved
 from fada.diffusion.windows import Windows
 from fada.engine.clock import Clock
 from fada.engine.figures import mean_where
-from fada.engine.loop import StepLoss
+from fada.engine.objective import StepLoss
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.frame_dropout import FrameDropout, draw_kept_frames
 from fada.teacher.inputs import ClipInputs

@@ -13,6 +13,7 @@ from fada.teacher.v_express.attention import BranchWeights
 from fada.teacher.v_express.checkpoint import read_v_express
 from fada.teacher.v_express.model import RELEASED_WEIGHTS
 from fada.teacher.v_express.schedule import v_express_scheduler
+from fada.teacher.v_express.settings import RELEASED_FPS
 from fada.teacher.vae import load_vae
 
 
@@ -42,7 +43,7 @@ def import_v_express(
         **imported.parts,
         scheduler=PeRFlowScheduler.from_config(v_express_scheduler().config),
         vae=vae and load_vae(vae),
-        audio_encoder=audio_encoder and Wav2Vec2Encoder.from_pretrained(audio_encoder, rate="pairs"),
+        audio_encoder=audio_encoder and Wav2Vec2Encoder.from_pretrained(audio_encoder, "pairs", RELEASED_FPS),
         reference_weight=weights.reference,
         audio_weight=weights.audio,
     )

@@ -36,12 +36,12 @@ for _talkative in ("diffusers.models.modeling_utils", "diffusers.pipelines.pipel
 disable_progress_bar()
 
 
-def audio_encoder(section: Audio) -> AudioEncoder:
-    """The frozen audio encoder of a recipe."""
+def audio_encoder(section: Audio, fps: float) -> AudioEncoder:
+    """The frozen audio encoder of a recipe whose clips have so many frames per second."""
     if section.kind == "log_mel":
-        return LogMelEncoder(section.bins)
+        return LogMelEncoder(section.bins, fps=fps)
     assert section.path is not None
-    return Wav2Vec2Encoder.from_pretrained(section.path, section.rate)
+    return Wav2Vec2Encoder.from_pretrained(section.path, section.rate, fps)
 
 
 def scheduler(section: Noise, distill: Distill) -> PeRFlowScheduler:
@@ -65,15 +65,15 @@ NET_SHAPE = (
 def start_from(model: AvatarDenoiser, folder: Path) -> None:
     """Give a model the weights in a folder: of an imported image model, or a teacher's.
 
-    Without an `audio_projection/`, as in an import, the model keeps its own.
+    What an import lacks beside the two UNets (an `audio_projection/`), the model keeps of its own.
 
     Raises:
         RecipeError: a net is not there, or has another shape.
     """
     folder = located(folder)
-    for name in ("reference_unet", "denoising_unet", "audio_projection"):
+    for name in model.names:
         if not (folder / name / "config.json").is_file():
-            if name == "audio_projection":
+            if name not in ("reference_unet", "denoising_unet"):
                 continue
             raise RecipeError(
                 f"teacher.init: {folder / name}: no such net; make the folder with fada teacher import sd15"

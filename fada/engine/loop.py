@@ -13,11 +13,11 @@ import signal
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, SupportsFloat, runtime_checkable
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -28,6 +28,7 @@ from fada.engine.checkpoints import Checkpoints, step_of
 from fada.engine.clock import Clock
 from fada.engine.failures import TrainingFailed, explain
 from fada.engine.figures import numbers_of
+from fada.engine.objective import LearnsFromItsAverage, Objective, StepLoss
 from fada.engine.optimizer import STEP, AveragingAdamW
 from fada.engine.parallel import agree, is_sharded, main_only
 from fada.engine.progress import OnStep, step_bar
@@ -75,49 +76,6 @@ class LoopSettings:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the training follows from beside these settings (samples of a step, hashes of data, …), as JSON values; a
     checkpoint of others is refused."""
-
-
-@dataclass
-class StepLoss:
-    """What an objective says of one micro-batch."""
-
-    total: Tensor
-    """Scalar that is minimised."""
-    scalars: Mapping[str, SupportsFloat] = field(default_factory=dict)
-    """Averaged over the steps between two log lines; NaN means that there was nothing to count. Left where they were
-    made: they are read when the line is written, and no step waits for them."""
-    samples: dict[str, Tensor] = field(default_factory=dict)
-    """Per-sample values, collected between two log lines into histograms."""
-    keys: list[str] = field(default_factory=list)
-    """Names of the samples, for messages."""
-    faults: Sequence[str] = ()
-    """What was wrong with the samples' data, and what was done about it."""
-
-
-class Objective(Protocol):
-    """What is learned."""
-
-    @property
-    def module(self) -> nn.Module:
-        """The trained module; parameters that do not learn have requires_grad False."""
-        ...
-
-    def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
-        """Loss of one micro-batch; `model` is `module` as the accelerator wrapped it.
-
-        Raises:
-            FloatingPointError: a loss is not finite; the message names the samples.
-        """
-        ...
-
-
-@runtime_checkable
-class LearnsFromItsAverage(Protocol):
-    """An objective whose targets come from the moving average of what it trains."""
-
-    def follow(self, averages: Callable[[], dict[str, Tensor]]) -> None:
-        """Told, before the first step, where to ask for the averaged parameters by name."""
-        ...
 
 
 class Interrupted(Exception):

@@ -24,7 +24,7 @@ from fada.files.whole import whole_file
 from fada.terminal import SafeConsole, printable
 
 if TYPE_CHECKING:
-    from fada.engine.loop import StepLoss
+    from fada.engine.objective import StepLoss
 
 
 class RunLog:

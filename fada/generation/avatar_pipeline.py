@@ -331,7 +331,8 @@ class AvatarPipeline(DiffusionPipeline):
 
         With a log-mel encoder they are those of a call on the whole sound, however it is cut into chunks. wav2vec2
         hears a whole sound at once in a call; here it hears 2 s before a clip and `look_ahead` behind it, so that
-        frames come close to a call's but do not equal them.
+        frames come close to a call's but do not equal them. V-Express denoises overlapping contexts of a whole video
+        together in a call, and here one after the other, each by itself.
 
         Args:
             audio_chunks: float samples (N,) at 16 kHz, of any lengths. Of them a clip needs its own frames, `context`

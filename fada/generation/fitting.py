@@ -42,6 +42,8 @@ def _meetings(pipeline: Any) -> Iterator[tuple[str, Any, Any]]:
         cell = pixels_per_cell(vae) * model.cell
         if pipeline.face_space is not None:
             yield "face_space's shape", pipeline.face_space.config.shape, latent_shape(vae, call.size)
+    if pipeline.audio_encoder is not None:
+        yield "audio_encoder's fps", pipeline.audio_encoder.fps, call.fps
     yield f"rest of size {call.size} after {cell.bit_length() - 1} halvings", call.size % cell, 0
 
 

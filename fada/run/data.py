@@ -30,7 +30,7 @@ from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.run.checks import check_trained_clips
 from fada.run.folder import put_aside, trained_parts
-from fada.run.sources import Source, sources_of
+from fada.run.sources import sources_of
 from fada.run.stored_features import (
     check_features,
     check_keypoints,
@@ -89,7 +89,7 @@ def prepare_data(
         keypoints = "keypoints" in recipe.teacher.family.conditions
     sources = sources_of(recipe, folder, console, makes, keypoints=keypoints)
     has_features = bool(recipe.data.train_sets) and holds_features(recipe)
-    encoder = audio_encoder(recipe.audio)
+    encoder = audio_encoder(recipe.audio, recipe.clip.fps)
     vae = prepare_vae(recipe, folder, sources["train"], console, makes)
     features = features_of(vae, encoder)
     if has_features:
@@ -118,7 +118,21 @@ def prepare_data(
     return RunData(train, _held_out(recipe, sources["test"], keypoints=keypoints), vae, encoder)
 
 
-def _held_out(recipe: Recipe, source: Source, *, keypoints: bool) -> Sequence[Clip]:
+def held_out(recipe: Recipe, folder: Path, console: Console, makes: bool = True) -> Sequence[Clip]:
+    """The held-out clips alone: nothing is asked of training clips, which may be gone.
+
+    Args:
+        makes: draw what is missing of a drawn world; else another process has done so.
+    """
+    keypoints = "keypoints" in recipe.teacher.family.conditions
+    if recipe.data.test_shards is not None:
+        return _held_out(recipe, (), keypoints=keypoints)
+    return _held_out(
+        recipe, sources_of(recipe, folder, console, makes, keypoints=keypoints)["test"], keypoints=keypoints
+    )
+
+
+def _held_out(recipe: Recipe, source: Iterable[Sample], *, keypoints: bool) -> Sequence[Clip]:
     """Held-out clips; those of shards are decoded when they are needed."""
     shards = recipe.data.test_shards
     if shards is None:

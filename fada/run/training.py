@@ -137,5 +137,12 @@ def from_checkpoint(run: Path, phase_name: str, step: int | None, console: Conso
     steps, scales = default_steps(recipe), default_scales(recipe)
     faces = faces_known_to(recipe, teacher)
     return pipeline(
-        recipe, student, vae, audio_encoder(recipe.audio), steps=steps, scales=scales, is_student=True, faces=faces
+        recipe,
+        student,
+        vae,
+        audio_encoder(recipe.audio, recipe.clip.fps),
+        steps=steps,
+        scales=scales,
+        is_student=True,
+        faces=faces,
     )

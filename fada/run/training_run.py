@@ -113,6 +113,8 @@ class Run:
         self.console = console if is_main() else Console(quiet=True)
         self.folder = recipe.output
         self.shared = shared
+        self._opened: tuple[Path, AvatarDenoiser] | None = None
+        """The model that was opened last."""
         self._teacher_hash = ""
         """Of the teacher whose windows are learned, by its weights."""
         self._start_hash = ""
@@ -212,11 +214,17 @@ class Run:
     def new_student(self, phase: Phase, teacher: Path) -> AvatarDenoiser:
         """A phase's student before its training."""
         distill = self.recipe.distill
-        start = open_teacher(self.recipe, self._start_of(phase, teacher))
+        start = self._open(self._start_of(phase, teacher))
         self._start_hash = "" if phase.init == "teacher" else fingerprint(start)
         mode = "none" if phase.guidance == "sync" else distill.cfg.mode
         with seeded(self.recipe.seed, f"student {phase.name}"):
             return student_of(start, mode, distill.cfg.tokens)
+
+    def _open(self, folder: Path) -> AvatarDenoiser:
+        """A model that students learn from or start as, opened once where it is both."""
+        if self._opened is None or self._opened[0] != folder:
+            self._opened = (folder, open_teacher(self.recipe, folder))
+        return self._opened[1]
 
     def _start_of(self, phase: Phase, teacher: Path) -> Path:
         """The model folder whose weights a phase's student starts from."""
@@ -249,7 +257,9 @@ class Run:
     ) -> StudentObjective:
         """What a phase learns, in a copy of `student`."""
         recipe = self.recipe
-        teacher = open_teacher(recipe, teacher_folder)
+        teacher = self._open(teacher_folder)
+        # From here on its weights are those of copies.
+        self._opened = None
         self._teacher_hash = fingerprint(teacher)
         settings = distill_settings(recipe, phase)
         sampler = self._sampler(recipe.clip.frames, recipe.clip.motion_frames, phase.quality)

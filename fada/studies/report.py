@@ -27,7 +27,7 @@ from fada.files.folders import MARK, inside, kind_of, take_folder
 from fada.files.whole import clear_leftovers, write_json
 from fada.generation.pipelines import open_pipeline
 from fada.recipe.schema import Recipe
-from fada.run.data import prepare_data
+from fada.run.data import held_out
 from fada.run.folder import working_in
 from fada.studies.bench_setting import scale_notes, setting_of
 from fada.studies.node_search import search_nodes
@@ -110,18 +110,17 @@ def _asked(recipe: Recipe, console: Console) -> Iterator[_Asked]:
 
 def _measuring(recipe: Recipe, out: Path, console: Console) -> Iterator[_Asked]:
     folder = recipe.output
-    data = prepare_data(recipe, folder, console, makes=is_main())
     places = [find_teacher(recipe.teacher.path or folder)]
     places += [find_model(folder, phase.name) for phase in recipe.distill.phases]
     dtype = torch.bfloat16 if recipe.bench.precision == "bf16" else torch.float32
     teacher, *others = (open_pipeline(place).to(dtype) for place in places)
     students = {place.name: built for place, built in zip(places[1:], others, strict=True)}
     console.print(f"measuring {', '.join(label_of(place) for place in places)}", markup=False, highlight=False)
-    measured, spare = _split(data.test, recipe.bench.clips)
-    clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in measured]
+    measured, spare = _split(held_out(recipe, folder, console, makes=is_main()), recipe.bench.clips)
+    clips = [bench_clip(clip, teacher.vae, recipe.bench.seconds) for clip in measured]
     # Of many spare clips no more are decoded than are asked for.
     used = spare[: max(recipe.bench.sweep_clips, recipe.bench.search_clips)]
-    spare_clips = [bench_clip(clip, data, recipe.bench.seconds) for clip in used]
+    spare_clips = [bench_clip(clip, teacher.vae, recipe.bench.seconds) for clip in used]
     with opened([*clips, *spare_clips], recipe.bench.weights) as tools:
         sweeps, scales = sweep_scales(recipe, teacher, spare_clips, tools, out / "sweep.json", console)
         write_json(out / "scales.json", _scales(recipe, scales))

@@ -233,9 +233,9 @@ class _Networks:
         """The recipe's, or one of wav2vec2-base's shape where its weights are not at hand."""
         section = self.recipe.audio
         if section.path is None or section.path.exists():
-            return audio_encoder(section)
+            return audio_encoder(section, self.recipe.clip.fps)
         self.notes.append(f"{section.path} is not there: a wav2vec2-base with random weights stands in for it")
-        return Wav2Vec2Encoder(Wav2Vec2Model(Wav2Vec2Config()), rate=section.rate or "states")
+        return Wav2Vec2Encoder(Wav2Vec2Model(Wav2Vec2Config()), self.recipe.clip.fps, rate=section.rate or "states")
 
     def _vae(self) -> Any:
         """The family's own codec, or a VAE of the recipe's shape; Stable Diffusion's, where a released one is named."""

@@ -26,7 +26,7 @@ from fada.eval.instruments.weights import weight_folders
 from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.media.frame_count import frames_in, sample_count
 from fada.recipe.schema import Recipe
-from fada.run.data import RunData, features_of, fingerprint
+from fada.run.data import features_of, fingerprint
 from fada.studies.bench_setting import Setting, setting_of
 from fada.teacher.codec import encode_frames
 
@@ -222,8 +222,8 @@ def generator(built: AvatarPipeline, setting: Setting) -> Callable[[BenchClip, i
     return generate
 
 
-def bench_clip(clip: Clip, data: RunData, seconds: float) -> BenchClip:
-    """A held-out clip, cut to length; its own first frame is the portrait."""
+def bench_clip(clip: Clip, codec: Any, seconds: float) -> BenchClip:
+    """A held-out clip, cut to length, with its latents by a codec; its own first frame is the portrait."""
     frames = min(len(clip.frames), math.floor(frames_in(seconds, clip.fps)))
     meta = dict(clip.meta)
     if "truth" in meta:
@@ -236,7 +236,7 @@ def bench_clip(clip: Clip, data: RunData, seconds: float) -> BenchClip:
         face=clip.face,
         keypoints=None if clip.keypoints is None else clip.keypoints.of_frames(slice(0, frames)),
         truth_frames=clip.frames[:frames],
-        truth_latents=encode_frames(data.vae, clip.frames[:frames]),
+        truth_latents=encode_frames(codec, clip.frames[:frames]),
         meta=meta,
         fps=clip.fps,
         sample_rate=clip.sample_rate,

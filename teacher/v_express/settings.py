@@ -12,7 +12,8 @@ from fada.pretrained.settings import Count, Depth, PipelineSettings, Settings, U
 Scale = Annotated[float, within(SCALE)]
 """A guidance scale of a call."""
 
-
+RELEASED_FPS = 30.0
+"""Frames per second that the released weights were trained on."""
 Weight = Annotated[float, Field(ge=-100, le=100)]
 """Of an attention."""
 
@@ -55,7 +56,7 @@ class Pipeline(PipelineSettings):
 
     frames: Annotated[int, within(FRAMES)] = 24
     motion_frames: Annotated[int, within(MOTION_FRAMES)] = 0
-    fps: Annotated[float, within(FPS)] = 30.0
+    fps: Annotated[float, within(FPS)] = RELEASED_FPS
     audio_scale: Scale = 3.5
     reference_scale: Scale = 3.5
     reference_weight: Weight = 0.95

@@ -134,7 +134,8 @@ def test_a_recipe_takes_the_folders_rate_or_its_own(
     encoder: Wav2Vec2Encoder, tmp_path: Path, rate: str | None, expected: str
 ) -> None:
     encoder.save_pretrained(tmp_path)
-    built = audio_encoder(Audio.model_validate({"kind": "wav2vec2", "path": tmp_path, "rate": rate}))
+    built = audio_encoder(Audio.model_validate({"kind": "wav2vec2", "path": tmp_path, "rate": rate}), 30.0)
+    assert built.fps == 30.0
     assert isinstance(built, Wav2Vec2Encoder)
     assert built.rate == expected
 

@@ -13,7 +13,7 @@ from pretended import DEVICE, GRID, DevicesMixed, There, gradients, pretended_de
 from torch import Tensor
 
 from fada.data.sampling.dataset import BatchShape, ClipSampler
-from fada.engine.loop import StepLoss
+from fada.engine.objective import StepLoss
 from fada.engine.run_log import RunLog
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
@@ -140,7 +140,7 @@ def test_a_step_is_logged_without_waiting_and_read_in_one_transfer(
     assert means["loss_distill"] == pytest.approx(float(expected.scalars["loss_distill"]), rel=1e-4)
 
 
-def test_rungs_may_lie_on_the_device_too(model: AvatarDenoiser, sampler: ClipSampler) -> None:
+def test_branches_may_lie_on_the_device_too(model: AvatarDenoiser, sampler: ClipSampler) -> None:
     batch = sampler.batch(0, SHAPE)
     branch, t = torch.tensor([0, 2, 1, 0]), torch.full((4,), 0.5, dtype=torch.float64)
 

@@ -22,7 +22,7 @@ def test_combine_equals_recorded_numbers(vectors: dict[str, Any]) -> None:
         assert value.item() == pytest.approx(row["value"], abs=1e-12)
 
 
-def test_combine_at_all_ones_returns_the_last_rung_exactly(generator: torch.Generator) -> None:
+def test_combine_at_all_ones_returns_the_last_branch_exactly(generator: torch.Generator) -> None:
     branches = [torch.randn(4, 2, 3, generator=generator) * 10**power for power in (3, 0, -3)]
     assert torch.equal(combine(branches, torch.ones(4, 2)), branches[-1])
 
@@ -40,7 +40,7 @@ def test_combine_equals_the_sum_over_climbs(rows: list[list[float]]) -> None:
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(scale_rows)
-def test_needed_rungs_alone_give_the_combination(rows: list[list[float]]) -> None:
+def test_needed_branches_alone_give_the_combination(rows: list[list[float]]) -> None:
     scales = torch.tensor(rows, dtype=torch.float64)
     branches = list(torch.randn(scales.shape[1] + 1, len(rows), 5, dtype=torch.float64).unbind())
     needed = needed_branches(scales)
@@ -68,7 +68,7 @@ def test_coefficients_of_a_sample_sum_to_one(rows: list[list[float]]) -> None:
         ([[1.0, 1.0], [2.0, 3.0]], (0, 1, 2)),
     ],
 )
-def test_needed_rungs_collapse(rows: list[list[float]], expected: tuple[int, ...]) -> None:
+def test_needed_branches_collapse(rows: list[list[float]], expected: tuple[int, ...]) -> None:
     assert needed_branches(torch.tensor(rows)) == expected
 
 
@@ -87,11 +87,11 @@ def test_combine_refuses_a_wrong_number_of_scales() -> None:
         combine([torch.zeros(1, 1)] * 3, [2.0])
 
 
-def test_weighted_rungs_refuses_a_wrong_number_of_coefficients() -> None:
-    with pytest.raises(ValueError, match=r"2 branches need coefficients of shape \(batch, 2\), got \(1, 3\)"):
+def test_weighted_branches_refuses_a_wrong_number_of_coefficients() -> None:
+    with pytest.raises(ValueError, match=r"2 branches need coefficients \(batch, 2\), got \(1, 3\)"):
         weighted_branches([torch.zeros(1, 1)] * 2, torch.ones(1, 3))
 
 
-def test_rung_coefficients_refuses_scales_without_batch() -> None:
+def test_branch_coefficients_refuses_scales_without_batch() -> None:
     with pytest.raises(ValueError, match=r"scales must be \(batch, branches - 1\), got shape \(2,\)"):
         branch_coefficients(torch.ones(2))

@@ -45,7 +45,7 @@ def test_the_perfect_students_prediction_is_the_target_all_along_the_chord(world
         torch.testing.assert_close(prediction, target, rtol=0, atol=1e-9)
 
 
-def test_guided_perfect_rungs_combine_to_the_guided_perfect_student(world_class: Any, path: NoisePath) -> None:
+def test_guided_perfect_branches_combine_to_the_guided_perfect_student(world_class: Any, path: NoisePath) -> None:
     windows, scales = Windows(4), [2.0, 6.5]
     means = [torch.full((1, 1), mean, dtype=torch.float64) for mean in (-0.5, 0.4, 1.3)]
     branches = [perfect(world_class(path, mean), windows) for mean in means]

@@ -9,7 +9,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from fada.engine.loop import LoopSettings, StepLoss, fit
+from fada.engine.loop import LoopSettings, fit
+from fada.engine.objective import StepLoss
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
 

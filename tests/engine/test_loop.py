@@ -11,7 +11,8 @@ from torch import nn
 
 from fada.engine.checkpoints import CheckpointMismatch, Checkpoints
 from fada.engine.failures import TrainingFailed
-from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit, learning_rate_factor
+from fada.engine.loop import Interrupted, LoopSettings, fit, learning_rate_factor
+from fada.engine.objective import StepLoss
 from fada.engine.optimizer import AveragingAdamW
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.progress import step_bar

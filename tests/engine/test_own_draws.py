@@ -11,7 +11,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit
+from fada.engine.loop import Interrupted, LoopSettings, fit
+from fada.engine.objective import StepLoss
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
 

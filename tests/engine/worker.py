@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fada.data.sampling.dataset import BatchShape
-from fada.engine.loop import Interrupted, LoopSettings, StepLoss, fit
+from fada.engine.loop import Interrupted, LoopSettings, fit
+from fada.engine.objective import StepLoss
 from fada.engine.parallel import ParallelSettings, leave, new_accelerator
 from fada.engine.run_log import RunLog
 

@@ -15,7 +15,7 @@ class Scale(nn.Module):
 
 
 @pytest.mark.parametrize(("steps", "branches", "expected"), [(25, 3, 75), (6, 3, 18), (6, 1, 6), (2, 3, 6)])
-def test_batched_rungs_count_each(steps: int, branches: int, expected: int) -> None:
+def test_batched_branches_count_each(steps: int, branches: int, expected: int) -> None:
     net = Scale()
     with NfeCounter(net) as counter:
         for _ in range(steps):

@@ -1,7 +1,7 @@
 """Networks that are formulas: what teachers and students are made of, answering for Gaussian data, noting every call.
 
 They stand in the places of a dual UNet's networks; everything around them (branches, scales, times, samplers) is
-fada's. A clip's mean per frame is a number of what the networks are given, another one at every branch, so that a condition
+fada's. A clip's mean per frame is a number of what the networks are given, another one at every branch: a condition
 that is dropped, swapped, scaled or taken from another frame shows in the latents. Nothing is fada's that is a formula.
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -313,7 +312,7 @@ def test_a_benched_clip_is_the_beginning_of_its_own() -> None:
     truth = {"aperture": list(range(20)), "colour": [1, 2, 3], "radius": 5.0}
     whole = Clip("clip-0", frames, audio, meta={"identity": "someone", "truth": truth})
     vae = new_vae((8, 16), 4).eval()
-    found = bench_clip(whole, SimpleNamespace(vae=vae), seconds=0.5)  # type: ignore[arg-type]
+    found = bench_clip(whole, vae, seconds=0.5)
     assert (found.key, found.identity) == ("clip-0", "someone")
     assert np.array_equal(found.reference, frames[0])
     # Half a second is twelve whole frames of 40 ms.

@@ -243,7 +243,7 @@ def test_a_fast_student_is_told_the_scales_that_its_teacher_is_combined_with_ref
         assert len(scales[:, column].unique()) == len(scales)
 
 
-def test_the_guided_teacher_asks_three_rungs_of_every_clip_in_one_pass() -> None:
+def test_the_guided_teacher_asks_three_branches_of_every_clip_in_one_pass() -> None:
     found = taken(objective(FORMS[0]))
     for call in found.teacher:
         assert call.branches == [0] * BATCH + [1] * BATCH + [2] * BATCH
@@ -266,7 +266,7 @@ def test_the_data_branch_is_told_neutral_scales_unless_sampled_ones_are_asked(
     assert torch.equal(data, told) is not is_neutral
 
 
-def test_a_balanced_student_has_its_teachers_rungs_on_both_chords_and_all_rungs_come() -> None:
+def test_a_balanced_student_has_its_teachers_branches_on_both_chords_and_all_branches_come() -> None:
     made = objective(FORMS[0], guidance="sync")
     seen: set[int] = set()
     for step in range(4):

@@ -172,7 +172,7 @@ def test_other_scales_of_a_call_are_those_of_the_samples() -> None:
         near(found.latents, expected_latents(built, found, exact(V), torch.tensor([[3.0, 1.5]]).double()))
 
 
-def test_a_balanced_student_runs_the_rungs_that_its_scales_need_in_one_pass() -> None:
+def test_a_balanced_student_runs_the_branches_that_its_scales_need_in_one_pass() -> None:
     built = student_pipeline(EPSILON, False)
     for scales, branches in (((2.0, 6.5), [0, 1, 2]), ((3.0, 3.0), [0, 2]), ((1.0, 4.0), [1, 2]), ((1.0, 1.0), [2])):
         found = made(built, reference_scale=scales[0], audio_scale=scales[1])

@@ -139,7 +139,7 @@ def test_both_students_are_hallos_and_only_their_own_side_has_learned(finished: 
             )
 
 
-def test_the_report_counts_two_rungs_at_hallos_one_scale(finished: Path) -> None:
+def test_the_report_counts_two_branches_at_hallos_one_scale(finished: Path) -> None:
     systems = {each["name"]: each for each in read_json(finished / "report" / "results.json")["systems"]}
     assert set(systems) == {
         *("teacher-12", "teacher-6-conditional", "teacher-3x2", "teacher-6x2"),

@@ -77,7 +77,7 @@ def test_the_public_way_solves_every_window_with_eight_steps_of_ddim() -> None:
         ((1.0, 2.0), (1.0, 1.0), 3),
     ],
 )
-def test_rungs_that_no_scale_of_a_range_needs_are_not_counted(
+def test_branches_that_no_scale_of_a_range_needs_are_not_counted(
     reference: tuple[float, float], audio: tuple[float, float], branches: int
 ) -> None:
     recipe = tiny(
@@ -99,7 +99,7 @@ def test_rungs_that_no_scale_of_a_range_needs_are_not_counted(
         (((1.0, 1.0),), 1),
     ],
 )
-def test_rungs_are_counted_for_any_number_of_scales(scales: tuple[tuple[float, float], ...], branches: int) -> None:
+def test_branches_are_counted_for_any_number_of_scales(scales: tuple[tuple[float, float], ...], branches: int) -> None:
     recipe = tiny()
     assert branches_of(replace(distill_settings(recipe, recipe.distill.phases[-1]), scales=scales)) == branches
 

@@ -30,7 +30,7 @@ from fada.packing.shards import shard_clips
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.run import data as build_data
-from fada.run.data import features_of, prepare_data
+from fada.run.data import features_of, held_out, prepare_data
 from fada.run.stored_features import load_latents
 from fada.teacher.vae import new_vae
 
@@ -286,3 +286,10 @@ def test_states_cannot_be_made_where_there_is_no_sound_and_are_missed_where_none
         RecipeError, match=r"2 clips with latents and 0 with audio states, of 2; .*audio\.states: from_sound"
     ):
         prepare_data(recipe("unheard", held_out), tmp_path / "run", QUIET)
+
+
+def test_held_out_clips_need_no_training_clips(recipe: Recipes, tmp_path: Path) -> None:
+    alone = recipe("features")
+    gone = alone.data.model_copy(update={"train_shards": str(tmp_path / "gone")})
+    clips = held_out(alone.model_copy(update={"data": gone}), tmp_path / "run", QUIET)
+    assert [clip.key for clip in clips] == ["c2"]

@@ -19,7 +19,8 @@ from fada.assembly.settings import default_steps, distill_settings
 from fada.data.audio.features import LogMelEncoder
 from fada.data.sampling.dataset import LatentClip
 from fada.engine.checkpoints import Checkpoints
-from fada.engine.loop import LoopSettings, StepLoss, fit
+from fada.engine.loop import LoopSettings, fit
+from fada.engine.objective import StepLoss
 from fada.engine.parallel import ParallelSettings, new_accelerator
 from fada.engine.run_log import RunLog
 from fada.recipe import load_recipe
@@ -118,6 +119,18 @@ def test_a_student_starts_from_the_weights_that_its_phase_names_and_learns_from_
     made = run.phase_objective(phase, teacher, ALONE, student)
     for network, weight in ((student, expected), (made.module, expected), (made.solved.teacher, 0.0)):
         assert bool((network.denoising_unet.conv_in.weight == weight).all())
+
+
+def test_a_teacher_that_is_start_and_goal_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, asked = run_of(tmp_path), []
+    model = run.new_teacher()
+    monkeypatch.setattr(run_module, "open_teacher", lambda recipe, folder: asked.append(folder.name) or model)
+    balanced, fast = run.recipe.distill.phases
+    teacher = tmp_path / "given-teacher"
+    run.phase_objective(balanced, teacher, ALONE, run.new_student(balanced, teacher))
+    assert asked == ["given-teacher"]
+    run.phase_objective(fast, teacher, ALONE, run.new_student(fast, teacher))
+    assert asked == ["given-teacher", "balanced", "given-teacher"]
 
 
 def test_a_balanced_student_has_no_layers_for_scales_and_a_fast_one_those_of_the_recipe(

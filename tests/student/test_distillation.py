@@ -123,7 +123,9 @@ def test_sampled_ground_truth_guidance_repeats_the_scales(teacher: DualUNet, sam
     assert torch.equal(told, repeated)
 
 
-def test_balanced_student_sees_the_rungs_of_its_teacher_and_no_scales(teacher: DualUNet, sampler: ClipSampler) -> None:
+def test_balanced_student_sees_the_branches_of_its_teacher_and_no_scales(
+    teacher: DualUNet, sampler: ClipSampler
+) -> None:
     made = objective(teacher, sampler, guidance="sync")
     recorded = Recorded(made.module)
     made.loss(recorded, step=0, micro=0)
@@ -132,7 +134,7 @@ def test_balanced_student_sees_the_rungs_of_its_teacher_and_no_scales(teacher: D
     assert torch.equal(call["branch"][:3], call["branch"][3:])
 
 
-def test_the_guided_teacher_runs_its_three_rungs_in_one_pass_per_solver_step(
+def test_the_guided_teacher_runs_its_three_branches_in_one_pass_per_solver_step(
     teacher: DualUNet, sampler: ClipSampler
 ) -> None:
     made = objective(teacher, sampler, solver_steps=5, scales=((2.0, 4.0), (2.0, 9.0)))

@@ -97,7 +97,7 @@ def test_a_licence_without_a_short_name_and_a_model_without_a_hub_s_name_stay_te
     ("guided", "scales", "expected"),
     [(True, (2.0, 6.5), 6), (False, (2.0, 6.5), 18), (False, (1.0, 1.0), 6), (False, (3.5, 3.5), 12)],
 )
-def test_evaluations_count_the_rungs_that_the_scales_need(guided: bool, scales: tuple, expected: int) -> None:
+def test_evaluations_count_the_branches_that_the_scales_need(guided: bool, scales: tuple, expected: int) -> None:
     config = {**CONFIG, "reference_scale": scales[0], "audio_scale": scales[1]}
     assert evaluations(config, guided) == expected
     assert evaluations({**config, "guidance": "none"}, guided) == 6

@@ -20,7 +20,7 @@ def predict(
     return BatchedBranches(model, conditions, branches).predict(latents, T)
 
 
-def test_rungs_in_one_batched_pass_equal_one_pass_each(
+def test_branches_in_one_batched_pass_equal_one_pass_each(
     dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     conditions = dual_unet.prepare(inputs)
@@ -29,7 +29,7 @@ def test_rungs_in_one_batched_pass_equal_one_pass_each(
     torch.testing.assert_close(torch.stack(together), torch.stack(apart))
 
 
-def test_samples_at_their_own_rungs_equal_whole_batches(
+def test_samples_at_their_own_branches_equal_whole_batches(
     dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor
 ) -> None:
     conditions = dual_unet.prepare(inputs)
@@ -39,7 +39,7 @@ def test_samples_at_their_own_rungs_equal_whole_batches(
 
 
 @pytest.mark.parametrize(("branch", "changes"), [(0, set()), (1, {"reference"}), (2, {"reference", "audio"})])
-def test_a_rung_sees_exactly_its_conditions(
+def test_a_branch_sees_exactly_its_conditions(
     dual_unet: DualUNet, inputs: ClipInputs, latents: torch.Tensor, branch: int, changes: set[str]
 ) -> None:
     before = predict(dual_unet, latents, dual_unet.prepare(inputs), (branch,))[0]

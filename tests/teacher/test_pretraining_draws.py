@@ -9,7 +9,7 @@ import torch
 
 from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.diffusion.paths import NoisePath
-from fada.engine.loop import StepLoss
+from fada.engine.objective import StepLoss
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.pretrain import DropRates, PretrainObjective
 

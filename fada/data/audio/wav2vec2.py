@@ -147,11 +147,12 @@ class Wav2Vec2Encoder(AudioEncoder):
         (Path(path) / PREPROCESSOR).write_text(json.dumps(settings, indent=2) + "\n")
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, rate: Rate | None = None) -> "Wav2Vec2Encoder":
+    def from_pretrained(cls, path: str | Path, rate: Rate | None = None, fps: float | None = None) -> "Wav2Vec2Encoder":
         """The encoder in a local folder (config.json, model.safetensors, if there preprocessor_config.json).
 
         Args:
             rate: None takes what the folder says, `states` where it says nothing.
+            fps: of the video; None takes what the folder says, 25 where it says nothing.
 
         Raises:
             FileNotFoundError: no such folder, or no weights as safetensors in it.
@@ -160,4 +161,4 @@ class Wav2Vec2Encoder(AudioEncoder):
         model = load_wav2vec2(path)
         settings = read_preprocessor(Path(path))
         rate = rate or cast(Rate, settings.rate)
-        return cls(model, settings.fps, settings.do_normalize, rate)
+        return cls(model, settings.fps if fps is None else fps, settings.do_normalize, rate)

@@ -74,7 +74,7 @@ def parts_of(plan: Plan) -> Parts:
         torch.set_num_threads(plan.threads)
     bench = plan.first().bench
     shared = find_shared_parts(plan.base_recipe(), inside(plan.out, "targets"), Console(quiet=True))
-    clips = [bench_clip(clip, shared.data, bench.seconds) for clip in shared.data.test]
+    clips = [bench_clip(clip, shared.data.vae, bench.seconds) for clip in shared.data.test]
     spare = min(bench.search_clips, max(0, len(clips) - bench.clips))
     if len(clips) < bench.clips:
         raise RecipeError(f"ablations: {bench.clips} held-out clips are to be measured, {len(clips)} are there")

@@ -33,8 +33,8 @@ OPENING = """
 V-Express's paper says that strong conditions (portrait, keypoints) keep a model from listening to the weak one, the
 sound, and that three stages of training and conditional dropout mend it; it gives no rates, and its released settings
 drop nothing. Here rows are teachers of `recipes/tiny/v-express.yaml`, trained from nothing in the drawn world, steps:
-{steps}. A rate is that of reference and keypoints alike, in the second and third stage. *One stage* trains all parts on
-clips from the start, on as many frames in all, and drops nothing.
+{steps}. A rate is that of reference and keypoints alike, in the second and third stage. *One stage* trains all parts
+on clips from the start, on as many frames in all, and drops nothing.
 
 Seeds per row: **{seeds}**, each measured on {clips} held-out clips; mean ± half of the 95 % t-interval over seeds.
 Calls are without guidance, so that what the network itself does is seen. Written by
@@ -43,11 +43,11 @@ Calls are without guidance, so that what the network itself does is seen. Writte
 python -m fada.studies.dropout.study --page docs/results/v-express.md{settings}
 ```
 
-*Mouth follows sound*: correlation of the mouth's opening with the one that the sound was made with, where the keypoints
-are the true ones. Heads of this world nod with the sound, so that true keypoints tell of it; *still keypoints* are the
-portrait's in every frame and tell nothing: what is left of the response is heard. *Foreign sound*: the true keypoints
-of one clip, the sound of another, and the correlation with the latter. *Identity error*: levels of 255, with true
-keypoints{best}.
+*Mouth follows sound*: correlation of the mouth's opening with the one that the sound was made with, where the
+keypoints are the true ones. Heads of this world nod with the sound, so that true keypoints tell of it; *still
+keypoints* are the portrait's in every frame and tell nothing: what is left of the response is heard. *Foreign sound*:
+the true keypoints of one clip, the sound of another, and the correlation with the latter. *Identity error*: levels of
+255, with true keypoints{best}.
 """.strip()
 
 

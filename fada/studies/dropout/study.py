@@ -95,14 +95,13 @@ def run_study(study: Study, console: Console, page: Path, *, trains: bool = True
         trains: False writes the page of what is there.
     """
     with _working_in(study):
-        shared = _shared(study) if trains else None
-        for seed in range(study.seeds if shared is not None else 0):
-            for row in study.rows:
-                assert shared is not None
-                if not _is_done(study, row, seed):
-                    _run_row(study, row, seed, shared)
-                    console.print(f"seed {seed}: {row}", highlight=False)
-                    _written(study, page)
+        missing = [(row, seed) for seed in range(study.seeds) for row in study.rows if not _is_done(study, row, seed)]
+        if trains and missing:
+            shared = _shared(study)
+            for row, seed in missing:
+                _run_row(study, row, seed, shared)
+                console.print(f"seed {seed}: {row}", highlight=False)
+                _written(study, page)
         return _written(study, page)
 
 
@@ -130,7 +129,7 @@ def _run_row(study: Study, row: str, seed: int, shared: Shared) -> None:
             own.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(load_tensors(done), own)
         teacher = run.teacher()
-    every = [bench_clip(clip, shared.data, recipe.bench.seconds) for clip in shared.data.test]
+    every = [bench_clip(clip, shared.data.vae, recipe.bench.seconds) for clip in shared.data.test]
     clips = [every[(seed * study.clips + each) % len(every)] for each in range(study.clips)]
     values = measured(load_pipeline(teacher), clips)
     # Of many rows what a finished training would go on from is most of their size.
@@ -221,7 +220,7 @@ def _written(study: Study, page: Path) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """`python -m fada.studies.dropout.study`."""
-    parser = argparse.ArgumentParser(prog="dropout_study", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m fada.studies.dropout.study", description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="trainings of every row, with seeds 0, 1, …")
     parser.add_argument("--clips", type=int, default=6, help="held-out clips that a seed is measured on")
     parser.add_argument("--out", type=Path, default=Path("runs/v-express-dropout"), help="folder of everything")

@@ -22,7 +22,7 @@ def ran(teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, settin
     return run_once(teacher, student, sampler, settings, inputs, torch.randn(1, 3, 4, 8, 8))
 
 
-def test_a_full_step_runs_all_rungs_and_moves_weights_with_moments_of_their_type(
+def test_a_full_step_runs_all_branches_and_moves_weights_with_moments_of_their_type(
     small_teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, settings: DistillSettings
 ) -> None:
     rows: list[int] = []

@@ -16,7 +16,7 @@ def test_operations_of_a_matrix_product_are_counted() -> None:
     assert count_flop(lambda: left @ right) == 2 * 3 * 4 * 5
 
 
-def test_a_ladder_has_three_times_the_operations_of_a_rung_and_cfg_layers_add_some(
+def test_a_ladder_has_three_times_the_operations_of_a_branch_and_cfg_layers_add_some(
     student: AvatarDenoiser, inputs: ClipInputs, latents: Tensor
 ) -> None:
     one_clip = ClipInputs(inputs.reference[:1].float(), inputs.audio[:1].float(), inputs.motion[:1].float())

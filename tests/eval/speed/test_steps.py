@@ -42,7 +42,7 @@ def calls_of(teacher: DualUNet, student: AvatarDenoiser, steps: dict[str, Traini
     return found
 
 
-def test_the_public_way_batches_its_rungs_and_asks_the_reference_net_once(
+def test_the_public_way_batches_its_branches_and_asks_the_reference_net_once(
     small_teacher: DualUNet, student: AvatarDenoiser, sampler: ClipSampler, setting: StepsSetting
 ) -> None:
     with training_steps(small_teacher, student, sampler, setting) as steps:

@@ -60,7 +60,7 @@ def test_samples_of_a_balanced_student_are_the_guided_points(shape: tuple[int, .
     offset, noise = torch.randn(2, *shape), torch.randn(2, *shape)
     for scales in ({"style": 2.0, "text": 3.0}, {"text": 0.5}, {}):
         made = student.sample(noise, {"offset": offset}, scales=scales)
-        # Each scale times what its branch adds: 2 + offset, and 1. Left out: the middle of what is learned, 4.5.
+        # Nought plus each scale times what its branch adds: 2 + offset, and 1. Left out: the middle of the range, 4.5.
         first, second = scales.get("style", 4.5), scales.get("text", 4.5)
         torch.testing.assert_close(made, first * (2.0 + offset) + second, rtol=1e-4, atol=1e-4)
     # Undistilled, what is left out is not guided.

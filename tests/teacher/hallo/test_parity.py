@@ -75,24 +75,24 @@ def test_the_reference_bank_equals_the_public_one(hallo: Hallo, inputs: HalloInp
         assert_as_recorded(features.sites[site][0].flatten(0, 1), recorded[f"bank_{site}"])
 
 
-def test_every_rung_equals_the_public_denoiser(
+def test_every_branch_equals_the_public_denoiser(
     hallo: Hallo, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
     for branch, prediction in enumerate(branches(hallo, inputs, noise)):
         assert_as_recorded(prediction[0], recorded[f"rung_{branch}"])
 
 
-def test_with_fixed_tiling_every_rung_equals_the_mended_public_denoiser(
+def test_with_fixed_tiling_every_branch_equals_the_mended_public_denoiser(
     imported: Imported, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
     for branch, prediction in enumerate(branches(build(imported, "fixed"), inputs, noise)):
-        assert_as_recorded(prediction[0], recorded[f"fixed_rung_{branch}"])
+        assert_as_recorded(prediction[0], recorded[f"fixed_branch_{branch}"])
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("frames", [4, 5])
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
-def test_rungs_in_any_order_and_number_of_frames_equal_each_by_itself(
+def test_branches_in_any_order_and_number_of_frames_equal_each_by_itself(
     hallo: Hallo, inputs: HalloInputs, noise: Tensor, frames: int, order: tuple[int, ...]
 ) -> None:
     # Batched, rows that hear nothing skip their attention; an even number of frames reads its banks without copies.
@@ -142,7 +142,7 @@ def test_two_sampler_steps_equal_the_public_pipeline(
         (2, {"motion", "reference", "face_region", "face_embedding", "audio", "masks"}),
     ],
 )
-def test_a_rung_sees_exactly_its_conditions(
+def test_a_branch_sees_exactly_its_conditions(
     imported: Imported, inputs: HalloInputs, noise: Tensor, branch: int, changes: set[str]
 ) -> None:
     # With fixed tiling: the released one lets the face embedding into the unconditional branch's motion frames.
@@ -155,7 +155,7 @@ def test_a_rung_sees_exactly_its_conditions(
         assert (not torch.allclose(before, after, atol=1e-6)) == (name in changes), name
 
 
-def test_clips_at_their_own_rungs_equal_whole_batches(hallo: Hallo, inputs: HalloInputs, noise: Tensor) -> None:
+def test_clips_at_their_own_branches_equal_whole_batches(hallo: Hallo, inputs: HalloInputs, noise: Tensor) -> None:
     two = _twice(inputs)
     with torch.no_grad():
         mixed = at_branch(hallo, hallo.prepare(two), torch.tensor([2, 0]))(noise.repeat(2, 1, 1, 1, 1), HALF.repeat(2))

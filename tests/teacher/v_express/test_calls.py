@@ -17,8 +17,10 @@ from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.diffusion.solvers import solve
 from fada.eval.bench.systems import BenchClip
 from fada.generation.avatar_pipeline import AvatarPipeline
+from fada.generation.fitting import check_parts
 from fada.generation.pipelines import PIPELINES
 from fada.media.image import square_resize
+from fada.pretrained.errors import ModelFolderError
 from fada.student.copies import student_of
 from fada.studies.systems import Setting, generator
 from fada.teacher.inputs import ClipInputs
@@ -36,8 +38,8 @@ def pipeline(model: VExpress, **settings: object) -> AvatarPipeline:
     torch.manual_seed(4)
     return PIPELINES["VExpressPipeline"](
         **model.components(), vae=new_vae((8, 8, 8, 8), 4).eval(), audio_encoder=LogMelEncoder(3),
-        scheduler=PeRFlowScheduler(**NOISE), frames=CLIP, overlap=2, context=CONTEXT, fps=25.0, size=SIZE, steps=STEPS,
-        reference_weight=1.0, audio_weight=1.0, **settings,
+        scheduler=PeRFlowScheduler(**NOISE), frames=CLIP, overlap=2, context=CONTEXT, size=SIZE, steps=STEPS,
+        reference_weight=1.0, audio_weight=1.0, **{"fps": 25.0, **settings},
     )  # fmt: skip
 
 
@@ -124,3 +126,9 @@ def test_frames_behind_the_last_keypoints_and_a_still_portrait_are_generated(tea
     still = keypoints(1).of_frames(0)
     made = [teacher(PORTRAIT, SOUND, keypoints=each, steps=1, decode=False).latents for each in (still, keypoints(1))]
     assert torch.equal(*made)
+
+
+def test_an_encoder_that_hears_at_another_rate_than_the_videos_is_refused(teacher: AvatarPipeline) -> None:
+    check_parts(teacher, "folder")
+    with pytest.raises(ModelFolderError, match=r"audio_encoder's fps is 25\.0, by the other parts 30\.0"):
+        check_parts(pipeline(teacher.model, fps=30.0), "folder")

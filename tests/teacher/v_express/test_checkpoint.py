@@ -158,6 +158,7 @@ def test_vae_and_audio_encoder_come_along(small_folder: Path, tmp_path: Path) ->
     import_v_express(small_folder, tmp_path / "out", vae=tmp_path / "vae", audio_encoder=tmp_path / "wav2vec2")
     loaded = VExpressPipeline.from_pretrained(str(tmp_path / "out"))
     assert loaded.vae.config.block_out_channels == [8, 8]
+    assert (loaded.config.fps, loaded.audio_encoder.fps) == (30.0, 30.0)
     assert (loaded.audio_encoder.rate, loaded.audio_encoder.layers, loaded.audio_encoder.states_dim) == ("pairs", 2, 8)
 
 

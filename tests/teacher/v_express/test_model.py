@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from small_model import CONTEXT, NETWORK, SIDE, clip_inputs, small_model
 from torch import Tensor
 
+from fada.assembly.models import start_from
 from fada.data.clips.keypoints import Keypoints, stack_keypoints
 from fada.data.sampling.dataset import audio_windows as windows_of_frames
 from fada.generation.chunk_loop import Told
@@ -142,6 +144,17 @@ def test_parts_of_a_folder_say_where_they_do_not_meet(model: VExpress) -> None:
         "keypoint_guider's out_channels",
         "rest of audio_projection's 3 states by frame",
     }
+
+
+def test_training_starts_from_all_networks_of_a_folder(model: VExpress, tmp_path: Path) -> None:
+    for name, network in model.components().items():
+        network.save_pretrained(tmp_path / name)
+    other = small_model()
+    for parameter in other.parameters():
+        parameter.data += 1.0
+    start_from(other, tmp_path)
+    theirs = model.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in other.state_dict().items())
 
 
 def test_parts_are_all_parameters_once(model: VExpress) -> None:

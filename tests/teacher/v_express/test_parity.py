@@ -91,14 +91,14 @@ def test_the_reference_bank_equals_the_public_one(
         assert_as_recorded(features[site], recorded[f"bank_{site}"])
 
 
-def test_every_rung_equals_the_public_denoiser(
+def test_every_branch_equals_the_public_denoiser(
     model: VExpress, inputs: VExpressInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
     for branch, prediction in enumerate(branches(model, first_context(inputs), noise[:, : small.FRAMES])):
         assert_as_recorded(prediction[0], recorded[f"rung_{branch}"])
 
 
-def test_the_recorded_rungs_differ_by_more_than_the_tolerance(recorded: dict[str, Any]) -> None:
+def test_the_recorded_branches_differ_by_more_than_the_tolerance(recorded: dict[str, Any]) -> None:
     nothing, reference, audio = (torch.tensor(recorded[f"rung_{branch}"]["values"]) for branch in range(3))
     for one, other in ((nothing, reference), (reference, audio)):
         assert (one - other).abs().max() > 20 * TOLERANCE
@@ -131,7 +131,7 @@ def test_pictures_of_a_clip_are_those_of_its_frames() -> None:
 
 
 @pytest.mark.parametrize(("branch", "changes"), [(0, set()), (1, {"reference", "keypoints"})])
-def test_a_lower_rung_sees_exactly_its_conditions(
+def test_a_lower_branch_sees_exactly_its_conditions(
     model: VExpress, inputs: VExpressInputs, noise: Tensor, branch: int, changes: set[str]
 ) -> None:
     clip, start = first_context(inputs), noise[:, : small.FRAMES]
@@ -141,7 +141,9 @@ def test_a_lower_rung_sees_exactly_its_conditions(
         assert (not torch.allclose(before, after, atol=1e-6)) == (name in changes), name
 
 
-def test_clips_at_their_own_rungs_equal_whole_batches(model: VExpress, inputs: VExpressInputs, noise: Tensor) -> None:
+def test_clips_at_their_own_branches_equal_whole_batches(
+    model: VExpress, inputs: VExpressInputs, noise: Tensor
+) -> None:
     clip, start = first_context(inputs), noise[:, : small.FRAMES]
     two = VExpressInputs(*(torch.cat((each, each)) for each in (clip.reference, clip.audio, clip.keypoints)))
     with torch.no_grad():
