@@ -246,6 +246,11 @@ def test_choices_and_names_that_are_none_are_refused() -> None:
         ({"scales": {"text": (3.0, 1.0)}}, "scales: text: must be a number from 0 up"),
         ({"solver": "euler"}, "solver: got 'euler'"),
         ({"windows": 0}, "windows: count must be at least 1"),
+        ({"steps": 0}, "steps: must be a whole number from 1 to 1e"),
+        ({"batch": 2.5}, "batch: must be a whole number from 1"),
+        ({"lr": float("nan")}, "lr: must be a number from 0 to 1000, got nan"),
+        ({"ema": 1.5}, "ema: must be a number from 0 to 1, got 1.5"),
+        ({"solver_steps": 0}, "solver_steps: must be a whole number from 1 to 1000"),
     ):
         with pytest.raises(ValueError, match=message):
             fada.distill(Points(), offsets(3), **{**QUICK, **given})
