@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
-from pydantic import ValidationError, create_model
+from pydantic import BaseModel, ValidationError, create_model
 
 from fada.family import families
 from fada.recipe.earlier import new_words
@@ -116,10 +116,16 @@ def places_of(key: str, section: type[Section] = Recipe, prefix: KeyPath = ()) -
     return found
 
 
-def unknown_key(path: KeyPath) -> str:
-    """What to say of a key that the schema does not have."""
+def unknown_key(path: KeyPath, family: object = None) -> str:
+    """What to say of a key that the schema does not have.
+
+    Args:
+        family: the recipe's `teacher.kind`, whose networks are meant where a key is one of `teacher.network`.
+    """
     *parents, key = path
-    section = section_at(parents)
+    section: type[BaseModel] | None = section_at(parents)
+    if tuple(parents) == ("teacher", "network") and isinstance(family, str) and family in families():
+        section = families()[family].section
     known = list(section.model_fields) if section is not None else []
     hint = did_you_mean(key, known)
     if not hint:
@@ -129,18 +135,21 @@ def unknown_key(path: KeyPath) -> str:
     return f"unknown key{hint}{allowed}"
 
 
-def explain(error: ValidationError, where: Mapping[KeyPath, str], file: str) -> RecipeError:
+def explain(
+    error: ValidationError, where: Mapping[KeyPath, str], file: str, family: object = "dual_unet"
+) -> RecipeError:
     """One RecipeError for everything pydantic found.
 
     Args:
         error: what validation raised.
         where: for known key paths, the place to blame (``file:line`` or an override).
         file: blamed for paths that stand nowhere.
+        family: the recipe's `teacher.kind`.
     """
     lines = []
     for item in error.errors(include_url=False):
         path: KeyPath = tuple(item["loc"])
-        said = _message(dict(item), path)
+        said = _message(dict(item), path, family)
         lines.append(": ".join(part for part in (_place(path, where, file), dotted(path), said) if part))
     return RecipeError("\n".join(lines))
 
@@ -152,11 +161,11 @@ def _place(path: KeyPath, where: Mapping[KeyPath, str], file: str) -> str:
     return file
 
 
-def _message(item: Mapping[str, Any], path: KeyPath) -> str:
+def _message(item: Mapping[str, Any], path: KeyPath, family: object) -> str:
     kind, got = item["type"], item.get("input")
     if kind == "extra_forbidden":
         words = new_words(path, got)
-        return unknown_key(path) if words is None else f"write {words}"
+        return unknown_key(path, family) if words is None else f"write {words}"
     if kind == "missing":
         return "missing; it has no default"
     if kind == "literal_error":

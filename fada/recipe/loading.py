@@ -42,7 +42,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise explain(error, places, str(file)) from error
+        teacher = data.get("teacher")
+        kind = teacher.get("kind", "dual_unet") if isinstance(teacher, dict) else None
+        raise explain(error, places, str(file), kind) from error
 
 
 def read_text(file: Path) -> str:

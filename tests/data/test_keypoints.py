@@ -17,6 +17,8 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from fada.data.audio.encoder import states_of
+from fada.data.audio.features import LogMelEncoder
 from fada.data.clips.keypoints import Keypoints, keypoints_of_landmarks, read_stored
 from fada.data.clips.sample_keypoints import sample_keypoints, with_keypoints
 from fada.data.prepare.landmarks import landmark_arrays
@@ -33,6 +35,7 @@ from fada.data.world import draw, face
 from fada.data.world.keypoints import keypoints_of_truth
 from fada.data.world.motion import Motion
 from fada.data.world.mouth import MouthLook, lip_boxes
+from fada.media.audio import decode_wav, encode_wav
 
 
 def drawn(**options: Any) -> Keypoints:
@@ -298,6 +301,21 @@ def test_landmarks_stand_in_where_keypoints_are_not_stored(tmp_path: Path) -> No
     for clip, each in zip(clips, mixed, strict=True):
         assert each.landmarks is not None
         equal(clip.keypoints, keypoints_of_landmarks(each.landmarks["landmarks"].float().numpy()))
+
+
+def test_they_come_beside_states_made_of_sound_and_in_an_order_by_shard(tmp_path: Path) -> None:
+    sound = np.sin(np.arange(FRAMES * 640, dtype=np.float32))
+    samples = [replace(sample(number), audio=sound, audio_states=None) for number in range(3)]
+    encoder = LogMelEncoder(8)
+    clips = stored(tmp_path, list(with_keypoints(samples)), keypoints=True, by_shard=True, encoder=encoder)
+    for clip, each in zip(clips, samples, strict=True):
+        assert each.landmarks is not None
+        equal(clip.keypoints, keypoints_of_landmarks(each.landmarks["landmarks"].float().numpy()))
+        assert torch.equal(clip.states, states_of(encoder, decode_wav(encode_wav(sound, 16000), 16000), FRAMES))
+    batch = ClipSampler(clips, 4, 1, 1, seed=3).batch(0, BatchShape(3))
+    own = torch.tensor([int(key[-1]) / 64 for key in batch.keys])
+    assert batch.keypoints is not None
+    torch.testing.assert_close(batch.keypoints.points[..., 2, 0], batch.latents[..., 0, 0, 0] + own[:, None])
 
 
 def test_what_is_not_asked_for_is_not_read(tmp_path: Path) -> None:

@@ -283,6 +283,8 @@ def test_what_was_looked_at_is_not_hashed_again_until_the_file_is_another(folder
     found.sample(0, ("latents",))
     pickle.loads(pickle.dumps(found)).sample(1, ("latents",))
     assert len(hashed) == 3 + 2 + 2
+    found.sample(1, ["audio_states", "latents"])
+    assert len(hashed) == 3 + 2 + 2
     shard = folder / found.index.shards[0].name
     data = bytearray(shard.read_bytes())
     offset, size = found.table.members_of(1)["latents.safetensors"]

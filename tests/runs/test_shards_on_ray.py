@@ -57,12 +57,13 @@ def test_encoding_survives_a_killed_worker_and_writes_the_same_bytes(
     cluster, made: Path, tmp_path: Path, caplog
 ) -> None:
     mortal = partial(load_mortal, made / "vae", tmp_path / "died", os.getpid())
-    encode_shards(str(made / "plain"), str(tmp_path / "out"), mortal, workers=2, cluster="ray")
+    encode_shards(str(made / "plain"), str(tmp_path / "out"), mortal, workers=1, cluster="ray")
     assert (tmp_path / "died").exists()
     assert len([said for said in caplog.messages if "its worker died" in said]) == 1
     assert files(tmp_path / "out", ".encode") == files(made / "direct")
 
 
+@pytest.mark.slow
 def test_packing_survives_a_killed_worker_and_writes_the_same_bytes(
     cluster, made: Path, tmp_path: Path, caplog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
