@@ -79,6 +79,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def sound_fits_the_frame_rate(self) -> Recipe:
+        # Four spectra per video frame, at 16 kHz: 4000 samples between them in a second of frames.
+        if self.audio.kind == "log_mel" and 4000 % self.clip.fps:
+            raise ValueError(
+                f"clip.fps: log_mel makes four spectra per video frame, for which {self.clip.fps:g} frames per second "
+                "must divide 4000 (20, 25, 40, 50); change it, or set audio.kind: wav2vec2"
+            )
+        return self
+
+    @model_validator(mode="after")
     def every_part_has_clips(self) -> Recipe:
         world = self.data.world
         if world is None:

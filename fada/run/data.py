@@ -186,10 +186,19 @@ def encode_samples(
     """The samples with VAE latents (float16) and, of an encoder, its states (bfloat16, all layers).
 
     Of frames and audio those parts stay that are kept.
+
+    Raises:
+        ValueError: a sample has no frames or no sound, or another frame rate than the encoder hears at.
     """
     for sample in samples:
         if sample.frames is None or sample.audio is None:
             raise ValueError(f"{sample.key}: no frames or no sound to encode; write shards with both")
+        if encoder is not None and abs(encoder.fps - sample.fps) > 1e-3 * sample.fps:
+            raise ValueError(
+                f"{sample.key}: has {sample.fps:g} frames per second, but the audio encoder hears at {encoder.fps:g}: "
+                "sound and pictures would drift apart; set clip.fps (for fada data encode: fps in the encoder's "
+                "preprocessor_config.json), or prepare the clips at that rate"
+            )
         latents = encode_frames(vae, sample.frames).to(torch.float16)
         states = None if encoder is None else states_of(encoder, sample.audio, len(sample.frames))
         dropped: dict[str, Any] = {part: None for part in ("frames", "audio") if part not in keeps}

@@ -25,6 +25,7 @@ from fada.packing.encode import encode_shards
 from fada.packing.encode_shard import NOTES, load_encoders
 from fada.packing.shard_records import read_records
 from fada.packing.shards_in_making import ShardProgress
+from fada.run.data import encode_samples
 from fada.run.stored_features import load_latents
 from fada.teacher.vae import new_vae
 from tests.runs.mortal_encoders import load_mortal
@@ -337,3 +338,13 @@ def test_the_command_encodes_resumes_and_refuses(made: Path, tmp_path: Path, cap
     assert "frames and sound was kept, now it is dropped" in capfd.readouterr().err
     assert run([*command, "--vae", str(tmp_path), "--audio-encoder", str(made / "audio")]) == 2
     assert "no config.json here; give a folder of a diffusers AutoencoderKL" in capfd.readouterr().err
+
+
+def test_sound_is_not_heard_at_another_rate_than_the_pictures_have() -> None:
+    sample = Sample("k", {}, np.zeros((6, 16, 16, 3), np.uint8), np.zeros(3200, np.float32), fps=30.0)
+    torch.manual_seed(0)
+    said = "k: has 30 frames per second, but the audio encoder hears at 25: .*; set clip.fps"
+    with pytest.raises(ValueError, match=said):
+        next(encode_samples([sample], new_vae((8, 8), 4), LogMelEncoder(8)))
+    (made,) = encode_samples([replace(sample, fps=25.01)], new_vae((8, 8), 4), LogMelEncoder(8))
+    assert made.audio_states is not None

@@ -36,6 +36,8 @@ class Moments:
 class AudioEncoder(nn.Module, ABC):
     """Audio (B, N) at 16 kHz to states (B, F, layers, states_dim), as a pipeline's component."""
 
+    fps: float = FPS
+    """Video frames per second of the clips whose sound it hears."""
     frames_around: int | None = None
     """Video frames to each side whose sound a frame's states depend on; None: on all of the sound."""
     look_back: int = 0
