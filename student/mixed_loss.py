@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from fada.diffusion.shapes import PerSample
 from fada.recipe.sections.distill import Loss, LossSpace, Weighting
 
 UNSAID = Loss()
@@ -62,17 +64,17 @@ class MixedLossConfig:
 class MixedLoss:
     """The loss of one batch and what it consists of. All but ``total`` are per sample (B,) and detached."""
 
-    total: Tensor
+    total: Float[Tensor, ""]
     """Mean over the batch of ``distill + weight * ground_truth``, a scalar with gradient."""
-    distill: Tensor
-    ground_truth: Tensor
+    distill: PerSample
+    ground_truth: PerSample
     """NaN where the student was not asked."""
-    ratio: Tensor
+    ratio: PerSample
     """``ground_truth / distill``; infinite where only ``distill`` is zero, zero where both are."""
-    weight: Tensor
+    weight: PerSample
 
 
-def adaptive_weight(ratio: Tensor, config: MixedLossConfig) -> Tensor:
+def adaptive_weight(ratio: PerSample, config: MixedLossConfig) -> PerSample:
     """Weight of the ground-truth loss, detached, at ratio ``L_gt / L_distill``.
 
     ``W0 R^s`` below the peak, then linearly down to zero at the dead threshold. An infinite ratio (nothing left to
@@ -98,7 +100,7 @@ def mixed_loss(
     prediction_gt: Tensor,
     target_gt: Tensor,
     config: MixedLossConfig,
-    eta: Tensor | None,
+    eta: PerSample | None,
     keys: Sequence[str],
 ) -> MixedLoss:
     """The loss of one batch, in float32 or better.
@@ -123,7 +125,7 @@ def mixed_loss(
 
 
 def distillation_loss(
-    prediction: Tensor, target: Tensor, config: MixedLossConfig, eta: Tensor | None, keys: Sequence[str]
+    prediction: Tensor, target: Tensor, config: MixedLossConfig, eta: PerSample | None, keys: Sequence[str]
 ) -> MixedLoss:
     """The mixed loss of a config that does not use ground truth, and needs no prediction of it.
 
@@ -138,8 +140,8 @@ def distillation_loss(
 
 
 def _error(
-    prediction: Tensor, target: Tensor, config: MixedLossConfig, eta: Tensor | None, keys: Sequence[str]
-) -> Tensor:
+    prediction: Tensor, target: Tensor, config: MixedLossConfig, eta: PerSample | None, keys: Sequence[str]
+) -> PerSample:
     """Squared error per sample (B,) in the config's loss space."""
     if len(keys) != len(prediction):
         raise ValueError(f"mixed loss: {len(prediction)} samples need as many keys, got {len(keys)}")
@@ -151,7 +153,7 @@ def _error(
     return error * eta.to(error) ** 2
 
 
-def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
+def squared_error(prediction: Tensor, target: Tensor) -> PerSample:
     """Mean squared error per sample (B,), float32 or better; no gradient into the target."""
     if prediction.shape != target.shape:
         raise ValueError(
@@ -161,12 +163,12 @@ def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction.to(dtype) - target.detach().to(dtype)).square().flatten(1).mean(dim=1)
 
 
-def _ratio(ground_truth: Tensor, distill: Tensor) -> Tensor:
+def _ratio(ground_truth: PerSample, distill: PerSample) -> PerSample:
     ratio = ground_truth / distill
     return torch.where((ground_truth == 0) & (distill == 0), torch.zeros_like(ratio), ratio)
 
 
-def _refuse_non_finite(distill: Tensor, ground_truth: Tensor, keys: Sequence[str]) -> None:
+def _refuse_non_finite(distill: PerSample, ground_truth: PerSample, keys: Sequence[str]) -> None:
     is_bad = ~(torch.isfinite(distill) & torch.isfinite(ground_truth))
     if not bool(is_bad.any()):
         return

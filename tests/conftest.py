@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fada.media.processors import usable_processors
+from tests.shapes import check_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,8 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["DS_ACCELERATOR"] = os.environ.get("DS_ACCELERATOR", "cpu")
+
+check_shapes()
 
 # Whatever is loaded while the tests are collected stays; the first test turns it on.
 gc.disable()

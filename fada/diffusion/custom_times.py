@@ -3,12 +3,12 @@
 from itertools import pairwise
 
 import torch
-from torch import Tensor
 
+from fada.diffusion.shapes import PerSample
 from fada.diffusion.windows import Windows
 
 
-def custom_times(windows: Windows, t: Tensor, num_train_timesteps: int) -> list[float]:
+def custom_times(windows: Windows, t: PerSample, num_train_timesteps: int) -> list[float]:
     """Start times of a caller's steps, as ``Windows.sampling_times`` gives them.
 
     A time within half a grid point of a window's boundary is that boundary: callers hand whole timesteps.
@@ -39,5 +39,5 @@ def custom_times(windows: Windows, t: Tensor, num_train_timesteps: int) -> list[
     return times
 
 
-def _shown(t: Tensor) -> str:
+def _shown(t: PerSample) -> str:
     return f"[{', '.join(f'{time:g}' for time in t.tolist()[:12])}{', …' if t.numel() > 12 else ''}]"

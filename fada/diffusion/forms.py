@@ -8,12 +8,12 @@ All times are (B,): samples of a batch may sit in different windows.
 """
 
 import torch
-from torch import Tensor
 
 from fada.diffusion.paths import NoisePath, per_sample
+from fada.diffusion.shapes import Latents, PerSample, PerSample64
 
 
-def lambda_eta(path: NoisePath, t_start: Tensor, t_end: Tensor) -> tuple[Tensor, Tensor]:
+def lambda_eta(path: NoisePath, t_start: PerSample, t_end: PerSample) -> tuple[PerSample64, PerSample64]:
     """The pair of each window, float64 (B,); the form is the path's prediction type.
 
     - eps: ``lambda = a_e / a_s``, ``eta = c_e - c_s lambda``.
@@ -35,7 +35,7 @@ def lambda_eta(path: NoisePath, t_start: Tensor, t_end: Tensor) -> tuple[Tensor,
     return slope, noise_end - noise_start * slope
 
 
-def window_target(path: NoisePath, z_start: Tensor, z_end: Tensor, t_start: Tensor, t_end: Tensor) -> Tensor:
+def window_target(path: NoisePath, z_start: Latents, z_end: Latents, t_start: PerSample, t_end: PerSample) -> Latents:
     """What the student should predict everywhere in the window: ``(z_end - lambda z_start) / eta``.
 
     Returns:
@@ -45,13 +45,15 @@ def window_target(path: NoisePath, z_start: Tensor, z_end: Tensor, t_start: Tens
     return (z_end - per_sample(slope, z_start) * z_start) / per_sample(gain, z_start)
 
 
-def student_point(z_start: Tensor, z_end: Tensor, t: Tensor, t_start: Tensor, t_end: Tensor) -> Tensor:
+def student_point(z_start: Latents, z_end: Latents, t: PerSample, t_start: PerSample, t_end: PerSample) -> Latents:
     """The point of the chord at time t: ``(1 - r) z_start + r z_end`` with ``r = (t - t_start)/(t_end - t_start)``."""
     share = per_sample((t.double() - t_start.double()) / (t_end.double() - t_start.double()), z_start)
     return (1.0 - share) * z_start + share * z_end
 
 
-def window_end(path: NoisePath, z_t: Tensor, prediction: Tensor, t: Tensor, t_start: Tensor, t_end: Tensor) -> Tensor:
+def window_end(
+    path: NoisePath, z_t: Latents, prediction: Latents, t: PerSample, t_start: PerSample, t_end: PerSample
+) -> Latents:
     """End of the window as the student predicts it from a point of the chord: ``lambda_t z_t + eta_t prediction``.
 
     Args:
@@ -66,8 +68,14 @@ def window_end(path: NoisePath, z_t: Tensor, prediction: Tensor, t: Tensor, t_st
 
 
 def student_step(
-    path: NoisePath, z_t: Tensor, prediction: Tensor, t: Tensor, t_next: Tensor, t_start: Tensor, t_end: Tensor
-) -> Tensor:
+    path: NoisePath,
+    z_t: Latents,
+    prediction: Latents,
+    t: PerSample,
+    t_next: PerSample,
+    t_start: PerSample,
+    t_end: PerSample,
+) -> Latents:
     """One step of the student along the chord, from t to ``t_next`` within the window; float32 or better.
 
     A step to ``t_end`` returns the predicted window end itself.
@@ -78,7 +86,9 @@ def student_step(
     return (1.0 - share) * z_t + share * end
 
 
-def window_clean(path: NoisePath, z_t: Tensor, prediction: Tensor, t: Tensor, t_start: Tensor, t_end: Tensor) -> Tensor:
+def window_clean(
+    path: NoisePath, z_t: Latents, prediction: Latents, t: PerSample, t_start: PerSample, t_end: PerSample
+) -> Latents:
     """The clean latent that the student's prediction means, by its line's start on the noise path (for previews).
 
     Exact on the line of data and noise: there the prediction is what a network would answer at ``t_start``.

@@ -7,12 +7,14 @@ has a scale. The same function combines noise predictions (FADA eq. 9) and learn
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from fada.diffusion.shapes import Latents
 from fada.diffusion.transfer import moved
 
 
-def branch_coefficients(scales: Tensor) -> Tensor:
+def branch_coefficients(scales: Tensor) -> Float[Tensor, "batch branches"]:
     """Share of every branch in the combination.
 
     Args:
@@ -30,7 +32,7 @@ def branch_coefficients(scales: Tensor) -> Tensor:
     return torch.cat([one, scales], dim=1) - torch.cat([scales, zero], dim=1)
 
 
-def weighted_branches(branches: Sequence[Tensor], coefficients: Tensor) -> Tensor:
+def weighted_branches(branches: Sequence[Latents], coefficients: Float[Tensor, "rows branches"]) -> Latents:
     """Sum of the branches, each times its per-sample coefficient.
 
     For callers that evaluate only the branches of ``needed_branches``: pass those, and the same columns of
@@ -59,7 +61,7 @@ def weighted_branches(branches: Sequence[Tensor], coefficients: Tensor) -> Tenso
     return total
 
 
-def combine(branches: Sequence[Tensor], scales: Tensor | Sequence[float]) -> Tensor:
+def combine(branches: Sequence[Latents], scales: Tensor | Sequence[float]) -> Latents:
     """The guided value ``x_0 + sum_k s_k (x_k - x_(k-1))``; exactly the last branch where all scales are one.
 
     Args:
@@ -92,7 +94,7 @@ def needed_branches(scales: Tensor | Sequence[float]) -> tuple[int, ...]:
     return tuple(is_needed.nonzero().flatten().tolist())
 
 
-def _rows(scales: Tensor | Sequence[float]) -> Tensor:
+def _rows(scales: Tensor | Sequence[float]) -> Float[Tensor, "rows scales"]:
     """Scales as a matrix (B or 1, R-1)."""
     tensor = scales if isinstance(scales, Tensor) else torch.tensor(list(scales), dtype=torch.float64)
     return tensor[None] if tensor.ndim == 1 else tensor

@@ -12,9 +12,9 @@ section 4.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from fada.diffusion.paths import NoisePath, per_sample
+from fada.diffusion.shapes import Latents, PerSample, PerSample64
 from fada.diffusion.solvers import Predict
 from fada.diffusion.windows import Windows
 
@@ -26,13 +26,13 @@ class MatchedPoints:
     scale: what the point is divided by; signal, noise: ``(A, C)`` of the divided point; t: the time of that ratio.
     """
 
-    scale: Tensor
-    signal: Tensor
-    noise: Tensor
-    t: Tensor
+    scale: PerSample64
+    signal: PerSample64
+    noise: PerSample64
+    t: PerSample64
 
 
-def matched_points(path: NoisePath, t: Tensor, t_start: Tensor, t_end: Tensor) -> MatchedPoints:
+def matched_points(path: NoisePath, t: PerSample, t_start: PerSample, t_end: PerSample) -> MatchedPoints:
     """The points at times t of the windows from ``t_start`` to ``t_end``, all (B,).
 
     A window's start is on the path, and stays exactly as it is. So does every point on a flow path, which is straight.
@@ -50,7 +50,7 @@ def matched_points(path: NoisePath, t: Tensor, t_start: Tensor, t_end: Tensor) -
     return MatchedPoints(scale, signal / scale, noise / scale, time)
 
 
-def unmatched_time(path: NoisePath, t: Tensor, windows: Windows) -> Tensor:
+def unmatched_time(path: NoisePath, t: PerSample, windows: Windows) -> PerSample64:
     """The time (B,) in its window of the point that is matched at time t, float64: ``matched_points`` inverted."""
     if path.is_flow:
         return t.double()
@@ -65,7 +65,9 @@ def unmatched_time(path: NoisePath, t: Tensor, windows: Windows) -> Tensor:
     return torch.lerp(start, end, share)
 
 
-def window_prediction(path: NoisePath, answer: Tensor, z: Tensor, points: MatchedPoints, t_start: Tensor) -> Tensor:
+def window_prediction(
+    path: NoisePath, answer: Latents, z: Latents, points: MatchedPoints, t_start: PerSample
+) -> Latents:
     """The window's prediction that an answer of the network means, float32 or better.
 
     An answer at ``z = z_t / scale`` says data and noise, ``x0`` and ``e``; the window's line through them is ``e``
@@ -93,7 +95,7 @@ def window_predictor(predict: Predict, path: NoisePath, windows: Windows) -> Pre
     if not windows.is_matched:
         return predict
 
-    def matched(z_t: Tensor, t: Tensor) -> Tensor:
+    def matched(z_t: Latents, t: PerSample) -> Latents:
         t_start, t_end = windows.look_up(t)
         points = matched_points(path, t, t_start, t_end)
         z = z_t / per_sample(points.scale, z_t)

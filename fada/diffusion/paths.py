@@ -12,6 +12,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from fada.diffusion.shapes import Latents, PerSample, PerSample64
 from fada.diffusion.transfer import moved
 from fada.recipe.sections.teacher import BetaSchedule, Noise, PredictionType
 
@@ -114,7 +115,7 @@ class NoisePath:
             signal, noise = alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()
         return (signal, noise) if like is None else (per_sample(signal, like), per_sample(noise, like))
 
-    def signal_noise_between(self, t: Tensor) -> tuple[Tensor, Tensor]:
+    def signal_noise_between(self, t: PerSample) -> tuple[PerSample64, PerSample64]:
         """``signal_noise`` between grid points too, float64 (B,): the angle ``atan2(c, a)`` is linear there.
 
         The inverse of ``time_of``; equal to ``signal_noise`` on the grid, and finite where no signal is left.
@@ -127,7 +128,7 @@ class NoisePath:
         angle = torch.lerp(table[low], table[low + 1], (position - below).clamp(0.0, 1.0))
         return angle.cos(), angle.sin()
 
-    def time_of(self, signal: Tensor, noise: Tensor) -> Tensor:
+    def time_of(self, signal: PerSample, noise: PerSample) -> PerSample64:
         """The time whose signal-to-noise ratio is that of ``(signal, noise)``, (B,), of any common scale; float64.
 
         Continuous: between grid points by ``signal_noise_between``. Ratios beyond the path's ends give its ends.
@@ -141,12 +142,12 @@ class NoisePath:
         share = torch.nan_to_num((angle - table[high - 1]) / (table[high] - table[high - 1]), nan=1.0)
         return (high - 1 + share.clamp(0.0, 1.0)) / self.num_train_timesteps
 
-    def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    def add_noise(self, clean: Latents, noise: Latents, t: PerSample) -> Latents:
         """``a z_0 + c eps`` at times t (B,); float32 or better."""
         signal_level, noise_level = self.signal_noise(t, like=clean)
         return signal_level * clean + noise_level * noise
 
-    def network_timestep(self, t: Tensor) -> Tensor:
+    def network_timestep(self, t: PerSample) -> PerSample:
         """What networks are told at time t: ``T t + timestep_offset``, float32, not rounded."""
         return (t.double() * self.num_train_timesteps + self.timestep_offset).float()
 
@@ -154,7 +155,7 @@ class NoisePath:
         """The inverse of ``network_timestep``, in float64."""
         return (timestep.double() - self.timestep_offset) / self.num_train_timesteps
 
-    def to_clean_and_noise(self, prediction: Tensor, noisy: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def to_clean_and_noise(self, prediction: Latents, noisy: Latents, t: PerSample) -> tuple[Latents, Latents]:
         """The clean latent and the noise that a prediction at ``noisy`` means; float32 or better.
 
         Args:
@@ -174,7 +175,7 @@ class NoisePath:
         self.refuse_noise_prediction_without_signal(t)
         return (noisy - noise_level * prediction) / signal_level, prediction.to(noise_level.dtype)
 
-    def training_target(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    def training_target(self, clean: Latents, noise: Latents, t: PerSample) -> Latents:
         """What a network of this prediction type is trained to answer at times t (B,): eps, v, or ``eps - z_0``."""
         if self.prediction_type == "epsilon":
             return noise
@@ -183,7 +184,7 @@ class NoisePath:
         signal_level, noise_level = self.signal_noise(t, like=clean)
         return signal_level * noise - noise_level * clean
 
-    def refuse_noise_prediction_without_signal(self, t: Tensor) -> None:
+    def refuse_noise_prediction_without_signal(self, t: PerSample) -> None:
         """Stops an eps form at ``alpha_bar = 0``.
 
         Raises:
@@ -199,7 +200,7 @@ class NoisePath:
             )
 
 
-def per_sample(values: Tensor, like: Tensor) -> Tensor:
+def per_sample(values: PerSample, like: Tensor) -> Tensor:
     """Values (B,) as (B, 1, 1, ...) to scale ``like``, on its device, in float32 (float64 for float64)."""
     dtype = torch.promote_types(like.dtype, torch.float32)
     return moved(values.to(dtype), like.device).view(-1, *(1,) * (like.ndim - 1))

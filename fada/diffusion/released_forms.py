@@ -12,9 +12,10 @@ from torch import Tensor
 
 from fada.diffusion.forms import lambda_eta
 from fada.diffusion.paths import NoisePath, per_sample
+from fada.diffusion.shapes import Latents, PerSample
 
 
-def noise_of_diff_eps(path: NoisePath, prediction: Tensor, t_start: Tensor, t_end: Tensor) -> Tensor:
+def noise_of_diff_eps(path: NoisePath, prediction: Latents, t_start: PerSample, t_end: PerSample) -> Tensor:
     """The noise prediction (B, ...) that a ``diff_eps`` prediction means in the windows from ``t_start`` to ``t_end``.
 
     Raises:
@@ -25,7 +26,7 @@ def noise_of_diff_eps(path: NoisePath, prediction: Tensor, t_start: Tensor, t_en
 
 
 def noise_of_velocity(
-    path: NoisePath, prediction: Tensor, z_t: Tensor, t: Tensor, t_start: Tensor, t_end: Tensor
+    path: NoisePath, prediction: Latents, z_t: Latents, t: PerSample, t_start: PerSample, t_end: PerSample
 ) -> Tensor:
     """The noise prediction (B, ...) that the chord's velocity at ``z_t`` means.
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from fada.diffusion.forms import student_step
 from fada.diffusion.matched import window_predictor
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.shapes import Latents
 from fada.diffusion.solvers import Predict
 from fada.diffusion.windows import Windows
 
@@ -16,10 +16,10 @@ def sample_student(
     predict: Predict,
     path: NoisePath,
     windows: Windows,
-    z: Tensor,
+    z: Latents,
     steps: int,
     on_step: Callable[[int], None] | None = None,
-) -> Tensor:
+) -> Latents:
     """Clean latents from noise, by ``steps`` evaluations of the student.
 
     Args:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from fada.diffusion.paths import NoisePath, per_sample
+from fada.diffusion.shapes import Latents, PerSample
 from fada.diffusion.spacing import Spacing, spaced_points
 
-Predict = Callable[[Tensor, Tensor], Tensor]
+Predict = Callable[[Latents, PerSample], Latents]
 """``predict(z, t)`` with z (B, ...) and t (B,): the raw, already guided, prediction of the path's type."""
 
 Solver = Literal["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"]
@@ -22,14 +24,14 @@ Solver = Literal["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"]
 def solve(
     predict: Predict,
     path: NoisePath,
-    z: Tensor,
-    t_start: Tensor,
-    t_end: Tensor,
+    z: Latents,
+    t_start: PerSample,
+    t_end: PerSample,
     steps: int,
     solver: Solver = "ddim",
     on_step: Callable[[int], None] | None = None,
     spacing: Spacing = "time",
-) -> Tensor:
+) -> Latents:
     """z at ``t_end``, by ``steps`` evaluations of ``predict``.
 
     Args:
@@ -73,7 +75,9 @@ def solve(
     return z
 
 
-def _second_order_step(path: NoisePath, z: Tensor, clean: Tensor, previous_clean: Tensor, times: Tensor) -> Tensor:
+def _second_order_step(
+    path: NoisePath, z: Latents, clean: Latents, previous_clean: Latents, times: Float64[Tensor, "three batch"]
+) -> Latents:
     """One multistep step in data-prediction form, from ``times[1]`` to ``times[2]``; times are (3, B)."""
     signal, noise = zip(*(path.signal_noise(time) for time in times), strict=True)
     log_snr = [torch.log(a) - torch.log(c) for a, c in zip(signal, noise, strict=True)]

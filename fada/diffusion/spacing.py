@@ -9,9 +9,11 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.shapes import PerSample
 from fada.diffusion.windows import ExtraSteps, Windows, round_to_grid
 
 Spacing = Literal["time", "log_snr", "noise_share"]
@@ -20,7 +22,9 @@ NO_SIGNAL = 1e-3
 """Where less of the latents than this is signal, log-SNR says nothing of where steps should lie."""
 
 
-def spaced_points(path: NoisePath, t_start: Tensor, t_end: Tensor, steps: int, spacing: Spacing) -> Tensor:
+def spaced_points(
+    path: NoisePath, t_start: PerSample, t_end: PerSample, steps: int, spacing: Spacing
+) -> Float64[Tensor, "points batch"]:
     """Times between equal steps of the chosen clock, on the grid; float64 (steps + 1, B), the last exactly ``t_end``.
 
     With ``log_snr``, samples that start without signal get equal steps of time: their first step would have no end.
@@ -37,7 +41,7 @@ def spaced_points(path: NoisePath, t_start: Tensor, t_end: Tensor, steps: int, s
     rising = -_clock(*path.signal_noise(grid), spacing)
     share = torch.arange(steps, dtype=torch.float64, device=even.device)[:, None] / steps
 
-    def at(t: Tensor) -> Tensor:
+    def at(t: PerSample) -> Tensor:
         # The last grid point stands for t = 0, which may be free of noise.
         index = torch.searchsorted(-grid, -t.clamp(min=float(grid[-1])))
         return rising[index.clamp(max=len(grid) - 1)]
@@ -52,7 +56,9 @@ def spaced_points(path: NoisePath, t_start: Tensor, t_end: Tensor, steps: int, s
     return torch.where(has_signal, points, even)
 
 
-def time_points(t_start: Tensor, t_end: Tensor, steps: int, num_train_timesteps: int) -> Tensor:
+def time_points(
+    t_start: PerSample, t_end: PerSample, steps: int, num_train_timesteps: int
+) -> Float64[Tensor, "points batch"]:
     """Times between equal steps, rounded to the grid; the last is exactly ``t_end``. Float64 (steps + 1, B).
 
     Raises:

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from fada.diffusion.forms import lambda_eta
 from fada.diffusion.paths import NoisePath, per_sample
+from fada.diffusion.shapes import Latents, PerSample
 from fada.diffusion.solvers import Predict
 from fada.diffusion.transfer import moved
 from fada.diffusion.windows import Windows, round_to_grid
 
 
-def jump(path: NoisePath, z: Tensor, prediction: Tensor, t: Tensor, s: Tensor) -> Tensor:
+def jump(path: NoisePath, z: Latents, prediction: Latents, t: PerSample, s: PerSample) -> Latents:
     """Where the prediction at z (B, ...) and t (B,) leads at ``s <= t``; z itself for ``s = t``. Float32 or better.
 
     Raises:
@@ -26,7 +27,7 @@ def jump(path: NoisePath, z: Tensor, prediction: Tensor, t: Tensor, s: Tensor) -
     return per_sample(slope, z) * z + per_sample(gain, z) * prediction
 
 
-def noise_again(path: NoisePath, z: Tensor, noise: Tensor, s: Tensor, t: Tensor) -> Tensor:
+def noise_again(path: NoisePath, z: Latents, noise: Latents, s: PerSample, t: PerSample) -> Latents:
     """z (B, ...) of time s carried forward to ``t >= s`` by the noise path: fresh noise, the same distribution."""
     (signal_s, noise_s), (signal_t, noise_t) = path.signal_noise(s), path.signal_noise(t)
     keep = signal_t / signal_s
@@ -37,7 +38,7 @@ def noise_again(path: NoisePath, z: Tensor, noise: Tensor, s: Tensor, t: Tensor)
 def sample_trajectory(
     predict: Predict,
     path: NoisePath,
-    z: Tensor,
+    z: Latents,
     steps: int,
     gamma: float = 0.3,
     generator: torch.Generator | None = None,
@@ -77,7 +78,7 @@ def sample_trajectory(
     return z
 
 
-def jump_goal(t_next: Tensor, gamma: float, num_train_timesteps: int) -> Tensor:
+def jump_goal(t_next: PerSample, gamma: float, num_train_timesteps: int) -> Tensor:
     """Where a jump lands whose step ends at ``t_next``: ``(1 - gamma) t_next``, down to the grid; float64."""
     # Whole numbers first: (1 - 0) * 0.7 * 1000 must not fall to 699.
     return torch.floor(t_next.double() * num_train_timesteps * (1.0 - gamma) + 1e-6) / num_train_timesteps

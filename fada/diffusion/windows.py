@@ -11,6 +11,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from fada.diffusion.shapes import PerSample64
+
 ExtraSteps = Literal["first", "last"]
 
 # In units of one window. Above float32's rounding of K t, below 1/T, the least distance of a grid point to a boundary.
@@ -125,7 +127,7 @@ class Windows:
         generator: torch.Generator | None = None,
         num_train_timesteps: int = 1000,
         device: torch.device | str | None = None,
-    ) -> Tensor:
+    ) -> PerSample64:
         """Training times, uniform on {1/T, ... 1}, one per sample, float64 (B,); windows follow by ``look_up``.
 
         Drawn on the generator's device, so that a CPU generator gives the same times everywhere.

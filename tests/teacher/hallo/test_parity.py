@@ -86,7 +86,7 @@ def test_with_fixed_tiling_every_branch_equals_the_mended_public_denoiser(
     imported: Imported, inputs: HalloInputs, noise: Tensor, recorded: dict[str, Any]
 ) -> None:
     for branch, prediction in enumerate(branches(build(imported, "fixed"), inputs, noise)):
-        assert_as_recorded(prediction[0], recorded[f"fixed_branch_{branch}"])
+        assert_as_recorded(prediction[0], recorded[f"fixed_rung_{branch}"])
 
 
 @torch.no_grad()
