@@ -174,9 +174,9 @@ def _encoded(file: Path, task: EncodeTask, encoders: Encoders) -> Iterator[Sampl
         stored = {part: members[suffix_of(part)] for part in kept if getattr(sample, part) is not None}
         try:
             sample = next(with_keypoints([sample]))
+            yield from with_masks(encode_samples([replace(sample, stored=stored)], *encoders, task.keeps))
         except ValueError as error:
             refuse(f"{key}.json", str(error))
-        yield from with_masks(encode_samples([replace(sample, stored=stored)], *encoders, task.keeps))
     if found != task.shard.samples:
         refuse("*", f"holds {found} samples, the index says {task.shard.samples}")
 

@@ -204,7 +204,12 @@ def _samples(task: PackTask, tools: Tools) -> Iterator[Sample]:
         samples = _with_faces(samples, tools.face_embedder)
     if tools.vae is not None:
         samples = with_masks(encode_samples(samples, tools.vae, tools.audio_encoder, task.keeps))
-    yield from samples
+    try:
+        yield from samples
+    except ClipError:
+        raise
+    except ValueError as error:
+        raise ClipError(f"{task.folder}: {error}") from error
 
 
 def _read_sample(folder: Path, key: str, decision: Any) -> Sample:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from fada.assembly.models import AudioEncoder, audio_encoder
-from fada.data.audio.encoder import states_of
+from fada.data.audio.encoder import check_rate, states_of
 from fada.data.clips.clip import Clip
 from fada.data.sampling.clip_source import ClipSource
 from fada.data.sampling.dataset import hash_clips
@@ -193,12 +193,8 @@ def encode_samples(
     for sample in samples:
         if sample.frames is None or sample.audio is None:
             raise ValueError(f"{sample.key}: no frames or no sound to encode; write shards with both")
-        if encoder is not None and abs(encoder.fps - sample.fps) > 1e-3 * sample.fps:
-            raise ValueError(
-                f"{sample.key}: has {sample.fps:g} frames per second, but the audio encoder hears at {encoder.fps:g}: "
-                "sound and pictures would drift apart; set clip.fps (for fada data encode: fps in the encoder's "
-                "preprocessor_config.json), or prepare the clips at that rate"
-            )
+        if encoder is not None:
+            check_rate(encoder, sample.key, sample.fps)
         latents = encode_frames(vae, sample.frames).to(torch.float16)
         states = None if encoder is None else states_of(encoder, sample.audio, len(sample.frames))
         dropped: dict[str, Any] = {part: None for part in ("frames", "audio") if part not in keeps}

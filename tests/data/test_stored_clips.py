@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from fada.data.audio.features import LogMelEncoder
 from fada.data.sampling import dataset
 from fada.data.sampling.clip_source import ClipSource, DamagedClip, LatentClip
 from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler, hash_clips, portraits_of
@@ -259,3 +260,14 @@ def test_portraits_of_stored_clips_are_those_of_clips_in_memory(folder: Path) ->
     clips = stored(folder)
     assert torch.equal(portraits_of(clips, 5, most=4), portraits_of(in_memory(clips), 5, most=4))
     assert len(portraits_of(clips, 5, most=4)) == 4
+
+
+def test_sound_is_not_heard_at_another_rate_than_its_clips_have(tmp_path: Path) -> None:
+    heard = replace(sample(0, 5), audio=np.zeros(3200, np.float32), audio_states=None)
+    write_shards([heard, replace(heard, key="fast", fps=30.0)], tmp_path / "s", 2)
+    clips = StoredClips([ShardSet(tmp_path / "s")], encoder=LogMelEncoder(8))
+    assert clips[0].states.shape == (5, 1, 32)
+    with pytest.raises(
+        ValueError, match=r"fast: has 30 frames per second, but the audio encoder hears at 25: .*clip\.fps"
+    ):
+        clips[1]

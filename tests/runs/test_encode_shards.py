@@ -348,3 +348,12 @@ def test_sound_is_not_heard_at_another_rate_than_the_pictures_have() -> None:
         next(encode_samples([sample], new_vae((8, 8), 4), LogMelEncoder(8)))
     (made,) = encode_samples([replace(sample, fps=25.01)], new_vae((8, 8), 4), LogMelEncoder(8))
     assert made.audio_states is not None
+
+
+def test_a_clip_of_another_frame_rate_costs_its_shard_alone(tmp_path: Path, load) -> None:
+    frames, sound = np.zeros((6, 16, 16, 3), np.uint8), np.zeros(3840, np.float32)
+    samples = (Sample(f"k{number}", {}, frames, sound, fps=30.0 if number == 1 else 25.0) for number in range(4))
+    write_shards(samples, tmp_path / "plain", 2)
+    with pytest.raises(ShardError, match=r"1 of 2 shards .*k1: has 30 frames per second.* The other 1 "):
+        encode_shards(str(tmp_path / "plain"), str(tmp_path / "out"), load)
+    assert [file.name[:12] for file in (tmp_path / "out").glob("*.tar")] == ["shard-000001"]

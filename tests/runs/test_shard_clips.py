@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from safetensors.numpy import save_file
 
 from fada.data.audio.features import LogMelEncoder
-from fada.data.clips.clip import Clip, ClipError, read_record, write_clip
+from fada.data.clips.clip import Clip, ClipError, read_clip, read_record, write_clip
 from fada.data.prepare import draw_masks
 from fada.data.scores.decisions import hash_clip
 from fada.data.scores.table import write_scores
@@ -333,3 +334,12 @@ def test_frames_may_go_beside_latents_and_only_there(seven: Path, capfd) -> None
         np.testing.assert_array_equal(small.audio, whole.audio)
     assert run([*command, str(seven / "bad"), "--drop-frames"]) == 2
     assert "clips without latents keep frames and sound" in " ".join(capfd.readouterr().err.replace("│", "").split())
+
+
+def test_a_clip_that_cannot_be_encoded_stops_its_shard_alone(seven: Path) -> None:
+    clip = read_clip(seven / "clips", "k2")
+    write_clip(seven / "clips", replace(clip, fps=30.0))
+    load = partial(load_tools, seven / "vae", seven / "audio", None)
+    with pytest.raises(ClipError, match=r"1 of 3 shards were not written: .*clips: k2: has 30 frames per second"):
+        shard_clips(seven / "clips", seven / "out", load=load)
+    assert sorted(file.name[:12] for file in (seven / "out/train").glob("*.tar")) == ["shard-000000", "shard-000002"]

@@ -78,6 +78,20 @@ def states_of(encoder: AudioEncoder, sound: np.ndarray, frames: int) -> Tensor:
     return encoder(torch.from_numpy(sound).float()[None].to(encoder.device), frames)[0].to(torch.bfloat16).cpu()
 
 
+def check_rate(encoder: AudioEncoder, name: str, fps: float) -> None:
+    """Refuse a clip of another frame rate than that at which an encoder hears.
+
+    Raises:
+        ValueError: naming the clip.
+    """
+    if abs(encoder.fps - fps) > 1e-3 * fps:
+        raise ValueError(
+            f"{name}: has {fps:g} frames per second, but the audio encoder hears at {encoder.fps:g}: sound and "
+            "pictures would drift apart; set clip.fps (for fada data encode: fps in the encoder's "
+            "preprocessor_config.json), or prepare the clips at that rate"
+        )
+
+
 def fit_length(audio: Tensor, samples: int) -> Tensor:
     """Audio (B, N) cut or filled with silence to exactly `samples`."""
     if audio.ndim != 2:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from fada.data.audio.encoder import AudioEncoder, states_of
+from fada.data.audio.encoder import AudioEncoder, check_rate, states_of
 from fada.data.clips.face import FaceClues, face_boxes
 from fada.data.clips.sample_keypoints import hold_keypoints, keypoint_part_of, sample_keypoints
 from fada.data.sampling.clip_source import ClipFacts, ClipSource, DamagedClip, LatentClip, latent_sides
@@ -106,6 +106,7 @@ class StoredClips(ClipSource):
     def _states(self, sample: Sample) -> Tensor | None:
         if self._encoder is None or sample.audio is None or sample.latents is None:
             return sample.audio_states
+        check_rate(self._encoder, sample.key, sample.fps)
         return states_of(self._encoder, sample.audio, len(sample.latents))
 
     @property
