@@ -58,6 +58,7 @@ LONGEST = (
     "tests/runs/test_broken_runs.py",
     "tests/data/test_prepare_executors.py",
     "tests/data/scores/test_folder.py",
+    "tests/examples/",
     "tests/runs/",
     "tests/fuzz/",
     "tests/data/",

@@ -25,17 +25,28 @@ from fada.engine.run_log import RunLog
 from fada.engine.tensor_files import hash_tensors
 from fada.files.folders import check_folder, inside, take_folder
 from fada.files.locks import locked
+from fada.pretrained.ranges import SHARE, STEPS, Range
 from fada.student.distillation import DistillObjective
 from fada.student.mixed_loss import MixedLossConfig
 from fada.student.own.model import Given, Kind, OwnModel, student_of_own
 from fada.student.own.samples import Data, OwnBatch, OwnSampler
-from fada.student.own.student import KIND, Sampler, Student, in_order
+from fada.student.own.student import KIND, TOKENS, Sampler, Student, in_order
 from fada.student.solved_windows import DistillSettings
 
 Scale = float | tuple[float, float]
 """A guidance scale, or the least and the greatest that a student learns."""
 DEFAULT_RANGE = (1.0, 8.0)
 """Of a branch that nothing is said of."""
+NUMBERS = {
+    **dict.fromkeys(("steps", "batch", "checkpoint_every", "log_every"), Range(1, 10**9, is_whole=True)),
+    "solver_steps": STEPS,
+    "tokens": TOKENS,
+    "warmup": Range(0, 10**9, is_whole=True),
+    "lr": Range(0, 1000),
+    "data_weight": Range(0, 1000),
+    "ema": SHARE,
+}
+"""What numbers a distillation takes."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,12 @@ class Distillation:
     log_every: int
     progress: bool
 
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind: got {self.kind!r}; choose from {', '.join(get_args(Kind))}")
+        for name, allowed in NUMBERS.items():
+            allowed.check(name, getattr(self, name))
+
 
 FREE = ("checkpoint_every", "log_every", "progress", "batch")
 """What may change between two starts; of the batch only the samples of a step count, over all processes."""
@@ -70,8 +87,6 @@ FREE = ("checkpoint_every", "log_every", "progress", "batch")
 
 def distill_own(model: nn.Module, data: Data, folder: Path | None, settings: Distillation) -> Student:
     """See `fada.distill`."""
-    if settings.kind not in get_args(Kind):
-        raise ValueError(f"kind: got {settings.kind!r}; choose from {', '.join(get_args(Kind))}")
     with ExitStack() as held:
         sampler = OwnSampler(data, settings.seed)
         teacher = OwnModel(held.enter_context(_frozen(model)), layout=sampler.layout)

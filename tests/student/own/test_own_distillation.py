@@ -63,9 +63,10 @@ def test_samples_of_a_balanced_student_are_the_guided_points(shape: tuple[int, .
         # Nought plus each scale times what its branch adds: 2 + offset, and 1. Left out: the middle of the range, 4.5.
         first, second = scales.get("style", 4.5), scales.get("text", 4.5)
         torch.testing.assert_close(made, first * (2.0 + offset) + second, rtol=1e-4, atol=1e-4)
-    # Undistilled, what is left out is not guided.
-    made = fada.sample(model, noise, {"offset": offset}, steps=3, scales={"style": 2.0})
-    torch.testing.assert_close(made, 2.0 * (2.0 + offset) + 1.0, rtol=1e-4, atol=1e-4)
+    # Undistilled, what is left out is not guided; names may come in any order.
+    for scales, first, second in (({"text": 3.0}, 1.0, 3.0), ({"text": 3.0, "style": 2.0}, 2.0, 3.0)):
+        made = fada.sample(model, noise, {"offset": offset}, steps=3, scales=scales)
+        torch.testing.assert_close(made, first * (2.0 + offset) + second, rtol=1e-4, atol=1e-4)
     assert student.evaluations(scales={"style": 2.0, "text": 3.0}) == 6 * 3
     assert student.evaluations(4, {"style": 1.0, "text": 1.0}) == 4
 
@@ -246,6 +247,11 @@ def test_choices_and_names_that_are_none_are_refused() -> None:
         ({"scales": {"text": (3.0, 1.0)}}, "scales: text: must be a number from 0 up"),
         ({"solver": "euler"}, "solver: got 'euler'"),
         ({"windows": 0}, "windows: count must be at least 1"),
+        ({"steps": 0}, "steps: must be a whole number from 1 to 1e"),
+        ({"batch": 2.5}, "batch: must be a whole number from 1"),
+        ({"lr": float("nan")}, "lr: must be a number from 0 to 1000, got nan"),
+        ({"ema": 1.5}, "ema: must be a number from 0 to 1, got 1.5"),
+        ({"solver_steps": 0}, "solver_steps: must be a whole number from 1 to 1000"),
     ):
         with pytest.raises(ValueError, match=message):
             fada.distill(Points(), offsets(3), **{**QUICK, **given})
