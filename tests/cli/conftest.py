@@ -56,5 +56,5 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     module.dry_run = lambda recipe: recorded.append(("dry_run", recipe)) or Priced()  # type: ignore[attr-defined]
     module.replay = lambda recipe, *_: recorded.append(("replay", recipe)) or Priced()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fada.jobs", module)
-    monkeypatch.setattr(fada, "build", module, raising=False)
+    monkeypatch.setattr(fada, "jobs", module, raising=False)
     return recorded

@@ -53,7 +53,7 @@ READS = {
     r"(?<!safetensors\.)torch\.load\(|pickle\.loads?\(|np\.load\((?!.*allow_pickle=False)": {"pretrained/weights.py"},
     r"import_module\(|__import__\(|AutoModel|AutoConfig|trust_remote_code=True|getattr\(torch,": {
         # Modules that families name, which are code themselves: nothing of a folder.
-        "family.py",
+        *("family.py", "__init__.py"),
     },
     r"(?<![A-Za-z])(kind|Wav2Vec2Model|AutoencoderKL|DiffusionPipeline|DDIMScheduler)\.from_pretrained\(": {
         *("pretrained/networks.py", "pretrained/wav2vec2.py"),
