@@ -85,18 +85,32 @@ class DualUNet(AvatarDenoiser):
         Raises:
             ValueError: there is no such part.
         """
-        groups = {"reference": list(self.reference_unet.parameters()), "spatial": [], "audio": [], "temporal": []}
-        groups["audio"] += self.audio_projection.parameters()
-        for key, parameter in self.denoising_unet.named_parameters():
-            if "motion_modules." in key:
-                groups["temporal"].append(parameter)
-            elif ".attn2." in key or (".norm2." in key and "transformer_blocks" in key):
-                groups["audio"].append(parameter)
-            else:
-                groups["spatial"].append(parameter)
-        if name not in groups:
-            raise ValueError(f"no part named {name!r}; choose from {', '.join(groups)}")
-        return groups[name]
+        return part_of(name, self.denoising_unet, self.audio_projection, reference=self.reference_unet)
+
+
+def part_of(
+    name: str, denoising_unet: nn.Module, audio_projection: nn.Module, **whole: nn.Module
+) -> list[nn.Parameter]:
+    """Parameters of a part, where the denoising net has Stable Diffusion 1.5's names and hears sound in its `attn2`.
+
+    Args:
+        whole: networks that are each a part of their own, by its name.
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    groups = {part: list(network.parameters()) for part, network in whole.items()}
+    groups |= {"spatial": [], "audio": list(audio_projection.parameters()), "temporal": []}
+    for key, parameter in denoising_unet.named_parameters():
+        if "motion_modules." in key:
+            groups["temporal"].append(parameter)
+        elif ".attn2." in key or (".norm2." in key and "transformer_blocks" in key):
+            groups["audio"].append(parameter)
+        else:
+            groups["spatial"].append(parameter)
+    if name not in groups:
+        raise ValueError(f"no part named {name!r}; choose from {', '.join(groups)}")
+    return groups[name]
 
 
 def _cast(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:

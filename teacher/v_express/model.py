@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fada.diffusion.paths import NoisePath
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
-from fada.teacher.dual_unet.model import BRANCHES, OF_BOTH_NETS
+from fada.teacher.dual_unet.model import BRANCHES, OF_BOTH_NETS, part_of
 from fada.teacher.frame_dropout import keep_frames
 from fada.teacher.hallo.projections import FaceLocator
 from fada.teacher.inputs import ClipInputs
@@ -172,23 +172,8 @@ class VExpress(AvatarDenoiser):
         Raises:
             ValueError: there is no such part.
         """
-        groups = {
-            "reference": list(self.reference_unet.parameters()),
-            "keypoints": list(self.keypoint_guider.parameters()),
-            "spatial": [],
-            "audio": list(self.audio_projection.parameters()),
-            "temporal": [],
-        }
-        for key, parameter in self.denoising_unet.named_parameters():
-            if "motion_modules." in key:
-                groups["temporal"].append(parameter)
-            elif ".attn2." in key or (".norm2." in key and "transformer_blocks" in key):
-                groups["audio"].append(parameter)
-            else:
-                groups["spatial"].append(parameter)
-        if name not in groups:
-            raise ValueError(f"no part named {name!r}; choose from {', '.join(groups)}")
-        return groups[name]
+        whole: dict[str, nn.Module] = {"reference": self.reference_unet, "keypoints": self.keypoint_guider}
+        return part_of(name, self.denoising_unet, self.audio_projection, **whole)
 
 
 def _check(inputs: VExpressInputs, multiple: int) -> None:
