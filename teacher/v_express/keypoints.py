@@ -33,8 +33,8 @@ def keypoint_pictures(keypoints: Keypoints, height: int, width: int) -> Tensor:
     What is not visible is not drawn, nor a stick to it: the public code draws all, and was trained where all is seen.
     """
     shown = slice(0, DRAWN)
-    points = keypoints.points[..., shown, :] * keypoints.points.new_tensor((width, height))
-    return draw_keypoints(points, height, width, keypoints.visible[..., shown])
+    x, y = keypoints.points[..., shown, :].unbind(-1)
+    return draw_keypoints(torch.stack((x * width, y * height), -1), height, width, keypoints.visible[..., shown])
 
 
 def draw_keypoints(points: Tensor, height: int, width: int, visible: Tensor | None = None) -> Tensor:
@@ -63,8 +63,8 @@ def draw_keypoints(points: Tensor, height: int, width: int, visible: Tensor | No
         x, y = centre.trunc()[..., None, None].unbind(-3)
         return columns - x, rows - y
 
-    def seen(*indices: int) -> Tensor | bool:
-        return True if visible is None else visible[..., list(indices)].all(-1)[..., None, None]
+    def seen(index: int) -> Tensor | bool:
+        return True if visible is None else visible[..., index, None, None]
 
     for eye in range(2):
         x_end, y_end = (points[..., eye, :] - points[..., 2, :]).unbind(-1)
@@ -73,7 +73,7 @@ def draw_keypoints(points: Tensor, height: int, width: int, visible: Tensor | No
         x, y = offsets((points[..., eye, :] + points[..., 2, :]) / 2)
         along, across = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
         inside = (along / (half + EDGE)) ** 2 + (across / (RADIUS + EDGE)) ** 2 <= 1
-        paint(inside & seen(eye, 2), eye, int(255 * STICK_BRIGHTNESS) / 255)
+        paint(inside & seen(eye) & seen(2), eye, int(255 * STICK_BRIGHTNESS) / 255)
     for index in range(3):
         x, y = offsets(points[..., index, :])
         paint((x**2 + y**2 <= RADIUS**2) & seen(index), index, 1.0)

@@ -10,6 +10,9 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "teacher/v_express"))
+
+import small_model as small_v_express
 
 from fada.data.clips.face import FaceClues
 from fada.data.sampling.dataset import ClipSampler, LatentClip
@@ -21,6 +24,8 @@ from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
 from fada.teacher.hallo.model import Hallo
 from fada.teacher.hallo.projections import FaceLocator, FaceProjection
 from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
+from fada.teacher.v_express.model import VExpress
+from fada.teacher.v_express.networks import new as new_v_express
 
 PATH = NoisePath(prediction_type="v_prediction", beta_schedule="linear", rescale_betas_zero_snr=True)
 
@@ -51,7 +56,13 @@ def hallo() -> Hallo:
     )
 
 
-FAMILIES: dict[str, Callable[[], AvatarDenoiser]] = {"dual_unet": dual_unet, "hallo": hallo}
+def v_express() -> VExpress:
+    """The same in V-Express's layout."""
+    audio = (2 * small_v_express.CONTEXT + 1, 1, small_v_express.STATE)
+    return new_v_express(small_v_express.NETWORK, PATH.to_config(), audio, (4, 8, 8))
+
+
+FAMILIES: dict[str, Callable[[], AvatarDenoiser]] = {"dual_unet": dual_unet, "hallo": hallo, "v_express": v_express}
 
 
 @pytest.fixture(params=FAMILIES)
@@ -66,8 +77,8 @@ def model(request: pytest.FixtureRequest) -> AvatarDenoiser:
 
 
 @pytest.fixture
-def sampler() -> ClipSampler:
-    """Four clips with faces, of both qualities."""
+def sampler(model: AvatarDenoiser) -> ClipSampler:
+    """Four clips with faces and keypoints, of both qualities; V-Express has no motion frames."""
     generator = torch.Generator().manual_seed(3)
     face, lips = torch.tensor([0.1, 0.1, 0.8, 0.9]), torch.tensor([0.3, 0.5, 0.6, 0.8])
     clips = [
@@ -77,7 +88,9 @@ def sampler() -> ClipSampler:
             torch.randn(9, 4, 8, 8, generator=generator),
             torch.randn(9, 1, 12, generator=generator),
             FaceClues(torch.randn(20, generator=generator), face, lips),
+            small_v_express.keypoints(9),
         )
         for i in range(4)
     ]
-    return ClipSampler(clips, frames=3, motion_frames=2, context=2)
+    motion = {"frames": 4, "motion_frames": 0} if isinstance(model, VExpress) else {"frames": 3, "motion_frames": 2}
+    return ClipSampler(clips, **motion, context=small_v_express.CONTEXT if isinstance(model, VExpress) else 2)

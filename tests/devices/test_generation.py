@@ -36,7 +36,9 @@ WAYS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 
 
 CASES = [("dual_unet", way) for way in WAYS] + [
-    pytest.param("hallo", way, marks=() if way in ("teacher", "fast") else pytest.mark.slow) for way in WAYS
+    pytest.param(family, way, marks=() if way in ("teacher", "fast") else pytest.mark.slow)
+    for family in ("hallo", "v_express")
+    for way in WAYS
 ]
 
 

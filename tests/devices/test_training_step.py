@@ -24,9 +24,11 @@ from fada.student.trajectory import TrajectoryObjective
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.layers import attend
 from fada.teacher.dual_unet.model import DualUNet
+from fada.teacher.frame_dropout import FrameDropout
 from fada.teacher.guidance import at_branch
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.pretrain import DropRates, PretrainObjective
+from fada.teacher.v_express.model import VExpress
 
 SHAPE = BatchShape(4)
 CHECKED = ("a value of the device's", "mixed_loss.py:_refuse_non_finite")
@@ -50,6 +52,15 @@ def pretrain(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
     return PretrainObjective(model, sampler, SHAPE, PARTS, DropRates(0.3, 0.3, 0.3), seed=0, min_snr_gamma=5.0)
 
 
+def v_express_stage(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
+    """Its last stage, with all that its training adds."""
+    assert isinstance(model, VExpress)
+    added: Any = {"frame_drop": FrameDropout(0.3, 0.3), "lip_weight": 2.0, "offset_noise": 0.05}
+    return PretrainObjective(
+        model, sampler, SHAPE, (*PARTS, "keypoints"), DropRates(0.0, 0.1, 0.0), seed=0, min_snr_gamma=5.0, **added
+    )
+
+
 def distilled(mode: Any, **changes: Any) -> Callable[[AvatarDenoiser, ClipSampler, Path], Made]:
     def make(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
         return DistillObjective(model, student_of(model, mode, 2), sampler, settings(**changes), SHAPE)
@@ -71,6 +82,7 @@ def tcd(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
 
 STEPS = {
     "pretrain": (pretrain, []),
+    "V-Express's last stage": (v_express_stage, []),
     "balanced": (distilled("none", guidance="sync", matched=True), [CHECKED]),
     "fast": (distilled("tokens", solver="dpmpp_2m", solver_spacing="noise_share"), [CHECKED]),
     "fast by time embedding": (distilled("time_embed", solver="dpmpp_2m_log_snr"), [CHECKED]),
@@ -80,12 +92,20 @@ STEPS = {
 }
 
 
-# Hallo is not trained from scratch, and its steps take seconds: in the default tier only those of the usual phases.
-CASES = [("dual_unet", step) for step in STEPS] + [
-    pytest.param("hallo", step, marks=() if step in ("balanced", "fast") else pytest.mark.slow)
-    for step in STEPS
-    if step != "pretrain"
-]
+OWN = {"dual_unet": "pretrain", "v_express": "V-Express's last stage"}
+"""How a family's teachers are trained; Hallo's are not."""
+
+
+def cases(family: str) -> list[Any]:
+    """Its own training and all of distillation; of the others' steps, which take seconds, only the usual phases' are
+    in the default tier."""
+    usual = ("balanced", "fast", OWN.get(family))
+    foreign = set(OWN.values()) - {OWN.get(family)}
+    is_usual = {step: family == "dual_unet" or step in usual for step in STEPS if step not in foreign}
+    return [pytest.param(family, step, marks=() if is_usual[step] else pytest.mark.slow) for step in is_usual]
+
+
+CASES = [case for family in ("dual_unet", "hallo", "v_express") for case in cases(family)]
 
 
 def stepped(made: Made) -> StepLoss:

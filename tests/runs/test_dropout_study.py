@@ -33,11 +33,11 @@ def test_rows_are_rates_of_both_conditions_in_the_later_stages_and_one_stage_on_
         frames, *later = recipe.teacher.stages
         assert (recipe.seed, frames.frame_drop) == (1, FrameDrop())
         assert {stage.frame_drop for stage in later} == {FrameDrop(reference=float(row), keypoints=float(row))}
-        assert [stage.steps for stage in recipe.teacher.stages] == [250, 150, 100]
+        assert [stage.steps for stage in recipe.teacher.stages] == [800, 500, 400]
     recipe = study.recipe("one stage", 1)
     (only,) = recipe.teacher.stages
-    # 250 steps of 16 single frames, 250 of 4 x 8: as many frames as 375 of 4 x 8.
-    assert (only.steps, only.batch, only.frames, only.lr, only.frame_drop) == (375, 4, None, 2e-3, FrameDrop())
+    # 800 steps of 16 single frames, 900 of 4 x 8: as many frames as 1300 of 4 x 8.
+    assert (only.steps, only.batch, only.frames, only.lr, only.frame_drop) == (1300, 4, None, 2e-3, FrameDrop())
     assert set(only.trains) == {"reference", "keypoints", "spatial", "audio", "temporal"}
 
 
@@ -127,24 +127,34 @@ def test_a_study_goes_on_where_it_was_broken_off_and_its_rows_share_the_first_st
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[str] = []
-    monkeypatch.setattr(studies, "_shared", lambda study: None)
+    monkeypatch.setattr(studies, "_make_shared", lambda study: None)
 
-    def row(study: Study, name: str, seed: int, shared: None) -> None:
+    def row(study: Study, work: tuple[str, int]) -> tuple[str, int]:
+        name, seed = work
         trained.append(f"{name}-{seed}")
         if len(trained) == 3:
             raise KeyboardInterrupt
         mark = studies._mark(study, name, seed)
         values = next(iter(results(base=BASE)["rows"]["0"].values()))
         studies.write_json(studies._file(study, name, seed), {"mark": mark, "clips": values})
+        return work
 
     monkeypatch.setattr(studies, "_run_row", row)
     study = Study(1, tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         run_study(study, SafeConsole(quiet=True), tmp_path / "page.md")
     run_study(study, SafeConsole(quiet=True), tmp_path / "page.md")
-    assert trained == ["0-0", "0.1-0", "0.3-0", "0.3-0", "0.5-0", "one stage-0"]
+    assert trained == ["0-0", "one stage-0", "0.1-0", "0.1-0", "0.3-0", "0.5-0"]
     main(["--seeds", "1", "--so-far", "--out", str(tmp_path / "out"), "--page", str(tmp_path / "page.md")])
     assert len(trained) == 6
     # Other steps are another study: nothing of it is there.
     other = Study(1, tmp_path / "out", overrides=("teacher.stages.sound.steps=3",))
     assert not run_study(other, SafeConsole(quiet=True), tmp_path / "page.md", trains=False)["rows"]["0"]
+
+
+def test_trainings_side_by_side_wait_for_the_first_stage_that_they_share(tmp_path: Path) -> None:
+    found = list(studies._groups(Study(3, tmp_path), 2))
+    assert found[0] == [("0", 0), ("one stage", 0), ("0", 1), ("one stage", 1)]
+    assert found[1] == [(rate, seed) for seed in (0, 1) for rate in ("0.1", "0.3", "0.5")]
+    assert found[2] == [("0", 2), ("one stage", 2)]
+    assert len(found) == 4

@@ -8,9 +8,7 @@ seeds take it in turn; rows that differ only in how the student is called share 
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +40,7 @@ from fada.studies.ablations.plan import LOOK_EVERY, Plan, check_plan, groups
 from fada.studies.ablations.rows import CONTROLS, TEACHER_B
 from fada.studies.ablations.sweeps import swept
 from fada.studies.ablations.verdicts import drawn_orders
+from fada.studies.side_by_side import SideBySide, side_by_side
 
 KIND = "ablations"
 """What fada's mark says in the folder of everything."""
@@ -60,7 +59,7 @@ def run_ablations(plan: Plan, jobs: int, console: Console) -> dict[str, Any]:
     check_plan(plan)
     with _working_in(plan):
         baselines = measured_baselines(plan, parts_of(plan), console)
-        with _pool(jobs) as run:
+        with side_by_side(jobs) as run:
             for place, seed in enumerate(plan.seeds):
                 _run_seed(plan, seed, place < CONTROL_SEEDS, run, console)
                 if place == 0 and "tokens" in plan.names:
@@ -73,7 +72,7 @@ def run_ablations(plan: Plan, jobs: int, console: Console) -> dict[str, Any]:
         return _results(plan, baselines)
 
 
-def _run_seed(plan: Plan, seed: int, with_controls: bool, run: Callable[..., Any], console: Console) -> None:
+def _run_seed(plan: Plan, seed: int, with_controls: bool, run: SideBySide, console: Console) -> None:
     """Every row of a seed that is missing: what they start from, the rows, then the controls."""
     missing = [(group, seed) for group in groups(plan) if not all(_is_done(plan, name, seed) for name in group)]
     starts = {start: group[0] for group, _ in missing if (start := plan.start(group[0], seed)) is not None}
@@ -149,16 +148,6 @@ def _results(plan: Plan, baselines: dict[str, Any], seeds: Sequence[int] | None 
     }
     write_json(plan.out / "ablations.json", results)
     return results
-
-
-@contextmanager
-def _pool(jobs: int) -> Iterator[Callable[..., Any]]:
-    """A function that does pieces of work, `jobs` side by side, and yields each when it is finished."""
-    if jobs == 1:
-        yield lambda do, plan, work: map(do, [plan] * len(work), work)
-        return
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        yield lambda do, plan, work: pool.map(do, [plan] * len(work), work)
 
 
 def _train_start(plan: Plan, start: tuple[str, int]) -> tuple[str, int]:

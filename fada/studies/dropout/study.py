@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ from fada.files.whole import remove_listed, write_json
 from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
+from fada.run.data import prepare_data
 from fada.run.training_run import Run, Shared
 from fada.studies.dropout.page import write_dropout_page
+from fada.studies.side_by_side import side_by_side
 from fada.studies.systems import bench_clip
 from fada.teacher.vae import decode_latents
 from fada.terminal import SafeConsole
@@ -43,12 +46,12 @@ RATES = (0.0, 0.1, 0.3, 0.5)
 """Of conditional dropout, of reference and keypoints alike."""
 ONE_STAGE = "one stage"
 RECIPE = "tiny/v-express"
-STEPS = {"frames": 250, "sound": 150, "all": 100}
-"""Of the recipe's stages here: the recipe's own take minutes, and there are many rows."""
 SAMPLING_STEPS = 6
 VERSION = 1
 """Of what is kept of a row: raise it when that changes."""
 QUIET = Console(quiet=True)
+Work = tuple[str, int]
+"""A row and its seed."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,6 @@ class Study:
         """Of one row and seed."""
         given = [f"output={self.out}/seed-{seed}/{row.replace(' ', '-')}", f"seed={seed}", "distill.phases=[]"]
         given += [f"data.world.test_clips={2 * self.clips}", f"bench.clips={self.clips}"]
-        given += [f"teacher.stages.{name}.steps={steps}" for name, steps in STEPS.items()]
         rate = 0.0 if row == ONE_STAGE else float(row)
         drop = f"frame_drop={{reference: {rate}, keypoints: {rate}}}"
         given += [f"teacher.stages.{name}.{drop}" for name in ("sound", "all")]
@@ -88,21 +90,34 @@ def _in_one_stage(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"stages": (stage,)})})
 
 
-def run_study(study: Study, console: Console, page: Path, *, trains: bool = True) -> dict[str, Any]:
-    """Train and measure what is missing, seed by seed; all values, also in `OUT/results.json`, and on the page.
+def run_study(study: Study, console: Console, page: Path, *, jobs: int = 1, trains: bool = True) -> dict[str, Any]:
+    """Train and measure what is missing, `jobs` seeds at a time; all values, also in `OUT/results.json`, and the page.
 
     Args:
+        jobs: trainings side by side, each in a process of its own.
         trains: False writes the page of what is there.
     """
     with _working_in(study):
-        missing = [(row, seed) for seed in range(study.seeds) for row in study.rows if not _is_done(study, row, seed)]
-        if trains and missing:
-            shared = _shared(study)
-            for row, seed in missing:
-                _run_row(study, row, seed, shared)
-                console.print(f"seed {seed}: {row}", highlight=False)
-                _written(study, page)
+        groups = [group for group in _groups(study, jobs) if group] if trains else []
+        if groups:
+            _make_shared(study)
+        with side_by_side(jobs) as run:
+            for group in groups:
+                for row, seed in run(_run_row, study, group):
+                    console.print(f"seed {seed}: {row}", highlight=False)
+                    _written(study, page)
         return _written(study, page)
+
+
+def _groups(study: Study, jobs: int) -> Iterator[list[Work]]:
+    """What is missing, in groups of what may be trained side by side: of a few seeds the rows that others take their
+    first stage from, then these others."""
+    leading = (study.rows[0], ONE_STAGE)
+    for first in range(0, study.seeds, jobs):
+        seeds = range(first, min(first + jobs, study.seeds))
+        missing = [(row, seed) for seed in seeds for row in study.rows if not _is_done(study, row, seed)]
+        for leads in (True, False):
+            yield [work for work in missing if (work[0] in leading) is leads]
 
 
 @contextmanager
@@ -112,15 +127,26 @@ def _working_in(study: Study) -> Iterator[None]:
         yield
 
 
+def _base(study: Study) -> Recipe:
+    return study.recipe(study.rows[0], 0).model_copy(update={"output": inside(study.out, "base")})
+
+
+def _make_shared(study: Study) -> None:
+    """Clips and encoders of all rows, or find them again."""
+    with Run(_base(study), QUIET).opened("making what rows share") as run:
+        _ = run.data
+
+
+@cache
 def _shared(study: Study) -> Shared:
-    """Clips and encoders of all rows."""
-    recipe = study.recipe(study.rows[0], 0).model_copy(update={"output": inside(study.out, "base")})
-    with Run(recipe, QUIET).opened("making what rows share") as run:
-        return Shared(run.data, study.out, study.out)
+    """The same, once per process."""
+    base = _base(study)
+    return Shared(prepare_data(base, base.output, QUIET, makes=False), study.out, study.out)
 
 
-def _run_row(study: Study, row: str, seed: int, shared: Shared) -> None:
+def _run_row(study: Study, work: Work) -> Work:
     """Train a row's teacher with a seed, and keep what was measured of it."""
+    (row, seed), shared = work, _shared(study)
     recipe = study.recipe(row, seed)
     with Run(recipe, QUIET, shared).opened("training the teacher") as run:
         file = ("stages", f"1-{recipe.teacher.stages[0].name}.safetensors")
@@ -136,6 +162,7 @@ def _run_row(study: Study, row: str, seed: int, shared: Shared) -> None:
     for checkpoint in recipe.output.glob("work/*/checkpoints/step-*"):
         remove_listed(checkpoint)
     write_json(_file(study, row, seed), {"mark": _mark(study, row, seed), "clips": values})
+    return work
 
 
 @torch.no_grad()
@@ -212,7 +239,8 @@ def _written(study: Study, page: Path) -> dict[str, Any]:
         }
         for row in study.rows
     }
-    results = {"rows": rows, "steps": dict(STEPS), "clips": study.clips, "overrides": list(study.overrides)}
+    steps = {stage.name: stage.steps for stage in study.recipe(study.rows[0], 0).teacher.stages}
+    results = {"rows": rows, "steps": steps, "clips": study.clips, "overrides": list(study.overrides)}
     write_json(inside(study.out, "results.json"), results)
     write_dropout_page(results, page)
     return results
@@ -223,13 +251,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fada.studies.dropout.study", description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="trainings of every row, with seeds 0, 1, …")
     parser.add_argument("--clips", type=int, default=6, help="held-out clips that a seed is measured on")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
     parser.add_argument("--out", type=Path, default=Path("runs/v-express-dropout"), help="folder of everything")
     parser.add_argument("--page", type=Path, help="where the page goes; default: OUT/dropout.md")
     parser.add_argument("--so-far", action="store_true", help="train nothing: the page of what is finished")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="of recipes/tiny/v-express.yaml")
     asked = parser.parse_args(arguments)
     study = Study(asked.seeds, asked.out, asked.clips, tuple(asked.overrides))
-    run_study(study, SafeConsole(), asked.page or asked.out / "dropout.md", trains=not asked.so_far)
+    run_study(study, SafeConsole(), asked.page or asked.out / "dropout.md", jobs=asked.jobs, trains=not asked.so_far)
 
 
 if __name__ == "__main__":
