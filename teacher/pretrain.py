@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import SupportsFloat
 
@@ -21,16 +21,24 @@ from fada.teacher.frame_dropout import FrameDropout, draw_kept_frames
 from fada.teacher.inputs import ClipInputs
 from fada.teacher.loss_weights import lip_weights, offset_noise
 
-NOTHING, REFERENCE, AUDIO = 0, 1, 2
-
 
 @dataclass(frozen=True)
 class DropRates:
-    """Shares of samples whose conditions are replaced by their null."""
+    """Shares of samples whose conditions are replaced by their null.
 
-    reference: float
-    audio: float
+    conditions: by name of the branch that a condition makes. A sample has one draw for all: with a condition it loses
+    those of the branches above it, and shares add up. motion: of motion frames, drawn by themselves.
+
+    Raises:
+        ValueError: the shares of all conditions are more than 1.
+    """
+
+    conditions: Mapping[str, float]
     motion: float
+
+    def __post_init__(self) -> None:
+        if sum(self.conditions.values()) > 1.0:
+            raise ValueError(f"conditions are dropped in more than all samples: {dict(self.conditions)} add up over 1")
 
 
 class PretrainObjective:
@@ -42,6 +50,9 @@ class PretrainObjective:
         min_snr_gamma: Min-SNR weighting (Hang et al. 2023, arXiv:2303.09556), None for none.
         frame_drop: shares of frames without their strong conditions.
         lip_weight: of the squared error around the lips; offset_noise: strength of the noise's offset.
+
+    Raises:
+        ValueError: a condition is dropped that the model has no branch of.
     """
 
     def __init__(
@@ -62,7 +73,12 @@ class PretrainObjective:
         self.module, self.sampler, self.shape, self.drop, self.seed = module, sampler, shape, drop, seed
         self.is_image_stage, self.min_snr_gamma = is_image_stage, min_snr_gamma
         self.frame_drop, self.lip_weight, self.offset_noise = frame_drop, lip_weight, offset_noise
-        self.trains_audio = "audio" in trains
+        self.names = module.branches
+        unknown = set(drop.conditions) - set(self.names[1:])
+        if unknown:
+            raise ValueError(f"nothing to drop named {', '.join(sorted(unknown))}; choose from {self.names[1:]}")
+        # The sound is left out until what hears it is trained: as long as it is random it would only be in the way.
+        self.highest = len(self.names) - (1 if "audio" not in self.names or "audio" in trains else 2)
         module.requires_grad_(False)
         for part in trains:
             for parameter in module.part(part):
@@ -97,9 +113,8 @@ class PretrainObjective:
             )
         errors = squares.flatten(1).mean(dim=1)
         weights = moved(self._weights(t), device)
-        names = zip(("nothing", "reference", "audio"), (NOTHING, REFERENCE, AUDIO), strict=True)
         scalars: dict[str, SupportsFloat] = {
-            f"loss_{name}": mean_where(errors, branch == value) for name, value in names
+            f"loss_{name}": mean_where(errors, branch == number) for number, name in enumerate(self.names)
         }
         clock.lap("seconds_forward")
         scalars |= {**self._per_window(errors, t), **clock.laps}
@@ -110,13 +125,17 @@ class PretrainObjective:
         steps = self.module.path.num_train_timesteps
         t = (torch.randint(steps, (), generator=generator) + 1).double() / steps
         dropped, keeps_motion = torch.rand(2, generator=generator).tolist()
-        branch = AUDIO if self.trains_audio else REFERENCE
-        if dropped < self.drop.reference:
-            branch = NOTHING
-        elif dropped < self.drop.reference + self.drop.audio:
-            branch = REFERENCE
         noise = offset_noise(torch.randn(latents.shape, generator=generator), self.offset_noise, generator)
-        return t, torch.tensor(branch), torch.tensor(keeps_motion >= self.drop.motion), noise
+        return t, torch.tensor(self._branch(dropped)), torch.tensor(keeps_motion >= self.drop.motion), noise
+
+    def _branch(self, draw: float) -> int:
+        """The branch of a sample that drew a number from [0, 1): below that of the condition whose share it fell in."""
+        limit = 0.0
+        for below, name in enumerate(self.names[1:]):
+            limit += self.drop.conditions.get(name, 0.0)
+            if draw < limit:
+                return min(below, self.highest)
+        return self.highest
 
     def _weights(self, t: Tensor) -> Tensor:
         if self.min_snr_gamma is None:

@@ -49,7 +49,9 @@ def settings(**changes: Any) -> DistillSettings:
 
 def pretrain(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
     assert isinstance(model, DualUNet)
-    return PretrainObjective(model, sampler, SHAPE, PARTS, DropRates(0.3, 0.3, 0.3), seed=0, min_snr_gamma=5.0)
+    return PretrainObjective(
+        model, sampler, SHAPE, PARTS, DropRates({"reference": 0.3, "audio": 0.3}, 0.3), seed=0, min_snr_gamma=5.0
+    )
 
 
 def v_express_stage(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
@@ -57,7 +59,14 @@ def v_express_stage(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -
     assert isinstance(model, VExpress)
     added: Any = {"frame_drop": FrameDropout(0.3, 0.3), "lip_weight": 2.0, "offset_noise": 0.05}
     return PretrainObjective(
-        model, sampler, SHAPE, (*PARTS, "keypoints"), DropRates(0.0, 0.1, 0.0), seed=0, min_snr_gamma=5.0, **added
+        model,
+        sampler,
+        SHAPE,
+        (*PARTS, "keypoints"),
+        DropRates({"reference": 0.0, "audio": 0.1}, 0.0),
+        seed=0,
+        min_snr_gamma=5.0,
+        **added,
     )
 
 

@@ -1,4 +1,4 @@
-"""Real processes under torch's launcher."""
+"""Real processes under a launcher."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 WORKER = Path(__file__).parent / "worker.py"
+LAUNCHER = Path(__file__).parent / "launcher.py"
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -21,9 +22,8 @@ def start() -> Start:
     """``start(2, [order, …])`` starts two processes that train what the orders say, and returns their launcher."""
 
     def start(processes: int, orders: list[dict[str, Any]]) -> subprocess.Popen[str]:
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
         return subprocess.Popen(
-            [*launcher, str(WORKER), json.dumps(orders, default=str)],
+            [sys.executable, str(LAUNCHER), str(processes), str(WORKER), json.dumps(orders, default=str)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,4 +1,4 @@
-"""A small training in as many processes as a launcher starts: `torchrun worker.py '{"out": ..., "strategies": [...]}'`.
+"""A small training in as many processes as a launcher starts, `launcher.py 2 worker.py '[{"out": …, …}, …]'`.
 
 The samples of a step follow from its number, so any number of processes trains on the same global batches.
 """

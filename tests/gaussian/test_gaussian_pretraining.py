@@ -16,7 +16,7 @@ from fada.data.sampling.dataset import Batch, BatchShape, ClipSampler
 from fada.teacher.pretrain import DropRates, PretrainObjective
 
 EVERYTHING = ("reference", "spatial", "audio", "temporal")
-KEPT = DropRates(0.0, 0.0, 0.0)
+KEPT = DropRates({"reference": 0.0, "audio": 0.0}, 0.0)
 
 
 def objective(formulas: Formulas, drop: DropRates = KEPT, batch: int = 8, **options: Any) -> PretrainObjective:
@@ -78,7 +78,7 @@ def test_times_are_uniform_and_every_sample_has_its_own_noise() -> None:
 
 
 def test_conditions_are_dropped_at_the_asked_rates() -> None:
-    made = objective(FORMS[0], DropRates(0.2, 0.3, 0.4))
+    made = objective(FORMS[0], DropRates({"reference": 0.2, "audio": 0.3}, 0.4))
     branches: Counter[int] = Counter()
     had, kept = 0, 0
     for step in range(120):

@@ -98,7 +98,7 @@ def test_a_stage_learns_what_its_section_says(tmp_path: Path) -> None:
     images, clips = run.recipe.teacher.stages
     model = run.new_teacher()
     made = run.stage_objective(clips, model, ALONE)
-    assert (made.drop.reference, made.drop.audio, made.drop.motion) == (0.2, 0.3, 0.4)
+    assert (made.drop.conditions, made.drop.motion) == ({"reference": 0.2, "audio": 0.3}, 0.4)
     assert made.min_snr_gamma == 5
     assert (made.sampler.frames, made.sampler.motion_frames, made.is_image_stage) == (3, 1, False)
     learned = {name: {p.requires_grad for p in made.module.part(name)} for name in ("reference", "spatial", "audio")}

@@ -122,7 +122,7 @@ def train(folder: Path, steps: int) -> dict[str, Any]:
     parts = recipe.teacher.stages[-1].trains
     work, accelerator = folder / "work", new_accelerator(ParallelSettings(precision="fp32"), 2)
     shape = BatchShape(2, accelerator.process_index, accelerator.num_processes)
-    objective = PretrainObjective(module, sampler, shape, parts, DropRates(0.1, 0.1, 0.1), SEED)
+    objective = PretrainObjective(module, sampler, shape, parts, DropRates({"reference": 0.1, "audio": 0.1}, 0.1), SEED)
     settings = LoopSettings(steps, 1e-4, checkpoint_every=10**6, preview_every=0, log_every=max(1, steps // 20))
     log = RunLog(work, "memory", Console(quiet=True))
     fit(objective, settings, accelerator, work, log)

@@ -19,7 +19,9 @@ def objective(dual_unet: DualUNet) -> PretrainObjective:
     clips = [LatentClip(f"{number}", "A", torch.randn(6, 4, 8, 8), torch.randn(6, 1, 12)) for number in range(4)]
     dual_unet.path = NoisePath("v_prediction", num_train_timesteps=10)
     sampler = ClipSampler(clips, frames=3, motion_frames=2, context=2)
-    return PretrainObjective(dual_unet, sampler, BatchShape(4), ("spatial",), DropRates(0.0, 0.0, 0.0), 0)
+    return PretrainObjective(
+        dual_unet, sampler, BatchShape(4), ("spatial",), DropRates({"reference": 0.0, "audio": 0.0}, 0.0), 0
+    )
 
 
 def test_times_are_those_of_the_grid_without_its_clean_end(objective: PretrainObjective) -> None:

@@ -30,7 +30,7 @@ def objective(
     **options: Any,
 ) -> PretrainObjective:  # fmt: skip
     sampler = ClipSampler(latent_clips(), frames, 0, CONTEXT)
-    drop = DropRates(0.0, 0.0, 0.0)
+    drop = DropRates({"reference": 0.0, "audio": 0.0}, 0.0)
     shape = shape or BatchShape(2)
     return PretrainObjective(model, sampler, shape, trains, drop, SEED, is_image_stage=frames == 1, **options)
 
