@@ -43,55 +43,54 @@ class PassCosts:
 
 def pass_costs(recipe: Recipe, teacher: AvatarDenoiser, student: AvatarDenoiser) -> PassCosts:
     """Costs of networks on the meta device; leaves the student as the recipe trains it."""
-    forward, with_cfg = forward_flop(recipe, teacher), forward_flop(recipe, student)
-    which, again = recomputed(recipe), 0.0
+    counter = FlopCounterMode(display=False)
+    latents, inputs = _meta_inputs(recipe, teacher)
+    with torch.device("meta"), torch.no_grad(), counter:
+        clip = Clip(latents, inputs, teacher.features(inputs))
+    forward, _ = forward_flop(teacher, clip)
+    which = recomputed(recipe)
+    blocks = [] if which is None else recomputed_blocks(student.denoiser, which)
+    with_cfg, again = forward_flop(student, clip, blocks)
     if which is not None:
-        again = blocks_flop(recipe, student, recomputed_blocks(student.denoiser, which)) / with_cfg
         recompute(recipe, student)
-    return PassCosts(forward, with_cfg, reference_flop(recipe, teacher), again, activation_bytes(recipe, student))
+    kept = activation_bytes(recipe, student, clip)
+    return PassCosts(forward, with_cfg, float(counter.get_total_flops()), again / with_cfg, kept)
 
 
-def forward_flop(recipe: Recipe, model: AvatarDenoiser) -> float:
-    """Floating-point operations of one pass of the denoising net over one clip."""
+@dataclass(frozen=True)
+class Clip:
+    """One clip on the meta device: its latents, what a model is given of it, and the reference net's features."""
+
+    latents: torch.Tensor
+    inputs: Any
+    features: Any
+
+
+def forward_flop(model: AvatarDenoiser, clip: Clip, blocks: Sequence[nn.Module] = ()) -> tuple[float, float]:
+    """Floating-point operations of one pass of the denoising net over one clip; and of some blocks in it alone, none of
+    them within another."""
     counter = FlopCounterMode(display=False)
-    with torch.no_grad():
-        _one_pass(recipe, model, counter)
-    return float(counter.get_total_flops())
-
-
-def blocks_flop(recipe: Recipe, model: AvatarDenoiser, blocks: Sequence[nn.Module]) -> float:
-    """The same of some blocks of the net alone, none of them within another."""
-    counter = FlopCounterMode(display=False)
-    started, total = 0, 0
+    started, inside = 0, 0
 
     def begin(*_: Any) -> None:
         nonlocal started
         started = counter.get_total_flops()
 
     def end(*_: Any) -> None:
-        nonlocal total
-        total += counter.get_total_flops() - started
+        nonlocal inside
+        inside += counter.get_total_flops() - started
 
     hooks = [
         hook for block in blocks for hook in (block.register_forward_pre_hook(begin), block.register_forward_hook(end))
     ]
     with torch.no_grad():
-        _one_pass(recipe, model, counter)
+        _one_pass(model, clip, counter)
     for hook in hooks:
         hook.remove()
-    return float(total)
+    return float(counter.get_total_flops()), float(inside)
 
 
-def reference_flop(recipe: Recipe, model: AvatarDenoiser) -> float:
-    """Floating-point operations of the reference net over one clip's reference and motion frames."""
-    counter = FlopCounterMode(display=False)
-    _, inputs = _meta_inputs(recipe, model)
-    with torch.device("meta"), torch.no_grad(), counter:
-        model.features(inputs)
-    return float(counter.get_total_flops())
-
-
-def activation_bytes(recipe: Recipe, model: AvatarDenoiser) -> float:
+def activation_bytes(recipe: Recipe, model: AvatarDenoiser, clip: Clip) -> float:
     """What autograd keeps of one pass of the denoising net over one clip, weights not counted."""
     kept: dict[int, torch.UntypedStorage] = {}
     weights = {weight.untyped_storage()._cdata for weight in model.parameters()}
@@ -102,23 +101,22 @@ def activation_bytes(recipe: Recipe, model: AvatarDenoiser) -> float:
             kept[storage._cdata] = storage
         return tensor
 
-    _one_pass(recipe, model, saved_tensors_hooks(keep, lambda tensor: tensor))
+    _one_pass(model, clip, saved_tensors_hooks(keep, lambda tensor: tensor))
     total = sum(storage.nbytes() for storage in kept.values())
     # Shapes run in float32 on the meta device; autocast keeps almost all of them in half of that.
     return total / (1 if recipe.engine.precision == "fp32" else 2)
 
 
-def _one_pass(recipe: Recipe, model: Any, watcher: AbstractContextManager[Any]) -> None:
+def _one_pass(model: Any, clip: Clip, watcher: AbstractContextManager[Any]) -> None:
     """One pass of the denoising net over one clip on the meta device, with `watcher` open."""
-    latents, inputs = _meta_inputs(recipe, model)
     with torch.device("meta"):
         with torch.no_grad():
-            conditions = model.prepare(inputs)
+            conditions = model.prepare(clip.inputs, clip.features)
         t = torch.ones(1, dtype=torch.float64)
         with watcher:
             rows = model.expand(conditions, *(torch.tensor([index], device="cpu") for index in (0, model.scale_count)))
             rows = model.with_scales(rows, torch.ones(1, model.scale_count))
-            model.evaluate(latents, t, rows)
+            model.evaluate(clip.latents, t, rows)
 
 
 def _meta_inputs(recipe: Recipe, model: Any) -> tuple[torch.Tensor, Any]:

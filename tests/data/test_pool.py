@@ -17,7 +17,7 @@ from fada.data.sampling.pool import in_processes
 from fada.data.workers.crew import Lost
 from fada.data.workers.process_crew import ProcessCrew, ProcessWorker
 from fada.media.processors import usable_processors
-from tests.runs.mortal_encoders import start_seeing
+from tests.seen_gpus import start_seeing
 
 SCRIPT = """
 import signal

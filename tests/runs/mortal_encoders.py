@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
@@ -44,8 +43,3 @@ def load_mortal(vae: Path, died: Path, spared: int) -> Encoders:
 def load_mortal_tools(vae: Path, died: Path, spared: int) -> Tools:
     """The same, to make shards of clips."""
     return Tools(*load_mortal(vae, died, spared))
-
-
-def start_seeing() -> Callable[[str], str]:
-    """What a worker says of the GPUs that it sees, whatever it is asked."""
-    return lambda _: os.environ.get("CUDA_VISIBLE_DEVICES", "all")

@@ -20,8 +20,9 @@ from fada.packing.load_tools import load_tools
 from fada.packing.shards import shard_clips
 from fada.teacher.vae import new_vae
 from tests.ray_cluster import cluster_here
-from tests.runs.mortal_encoders import load_mortal, load_mortal_tools, start_seeing
+from tests.runs.mortal_encoders import load_mortal, load_mortal_tools
 from tests.runs.test_shard_clips import files, put_clip, put_landmarks
+from tests.seen_gpus import start_seeing
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray", "ignore::ResourceWarning")
 ROOT = Path(__file__).parents[2]
