@@ -7,7 +7,7 @@ is another sampler than the teacher, however well it is learned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -66,6 +66,10 @@ def by_perfect_windows(
     return sample
 
 
+CHOSEN_BY = ("error", "error_open")
+"""Measures that undistilled samplers are chosen by, each its own: the baseline is the strongest there is."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """An undistilled sampler, and whose network it calls."""
@@ -80,17 +84,15 @@ def best_undistilled(
     steps: int,
     call: Call,
     scales: tuple[float, float],
-    measure_name: str,
+    measures: Sequence[str],
     spare: Questions,
-) -> Chosen:
-    """The network, solver and nodes with the smallest error on spare draws, among `networks` and SAMPLERS."""
+) -> dict[str, Chosen]:
+    """For each measure the network, solver and nodes with the smallest error on spare draws, among `networks` and
+    SAMPLERS."""
     none = torch.zeros_like(spare.noise)
-
-    def error(chosen: Chosen) -> float:
-        found = measure(world, spare, chosen.way.sample(world, networks[chosen.network]), scales, none)[measure_name]
-        return sum(found) / len(found)
-
-    return min((Chosen(Undistilled(steps, call, *each), name) for name in networks for each in SAMPLERS), key=error)
+    ways = [Chosen(Undistilled(steps, call, *each), name) for name in networks for each in SAMPLERS]
+    found = [measure(world, spare, way.way.sample(world, networks[way.network]), scales, none) for way in ways]
+    return {name: ways[min(range(len(ways)), key=lambda each: sum(found[each][name]))] for name in measures}
 
 
 def bounds_at(
@@ -106,9 +108,7 @@ def bounds_at(
 
     found = [bound("teacher", full.cost, full.sample(world, network))]
     for steps, call in SEARCHED:
-        # For every measure its own best: the baseline is the strongest there is.
-        for key in ("error", "error_open"):
-            best = best_undistilled(world, networks, steps, call, scales, key, spare)
+        for key, best in best_undistilled(world, networks, steps, call, scales, CHOSEN_BY, spare).items():
             found.append(
                 bound(f"undistilled {call} {best.way.cost}, best in {key}", best.way.cost,
                       best.way.sample(world, networks[best.network]))

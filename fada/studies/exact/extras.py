@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fada.eval.exact_world.bounds import SEARCHED, as_plain, best_undistilled, bounds_at
+from fada.eval.exact_world.bounds import CHOSEN_BY, SEARCHED, as_plain, best_undistilled, bounds_at
 from fada.eval.exact_world.courses import Plan
 from fada.eval.exact_world.measures import Questions
 from fada.eval.exact_world.samplers import Call, Undistilled
@@ -89,12 +89,14 @@ def _undistilled_sweeps(block: Block) -> list[dict[str, Any]]:
     networks, measurer = networks_of(block.world, block.copy), Measurer(block)
     spare = spare_questions(block.world, block.questions)
 
-    def best(steps_and_calls: Sequence[tuple[int, Call]], scales: tuple[float, float], measure: str) -> list[float]:
-        found = []
+    def best(steps_and_calls: Sequence[tuple[int, Call]], scales: tuple[float, float]) -> dict[str, list[float]]:
+        found: dict[str, list[list[float]]] = {measure: [] for measure in CHOSEN_BY}
         for steps, call in steps_and_calls:
-            chosen = best_undistilled(block.world, networks, steps, call, scales, measure, spare)
-            found.append(measurer.at(chosen.way.sample(block.world, networks[chosen.network]), scales)[measure])
-        return min(found, key=sum)
+            chosen = best_undistilled(block.world, networks, steps, call, scales, CHOSEN_BY, spare)
+            for measure, each in chosen.items():
+                sample = each.way.sample(block.world, networks[each.network])
+                found[measure].append(measurer.at(sample, scales)[measure])
+        return {measure: min(errors, key=sum) for measure, errors in found.items()}
 
     kinds: dict[str, Sequence[tuple[int, Call]]] = {
         f"best undistilled {cost}": [(steps, call) for steps, call in SEARCHED if Undistilled(steps, call).cost == cost]
@@ -102,7 +104,7 @@ def _undistilled_sweeps(block: Block) -> list[dict[str, Any]]:
     }
 
     def point(kind: Sequence[tuple[int, Call]], scales: tuple[float, float]) -> dict[str, Any]:
-        return {"scales": list(scales), "measures": {key: best(kind, scales, key) for key in ("error", "error_open")}}
+        return {"scales": list(scales), "measures": best(kind, scales)}
 
     return [
         {"name": name, "axes": {axis: [point(kind, scales) for scales in points] for axis, points in SWEEPS.items()}}

@@ -108,7 +108,8 @@ def baselines(block: Block, with_sweeps: bool) -> dict[str, Any]:
     spare = spare_questions(world, block.questions)
     for steps, call in SEARCHED:
         for table in (2, 3, 4):
-            best = best_undistilled(world, networks, steps, call, SCALES[table], PRIMARY[table], spare)
+            primary = PRIMARY[table]
+            best = best_undistilled(world, networks, steps, call, SCALES[table], (primary,), spare)[primary]
             name = f"best undistilled {best.way.cost} {call}"
             found = measurer(best.way.sample(world, networks[best.network]), (table,))
             for values in found.values():

@@ -64,7 +64,7 @@ def test_the_undistilled_search_looks_at_every_network() -> None:
         return make
 
     networks = {"teacher": of_teacher(TEACHER), "knows": perfect}
-    best = best_undistilled(WORLD, networks, 2, "guided", (2.5, 6.5), "error", spare)  # type: ignore[arg-type]
+    best = best_undistilled(WORLD, networks, 2, "guided", (2.5, 6.5), ("error",), spare)["error"]  # type: ignore[arg-type]
     assert best.network == "knows"
 
 

@@ -122,7 +122,7 @@ def test_a_test_set_of_a_seed_is_the_same_beside_others() -> None:
 
 def test_the_undistilled_search_takes_the_smallest_error() -> None:
     spare, teacher = Questions.draw(WORLD, (8,), 100), of_teacher(ExactTeacher(WORLD))
-    best = best_undistilled(WORLD, {"teacher": teacher}, 6, "guided", (2.5, 6.5), "error", spare).way
+    best = best_undistilled(WORLD, {"teacher": teacher}, 6, "guided", (2.5, 6.5), ("error",), spare)["error"].way
     none = torch.zeros_like(spare.noise)
     plain = Undistilled(6)
     errors = [measure(WORLD, spare, way.sample(WORLD, teacher), (2.5, 6.5), none)["error"][0] for way in (best, plain)]
