@@ -243,7 +243,7 @@ class Run:
             self._sampler(frames, 0 if is_image else recipe.clip.motion_frames, stage.quality),
             batch_shape(recipe, stage.batch, prepared),
             stage.trains,
-            DropRates({name: getattr(stage.drop, name) for name in model.branches[1:]}, stage.drop.motion),
+            DropRates({name: stage.drop[name] for name in model.branches[1:]}, stage.drop["motion"]),
             recipe.seed,
             is_image_stage=is_image,
             min_snr_gamma=stage.min_snr_gamma,

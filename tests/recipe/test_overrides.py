@@ -55,7 +55,7 @@ def test_null_takes_a_section_away() -> None:
 
 
 def test_sections_that_the_file_leaves_out_can_be_set() -> None:
-    assert load_recipe("tiny/smoke", ["teacher.stages.clips.drop.audio=0.2"]).teacher.stages[1].drop.audio == 0.2
+    assert load_recipe("tiny/smoke", ["teacher.stages.clips.drop.audio=0.2"]).teacher.stages[1].drop["audio"] == 0.2
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from fada.recipe.sections.section import (
     Frames,
     Listed,
     ModelPath,
+    Named,
     PlainName,
     Rate,
     Section,
@@ -98,15 +99,8 @@ class AnyNetwork(Section):
     """Shape of a family's networks; each family has its own (`fada.family.Family.section`)."""
 
 
-class Dropout(Section):
-    """Rates at which conditions are replaced by their null, per sample."""
-
-    reference: Share = 0.1
-    """Reference image (with it goes the audio: the ladder's lowest branch)."""
-    audio: Share = 0.1
-    """Audio, the reference kept."""
-    motion: Share = 0.3
-    """Motion frames, so that a first clip needs none."""
+DROPPED, MOTION_DROPPED = 0.1, 0.3
+"""Rates at which a condition and the motion frames are replaced by their null where nothing is said of them."""
 
 
 class FrameDrop(Section):
@@ -133,8 +127,10 @@ class Stage(Section):
     """Optimiser steps."""
     lr: Rate = 1e-5
     """Peak learning rate."""
-    drop: Dropout = Dropout()
-    """Condition dropout."""
+    drop: Named[Share] = Field(default_factory=dict)
+    """Rates at which conditions are replaced by their null, per sample, by name of the branch that each makes: 0.1
+    (`reference`: with it goes the audio; `audio`: the reference is kept); and `motion`, of motion frames, so that a
+    first clip needs none: 0.3."""
     frame_drop: FrameDrop = FrameDrop()
     """Conditional dropout of single frames; for families that are shown keypoints."""
     lip_weight: Weight = 1.0
@@ -190,13 +186,22 @@ class Teacher(Section):
             return stages
         family = family_named(info.data["kind"])
         parts, is_shown = family.stages, "keypoints" in family.conditions
+        rates = dict.fromkeys(family.guidance.branches[1:], DROPPED) | {"motion": MOTION_DROPPED}
         for stage in stages:
             unknown = [part for part in stage.trains if part not in parts]
             if not is_shown and (stage.lip_weight != 1.0 or stage.frame_drop != FrameDrop()):
                 raise ValueError(f"{stage.name}: frame_drop and lip_weight are for families that are shown keypoints")
+            foreign = [name for name in stage.drop if name not in rates]
+            if foreign:
+                raise ValueError(f"{stage.name}: drop: got {foreign[0]!r}; choose from {', '.join(rates)}")
+            if sum(rate for name, rate in {**rates, **stage.drop}.items() if name != "motion") > 1.0:
+                raise ValueError(f"{stage.name}: drop: the rates of all conditions add up over 1, got {stage.drop}")
             if unknown and parts:
                 raise ValueError(f"{stage.name}: trains: got {unknown[0]!r}; choose from {', '.join(parts)}")
-        return tuple(stage if stage.trains else stage.model_copy(update={"trains": parts}) for stage in stages)
+        return tuple(
+            stage.model_copy(update={"trains": stage.trains or parts, "drop": {**rates, **stage.drop}})
+            for stage in stages
+        )
 
     @model_validator(mode="after")
     def has_a_source(self) -> Teacher:
