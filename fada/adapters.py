@@ -13,6 +13,7 @@ from diffusers.models.embeddings import TimestepEmbedding
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.shapes import Latents, PerSample
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import Sites
 from fada.teacher.rows import rows_of
@@ -120,7 +121,7 @@ class DiffusersDenoiser(nn.Module):
             _put(keywords, keyword, rows)
         return Rows(keywords)
 
-    def evaluate(self, latents: Tensor, t: Tensor, conditions: Rows) -> Tensor:
+    def evaluate(self, latents: Latents, t: PerSample, conditions: Rows) -> Latents:
         """Prediction of rows (rows, ...) at times (rows,) in [0, 1], one pass."""
         dtype = next(self.parameters()).dtype
         timestep = moved(self.path.network_timestep(t), latents.device)

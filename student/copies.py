@@ -57,6 +57,6 @@ def _layers(teacher: AvatarDenoiser, mode: GuidanceMode, tokens: int) -> Guidanc
     return made
 
 
-def neutral_scales(batch: int, climbs: int, device: torch.device | None = None) -> Tensor:
+def neutral_scales(batch: int, scales: int, device: torch.device | None = None) -> Tensor:
     """Scales of one: the plain conditional prediction."""
-    return torch.ones(batch, climbs, device=device)
+    return torch.ones(batch, scales, device=device)

@@ -15,9 +15,11 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.models.modeling_utils import ModelMixin
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from fada.diffusion.guidance import combine
+from fada.diffusion.shapes import Scales
 from fada.teacher.dual_unet.layers import Attention, KeysValues, zero_output
 
 GuidanceMode = Literal["none", "time_embed", "layer", "tokens"]
@@ -86,7 +88,7 @@ class ScaleTokens(nn.Module):
         super().__init__()
         self.tokens = nn.Parameter(torch.randn(branches, tokens, dim) * dim**-0.5)
 
-    def forward(self, scales: Tensor) -> Tensor:
+    def forward(self, scales: Scales) -> Float[Tensor, "batch tokens dim"]:
         """Embedding (B, tokens, dim) of scales (B, branches - 1)."""
         batch = scales.shape[0]
         branches = [branch.expand(batch, -1, -1) for branch in self.tokens]
@@ -94,15 +96,16 @@ class ScaleTokens(nn.Module):
 
 
 class ScaleEmbedding(nn.Module):
-    """A plain embedding of the scales: one token per climb of the ladder."""
+    """A plain embedding of the scales: one token for each of them."""
 
-    def __init__(self, climbs: int, dim: int, sinusoid_dim: int = 64) -> None:
+    def __init__(self, scales: int, dim: int, sinusoid_dim: int = 64) -> None:
         super().__init__()
         self.sinusoid_dim = sinusoid_dim
-        self.climbs = nn.ModuleList([nn.Linear(sinusoid_dim, dim, bias=False) for _ in range(climbs)])
+        # Their name in the weights that are saved, from when a scale was a climb from one branch to the next.
+        self.climbs = nn.ModuleList([nn.Linear(sinusoid_dim, dim, bias=False) for _ in range(scales)])
 
-    def forward(self, scales: Tensor) -> Tensor:
-        """Embedding (B, climbs, dim) of scales (B, scales)."""
+    def forward(self, scales: Scales) -> Float[Tensor, "batch scales dim"]:
+        """Embedding (B, scales, dim) of scales (B, scales)."""
         columns = []
         for index, linear in enumerate(self.climbs):
             sinusoid = get_timestep_embedding(scales[:, index].float() * SCALE_FACTOR, self.sinusoid_dim)
@@ -113,13 +116,13 @@ class ScaleEmbedding(nn.Module):
 class TimeGuidance(nn.Module):
     """Scales added to the time embedding (Meng et al. 2022), through layers that start at zero."""
 
-    def __init__(self, climbs: int, time_channels: int) -> None:
+    def __init__(self, scales: int, time_channels: int) -> None:
         super().__init__()
-        self.embedding = ScaleEmbedding(climbs, time_channels)
+        self.embedding = ScaleEmbedding(scales, time_channels)
         for linear in self.embedding.climbs:
             zero_output(linear)
 
-    def forward(self, scales: Tensor) -> Tensor:
+    def forward(self, scales: Scales) -> Float[Tensor, "batch channels"]:
         """(B, time_channels) of scales (B, scales)."""
         return self.embedding(scales).sum(dim=1)
 
@@ -164,7 +167,7 @@ class GuidanceLayers(ModelMixin, ConfigMixin):
             self.scale_embedding = ScaleEmbedding(branches - 1, dim)
         self.layers = nn.ModuleList([CFGLayer(width, heads, dim) for width in sites])
 
-    def with_scales(self, conditions: Any, scales: Tensor) -> Any:
+    def with_scales(self, conditions: Any, scales: Scales) -> Any:
         """The conditions of rows with their scales (rows, branches - 1), in the order of the branches. Once per clip.
 
         `conditions` is a dataclass with `hooks`, what is done to the hidden states at each site, and `time`, what is

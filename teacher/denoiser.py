@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.shapes import Branches, Latents, PerSample, Scales
 
 
 class Sites(NamedTuple):
@@ -155,32 +156,32 @@ class AvatarDenoiser(nn.Module):
         """What is constant over denoising steps; `features` of shared, frozen encoders save their pass."""
         raise NotImplementedError
 
-    def expand(self, conditions: Any, clips: Tensor, branches: Tensor) -> Any:
+    def expand(self, conditions: Any, clips: Branches, branches: Branches) -> Any:
         """Conditions of rows, once per solve: of clip `clips[i]`, dropped to branch `branches[i]`; both (rows,).
 
         Wherever the conditions lie; both decide what is computed, and on the CPU nothing waits for a device.
         """
         return conditions.expand(clips, branches)
 
-    def with_scales(self, conditions: Any, scales: Tensor | None) -> Any:
+    def with_scales(self, conditions: Any, scales: Scales | None) -> Any:
         """Conditions of rows with their guidance scales (rows, scales), for a student that has them inside."""
         layers: ScalesInside | None = self.guidance_layers
         return conditions if layers is None or scales is None else layers.with_scales(conditions, scales)
 
-    def evaluate(self, latents: Tensor, t: Tensor, conditions: Any) -> Tensor:
+    def evaluate(self, latents: Latents, t: PerSample, conditions: Any) -> Latents:
         """Prediction of rows (rows, F, ...) at times (rows,) in [0, 1], one pass."""
         raise NotImplementedError
 
     def forward(
         self,
         inputs: Any,
-        latents: Tensor,
-        t: Tensor,
-        branch: Tensor | None = None,
-        scales: Tensor | None = None,
+        latents: Latents,
+        t: PerSample,
+        branch: Branches | None = None,
+        scales: Scales | None = None,
         features: Any = None,
         **options: Any,
-    ) -> Tensor:
+    ) -> Latents:
         """Prediction of a training batch, from the family's inputs: one call, so that wrappers see all of it.
 
         `latents` (n B, F, ...) may hold the B clips of `inputs` n times over, each time at another point: their

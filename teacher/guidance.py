@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fada.diffusion.guidance import branch_coefficients, needed_branches, weighted_branches
+from fada.diffusion.shapes import Branches, Latents, PerSample, Scales
 from fada.diffusion.solvers import Predict
 from fada.family import Denoiser
 
 
-def guided(denoiser: Denoiser, conditions: Any, scales: Tensor) -> Predict:
+def guided(denoiser: Denoiser, conditions: Any, scales: Scales) -> Predict:
     """Predictor that runs the branches it needs in one batched pass and combines them.
 
     Args:
@@ -26,7 +26,7 @@ def guided(denoiser: Denoiser, conditions: Any, scales: Tensor) -> Predict:
     return lambda latents, t: weighted_branches(rows.predict(latents, t), coefficients)
 
 
-def at_branch(denoiser: Denoiser, conditions: Any, branch: Tensor) -> Predict:
+def at_branch(denoiser: Denoiser, conditions: Any, branch: Branches) -> Predict:
     """Predictor with each clip at its own branch (B,), unguided; branches on the CPU, or this waits for the device."""
     rows = denoiser.expand(conditions, torch.arange(len(branch)), branch)
     return lambda latents, t: denoiser.evaluate(latents, t, rows)
@@ -39,7 +39,7 @@ class BatchedBranches:
         self.denoiser, self.conditions, self.branches = denoiser, conditions, branches
         self.rows: Any = None
 
-    def predict(self, latents: Tensor, t: Tensor) -> list[Tensor]:
+    def predict(self, latents: Latents, t: PerSample) -> list[Latents]:
         """Predictions (B, ...), one per branch."""
         batch, count = len(latents), len(self.branches)
         if self.rows is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fada.diffusion.shapes import Boxes, Cells, Frames, Latents
+
 LIP_ENLARGEMENT = 2.0
 """Of the lips' box about its middle, as in the public code's data set."""
 
 
-def lip_coverage(lip_box: Tensor, height: int, width: int, enlargement: float = LIP_ENLARGEMENT) -> Tensor:
+def lip_coverage(lip_box: Boxes, height: int, width: int, enlargement: float = LIP_ENLARGEMENT) -> Cells:
     """How much (..., height, width), in [0, 1], of each latent cell lies in the lips' box, enlarged about its middle.
 
     Args:
@@ -25,7 +27,7 @@ def lip_coverage(lip_box: Tensor, height: int, width: int, enlargement: float = 
     return rows[..., :, None] * columns[..., None, :]
 
 
-def lip_weights(lip_box: Tensor, height: int, width: int, weight: float) -> Tensor:
+def lip_weights(lip_box: Boxes, height: int, width: int, weight: float) -> Frames:
     """Weights (B, F, 1, height, width) of squared errors (B, F, C, height, width): `weight` on the lips, 1 elsewhere.
 
     Divided by their mean over each sample, so that a sample's loss keeps its size, and with it min-SNR weights their
@@ -43,7 +45,7 @@ def lip_weights(lip_box: Tensor, height: int, width: int, weight: float) -> Tens
     return (weights / weights.mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-8))[:, :, None]
 
 
-def offset_noise(noise: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def offset_noise(noise: Latents, strength: float, generator: torch.Generator) -> Latents:
     """Noise (F, C, h, w) of one sample plus `strength` times one number per channel, the same in all frames and cells.
 
     So that a mean brightness is something that the network learns to make. The generator is the sample's; nothing is

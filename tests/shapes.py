@@ -8,7 +8,17 @@ from typing import Any, get_args
 from beartype import beartype
 from jaxtyping import AbstractArray, install_import_hook
 
-CHECKED = ("fada.diffusion", "fada.student.mixed_loss")
+CHECKED = (
+    "fada.diffusion",
+    "fada.student.guidance",
+    "fada.student.mixed_loss",
+    "fada.teacher.denoiser",
+    "fada.teacher.dual_unet.model",
+    "fada.teacher.guidance",
+    "fada.teacher.hallo.model",
+    "fada.teacher.loss_weights",
+    "fada.teacher.v_express.model",
+)
 
 
 def check_arrays(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """Multi-condition guidance as one ladder of branches.
 
-Conditions are dropped in a fixed order, from unconditional to fully conditioned; each climb from one branch to the next
+Conditions are dropped in a fixed order, from unconditional to fully conditioned; each step from one branch to the next
 has a scale. The same function combines noise predictions (FADA eq. 9) and learnable tokens (FADA eq. 10).
 """
 
@@ -18,7 +18,7 @@ def branch_coefficients(scales: Tensor) -> Float[Tensor, "batch branches"]:
     """Share of every branch in the combination.
 
     Args:
-        scales: (B, R-1), one scale per climb.
+        scales: (B, R-1), one scale per step.
 
     Returns:
         (B, R) in the dtype of ``scales``: ``1 - s_1``, then ``s_k - s_(k+1)``, last ``s_last``; each row sums to one.
@@ -72,7 +72,7 @@ def combine(branches: Sequence[Latents], scales: Tensor | Sequence[float]) -> La
         (B, ...) in float32, or in float64 if the branches are float64: guidance amplifies rounding.
 
     Raises:
-        ValueError: there is not one scale per climb.
+        ValueError: there is not one scale per step.
 
     Source: FADA eq. 9 and 10.
     """

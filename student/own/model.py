@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.shapes import Latents, PerSample
 from fada.student.guidance import GuidanceLayers, GuidanceMode
 from fada.student.own.packing import Layout
 from fada.teacher.denoiser import Sites
@@ -87,7 +88,7 @@ class OwnModel(nn.Module):
         layers = self.guidance_layers
         return conditions if layers is None or scales is None else layers.with_scales(conditions, scales)
 
-    def evaluate(self, latents: Tensor, t: Tensor, conditions: Any) -> Tensor:
+    def evaluate(self, latents: Latents, t: PerSample, conditions: Any) -> Latents:
         """Prediction of rows (rows, ...) at times (rows,) in [0, 1], one pass.
 
         Raises:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.shapes import Latents, PerSample
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.dual_unet.audio_projection import AudioProjection
@@ -74,7 +75,7 @@ class DualUNet(AvatarDenoiser):
         audio_tokens = self.audio_projection(inputs.audio.to(self.dtype))
         return self.denoising_unet.contexts(features, audio_tokens, inputs.has_motion)
 
-    def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions, use_temporal: bool = True) -> Tensor:
+    def evaluate(self, latents: Latents, t: PerSample, conditions: Conditions, use_temporal: bool = True) -> Latents:
         """Prediction (B, F, C, H, W) of noisy latents at times (B,), one pass; images need no temporal layers."""
         timestep = moved(self.path.network_timestep(t), latents.device)
         return self.denoising_unet(latents.to(self.dtype), timestep, conditions, use_temporal)

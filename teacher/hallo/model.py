@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fada.data.clips.face_masks import face_region, region_masks
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.shapes import Latents, PerSample
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.dual_unet.audio_projection import AudioProjection
@@ -145,7 +146,7 @@ class Hallo(AvatarDenoiser):
         )
         return conditions if self.bank_tiling == "released" else conditions.with_real_bank()
 
-    def evaluate(self, latents: Tensor, t: Tensor, conditions: RowConditions) -> Tensor:
+    def evaluate(self, latents: Latents, t: PerSample, conditions: RowConditions) -> Latents:
         """Prediction (rows, F, C, h, w) of noisy latents at times (rows,), one pass."""
         timestep = moved(self.path.network_timestep(t), latents.device)
         return self.denoising_unet(latents.to(self.dtype), timestep, conditions, self.region_weights)

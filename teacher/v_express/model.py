@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
+from fada.diffusion.shapes import Latents, PerSample
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.dual_unet.model import BRANCHES, OF_BOTH_NETS, part_of
@@ -140,7 +141,7 @@ class VExpress(AvatarDenoiser):
         )
         return conditions if kept is None else replace(conditions, kept=kept.reference)
 
-    def evaluate(self, latents: Tensor, t: Tensor, conditions: Conditions, use_temporal: bool = True) -> Tensor:
+    def evaluate(self, latents: Latents, t: PerSample, conditions: Conditions, use_temporal: bool = True) -> Latents:
         """Prediction (rows, F, C, h, w) of noisy latents at times (rows,), context by context."""
         latents, timestep = latents.to(self.dtype), moved(self.path.network_timestep(t), latents.device)
 
