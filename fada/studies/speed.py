@@ -155,6 +155,12 @@ class _Networks:
         has_own = is_short or self.dtype == torch.float32
         self.frozen = self.teacher if has_own else copy.deepcopy(self.teacher).to(self.dtype)
         self.shape = latent_shape(self.vae, recipe.clip.size)
+        cell = self.teacher.cell
+        if any(side % cell for side in self.shape[1:]):
+            raise RecipeError(
+                f"{recipe.name}: clip.size: {recipe.clip.size} makes latents of {self.shape[-1]} cells a side, which the "
+                f"networks halve until {cell} are one; take a multiple of {recipe.clip.size // self.shape[-1] * cell}"
+            )
         self.sampler = self._sampler([self._random_clip(number) for number in range(CLIPS)])
 
     def student_as(self, dtype: torch.dtype) -> AvatarDenoiser:

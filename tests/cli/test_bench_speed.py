@@ -14,6 +14,7 @@ from fada.data.audio.features import LogMelEncoder
 from fada.diffusion.paths import NoisePath
 from fada.eval.bench.results import read_json
 from fada.eval.speed.steps import CACHED, PUBLIC
+from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.hallo.model import Hallo
 from fada.teacher.hallo.projections import FaceLocator, FaceProjection
@@ -111,6 +112,14 @@ def test_a_hallo_of_random_weights_is_told_of_a_face(
     else:
         assert [clip["nfe"] for clip in read["clips"]] == [9, 6]
         assert len(read["steps"]) == 2
+
+
+def test_clips_that_the_networks_cannot_halve_are_refused(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AvatarDenoiser, "cell", 16)
+    outcome = cli("bench", "tiny/smoke", "--speed", "--once", "--device", "cpu", *SMALL)
+    assert outcome.code == 2
+    assert "clip.size: 16 makes latents of 8 cells a side" in outcome.err
+    assert "take a multiple of 32" in outcome.err
 
 
 @pytest.mark.parametrize("way", [("--once",), ("--only", "steps", "--rounds", "1")])
