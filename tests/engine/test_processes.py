@@ -149,7 +149,7 @@ class Dying:
     def __init__(self, out: Path, start) -> None:
         self.start = start
         self.checkpoints = out / "zero2" / "checkpoints"
-        self.order = {"out": out, "strategies": ["zero2"], "delay": 0.2, "checkpoint_every": 1}
+        self.order = {"out": out, "strategies": ["zero2"], "delay": 0.1, "checkpoint_every": 1}
 
     def begin(self, until: str) -> list[psutil.Process]:
         """Start, and wait until a checkpoint (a pattern), or the beginning of one, is there; the processes."""

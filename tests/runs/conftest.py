@@ -12,6 +12,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from fada import jobs
+from fada.media.processors import usable_processors
 from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
 from fada.run import sources
@@ -23,20 +24,25 @@ Smoke = Callable[..., Recipe]
 
 
 @pytest.fixture(scope="session")
-def smoke() -> Smoke:
+def smoke() -> Iterator[Smoke]:
     """``smoke(folder, "key=value", …)``: the smoke recipe with another output, and overrides.
 
-    With one thread from the first sum on, whatever ran in this process before.
+    With one thread from the first sum on, whatever ran in this process before; its few clips are drawn in this process:
+    others would take longer to start.
     """
     own = "engine.threads=1"
-    return lambda folder, *overrides: load_recipe("tiny/smoke", [f"output={folder}", own, *overrides])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sources, "usable_processors", lambda: 1)
+        yield lambda folder, *overrides: load_recipe("tiny/smoke", [f"output={folder}", own, *overrides])
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, smoke: Smoke) -> Path:
-    """A finished run of the smoke recipe."""
+    """A finished run of the smoke recipe, its clips drawn by processes."""
     folder = tmp_path_factory.mktemp("run") / "smoke"
-    jobs.distill(smoke(folder), QUIET)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sources, "usable_processors", usable_processors)
+        jobs.distill(smoke(folder), QUIET)
     jobs.bench(smoke(folder), QUIET)
     return folder
 
@@ -48,11 +54,9 @@ TINY = ("data.world.clips=2", "data.world.test_clips=1", "data.world.frames=6", 
 
 
 @pytest.fixture(scope="session")
-def tiny(smoke: Smoke) -> Iterator[Smoke]:
-    """``tiny(folder, "key=value", …)``: a recipe of seconds, drawn without other processes."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sources, "usable_processors", lambda: 1)
-        yield lambda folder, *overrides: smoke(folder, *TINY, *overrides)
+def tiny(smoke: Smoke) -> Smoke:
+    """``tiny(folder, "key=value", …)``: a recipe of seconds."""
+    return lambda folder, *overrides: smoke(folder, *TINY, *overrides)
 
 
 @pytest.fixture(scope="session")
