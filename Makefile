@@ -104,8 +104,8 @@ ablations: $(STAMP)  ## every row of the paper's ablations, 24 seeds each: many 
 exact: $(STAMP)  ## the same tables in a world whose teacher is a closed form, 48 seeds and more where undecided, under 45 minutes on one core
 	OMP_NUM_THREADS=1 $(BIN)/fada ablate --world exact --page docs/results/exact.md
 
-dropout: $(STAMP)  ## V-Express's conditional dropout and stages in the drawn world, 5 seeds per row, about an hour on one core; run it again to resume
-	OMP_NUM_THREADS=1 $(BIN)/python -m fada.studies.dropout.study --page docs/results/v-express.md
+dropout: $(STAMP)  ## V-Express's conditional dropout and stages in the drawn world, 5 seeds per row, three quarters of an hour on two cores; run it again to resume
+	OMP_NUM_THREADS=1 $(BIN)/python -m fada.studies.dropout.study --jobs 2 --page docs/results/v-express.md
 
 bench: $(STAMP)  ## what a training step, a pass and a clip cost, the public way against ours: minutes on 2 cores
 	$(BIN)/fada bench recipes/bench/tiny.yaml --speed --out runs/speed/tiny.json --overwrite \

@@ -37,7 +37,7 @@ class DropRates:
     motion: float
 
     def __post_init__(self) -> None:
-        if sum(self.conditions.values()) > 1.0:
+        if sum(self.conditions.values()) > 1.0 + 1e-9:
             raise ValueError(f"conditions are dropped in more than all samples: {dict(self.conditions)} add up over 1")
 
 

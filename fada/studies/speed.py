@@ -158,8 +158,8 @@ class _Networks:
         cell = self.teacher.cell
         if any(side % cell for side in self.shape[1:]):
             raise RecipeError(
-                f"{recipe.name}: clip.size: {recipe.clip.size} makes latents of {self.shape[-1]} cells a side, which the "
-                f"networks halve until {cell} are one; take a multiple of {recipe.clip.size // self.shape[-1] * cell}"
+                f"{recipe.name}: clip.size: {recipe.clip.size} makes latents of {self.shape[-1]} cells a side, which "
+                f"the networks halve until {cell} are one; take a multiple of {recipe.clip.size // self.shape[-1] * cell}"
             )
         self.sampler = self._sampler([self._random_clip(number) for number in range(CLIPS)])
 

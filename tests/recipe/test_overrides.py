@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -83,3 +84,23 @@ def test_sections_that_the_file_leaves_out_can_be_set() -> None:
 def test_a_wrong_override_is_named_with_its_remedy(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe("tiny/smoke", [override])
+
+
+@pytest.mark.parametrize(
+    ("drop", "message"),
+    [
+        ("{voice: 0.2}", "clips: drop: got 'voice'; choose from reference, audio, motion"),
+        ("{reference: 0.6, audio: 0.6}", "rates add up to 1, got {'reference': 0.6, 'audio': 0.6}"),
+        ("{reference: 0.95}", "rates add up to 1, got {'reference': 0.95, 'audio': 0.1}"),
+    ],
+)
+def test_rates_of_what_a_family_lacks_and_of_more_than_all_samples_are_refused(drop: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        load_recipe("tiny/smoke", [f"teacher.stages.clips.drop={drop}"])
+
+
+def test_rates_that_are_not_given_are_the_usual_ones() -> None:
+    stages = load_recipe("tiny/smoke", ["teacher.stages.clips.drop={audio: 0.9, reference: 0.1}"]).teacher.stages
+    assert [stage.drop for stage in stages] == [
+        {"reference": 0.1, "audio": 0.1, "motion": 0.3}, {"reference": 0.1, "audio": 0.9, "motion": 0.3},
+    ]  # fmt: skip

@@ -99,6 +99,8 @@ class AnyNetwork(Section):
     """Shape of a family's networks; each family has its own (`fada.family.Family.section`)."""
 
 
+ROUNDING = 1e-9
+"""Of shares that add up to 1."""
 DROPPED, MOTION_DROPPED = 0.1, 0.3
 """Rates at which a condition and the motion frames are replaced by their null where nothing is said of them."""
 
@@ -194,8 +196,12 @@ class Teacher(Section):
             foreign = [name for name in stage.drop if name not in rates]
             if foreign:
                 raise ValueError(f"{stage.name}: drop: got {foreign[0]!r}; choose from {', '.join(rates)}")
-            if sum(rate for name, rate in {**rates, **stage.drop}.items() if name != "motion") > 1.0:
-                raise ValueError(f"{stage.name}: drop: the rates of all conditions add up over 1, got {stage.drop}")
+            shares = {**rates, **stage.drop}
+            del shares["motion"]
+            if sum(shares.values()) > 1.0 + ROUNDING:
+                raise ValueError(
+                    f"{stage.name}: drop: a sample loses one condition, so rates add up to 1, got {shares}"
+                )
             if unknown and parts:
                 raise ValueError(f"{stage.name}: trains: got {unknown[0]!r}; choose from {', '.join(parts)}")
         return tuple(
