@@ -155,11 +155,11 @@ class _Networks:
         has_own = is_short or self.dtype == torch.float32
         self.frozen = self.teacher if has_own else copy.deepcopy(self.teacher).to(self.dtype)
         self.shape = latent_shape(self.vae, recipe.clip.size)
-        cell = self.teacher.cell
-        if any(side % cell for side in self.shape[1:]):
+        size, side, cell = recipe.clip.size, self.shape[-1], self.teacher.cell
+        if any(each % cell for each in self.shape[1:]):
             raise RecipeError(
-                f"{recipe.name}: clip.size: {recipe.clip.size} makes latents of {self.shape[-1]} cells a side, which "
-                f"the networks halve until {cell} are one; take a multiple of {recipe.clip.size // self.shape[-1] * cell}"
+                f"{recipe.name}: clip.size: {size} makes latents of {side} cells a side, which the networks halve until "
+                f"{cell} are one; take a multiple of {size // side * cell}"
             )
         self.sampler = self._sampler([self._random_clip(number) for number in range(CLIPS)])
 
