@@ -158,7 +158,7 @@ class _Networks:
         size, side, cell = recipe.clip.size, self.shape[-1], self.teacher.cell
         if any(each % cell for each in self.shape[1:]):
             raise RecipeError(
-                f"{recipe.name}: clip.size: {size} makes latents of {side} cells a side, which the networks halve until "
+                f"{recipe.name}: clip.size: {size} makes latents of {side} cells a side, and the networks halve until "
                 f"{cell} are one; take a multiple of {size // side * cell}"
             )
         self.sampler = self._sampler([self._random_clip(number) for number in range(CLIPS)])
