@@ -45,7 +45,7 @@ class Exiting(FaceFinder):
         os._exit(3)
 
 
-def prepare(folder: Path, out: Path, finder: type, *, workers: int = 2, seconds: float | None = 9.0) -> PrepareReport:
+def prepare(folder: Path, out: Path, finder: type, *, workers: int = 2, seconds: float | None = 15.0) -> PrepareReport:
     (folder / "model.task").write_bytes(b"model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(videos, "FaceFinder", finder)
@@ -114,7 +114,7 @@ def test_workers_that_die_or_hang_change_no_other_source(alone, trapped, name) -
 def test_a_source_that_hangs_is_given_up_on_with_its_reason(trapped) -> None:
     (rejection,) = only(trapped[1], "hangs.mp4").rejections
     assert rejection.reason == Reason.UNDECODABLE
-    assert rejection.detail.startswith("not done within 0.15 minutes, given up")
+    assert rejection.detail.startswith("not done within 0.25 minutes, given up")
     assert "--timeout-minutes" in rejection.detail
 
 

@@ -56,7 +56,7 @@ def test_a_killed_worker_and_a_hanging_source_cost_no_other_source(cluster, tmp_
                 killed.append(int(file.name.removeprefix("worker-")))
                 os.kill(killed[-1], signal.SIGKILL)
 
-    report = prepare(tmp_path, tmp_path / "ray", cluster="ray", timeout_minutes=9 / 60, on_progress=kill_workers)
+    report = prepare(tmp_path, tmp_path / "ray", cluster="ray", timeout_minutes=15 / 60, on_progress=kill_workers)
     assert killed
     hanging, *others = (replace(record, seconds_taken=0.0) for record in report.records)
     assert [rejection.reason for rejection in hanging.rejections] == [Reason.UNDECODABLE]
@@ -67,7 +67,7 @@ def test_a_killed_worker_and_a_hanging_source_cost_no_other_source(cluster, tmp_
     assert {file.name for file in (tmp_path / "ray").glob("*-*")} == names
     for name in names:
         assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
-    assert prepare(tmp_path, tmp_path / "ray", cluster="ray", timeout_minutes=9 / 60).resumed == 6
+    assert prepare(tmp_path, tmp_path / "ray", cluster="ray", timeout_minutes=15 / 60).resumed == 6
 
 
 def test_a_machine_that_does_not_see_the_folder_is_named(cluster, tmp_path) -> None:
