@@ -41,12 +41,21 @@ class PassCosts:
     kept: float
 
 
+@dataclass(frozen=True)
+class MetaClip:
+    """One clip on the meta device: its latents, what a model is given of it, and the reference net's features."""
+
+    latents: torch.Tensor
+    inputs: Any
+    features: Any
+
+
 def pass_costs(recipe: Recipe, teacher: AvatarDenoiser, student: AvatarDenoiser) -> PassCosts:
     """Costs of networks on the meta device; leaves the student as the recipe trains it."""
     counter = FlopCounterMode(display=False)
     latents, inputs = _meta_inputs(recipe, teacher)
     with torch.device("meta"), torch.no_grad(), counter:
-        clip = Clip(latents, inputs, teacher.features(inputs))
+        clip = MetaClip(latents, inputs, teacher.features(inputs))
     forward, _ = forward_flop(teacher, clip)
     which = recomputed(recipe)
     blocks = [] if which is None else recomputed_blocks(student.denoiser, which)
@@ -57,16 +66,7 @@ def pass_costs(recipe: Recipe, teacher: AvatarDenoiser, student: AvatarDenoiser)
     return PassCosts(forward, with_cfg, float(counter.get_total_flops()), again / with_cfg, kept)
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One clip on the meta device: its latents, what a model is given of it, and the reference net's features."""
-
-    latents: torch.Tensor
-    inputs: Any
-    features: Any
-
-
-def forward_flop(model: AvatarDenoiser, clip: Clip, blocks: Sequence[nn.Module] = ()) -> tuple[float, float]:
+def forward_flop(model: AvatarDenoiser, clip: MetaClip, blocks: Sequence[nn.Module] = ()) -> tuple[float, float]:
     """Floating-point operations of one pass of the denoising net over one clip; and of some blocks in it alone, none of
     them within another."""
     counter = FlopCounterMode(display=False)
@@ -90,7 +90,7 @@ def forward_flop(model: AvatarDenoiser, clip: Clip, blocks: Sequence[nn.Module] 
     return float(counter.get_total_flops()), float(inside)
 
 
-def activation_bytes(recipe: Recipe, model: AvatarDenoiser, clip: Clip) -> float:
+def activation_bytes(recipe: Recipe, model: AvatarDenoiser, clip: MetaClip) -> float:
     """What autograd keeps of one pass of the denoising net over one clip, weights not counted."""
     kept: dict[int, torch.UntypedStorage] = {}
     weights = {weight.untyped_storage()._cdata for weight in model.parameters()}
@@ -107,7 +107,7 @@ def activation_bytes(recipe: Recipe, model: AvatarDenoiser, clip: Clip) -> float
     return total / (1 if recipe.engine.precision == "fp32" else 2)
 
 
-def _one_pass(model: Any, clip: Clip, watcher: AbstractContextManager[Any]) -> None:
+def _one_pass(model: Any, clip: MetaClip, watcher: AbstractContextManager[Any]) -> None:
     """One pass of the denoising net over one clip on the meta device, with `watcher` open."""
     with torch.device("meta"):
         with torch.no_grad():

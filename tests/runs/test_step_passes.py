@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fada.assembly.models import new_teacher
 from fada.assembly.settings import distill_settings
 from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.recipe.loading import load_recipe
@@ -17,6 +18,7 @@ from fada.recipe.schema import Recipe
 from fada.student.copies import student_of
 from fada.student.distillation import DistillObjective
 from fada.student.trajectory import TrajectoryObjective
+from fada.studies.meta_passes import pass_costs, recipe_latent
 from fada.studies.step_passes import StepPasses, branches_of, phase_passes, public_passes
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.model import DualUNet
@@ -140,6 +142,16 @@ def test_networks_are_asked_as_often_as_is_counted(dual_unet: DualUNet, override
     assert rows["teacher"] / batch == counted.teacher
     assert (3 * rows["learned"] + rows["asked"]) / batch == counted.student
     assert rows["reference"] / batch == counted.reference
+
+
+def test_guidance_inside_adds_operations_to_a_pass_and_a_balanced_student_none() -> None:
+    recipe = tiny()
+    with torch.device("meta"):
+        teacher = new_teacher(recipe, (2 * recipe.audio.context + 1, 1, recipe.audio.bins), recipe_latent(recipe))
+        fast, balanced = (student_of(teacher, mode, 2) for mode in ("tokens", "none"))
+    fast_costs, balanced_costs = (pass_costs(recipe, teacher, student) for student in (fast, balanced))
+    assert balanced_costs.with_cfg == balanced_costs.forward == fast_costs.forward
+    assert fast_costs.with_cfg > fast_costs.forward
 
 
 def tiny(*overrides: str) -> Recipe:

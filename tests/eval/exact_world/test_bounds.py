@@ -68,6 +68,33 @@ def test_the_undistilled_search_looks_at_every_network() -> None:
     assert best.network == "knows"
 
 
+def test_each_measure_has_the_undistilled_sampler_that_is_best_by_it() -> None:
+    spare = Questions.draw(WORLD, (8,), 20)
+
+    def off(quiet: float, loud: float) -> object:
+        """Networks that know the right picture but for so much, at sounds as in A and at loud ones."""
+
+        def make(asked: Asked, scales: torch.Tensor) -> Predict:
+            person, half = asked.person, len(asked.person) // 2
+            plane = PLACES[person] + mouth(asked.heard)[:, None] * DIRECTIONS[person]
+            apart = torch.tensor([quiet] * half + [loud] * half)[:, None]
+            right = torch.cat([plane, torch.ones(len(person), 1)], dim=1) + apart
+
+            def predict(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+                signal, noise = (level.to(z)[:, None] for level in WORLD.path.signal_noise(t))
+                return (z - signal * right) / noise
+
+            return predict
+
+        return lambda call: make
+
+    networks = {"at quiet sounds": off(0.0, 0.6), "everywhere": off(0.1, 0.1)}
+    best = best_undistilled(WORLD, networks, 2, "conditional", (2.5, 6.5), ("error", "error_open"), spare)  # type: ignore[arg-type]
+    assert {measure: chosen.network for measure, chosen in best.items()} == {
+        "error": "at quiet sounds", "error_open": "everywhere",
+    }  # fmt: skip
+
+
 def test_true_pictures_are_wrong_once_in_a_hundred_and_others_always() -> None:
     tests = Questions.draw(WORLD, (3,), 20_000)
 
