@@ -133,6 +133,9 @@ class Family:
     stages: parts that stages of a training may train; none where it is not trained here.
     options: settings of the pipeline that the model is made with, too.
     is_imported: whether there are released weights, whose folders may lack a VAE and an audio encoder.
+    hears_motion: whether motion frames are tokens like those of a chunk: they come with their sound, and the network
+        answers them too, where it is asked to.
+    knows_portrait: whether all branches know the portrait; a training may then drop it, as `drop.reference`.
     check: raises ValueError for a recipe that cannot be one for it.
     """
 
@@ -147,6 +150,8 @@ class Family:
     stages: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     is_imported: bool = False
+    hears_motion: bool = False
+    knows_portrait: bool = False
     check: Callable[[Any], None] = field(default=_no_check)
 
     @property

@@ -23,6 +23,8 @@ class ClipInputs:
     motion: latents (B, M, C, H, W) of the frames before, or None; has_motion: (B,) booleans, None means all have;
     face: what families ask for that are told of the face itself; keypoints: (B, F, ...) for those that are shown them;
     kept: which frames keep their strong conditions, None means all do.
+    emotion: (B, 7) shares; motion_audio: windows (B, M, window, layers, dim) of the motion frames; for families that
+    are told of them.
     """
 
     reference: Tensor
@@ -32,6 +34,8 @@ class ClipInputs:
     face: FaceClues | None = None
     keypoints: Keypoints | None = None
     kept: KeptFrames | None = None
+    emotion: Tensor | None = None
+    motion_audio: Tensor | None = None
 
     @classmethod
     def of_batch(cls, batch: Batch, keeps_motion: Tensor | None = None) -> ClipInputs:

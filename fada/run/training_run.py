@@ -243,14 +243,20 @@ class Run:
             self._sampler(frames, 0 if is_image else recipe.clip.motion_frames, stage.quality),
             batch_shape(recipe, stage.batch, prepared),
             stage.trains,
-            DropRates({name: stage.drop[name] for name in model.branches[1:]}, stage.drop["motion"]),
+            self._drop_rates(stage, model),
             recipe.seed,
             is_image_stage=is_image,
             min_snr_gamma=stage.min_snr_gamma,
             frame_drop=FrameDropout(**stage.frame_drop.model_dump()),
             lip_weight=stage.lip_weight,
             offset_noise=stage.offset_noise,
+            velocity_weight=stage.velocity_weight,
+            motion_weight=stage.motion_weight,
         )
+
+    def _drop_rates(self, stage: Stage, model: AvatarDenoiser) -> DropRates:
+        portrait = stage.drop["reference"] if self.recipe.teacher.family.knows_portrait else 0.0
+        return DropRates({name: stage.drop[name] for name in model.branches[1:]}, stage.drop["motion"], portrait)
 
     def phase_objective(
         self, phase: Phase, teacher_folder: Path, prepared: Accelerator, student: AvatarDenoiser

@@ -132,7 +132,7 @@ class Stage(Section):
     drop: Named[Share] = Field(default_factory=dict)
     """Rates at which conditions are replaced by their null, per sample, by name of the branch that each makes: 0.1
     (`reference`: with it goes the audio; `audio`: the reference is kept); and `motion`, of motion frames, so that a
-    first clip needs none: 0.3."""
+    first clip needs none: 0.3. Where all branches know the portrait (`float`), `reference` is dropped by itself."""
     frame_drop: FrameDrop = FrameDrop()
     """Conditional dropout of single frames; for families that are shown keypoints."""
     lip_weight: Weight = 1.0
@@ -140,6 +140,10 @@ class Stage(Section):
     shown keypoints."""
     offset_noise: Share = 0.0
     """Strength of the noise's offset, one number per channel and sample (Guttenberg 2023)."""
+    velocity_weight: Weight = 0.0
+    """Weight of the squared error of differences between neighbouring frames (FLOAT's velocity loss)."""
+    motion_weight: Weight = 0.0
+    """Weight of the squared error of motion frames, for families whose networks answer them (`float`)."""
     quality: Literal["A", "B", "all"] = "A"
     """Which clips: the clean set, the moderate one, or both."""
     min_snr_gamma: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
@@ -189,6 +193,8 @@ class Teacher(Section):
         family = family_named(info.data["kind"])
         parts, is_shown = family.stages, "keypoints" in family.conditions
         rates = dict.fromkeys(family.guidance.branches[1:], DROPPED) | {"motion": MOTION_DROPPED}
+        alone = ("motion", "reference") if family.knows_portrait else ("motion",)
+        rates |= {"reference": DROPPED} if family.knows_portrait else {}
         for stage in stages:
             unknown = [part for part in stage.trains if part not in parts]
             if not is_shown and (stage.lip_weight != 1.0 or stage.frame_drop != FrameDrop()):
@@ -196,8 +202,9 @@ class Teacher(Section):
             foreign = [name for name in stage.drop if name not in rates]
             if foreign:
                 raise ValueError(f"{stage.name}: drop: got {foreign[0]!r}; choose from {', '.join(rates)}")
-            shares = {**rates, **stage.drop}
-            del shares["motion"]
+            if stage.motion_weight and not family.hears_motion:
+                raise ValueError(f"{stage.name}: motion_weight is for families whose networks answer motion frames")
+            shares = {name: rate for name, rate in {**rates, **stage.drop}.items() if name not in alone}
             if sum(shares.values()) > 1.0 + ROUNDING:
                 raise ValueError(
                     f"{stage.name}: drop: a sample loses one condition, so rates add up to 1, got {shares}"

@@ -1,0 +1,21 @@
+"""FLOAT's networks by name, and a model of a recipe's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fada.diffusion.paths import NoisePath
+from fada.teacher.float.audio_projection import FloatAudioProjection
+from fada.teacher.float.model import Float
+from fada.teacher.float.section import Network
+from fada.teacher.float.transformer import VectorField
+
+MODEL = Float
+NETWORKS = {"vector_field": VectorField, "audio_projection": FloatAudioProjection}
+
+
+def new(network: Network, noise: Mapping[str, Any], audio: tuple[int, int, int], latent: tuple[int, ...]) -> Float:
+    """A FLOAT with random weights; `audio` is (window, layers, dim)."""
+    field = VectorField(latent[0], **network.model_dump())
+    return Float(field, FloatAudioProjection(*audio, network.audio_dim), NoisePath.from_config(noise))
