@@ -129,7 +129,8 @@ class Family:
         `new_codec(recipe)`.
     settings: of its pipeline's folder: what a clip is, and the defaults of a call.
     section: of `teacher.network` in recipes; None where sizes are the released ones.
-    conditions: what clips must have stored beside sound: `face`, `keypoints`.
+    conditions: what clips must have stored beside sound: `face`, `keypoints`, `emotion`.
+    hears_motion: whether motion frames come with their sound.
     stages: parts that stages of a training may train; none where it is not trained here.
     options: settings of the pipeline that the model is made with, too.
     is_imported: whether there are released weights, whose folders may lack a VAE and an audio encoder.
@@ -144,6 +145,7 @@ class Family:
     settings: type[PipelineSettings]
     section: type[BaseModel] | None = None
     conditions: frozenset[str] = frozenset()
+    hears_motion: bool = False
     stages: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     is_imported: bool = False
