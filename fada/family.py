@@ -129,7 +129,7 @@ class Family:
         `new_codec(recipe)`.
     settings: of its pipeline's folder: what a clip is, and the defaults of a call.
     section: of `teacher.network` in recipes; None where sizes are the released ones.
-    conditions: what clips must have stored beside sound: `face`, `keypoints`.
+    conditions: what clips must have stored beside sound: `face`, `keypoints`, `emotion`.
     stages: parts that stages of a training may train; none where it is not trained here.
     options: settings of the pipeline that the model is made with, too.
     is_imported: whether there are released weights, whose folders may lack a VAE and an audio encoder.

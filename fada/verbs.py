@@ -81,7 +81,8 @@ def generate(
         audio: the speech: a sound file, or float32 samples (N,) in [-1, 1] at 16 kHz.
         out: an mp4 to write, with the sound in mono at 16 kHz (`fada generate` keeps its rate and channels).
         overwrite: replace `out` where it exists.
-        options: of the pipeline's call: `steps`, `scales={"audio": 6.5}`, `seed`, `face`, `max_frames`, `solver`, …
+        options: of the pipeline's call: `steps`, `scales={"audio": 6.5}`, `seed`, `face`,
+            `emotion={"happy": 0.8}`, `max_frames`, `solver`, …
 
     Returns:
         `frames` uint8 (F, H, W, 3), `latents` (F, C, h, w), `nfe`, `stage_seconds`.

@@ -36,6 +36,7 @@ class BenchClip:
         meta: free notes; ``meta["truth"]`` holds the drawn world's truth (``aperture``, geometry, colours).
         face: what is known of the portrait's face, for systems that are told.
         keypoints: (F, ...) of every true frame, for systems that are shown them.
+        emotion: soft label (7,), for systems that are given one.
         fps: video frames per second.
         sample_rate: audio samples per second.
     """
@@ -49,6 +50,7 @@ class BenchClip:
     meta: dict[str, Any] = field(default_factory=dict)
     face: FaceClues | None = None
     keypoints: Keypoints | None = None
+    emotion: torch.Tensor | None = None
     fps: float = 25.0
     sample_rate: int = SAMPLE_RATE
 
@@ -74,6 +76,7 @@ class BenchClip:
         digest = hashlib.sha256(json.dumps([*told, self.drawn_truth], sort_keys=True, default=str).encode())
         tensors = [] if self.truth_latents is None else [self.truth_latents]
         tensors += [] if self.face is None else [self.face.embedding, self.face.face_box, self.face.lip_box]
+        tensors += [] if self.emotion is None else [self.emotion]
         for value in tensors:
             digest.update(f"{tuple(value.shape)}".encode())
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())

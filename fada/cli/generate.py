@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from fada.cli.emotion_options import asked_shares
 from fada.cli.say import say
 from fada.cli.scale_options import asked_scales, check_names
 from fada.files.output_file import check_output
@@ -55,6 +56,14 @@ def generate(
     reference_scale: Annotated[
         float | None,
         typer.Option(help="Short for --scale reference=…: how strictly the face follows the portrait."),
+    ] = None,
+    emotion: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SHARE",
+            help="For FLOAT and its students: how the face shall feel, as in happy=0.8; once for each of angry, "
+            "disgust, fear, happy, neutral, sad, surprise. What is left of 1 is neutral, and so is the default.",
+        ),
     ] = None,
     solver: Annotated[
         Literal["ddim", "dpmpp_2m", "dpmpp_2m_log_snr"] | None,
@@ -143,6 +152,8 @@ def generate(
       fada generate --model models/demo-fast --image me.png --audio speech.wav --out me.mp4 --device cuda --dtype bf16
       fada generate --model runs/demo --student teacher --image me.png --audio speech.wav --out me.mp4 \\
           --steps 6 --solver dpmpp_2m --spacing noise_share
+      fada generate --model models/float --image me.png --audio speech.wav --out me.mp4 \\
+          --emotion happy=0.8 --scale emotion=1.5
       fada generate --model models/demo-delta --teacher runs/demo --image me.png --audio speech.wav --out me.mp4
     """
     if out == STANDARD_OUTPUT and not stream:
@@ -151,6 +162,7 @@ def generate(
         raise typer.BadParameter(f"{out}: the video is written as mp4; name a file that ends in .mp4")
     _check_numbers(steps, seed, seconds, look_ahead, threads)
     scales = asked_scales(scale or (), {"audio": audio_scale, "reference": reference_scale})
+    felt = asked_shares(emotion) if emotion else None
     if out != STANDARD_OUTPUT:
         inputs = (image, audio, face_landmarker, face_embedder, *_files_of(keypoints))
         check_output(out, *inputs, overwrite=overwrite, is_written_through=stream)
@@ -177,6 +189,8 @@ def generate(
         _check_sampler(pipeline, solver, spacing)
     if scales:
         check_names(scales, pipeline.family.guidance.names)
+    if felt is not None and not pipeline.needs_emotion:
+        raise typer.BadParameter("--emotion: this model is given none; leave it out")
     pipeline.to(place, precision)
     pipeline.optimize(compile=compile)
     face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
@@ -188,6 +202,7 @@ def generate(
     call: dict[str, Any] = {
         "face": face,
         "keypoints": shown,
+        "emotion": felt,
         "steps": steps,
         "scales": {name: each.value for name, each in scales.items()} or None,
         "seed": seed,

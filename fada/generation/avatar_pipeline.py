@@ -22,6 +22,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor
 
 from fada.data.audio.stream import AudioStates
+from fada.data.clips.emotion import asked_emotion
 from fada.data.clips.face import FaceClues
 from fada.data.clips.keypoints import Keypoints
 from fada.diffusion.paths import NoisePath
@@ -46,6 +47,8 @@ from fada.student.network import apart
 from fada.teacher.denoiser import AvatarDenoiser
 
 OnStep = Callable[[int, int], None]
+Emotion = Mapping[str, float] | Tensor
+"""Shares of emotions by name, the rest neutral, or a soft label (7,): see `fada.data.clips.emotion`."""
 
 
 @dataclass
@@ -80,6 +83,8 @@ class AvatarPipeline(DiffusionPipeline):
     """Whether calls must be told of the face."""
     needs_keypoints: ClassVar[bool] = False
     """Whether calls must be shown where eyes and nose are."""
+    needs_emotion: ClassVar[bool] = False
+    """Whether calls are given an emotion."""
 
     def _set_up(self, components: dict[str, Any], settings: dict[str, Any]) -> None:
         """Register what the family's class was made with, and make its model of it."""
@@ -200,6 +205,7 @@ class AvatarPipeline(DiffusionPipeline):
         *,
         face: FaceClues | None = None,
         keypoints: Keypoints | None = None,
+        emotion: Emotion | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -220,6 +226,8 @@ class AvatarPipeline(DiffusionPipeline):
             face: what the portrait's face is like, without batch axis, for families that are told (Hallo).
             keypoints: where eyes and nose are, for families that are shown them (V-Express): of the portrait (5, 2),
                 which then keeps still, or of every frame (F, 5, 2); the last ones hold for frames behind them.
+            emotion: for families that are given one (FLOAT): shares by name, `{"happy": 0.8}`, the rest neutral, or a
+                soft label (7,); None is neutral.
             steps: denoising steps per clip.
             scales: guidance scales by the names of the family's branches; those left out are the model's own.
                 `audio_scale=6.5` is short for `scales={"audio": 6.5}`, and so on for every branch.
@@ -236,14 +244,15 @@ class AvatarPipeline(DiffusionPipeline):
 
         Raises:
             ValueError: the audio is shorter than a frame or not finite, a number is out of its range (ranges.py), the
-                guidance or the solver does not fit the model, or the model needs to be told of the face, or lacks a VAE
-                or an audio encoder.
+                guidance, the solver or the emotion does not fit the model, or the model needs to be told of the face,
+                or lacks a VAE or an audio encoder.
         """
         made = self.in_chunks(
             image,
             audio,
             face=face,
             keypoints=keypoints,
+            emotion=emotion,
             steps=steps,
             scales=scales,
             guidance=guidance,
@@ -277,6 +286,7 @@ class AvatarPipeline(DiffusionPipeline):
         *,
         face: FaceClues | None = None,
         keypoints: Keypoints | None = None,
+        emotion: Emotion | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -304,7 +314,7 @@ class AvatarPipeline(DiffusionPipeline):
         in_all = settings.steps * math.ceil(total / chunk)
         states = AudioStates(self.audio_encoder, [audio], self.config.fps, max_frames)
         told = None if on_step is None else lambda done: on_step(done, in_all)
-        shown = Told(face, keypoints)
+        shown = self._told(face, keypoints, emotion)
         made = self._ahead(denoised_clips(self, image, shown, states, settings, clock, told, chunk), overlap)
         decoder = self._decoder(image, overlap) if decode else None
         return VideoInChunks(made, decoder, clock, decoding, total, self.config.size)
@@ -316,6 +326,7 @@ class AvatarPipeline(DiffusionPipeline):
         *,
         face: FaceClues | None = None,
         keypoints: Keypoints | None = None,
+        emotion: Emotion | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -348,9 +359,15 @@ class AvatarPipeline(DiffusionPipeline):
         frames = round(frames_in(look_ahead, self.config.fps))
         states = AudioStates(self.audio_encoder, audio_chunks, self.config.fps, max_frames, frames)
         clock = Clock(wait=partial(wait_for, self.device))
-        clips = denoised_clips(self, image, Told(face, keypoints), states, settings, clock, None, self.config.frames)
+        told = self._told(face, keypoints, emotion)
+        clips = denoised_clips(self, image, told, states, settings, clock, None, self.config.frames)
         decoder = self._decoder(image, overlap)
         return (decoder(latents) for latents, *_ in self._ahead(clips, overlap))
+
+    def _told(self, face: FaceClues | None, keypoints: Keypoints | None, emotion: Emotion | None) -> Told:
+        if not self.needs_emotion and emotion is not None:
+            raise ValueError(f"emotion: a {type(self).__name__} is given none; leave emotion out")
+        return Told(face, keypoints, asked_emotion(emotion) if self.needs_emotion else None)
 
     def _decoder(self, image: np.ndarray, overlap: bool | None) -> ClipDecoder:
         return ClipDecoder(self.vae, square_resize(image, self.config.size), self._overlaps(overlap))

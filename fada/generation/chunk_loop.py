@@ -31,10 +31,11 @@ it had: one, or as many as there are contexts."""
 
 @dataclass(frozen=True)
 class Told:
-    """What a call is told of the portrait: its face, and keypoints (5, 2), or (F, 5, 2) of every frame."""
+    """What a call is told: the portrait's face, keypoints (5, 2), or (F, 5, 2) of every frame, and an emotion (7,)."""
 
     face: FaceClues | None = None
     keypoints: Keypoints | None = None
+    emotion: Tensor | None = None
 
     def keypoints_of(self, start: int, frames: int) -> Keypoints | None:
         """Of some frames (F, 5, 2): a still portrait's in all of them, the last ones in frames behind the last."""
@@ -63,7 +64,7 @@ def denoised_clips(
         reference = encode_frames(pipeline.vae, square_resize(image, config.size)[None])
     denoise = ClipDenoiser(pipeline.model, config.is_student, pipeline.scheduler.windows, config.gamma)
     generator = torch.Generator().manual_seed(settings.seed)
-    before: Tensor | None = None
+    before = heard_before = None
     index = 0
     while True:
         start = index * frames
@@ -72,7 +73,7 @@ def denoised_clips(
         if windows is None:
             return
         with clock("reference"):
-            conditions = _conditions(pipeline, reference, told, before, windows, start)
+            conditions = _conditions(pipeline, reference, told, before, heard_before, windows, start)
         noise = moved(torch.randn(1, frames, *reference.shape[1:], generator=generator), pipeline.device)
         with clock("denoise"):
             said = _in_all(on_step, index * settings.steps)
@@ -80,27 +81,55 @@ def denoised_clips(
         count = frames if states.total is None else min(frames, states.total - start)
         latents = clip[0, :count].float()
         if config.motion_frames:
-            known = latents if before is None else torch.cat((before, latents))
-            before = known[-config.motion_frames :].clone()
+            before = _last(before, latents, config.motion_frames)
+            if pipeline.family.hears_motion:
+                heard_before = _last(heard_before, windows[:count], config.motion_frames)
         wait_for(pipeline.device)
         yield latents, nfe, pipeline.model.passes(frames)
         index += 1
 
 
+def _last(before: Tensor | None, made: Tensor, frames: int) -> Tensor:
+    """The last so many frames of what was made before and is made now."""
+    known = made if before is None else torch.cat((before, made))
+    return known[-frames:].clone()
+
+
 def _conditions(
-    pipeline: AvatarPipeline, reference: Tensor, told: Told, before: Tensor | None, windows: Tensor, start: int
+    pipeline: AvatarPipeline,
+    reference: Tensor,
+    told: Told,
+    before: Tensor | None,
+    heard_before: Tensor | None,
+    windows: Tensor,
+    start: int,
 ) -> Any:
     config = pipeline.config
-    motion = has_motion = None
+    motion = has_motion = motion_audio = emotion = None
     if config.motion_frames:
         blank = reference.new_zeros(1, config.motion_frames, *reference.shape[1:])
         motion = blank if before is None else before[None].to(reference)
         has_motion = moved(torch.tensor([before is not None]), reference.device)
+        if pipeline.family.hears_motion:
+            silent = windows.new_zeros(config.motion_frames, *windows.shape[1:])
+            motion_audio = (silent if heard_before is None else heard_before)[None]
     face = None if told.face is None else stack_clues([told.face]).to(reference.device)
     points = told.keypoints_of(start, len(windows))
     keypoints = None if points is None else stack_keypoints([points]).to(reference.device)
+    if told.emotion is not None:
+        emotion = moved(told.emotion[None], reference.device)
+    inputs = ClipInputs(
+        reference,
+        windows[None],
+        motion,
+        has_motion,
+        face,
+        keypoints,
+        emotion=emotion,
+        motion_audio=motion_audio,
+    )
     model: Any = pipeline.model
-    return model.prepare(model.inputs_of(ClipInputs(reference, windows[None], motion, has_motion, face, keypoints)))
+    return model.prepare(model.inputs_of(inputs))
 
 
 def _in_all(on_step: Callable[[int], None] | None, done: int) -> Callable[[int], None] | None:

@@ -77,6 +77,7 @@ def pipeline_of(family: Family) -> type[AvatarPipeline]:
             "folder_settings": family.settings,
             "needs_face": "face" in family.conditions,
             "needs_keypoints": "keypoints" in family.conditions,
+            "needs_emotion": "emotion" in family.conditions,
             "_optional_components": [name for name, each in components.items() if each.is_optional],
         },
     )

@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL
 
 from fada.assembly.models import AudioEncoder
 from fada.data.audio.features import load_audio_encoder
+from fada.data.clips.sample_emotion import with_emotion
 from fada.data.clips.sample_keypoints import with_keypoints
 from fada.data.shards.files import write_tar
 from fada.data.shards.format import PARTS, Sample, decode_sample, suffix_of, suffixes_of
@@ -173,7 +174,7 @@ def _encoded(file: Path, task: EncodeTask, encoders: Encoders) -> Iterator[Sampl
         kept = [part for part in _PASSED_ON if part != "masks" or sample.landmarks is None]
         stored = {part: members[suffix_of(part)] for part in kept if getattr(sample, part) is not None}
         try:
-            sample = next(with_keypoints([sample]))
+            sample = next(with_emotion(with_keypoints([sample])))
             yield from with_masks(encode_samples([replace(sample, stored=stored)], *encoders, task.keeps))
         except ValueError as error:
             refuse(f"{key}.json", str(error))

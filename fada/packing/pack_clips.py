@@ -21,6 +21,7 @@ from torch import Tensor
 
 from fada.assembly.models import AudioEncoder
 from fada.data.clips.clip import REJECTED, Clip, ClipError, read_clip, read_record
+from fada.data.clips.sample_emotion import with_emotion
 from fada.data.clips.sample_keypoints import with_keypoints
 from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
 from fada.data.prepare.masks import read_landmarks
@@ -220,7 +221,7 @@ def _read_sample(folder: Path, key: str, decision: Any) -> Sample:
         sample_rate=clip.sample_rate,
     )  # fmt: skip
     try:
-        return next(with_keypoints([sample]))
+        return next(with_emotion(with_keypoints([sample])))
     except ValueError as error:
         raise ClipError(f"{folder}: {error}") from error
 

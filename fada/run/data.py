@@ -32,7 +32,9 @@ from fada.run.checks import check_trained_clips
 from fada.run.folder import put_aside, trained_parts
 from fada.run.sources import sources_of
 from fada.run.stored_features import (
+    check_emotion,
     check_features,
+    check_held_out_emotion,
     check_keypoints,
     check_size,
     holds_features,
@@ -73,21 +75,30 @@ class RunData:
 
 
 def prepare_data(
-    recipe: Recipe, folder: Path, console: Console, makes: bool = True, *, keypoints: bool | None = None
+    recipe: Recipe,
+    folder: Path,
+    console: Console,
+    makes: bool = True,
+    *,
+    keypoints: bool | None = None,
+    emotion: bool | None = None,
 ) -> RunData:
     """Make, or find again, everything between raw clips and training samples; for whoever holds the run's folder.
 
     Args:
         makes: what is missing, damaged or of other clips; else another process has done so, and nothing is written.
         keypoints: training and held-out clips have them; None: where the recipe's teacher is shown them.
+        emotion: likewise; None: where the recipe's teacher is given one.
 
     Raises:
         RecipeError: shards hold features of other encoders than the recipe's, no clips that a part of it can use, or
-            other clips than those that a part of the run was trained on; or keypoints are asked for that clips lack.
+            other clips than those that a part of the run was trained on; or keypoints or emotions are asked for that
+            clips lack.
     """
-    if keypoints is None:
-        keypoints = "keypoints" in recipe.teacher.family.conditions
-    sources = sources_of(recipe, folder, console, makes, keypoints=keypoints)
+    conditions = recipe.teacher.family.conditions
+    keypoints = "keypoints" in conditions if keypoints is None else keypoints
+    emotion = "emotion" in conditions if emotion is None else emotion
+    sources = sources_of(recipe, folder, console, makes, keypoints=keypoints, emotion=emotion)
     has_features = bool(recipe.data.train_sets) and holds_features(recipe)
     encoder = audio_encoder(recipe.audio, recipe.clip.fps)
     vae = prepare_vae(recipe, folder, sources["train"], console, makes)
@@ -99,23 +110,26 @@ def prepare_data(
             *sets,
             cache=recipe.data.cache,
             keypoints=keypoints,
+            emotion=emotion,
             by_shard=recipe.data.is_by_shard,
             encoder=encoder if makes_states(recipe) else None,
         )
     else:
         encoded = inside(folder, "data", "train")
         made_of = {**features, **_face_embedder(recipe), "clips": sources["train"].hash(), "encoding": str(ENCODING)}
-        if makes and not _is_encoded(encoded, made_of, recipe, folder, console, keypoints=keypoints):
+        if makes and not _is_encoded(encoded, made_of, recipe, folder, console, keypoints=keypoints, emotion=emotion):
             samples = track(sources["train"], "encoding clips", console=console, total=None)
             with whole_folder(encoded, has_manifest=False) as partial:
                 write_shards(encode_samples(samples, vae, encoder), partial, SAMPLES_PER_SHARD, made_of)
-        train = load_latents(encoded, keypoints=keypoints)
+        train = load_latents(encoded, keypoints=keypoints, emotion=emotion)
     if keypoints:
         check_keypoints(recipe, train)
+    if emotion:
+        check_emotion(recipe, train)
     check_size(recipe, train, vae)
     check_trained_clips(recipe, train)
     console.print(f"data: {len(train)} training clips, {where_of(train)}")
-    return RunData(train, _held_out(recipe, sources["test"], keypoints=keypoints), vae, encoder)
+    return RunData(train, _held_out(recipe, sources["test"], keypoints=keypoints, emotion=emotion), vae, encoder)
 
 
 def held_out(recipe: Recipe, folder: Path, console: Console, makes: bool = True) -> Sequence[Clip]:
@@ -124,24 +138,33 @@ def held_out(recipe: Recipe, folder: Path, console: Console, makes: bool = True)
     Args:
         makes: draw what is missing of a drawn world; else another process has done so.
     """
-    keypoints = "keypoints" in recipe.teacher.family.conditions
+    keypoints, emotion = (each in recipe.teacher.family.conditions for each in ("keypoints", "emotion"))
     if recipe.data.test_shards is not None:
-        return _held_out(recipe, (), keypoints=keypoints)
-    return _held_out(
-        recipe, sources_of(recipe, folder, console, makes, keypoints=keypoints)["test"], keypoints=keypoints
-    )
+        return _held_out(recipe, (), keypoints=keypoints, emotion=emotion)
+    source = sources_of(recipe, folder, console, makes, keypoints=keypoints, emotion=emotion)["test"]
+    return _held_out(recipe, source, keypoints=keypoints, emotion=emotion)
 
 
-def _held_out(recipe: Recipe, source: Iterable[Sample], *, keypoints: bool) -> Sequence[Clip]:
+def _held_out(recipe: Recipe, source: Iterable[Sample], *, keypoints: bool, emotion: bool) -> Sequence[Clip]:
     """Held-out clips; those of shards are decoded when they are needed."""
     shards = recipe.data.test_shards
     if shards is None:
-        return [clip_of(sample, keypoints=keypoints) for sample in source]
-    return HeldOutClips(ShardSet(shards), keypoints=keypoints)
+        return [clip_of(sample, keypoints=keypoints, emotion=emotion) for sample in source]
+    held = HeldOutClips(ShardSet(shards), keypoints=keypoints, emotion=emotion)
+    if emotion:
+        check_held_out_emotion(shards)
+    return held
 
 
 def _is_encoded(
-    encoded: Path, made_of: dict[str, str], recipe: Recipe, folder: Path, console: Console, *, keypoints: bool
+    encoded: Path,
+    made_of: dict[str, str],
+    recipe: Recipe,
+    folder: Path,
+    console: Console,
+    *,
+    keypoints: bool,
+    emotion: bool,
 ) -> bool:
     """Whether a run's own shards are whole, and follow from what they would be made of now; others are put aside."""
     if not encoded.exists():
@@ -150,10 +173,11 @@ def _is_encoded(
     if fault is None:
         index = read_index(encoded)
         before = index.features
-        lacks_keypoints = keypoints and not index.parts.get("keypoints")
-        if before == made_of and not lacks_keypoints:
+        asked = {"keypoints": keypoints, "emotion": emotion}
+        lacking = [part for part, is_asked in asked.items() if is_asked and not index.parts.get(part)]
+        if before == made_of and not lacking:
             return True
-        fault = "has no keypoints" if before == made_of else "was made of other clips or encoders"
+        fault = f"has no {lacking[0]}" if before == made_of else "was made of other clips or encoders"
         trained = trained_parts(folder)
         # Earlier versions noted no clips.
         if trained and "clips" in before:

@@ -29,7 +29,7 @@ def previews(built: AvatarPipeline, result: nn.Module, data: RunData, device: to
         videos = []
         for seed, clip in enumerate(clips):
             length = min(frames, len(clip.frames))
-            told: dict[str, Any] = {"face": clip.face, "keypoints": clip.keypoints}
+            told: dict[str, Any] = {"face": clip.face, "keypoints": clip.keypoints, "emotion": clip.emotion}
             videos.append(built(clip.frames[0], clip.audio, seed=seed, max_frames=length, **told).frames)
         built.to("cpu")
         rows, labels = [], []

@@ -11,10 +11,12 @@ from typing import Protocol
 from rich.console import Console
 
 from fada.data.clips.clip import Clip, ClipError, list_clips, read_clip, read_record
+from fada.data.clips.sample_emotion import with_emotion
 from fada.data.clips.sample_keypoints import keypoint_parts_of, with_keypoints
 from fada.data.shards.reading import Sample, read_index, read_shards
 from fada.data.shards.stored_clips import face_parts_of
 from fada.data.world import make_world
+from fada.data.world.emotion_truth import emotion_of_truth
 from fada.data.world.keypoints import keypoints_of_truth
 from fada.data.world.make import SETTINGS_FILE
 from fada.eval.bench.results import fingerprint as hash_of
@@ -37,33 +39,50 @@ class Source(Protocol):
 
 
 def sources_of(
-    recipe: Recipe, folder: Path, console: Console, makes: bool = True, *, keypoints: bool = False
+    recipe: Recipe,
+    folder: Path,
+    console: Console,
+    makes: bool = True,
+    *,
+    keypoints: bool = False,
+    emotion: bool = False,
 ) -> dict[str, Source]:
     """Training and held-out clips (`train`, `test`) of a run.
 
     Args:
         makes: draw what is missing of a drawn world; else another process has done so.
         keypoints: the samples get them: of the truth, as stored, or of landmarks.
+        emotion: the samples get it, where the truth or what is stored tells of it.
     """
     if recipe.data.world is not None:
-        world = DrawnWorld(recipe, inside(folder, "data", "clips"), console, makes, keypoints=keypoints)
+        world = DrawnWorld(
+            recipe, inside(folder, "data", "clips"), console, makes, keypoints=keypoints, emotion=emotion
+        )
         if makes:
             world.draw()
         return {split: _DrawnClips(world, split) for split in ("train", "test")}
     assert recipe.data.test_shards is not None
     sets = [each.path for each in recipe.data.train_sets]
-    return {
-        "train": Shards(*sets, keypoints=keypoints), "test": Shards(recipe.data.test_shards, keypoints=keypoints)
-    }  # fmt: skip
+    folders = {"train": sets, "test": [recipe.data.test_shards]}
+    return {split: Shards(*each, keypoints=keypoints, emotion=emotion) for split, each in folders.items()}
 
 
 class DrawnWorld:
     """The drawn clips in a run's folder; those that cannot be read are drawn again."""
 
-    def __init__(self, recipe: Recipe, folder: Path, console: Console, makes: bool, *, keypoints: bool = False) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        console: Console,
+        makes: bool,
+        *,
+        keypoints: bool = False,
+        emotion: bool = False,
+    ) -> None:
         assert recipe.data.world is not None
         self.section, self.size, self.folder, self.console = recipe.data.world, recipe.clip.size, folder, console
-        self.makes, self.keypoints = makes, keypoints
+        self.makes, self.keypoints, self.emotion = makes, keypoints, emotion
 
     def draw(self) -> None:
         """Draw what is missing."""
@@ -99,7 +118,7 @@ class DrawnWorld:
                     yield self._read(key)
 
     def _read(self, key: str) -> Clip:
-        """A clip, and where keypoints are asked for one whose truth tells of them.
+        """A clip, and where keypoints or an emotion are asked for one whose truth tells of them.
 
         Raises:
             ClipError: it cannot be read, or used.
@@ -112,6 +131,11 @@ class DrawnWorld:
                 raise ClipError(f"{self.folder / key}.json: {error}") from error
             if found is None or len(found.points) != len(clip.frames):
                 raise ClipError(f"{self.folder / key}.json: holds no truth of its {len(clip.frames)} frames")
+        if self.emotion:
+            try:
+                emotion_of_truth(clip.meta)
+            except ValueError as error:
+                raise ClipError(f"{self.folder / key}.json: {error}") from error
         return clip
 
     def _draw_again(self, key: str, fault: str) -> None:
@@ -133,27 +157,29 @@ class _DrawnClips:
         self.world, self.split = world, split
 
     def __iter__(self) -> Iterator[Sample]:
-        samples = (Sample(clip.key, clip.meta, clip.frames, clip.audio) for clip in self.world.clips(self.split))
-        return with_keypoints(samples) if self.world.keypoints else samples
+        clips = self.world.clips(self.split)
+        samples: Iterator[Sample] = (Sample(clip.key, clip.meta, clip.frames, clip.audio) for clip in clips)
+        samples = with_keypoints(samples) if self.world.keypoints else samples
+        return with_emotion(samples) if self.world.emotion else samples
 
     def hash(self) -> str:
         return self.world.hash()
 
 
 class Shards:
-    """Frames and sound of sets of shards, one after the other, with what tells of faces, and of keypoints if asked."""
+    """Frames and sound of sets of shards, one after the other, with faces, and keypoints and emotion if asked."""
 
-    def __init__(self, *folders: str, keypoints: bool = False) -> None:
-        self.folders, self.keypoints = folders, keypoints
+    def __init__(self, *folders: str, keypoints: bool = False, emotion: bool = False) -> None:
+        self.folders, self.keypoints, self.emotion = folders, keypoints, emotion
 
     def __iter__(self) -> Iterator[Sample]:
         for folder in self.folders:
             parts = {"frames", "audio", *face_parts(folder)}
-            if self.keypoints:
-                told = keypoint_parts_of(read_index(folder))
-                yield from with_keypoints(read_shards(folder, parts=parts | {*told}))
-            else:
-                yield from read_shards(folder, parts=parts)
+            parts |= {*keypoint_parts_of(read_index(folder))} if self.keypoints else set()
+            parts |= {"emotion"} if self.emotion else set()
+            samples = read_shards(folder, parts=parts)
+            samples = with_keypoints(samples) if self.keypoints else samples
+            yield from with_emotion(samples) if self.emotion else samples
 
     def hash(self) -> str:
         """Over the hashes of all shards, in their order."""

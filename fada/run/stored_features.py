@@ -122,6 +122,7 @@ def load_latents(
     lip_ratio: float = 1.0,
     cache: Cache | None = None,
     keypoints: bool = False,
+    emotion: bool = False,
     by_shard: bool = False,
     encoder: AudioEncoder | None = None,
 ) -> StoredClips:
@@ -132,13 +133,20 @@ def load_latents(
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
         cache: for sets in object stores.
         keypoints: whether they are read, too.
+        emotion: whether it is read, too.
         by_shard: whether they shall be drawn shard by shard.
         encoder: makes audio states of sound; None: they are stored.
     """
     kept = None if cache is None else PartsCache(cache.path, int(cache.gib * 2**30))
     sets = [ShardSet(folder, kept) for folder in folders]
     return StoredClips(
-        sets, face_ratio=face_ratio, lip_ratio=lip_ratio, keypoints=keypoints, by_shard=by_shard, encoder=encoder
+        sets,
+        face_ratio=face_ratio,
+        lip_ratio=lip_ratio,
+        keypoints=keypoints,
+        emotion=emotion,
+        by_shard=by_shard,
+        encoder=encoder,
     )
 
 
@@ -154,6 +162,40 @@ def check_keypoints(recipe: Recipe, clips: ClipSource) -> None:
             f"data: {recipe.data.train_name}: {len(without)} of {len(clips)} training clips have no keypoints, which "
             f"the teacher is shown, {clips.key(int(without[0]))} among them; they come with the landmarks of fada data "
             "prepare: prepare the clips with it, then fada data shard"
+        )
+
+
+def check_emotion(recipe: Recipe, clips: ClipSource) -> None:
+    """Refuse clips of which some have no emotion, for a teacher that is given one.
+
+    Raises:
+        RecipeError: naming the first of them.
+    """
+    without = np.flatnonzero(~clips.facts.has_emotion)
+    if len(without):
+        what = (
+            "set data.world.emotion=true, which draws it"
+            if recipe.data.world is not None
+            else "shard the clips again with fada data shard --emotion-classifier"
+        )
+        raise RecipeError(
+            f"data: {recipe.data.train_name}: {len(without)} of {len(clips)} training clips have no emotion, which the "
+            f"teacher is given, {clips.key(int(without[0]))} among them; {what}"
+        )
+
+
+def check_held_out_emotion(shards: str) -> None:
+    """Refuse held-out clips of which some have no emotion, which would count as neutral.
+
+    Raises:
+        RecipeError: naming the shards.
+    """
+    index = read_index(shards)
+    without = index.samples - index.parts.get("emotion", 0)
+    if without:
+        raise RecipeError(
+            f"data.test_shards: {shards}: {without} of {index.samples} clips have no emotion, which the teacher is "
+            "given; shard the clips again with fada data shard --emotion-classifier"
         )
 
 

@@ -290,7 +290,10 @@ class Run:
 
     def _sampler(self, frames: int, motion: int, quality: str) -> ClipSampler:
         context, mixture = self.recipe.audio.context, mixture_of(self.recipe)
-        return ClipSampler(self.data.train, frames, motion, context, quality, self.recipe.seed, mixture)
+        hears_motion = self.recipe.teacher.family.hears_motion
+        return ClipSampler(
+            self.data.train, frames, motion, context, quality, self.recipe.seed, mixture, hears_motion=hears_motion
+        )
 
     def _train_stage(self, stage: Stage, model: AvatarDenoiser) -> None:
         """Train one stage; its result is left in `model`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from fada.assembly.settings import recompute, recomputed
+from fada.data.clips.emotion import EMOTIONS
 from fada.data.clips.face import FaceClues
 from fada.data.clips.keypoints import Keypoints
 from fada.pretrained.networks import read_component
@@ -132,7 +133,12 @@ def _meta_inputs(recipe: Recipe, model: Any) -> tuple[torch.Tensor, Any]:
         torch.zeros(1, clip.frames, 4, device="meta"),
     )
     heard = torch.zeros(audio, device="meta")
-    return latents, model.inputs_of(ClipInputs(latents[:, 0], heard, motion, face=face, keypoints=points))
+    emotion = torch.zeros(1, len(EMOTIONS), device="meta")
+    inputs = ClipInputs(latents[:, 0], heard, motion, face=face, keypoints=points, emotion=emotion)
+    if motion is not None and recipe.teacher.family.hears_motion:
+        before = torch.zeros(1, clip.motion_frames, *model.heard(), device="meta")
+        inputs = replace(inputs, motion_audio=before)
+    return latents, model.inputs_of(inputs)
 
 
 def recipe_latent(recipe: Recipe) -> tuple[int, ...]:

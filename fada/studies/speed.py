@@ -22,8 +22,10 @@ from fada.assembly.settings import default_scales, default_steps, distill_settin
 from fada.data.audio.features import AudioEncoder
 from fada.data.audio.wav2vec2 import Wav2Vec2Encoder
 from fada.data.clips.clip import list_clips, read_clip
+from fada.data.clips.emotion import emotion_of
 from fada.data.clips.face import FaceClues
 from fada.data.clips.keypoints import Keypoints
+from fada.data.clips.sample_emotion import sample_emotion
 from fada.data.sampling.dataset import BatchShape, ClipSampler, LatentClip
 from fada.data.shards.reading import Sample, read_shards
 from fada.data.world import make_world
@@ -266,17 +268,23 @@ class _Networks:
         frames = self.recipe.clip.frames + self.recipe.clip.motion_frames + SPARE_FRAMES
         states = torch.randn(frames, self.encoder.layers, self.encoder.states_dim)
         shown = Keypoints(POINTS.repeat(frames, 1, 1), torch.ones(frames, 5).bool(), FACE.lip_box.repeat(frames, 1))
-        return LatentClip(f"random-{number}", "A", torch.randn(frames, *self.shape), states, FACE, shown)
+        return LatentClip(
+            f"random-{number}", "A", torch.randn(frames, *self.shape), states, FACE, shown, emotion_of({})
+        )
 
     def _sampler(self, clips: list[LatentClip]) -> ClipSampler:
         clip = self.recipe.clip
-        return ClipSampler(clips, clip.frames, clip.motion_frames, self.recipe.audio.context, seed=self.recipe.seed)
+        recipe = self.recipe
+        hears_motion = recipe.teacher.family.hears_motion
+        return ClipSampler(
+            clips, clip.frames, clip.motion_frames, recipe.audio.context, seed=recipe.seed, hears_motion=hears_motion
+        )
 
     def _true_clips(self) -> list[LatentClip]:
         assert isinstance(self.loaded, AvatarPipeline)
         made = encode_samples(_samples(self.recipe, self.options.samples), self.loaded.vae, self.loaded.audio_encoder)
         return [
-            LatentClip(sample.key, "A", sample.latents, sample.audio_states)
+            LatentClip(sample.key, "A", sample.latents, sample.audio_states, emotion=sample_emotion(sample))
             for sample in made
             if sample.latents is not None and sample.audio_states is not None
         ]

@@ -22,6 +22,8 @@ from fada.media.sample_rate import SAMPLE_RATE
 from fada.media.video import encode_video, read_video
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fada.data.clips.face import FaceClues
     from fada.data.clips.keypoints import Keypoints
 
@@ -55,6 +57,8 @@ class Clip:
     """What is known of the face in the first frame, where it is the portrait of a system that is told."""
     keypoints: "Keypoints | None" = None
     """Of every frame, where a system is asked that is shown them."""
+    emotion: "Tensor | None" = None
+    """Soft label (7,) (`fada.data.clips.emotion`), where a system is asked that is given one."""
 
 
 def check_key(key: object) -> str:

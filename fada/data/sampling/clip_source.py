@@ -23,7 +23,7 @@ class LatentClip:
     """One clip ready for training.
 
     latents: (F, C, h, w) scaled VAE latents; states: (F, layers, dim) of the audio encoder, padded by no one; face and
-    keypoints (F, ...): for teachers that are told of them.
+    keypoints (F, ...): for teachers that are told of them; emotion (7,): a soft label, for those that are given one.
     """
 
     key: str
@@ -32,6 +32,7 @@ class LatentClip:
     states: Tensor
     face: FaceClues | None = None
     keypoints: Keypoints | None = None
+    emotion: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ClipFacts:
     """What is known of N clips without reading them.
 
     quality: (N,) numbers in `qualities`; frames: (N,) of the latents; sides: (N, 2) of the latents (`latent_sides`);
-    has_face, has_keypoints: (N,) booleans, whether they are read with the clips.
+    has_face, has_keypoints, has_emotion: (N,) booleans, whether they are read with the clips.
     """
 
     quality: np.ndarray
@@ -48,6 +49,7 @@ class ClipFacts:
     sides: np.ndarray
     has_face: np.ndarray
     has_keypoints: np.ndarray
+    has_emotion: np.ndarray
 
     def of_quality(self, quality: str) -> np.ndarray:
         """Which clips (N,) are of a quality, `all` for every one."""
@@ -64,7 +66,8 @@ class ClipFacts:
 
     def subset(self, numbers: np.ndarray) -> ClipFacts:
         """The same of some of the clips."""
-        columns = (each[numbers] for each in (self.frames, self.sides, self.has_face, self.has_keypoints))
+        told = (self.has_face, self.has_keypoints, self.has_emotion)
+        columns = (each[numbers] for each in (self.frames, self.sides, *told))
         return ClipFacts(self.quality[numbers], self.qualities, *columns)
 
 
@@ -138,6 +141,7 @@ class ClipsInMemory(ClipSource):
             np.array([latent_sides(clip.latents.shape) for clip in clips], np.int64).reshape(len(clips), 2),
             np.array([clip.face is not None for clip in clips], bool),
             np.array([clip.keypoints is not None for clip in clips], bool),
+            np.array([clip.emotion is not None for clip in clips], bool),
         )
 
     def __len__(self) -> int:

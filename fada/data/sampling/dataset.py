@@ -55,6 +55,8 @@ def hash_clips(clips: Sequence[LatentClip]) -> str:
             parts |= {"face": clip.face.embedding, "face_box": clip.face.face_box, "lip_box": clip.face.lip_box}
         if clip.keypoints is not None:
             parts |= {f"keypoints.{name}": value for name, value in clip.keypoints.tensors().items()}
+        if clip.emotion is not None:
+            parts |= {"emotion": clip.emotion}
         digest.update(f"{clip.key}\0{clip.quality}\0".encode())
         for name, value in parts.items():
             digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
@@ -117,7 +119,9 @@ class Batch:
     latents: (B, F, C, h, w); reference: (B, C, h, w) of another moment of the same clip; motion: (B, M, C, h, w) the
     frames before; has_motion: (B,) booleans, False at a clip's start; audio: windows (B, F, 2 r + 1, layers, dim);
     face: of the B clips, where they have it; faults: what was damaged, and what stands in its place; keypoints:
-    (B, F, ...) of the frames, reference_keypoints: (B, ...) of the reference, where the clips were read with them.
+    (B, F, ...) of the frames, reference_keypoints: (B, ...) of the reference, where the clips were read with them;
+    emotion: (B, 7) soft labels, likewise; motion_audio: windows (B, M, 2 r + 1, layers, dim) of the motion frames,
+    zeros where there are none, where the sampler gives them.
     """
 
     keys: list[str]
@@ -131,16 +135,22 @@ class Batch:
     faults: tuple[str, ...] = ()
     keypoints: Keypoints | None = None
     reference_keypoints: Keypoints | None = None
+    emotion: Tensor | None = None
+    motion_audio: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
-        names = ("latents", "reference", "motion", "audio", "has_motion")
-        there: dict[str, Any] = {name: moved(getattr(self, name), device) for name in names}
+        names = ("latents", "reference", "motion", "audio", "has_motion", *_OPTIONAL)
+        tensors = {name: getattr(self, name) for name in names}
+        there: dict[str, Any] = {name: moved(each, device) for name, each in tensors.items() if each is not None}
         told = {name: getattr(self, name) for name in TOLD}
         there |= {name: each.to(device) for name, each in told.items() if each is not None}
         return replace(self, **there)
 
 
+_KEYPOINTS = ("keypoints", "reference_keypoints")
+_OPTIONAL = ("emotion", "motion_audio")
+"""Fields of a batch that are one tensor, where the clips have it or the family asks for it."""
 TOLD: dict[str, Callable[..., FaceClues | Keypoints]] = {
     "face": FaceClues,
     "keypoints": Keypoints,
@@ -168,10 +178,11 @@ class ClipSampler:
         quality: `A`, `B` or `all`.
         mixture: shares of sets and qualities; each group then has epochs of its own, and one without such clips no
             share. Without it every epoch has all clips once.
+        hears_motion: whether motion frames come with their sound (`Family.hears_motion`).
 
     Raises:
-        ValueError: no clip of that quality is long enough, only some of them have a face or keypoints, or none has a
-            weight.
+        ValueError: no clip of that quality is long enough, only some of them have a face, keypoints or an emotion, or
+            none has a weight.
     """
 
     def __init__(
@@ -183,6 +194,8 @@ class ClipSampler:
         quality: str = "all",
         seed: int = 0,
         mixture: Mixture | None = None,
+        *,
+        hears_motion: bool = False,
     ) -> None:
         source = source_of(clips)
         chosen = np.flatnonzero(source.facts.of_quality(quality) & (source.facts.frames >= frames))
@@ -194,7 +207,9 @@ class ClipSampler:
         self.clips = source.subset(chosen)
         _check_faces(self.clips)
         _check_keypoints(self.clips)
+        _check_emotion(self.clips)
         self.frames, self.motion_frames, self.context, self.seed = frames, motion_frames, context, seed
+        self.hears_motion = hears_motion
         self._groups = _groups(self.clips, mixture, seed)
         self._turns = None if mixture is None else Turns([each.weight for each in self._groups], seed)
         self._lanes: dict[int, Lanes] = {}
@@ -230,6 +245,7 @@ class ClipSampler:
         before = clip.latents[start - self.motion_frames : start].float() if has_motion else None
         motion = window.new_zeros(self.motion_frames, *window.shape[1:]) if before is None else before
         reference = draw(len(clip.latents))
+        audio = audio_windows(clip.states, start, self.frames, self.context).float()
         return Batch(
             [clip.key],
             [clip.quality],
@@ -237,11 +253,21 @@ class ClipSampler:
             clip.latents[reference].float()[None],
             motion[None],
             torch.tensor([has_motion]),
-            audio_windows(clip.states, start, self.frames, self.context).float()[None],
+            audio[None],
             None if clip.face is None else stack_clues([clip.face]),
             faults,
-            *(_keypoints_of(clip, frames) for frames in (slice(start, start + self.frames), reference)),
+            keypoints=_keypoints_of(clip, slice(start, start + self.frames)),
+            reference_keypoints=_keypoints_of(clip, reference),
+            emotion=None if clip.emotion is None else clip.emotion[None],
+            motion_audio=self._motion_audio(clip, start, audio, has_motion) if self.hears_motion else None,
         )
+
+    def _motion_audio(self, clip: LatentClip, start: int, audio: Tensor, has_motion: bool) -> Tensor:
+        """Windows (1, M, ...) of the frames before `start`, like those of its own; zeros where there are none."""
+        if not has_motion:
+            return audio.new_zeros(1, self.motion_frames, *audio.shape[1:])
+        first = start - self.motion_frames
+        return audio_windows(clip.states, first, self.motion_frames, self.context).float()[None]
 
     def number(self, position: int, per_step: int = 1) -> int:
         """Which of `clips` the sample at a position of the training is of; by shard it follows from `per_step`, too."""
@@ -333,6 +359,15 @@ def _check_keypoints(clips: ClipSource) -> None:
         )
 
 
+def _check_emotion(clips: ClipSource) -> None:
+    without = np.flatnonzero(~clips.facts.has_emotion)
+    if 0 < len(without) < len(clips):
+        raise ValueError(
+            f"{len(without)} of {len(clips)} clips have no emotion, {clips.key(int(without[0]))} among them; leave "
+            "them out, or shard all clips with fada data shard --emotion-classifier"
+        )
+
+
 def _keypoints_of(clip: LatentClip, frames: int | slice) -> Keypoints | None:
     """Of one frame or some, as those of a batch of one."""
     return None if clip.keypoints is None else stack_keypoints([clip.keypoints.of_frames(frames)])
@@ -346,7 +381,7 @@ def audio_windows(states: Tensor, start: int, frames: int, context: int) -> Tens
 
 
 def stack(samples: Sequence[Batch]) -> Batch:
-    """One batch of several; all of them have faces, or none, and so with keypoints."""
+    """One batch of several; all of them have faces, or none, and so with all that a batch may lack."""
     if len(samples) == 1:
         return samples[0]
     latents, reference, motion, has_motion, audio = (
@@ -354,7 +389,11 @@ def stack(samples: Sequence[Batch]) -> Batch:
         for name in ("latents", "reference", "motion", "has_motion", "audio")
     )
     faces = [sample.face for sample in samples if sample.face is not None]
-    told = [[getattr(sample, name) for sample in samples] for name in ("keypoints", "reference_keypoints")]
+    told: dict[str, Any] = {}
+    joins: dict[str, Callable[[Any], Any]] = dict.fromkeys(_KEYPOINTS, join_keypoints)
+    for name, join in (joins | dict.fromkeys(_OPTIONAL, torch.cat)).items():
+        parts: list[Any] = [getattr(sample, name) for sample in samples]
+        told[name] = None if parts[0] is None else join(parts)
     return Batch(
         [key for sample in samples for key in sample.keys],
         [quality for sample in samples for quality in sample.qualities],
@@ -365,5 +404,5 @@ def stack(samples: Sequence[Batch]) -> Batch:
         audio,
         join_clues(faces) if faces else None,
         tuple(fault for sample in samples for fault in sample.faults),
-        *(None if each[0] is None else join_keypoints(each) for each in told),
+        **told,
     )

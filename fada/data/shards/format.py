@@ -1,5 +1,6 @@
 """One sample of a shard and its members: KEY.json, and where there is one KEY.mp4, KEY.wav, and KEY.*.safetensors for
-latents, states, landmarks, masks, face and keypoints. The JSON holds the hashes of its siblings. Nothing is unpickled.
+latents, states, landmarks, masks, face, keypoints and emotion. The JSON holds the hashes of its siblings. Nothing is
+unpickled.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from fada.data.clips.emotion import EMOTIONS, soft_label
 from fada.data.shards.record import Record, parse_record
 from fada.media.audio import decode_wav, encode_wav
 from fada.media.sample_rate import SAMPLE_RATE
@@ -27,6 +29,7 @@ _SUFFIXES = {
     "masks": "masks.safetensors",
     "face": "face.safetensors",
     "keypoints": "keypoints.safetensors",
+    "emotion": "emotion.safetensors",
 }
 PARTS = tuple(_SUFFIXES)
 """In an order that tables of samples count on: a new part is the last."""
@@ -40,11 +43,13 @@ _SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "masks": {"lip": (0, 0, 0), "face": (0, 0, 0)},
     "face": {"embedding": (0,)},
     "keypoints": {"points": (0, 5, 2), "visible": (0, 5), "lip_box": (0, 4)},
+    "emotion": {"emotion": (len(EMOTIONS),)},
 }  # fmt: skip
-"""Tensors of a part and their lengths; 0 stands for any but nothing, the first for the frames (of `face`: numbers)."""
+"""Tensors of a part and their lengths; 0 stands for any but nothing, the first for the frames (of `face` and
+`emotion`: numbers)."""
 _NEEDED = {
     "latents": {"latents"}, "audio_states": {"audio_states"}, "landmarks": {"landmarks"}, "masks": set[str](),
-    "face": {"embedding"}, "keypoints": {"points", "visible", "lip_box"},
+    "face": {"embedding"}, "keypoints": {"points", "visible", "lip_box"}, "emotion": {"emotion"},
 }  # fmt: skip
 """Tensors without which a part is none; every part has one at least."""
 _BYTES = {("masks", "lip"), ("masks", "face"), ("keypoints", "visible")}
@@ -60,7 +65,7 @@ _FINITE = {
 _UNREADABLE = (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, OverflowError, MemoryError,
                safetensors.SafetensorError)  # fmt: skip
 """What decoders make of bytes that are not what they should be."""
-_NAMES = {"latents": "latents", "audio_states": "audio_states", "face": "embedding"}
+_NAMES = {"latents": "latents", "audio_states": "audio_states", "face": "embedding", "emotion": "emotion"}
 """Parts that are one tensor: its name in the file."""
 
 Skip = Callable[[str, str], None]
@@ -90,6 +95,8 @@ class Sample:
     """(512,) float32, whose face it is: an ArcFace embedding, not normalised."""
     keypoints: dict[str, Tensor] | None = None
     """As `Keypoints.stored` has them: points (F, 5, 2), visible (F, 5), lip_box (F, 4)."""
+    emotion: Tensor | None = None
+    """(7,) float32, a soft label (`fada.data.clips.emotion`)."""
     fps: float = 25.0
     sample_rate: int = SAMPLE_RATE
     stored: dict[str, bytes] = field(default_factory=dict)
@@ -225,6 +232,8 @@ def _decode_part(part: str, data: bytes, sample_rate: int, is_known: bool) -> np
     _check_shapes(part, tensors)
     if not is_known and not all(is_finite(tensor) for tensor in tensors.values()):
         raise ValueError("holds values that are not finite")
+    if part == "emotion":
+        soft_label(tensors[part])
     return tensors[_NAMES[part]] if part in _NAMES else tensors
 
 

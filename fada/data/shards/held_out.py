@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import overload
 
 from fada.data.clips.clip import Clip
+from fada.data.clips.sample_emotion import sample_emotion
 from fada.data.clips.sample_keypoints import keypoint_parts_of, sample_keypoints
 from fada.data.sampling.clip_source import DamagedClip
 from fada.data.shards.format import Sample
@@ -24,16 +25,18 @@ class HeldOutClips(Sequence[Clip]):
 
     Args:
         keypoints: whether they are read, too, for systems that are shown them.
+        emotion: whether it is read, too, for systems that are given one.
 
     Warns:
         DamagedShardWarning: of damaged clips, which are left out.
     """
 
-    def __init__(self, shards: ShardSet, *, keypoints: bool = False) -> None:
+    def __init__(self, shards: ShardSet, *, keypoints: bool = False, emotion: bool = False) -> None:
         self._shards = shards
         told = keypoint_parts_of(shards.index) if keypoints else ()
+        told = (*told, "emotion") if emotion and shards.index.parts.get("emotion") else told
         self._parts = tuple(dict.fromkeys(("frames", "audio", *face_parts_of(shards.index), *told)))
-        self._reads_keypoints = keypoints
+        self._reads_keypoints, self._reads_emotion = keypoints, emotion
         faults = [shards.fault_of(number, self._parts) for number in range(len(shards))]
         self._numbers = [number for number, fault in enumerate(faults) if fault is None]
         damaged = [fault for fault in faults if fault is not None]
@@ -58,13 +61,13 @@ class HeldOutClips(Sequence[Clip]):
             return made
         try:
             sample = self._shards.sample(self._numbers[number], self._parts)
-            return clip_of(sample, keypoints=self._reads_keypoints)
+            return clip_of(sample, keypoints=self._reads_keypoints, emotion=self._reads_emotion)
         except ValueError as error:
             raise DamagedClip(f"{self._shards.place}: {error}; remove this held-out clip, or get it again") from error
 
 
-def clip_of(sample: Sample, *, keypoints: bool = False) -> Clip:
-    """A held-out clip, with what is known of the face in its first frame; where asked for with its keypoints.
+def clip_of(sample: Sample, *, keypoints: bool = False, emotion: bool = False) -> Clip:
+    """A held-out clip, with what is known of the face in its first frame; where asked for with keypoints or emotion.
 
     Raises:
         ValueError: it has no frames or no sound, or its truth is damaged.
@@ -73,4 +76,6 @@ def clip_of(sample: Sample, *, keypoints: bool = False) -> Clip:
         raise ValueError(f"{sample.key}: held-out clips need frames and sound; write shards with both")
     face = face_clues(sample, *PORTRAIT_RATIOS, frames=1)
     told = sample_keypoints(sample) if keypoints else None
-    return Clip(sample.key, sample.frames, sample.audio, meta=dict(sample.meta), face=face, keypoints=told)
+    felt = sample_emotion(sample) if emotion else None
+    meta = dict(sample.meta)
+    return Clip(sample.key, sample.frames, sample.audio, meta=meta, face=face, keypoints=told, emotion=felt)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fada.data.audio.encoder import AudioEncoder, check_rate, states_of
 from fada.data.clips.face import FaceClues, face_boxes
+from fada.data.clips.sample_emotion import sample_emotion
 from fada.data.clips.sample_keypoints import hold_keypoints, keypoint_part_of, sample_keypoints
 from fada.data.sampling.clip_source import ClipFacts, ClipSource, DamagedClip, LatentClip, latent_sides
 from fada.data.shards.format import Sample
@@ -19,7 +20,7 @@ from fada.data.shards.shard_set import ShardSet
 from fada.data.shards.table import SampleTable
 
 FEATURES = ("latents", "audio_states")
-_COLUMNS = ("frames", "sides", "has_face", "has_keypoints")
+_COLUMNS = ("frames", "sides", "has_face", "has_keypoints", "has_emotion")
 
 
 class StoredClips(ClipSource):
@@ -28,6 +29,7 @@ class StoredClips(ClipSource):
     Args:
         face_ratio, lip_ratio: how much larger than the landmarks the boxes of face and lips are; Hallo trains on 1.
         keypoints: whether they are read, too, for teachers that are shown them.
+        emotion: whether it is read, too, for teachers that are given one.
         by_shard: whether they shall be drawn shard by shard, as suits object stores.
         encoder: makes the audio states of the clips' sound, each time that a clip is read; None: they are stored.
     """
@@ -39,11 +41,12 @@ class StoredClips(ClipSource):
         face_ratio: float = 1.0,
         lip_ratio: float = 1.0,
         keypoints: bool = False,
+        emotion: bool = False,
         by_shard: bool = False,
         encoder: AudioEncoder | None = None,
     ) -> None:
         self._sets, self._ratios, self._by_shard = tuple(sets), (face_ratio, lip_ratio), by_shard
-        self._reads_keypoints = keypoints
+        self._reads_keypoints, self._reads_emotion = keypoints, emotion
         for each in sets:
             each.comes_by_shard = by_shard
         # One of its own, on the CPU: workers get it, too.
@@ -54,7 +57,9 @@ class StoredClips(ClipSource):
         rows = [np.flatnonzero(each.table.holds(*features)).astype(np.uint32) for each in sets]
         self._set = np.concatenate([np.full(len(chosen), at, np.uint16) for at, chosen in enumerate(rows)])
         self._row = np.concatenate(rows)
-        self._facts = _join([_facts_of(each, chosen, keypoints) for each, chosen in zip(sets, rows, strict=True)])
+        self._facts = _join(
+            [_facts_of(each, chosen, keypoints, emotion) for each, chosen in zip(sets, rows, strict=True)]
+        )
 
     def __len__(self) -> int:
         return len(self._row)
@@ -86,7 +91,9 @@ class StoredClips(ClipSource):
     def read(self, number: int) -> LatentClip:
         at, row = int(self._set[number]), int(self._row[number])
         told = keypoint_part_of(self._sets[at].table, row) if self._reads_keypoints else ()
-        sample = self._sets[at].sample(row, {*self._parts[at], *told})
+        has_emotion = bool(self.facts.has_emotion[number])
+        parts = {*self._parts[at], *told, *(("emotion",) if has_emotion else ())}
+        sample = self._sets[at].sample(row, parts)
         quality = str(sample.meta.get("quality", "A"))
         states = self._states(sample)
         if sample.latents is None or states is None:
@@ -101,7 +108,8 @@ class StoredClips(ClipSource):
             )
         face = face_clues(sample, *self._ratios)
         keypoints = sample_keypoints(sample) if told else None
-        return LatentClip(sample.key, quality, sample.latents, states, face, keypoints)
+        emotion = sample_emotion(sample) if has_emotion else None
+        return LatentClip(sample.key, quality, sample.latents, states, face, keypoints, emotion)
 
     def _states(self, sample: Sample) -> Tensor | None:
         if self._encoder is None or sample.audio is None or sample.latents is None:
@@ -138,14 +146,21 @@ class StoredClips(ClipSource):
         return self._sets[int(self._set[number])].table
 
 
-def _facts_of(each: ShardSet, rows: np.ndarray, reads_keypoints: bool) -> ClipFacts:
+def _facts_of(each: ShardSet, rows: np.ndarray, reads_keypoints: bool, reads_emotion: bool) -> ClipFacts:
     table = each.table
     faces = face_parts_of(each.index)
     none = np.zeros(len(rows), bool)
     has_face = table.holds(*faces)[rows] if faces else none
     has_keypoints = hold_keypoints(table)[rows] if reads_keypoints else none
+    has_emotion = table.holds("emotion")[rows] if reads_emotion else none
     return ClipFacts(
-        table.quality[rows], table.qualities, table.frames[rows], table.sides[rows], has_face, has_keypoints
+        table.quality[rows],
+        table.qualities,
+        table.frames[rows],
+        table.sides[rows],
+        has_face,
+        has_keypoints,
+        has_emotion,
     )
 
 
