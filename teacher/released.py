@@ -79,9 +79,9 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     return loaded
 
 
-def key_faults(network: nn.Module, given: Mapping[str, Tensor], prefix: str = "") -> list[str]:
-    """What keeps these tensors from being the network's: keys missing and left over, and wrong shapes."""
-    wanted = network.state_dict()
+def key_faults(network: nn.Module | Mapping[str, Tensor], given: Mapping[str, Tensor], prefix: str = "") -> list[str]:
+    """What keeps tensors from being those of a network, or a state: keys missing and left over, and wrong shapes."""
+    wanted = network.state_dict() if isinstance(network, nn.Module) else network
     faults = [f"missing {prefix}{key}" for key in wanted if key not in given]
     faults += [f"unexpected {prefix}{key}" for key in given if key not in wanted]
     for key, value in given.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from fada.cli.import_float import import_float
 from fada.cli.import_hallo import import_hallo
 from fada.cli.import_sd15 import import_sd15
 from fada.cli.import_v_express import import_v_express
@@ -16,6 +17,7 @@ app.add_typer(imports, name="import")
 imports.command("sd15")(import_sd15)
 imports.command("hallo")(import_hallo)
 imports.command("v-express")(import_v_express)
+imports.command("float")(import_float)
 
 
 @app.command()

@@ -14,6 +14,8 @@ Scale = Annotated[float, within(SCALE)]
 Conditioning = Literal["adaln", "cross_attention"]
 """How frames are told: each by a modulation of its own, or by attention to what neighbouring frames are told."""
 EMOTIONS = 7
+LICENCE = "cc-by-nc-nd-4.0"
+"""Of the released weights, as their page says; the licence file beside the code leaves out the last clause."""
 
 
 class VectorField(Settings):
