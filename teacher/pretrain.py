@@ -183,8 +183,8 @@ class PretrainObjective:
         else:
             alpha_bar = path.alpha_bar(t)
             snr = alpha_bar / (1 - alpha_bar)
-            # For v the plain loss already weighs x0 by snr + 1, for eps by snr.
-            divisor = snr + 1 if path.prediction_type == "v_prediction" else snr
+            # For v the plain loss already weighs x0 by snr + 1, for eps by snr, for x0 itself by one.
+            divisor = {"v_prediction": snr + 1, "sample": torch.ones_like(snr)}.get(path.prediction_type, snr)
         clipped = snr.clamp(max=self.min_snr_gamma)
         return (clipped / divisor.clamp(min=1e-8)).float()
 

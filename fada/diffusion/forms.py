@@ -1,4 +1,4 @@
-"""The straight line inside a window, in eps, v and flow form.
+"""The straight line inside a window, in eps, v, x0 and flow form.
 
 In each form a window is a pair ``(lambda, eta)`` with ``z_end = lambda z_start + eta prediction``. A student's
 prediction is constant over a window; its input walks the chord from z_start to z_end.
@@ -18,6 +18,7 @@ def lambda_eta(path: NoisePath, t_start: PerSample, t_end: PerSample) -> tuple[P
 
     - eps: ``lambda = a_e / a_s``, ``eta = c_e - c_s lambda``.
     - v: ``lambda = a_e a_s + c_e c_s``, ``eta = c_e a_s - a_e c_s``; finite everywhere.
+    - sample (x0): ``lambda = c_e / c_s``, ``eta = a_e - a_s lambda``; finite everywhere.
     - flow: ``lambda = 1``, ``eta = t_end - t_start``.
 
     Raises:
@@ -30,6 +31,9 @@ def lambda_eta(path: NoisePath, t_start: PerSample, t_end: PerSample) -> tuple[P
     if path.prediction_type == "v_prediction":
         slope = signal_end * signal_start + noise_end * noise_start
         return slope, noise_end * signal_start - signal_end * noise_start
+    if path.prediction_type == "sample":
+        slope = noise_end / noise_start
+        return slope, signal_end - signal_start * slope
     path.refuse_noise_prediction_without_signal(t_start)
     slope = signal_end / signal_start
     return slope, noise_end - noise_start * slope

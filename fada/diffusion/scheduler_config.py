@@ -76,7 +76,7 @@ def remarks_for_others(prediction_type: str, defaults: list[str]) -> dict[str, A
         defaults: names of the arguments that were not given.
     """
     # Where an absent offset means 0 in `own_config`, ours is said.
-    means_ours = prediction_type in ("epsilon", "v_prediction")
+    means_ours = prediction_type in ("epsilon", "v_prediction", "sample")
     unsaid = OWN_KEYS if means_ours else OWN_KEYS - {"timestep_offset"}
     remarks: dict[str, Any] = {"clip_sample": False, "timestep_spacing": "trailing"}
     if prediction_type == "flow_prediction":

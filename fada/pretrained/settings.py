@@ -129,7 +129,7 @@ class DDIMScheduler(Settings):
     clip_sample: bool = True
     set_alpha_to_one: bool = True
     steps_offset: Annotated[int, Field(ge=0, le=1)] = 0
-    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     thresholding: bool = False
     dynamic_thresholding_ratio: Share = 0.995
     clip_sample_range: Scale = 1.0
@@ -146,7 +146,7 @@ class PeRFlowScheduler(DDIMScheduler):
     beta_start: Share = 0.00085
     beta_end: Share = 0.012
     beta_schedule: Literal["linear", "scaled_linear"] = "scaled_linear"
-    prediction_type: Literal["epsilon", "v_prediction", "flow_prediction"] = "epsilon"  # type: ignore[assignment]
+    prediction_type: Literal["epsilon", "v_prediction", "sample", "flow_prediction"] = "epsilon"  # type: ignore[assignment]
     set_alpha_to_one: bool = False
     timestep_offset: Annotated[int, Field(ge=-1, le=1)] = -1
     num_windows: Annotated[int, Field(ge=1, le=1000)] = 4

@@ -60,6 +60,7 @@ PATHS = {
         beta_end=0.012,
         rescale_betas_zero_snr=True,
     ),
+    "x0_zero_snr": NoisePath(prediction_type="sample", rescale_betas_zero_snr=True),
     "flow": NoisePath(prediction_type="flow_prediction"),
 }
 
@@ -72,7 +73,7 @@ def vectors() -> dict[str, Any]:
 
 @pytest.fixture(params=list(PATHS))
 def path(request: pytest.FixtureRequest) -> NoisePath:
-    """One path of each form: eps on Stable Diffusion's schedule, v at zero terminal SNR, rectified flow."""
+    """One path of each form: eps on Stable Diffusion's schedule, v and x0 at zero terminal SNR, rectified flow."""
     return PATHS[request.param]
 
 

@@ -90,7 +90,9 @@ def test_one_solver_step_gives_the_teachers_own_prediction_as_target(
 
 
 @settings(deadline=None, max_examples=50, derandomize=True)
-@given(st.sampled_from(["epsilon", "v_prediction", "flow_prediction"]), st.integers(1, 8), st.floats(0.001, 1.0))
+@given(
+    st.sampled_from(["epsilon", "v_prediction", "sample", "flow_prediction"]), st.integers(1, 8), st.floats(0.001, 1.0)
+)
 def test_target_from_any_point_of_the_chord_leads_to_its_end(prediction_type: Any, count: int, time: float) -> None:
     path = NoisePath(prediction_type)
     t = column(time)

@@ -31,7 +31,8 @@ def predictor(path: NoisePath, mean: float = MEAN, std: float = STD) -> Any:
         clean, noise = mean + a * std**2 * unit, c * unit
         if path.is_flow:
             return noise - clean
-        return noise if path.prediction_type == "epsilon" else a * noise - c * clean
+        kinds = {"epsilon": noise, "v_prediction": a * noise - c * clean, "sample": clean}
+        return kinds[path.prediction_type]
 
     return predict
 

@@ -118,7 +118,7 @@ def test_alpha_bar_of_a_flow_path_is_refused() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"prediction_type": "sample"}, "prediction_type: got 'sample'; choose from epsilon, v_prediction"),
+        ({"prediction_type": "mu"}, "prediction_type: got 'mu'; choose from epsilon, v_prediction, sample"),
         ({"beta_schedule": "squaredcos_cap_v2"}, "beta_schedule: got 'squaredcos_cap_v2'; choose from linear"),
         ({"trained_betas": [0.1, 0.2]}, "trained_betas is not supported"),
         ({"num_train_timesteps": 1}, "num_train_timesteps must be at least 2, got 1"),

@@ -26,7 +26,7 @@ def test_its_target_is_that_of_progressive_distillation(
     # Their algorithm 2: the clean latent from which one DDIM step lands where the teacher's steps did.
     clean = (z_end - c_e / c_s * z_start) / (a_e - c_e / c_s * a_s)
     noise = (z_start - a_s * clean) / c_s
-    theirs = noise if path.prediction_type == "epsilon" else a_s * noise - c_s * clean
+    theirs = {"epsilon": noise, "v_prediction": a_s * noise - c_s * clean, "sample": clean}[path.prediction_type]
     # Both divide by the small difference of the window's ends: rounding, 3e-15 before it, grows with it.
     tolerance = 1e-12
     torch.testing.assert_close(window_target(path, z_start, z_end, STARTS, ENDS), theirs, rtol=0, atol=tolerance)

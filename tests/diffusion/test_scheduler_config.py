@@ -60,7 +60,9 @@ def test_our_betas_and_settings_go_through_another_scheduler_and_back(other: Any
 
 
 @pytest.mark.parametrize("other", OTHERS)
-@pytest.mark.parametrize("said", [{}, SD, {**SD, "prediction_type": "v_prediction"}])
+@pytest.mark.parametrize(
+    "said", [{}, SD, {**SD, "prediction_type": "v_prediction"}, {**SD, "prediction_type": "sample"}]
+)
 def test_another_scheduler_s_betas_are_ours_and_come_back(other: Any, said: dict[str, Any]) -> None:
     theirs = other(**said)
     ours = PeRFlowScheduler.from_config(theirs.config)
@@ -75,7 +77,11 @@ def test_another_scheduler_s_betas_are_ours_and_come_back(other: Any, said: dict
 
 @pytest.mark.parametrize(
     "kind",
-    [{}, {"prediction_type": "v_prediction", "beta_schedule": "linear", "rescale_betas_zero_snr": True}],
+    [
+        {},
+        {"prediction_type": "v_prediction", "beta_schedule": "linear", "rescale_betas_zero_snr": True},
+        {"prediction_type": "sample"},
+    ],
 )
 def test_with_a_step_per_window_ddim_of_our_config_samples_as_we_do(kind: dict[str, Any]) -> None:
     ours = PeRFlowScheduler(**kind)
@@ -86,7 +92,7 @@ def test_with_a_step_per_window_ddim_of_our_config_samples_as_we_do(kind: dict[s
         assert scheduler.timesteps.tolist() == [999, 749, 499, 249]
         sample = torch.linspace(-3, 3, 8)[None]
         for timestep in scheduler.timesteps:
-            sample = scheduler.step(torch.sin(2 * sample) - timestep / 1000, timestep, sample).prev_sample
+            sample = scheduler.step(2 * torch.sin(2 * sample) - timestep / 1000, timestep, sample).prev_sample
         samples.append(sample)
     # Beyond one: a scheduler that clips would differ.
     assert samples[0].abs().max() > 1
@@ -161,7 +167,7 @@ def test_a_flow_matching_config_is_a_flow(other: Any, is_saved: bool, tmp_path: 
             "has flow_shift 3.0",
         ),
         (DPMSolverMultistepScheduler(use_flow_sigmas=True).config, "use_flow_sigmas with prediction_type 'epsilon'"),
-        (DDIMScheduler(prediction_type="sample").config, "prediction_type: got 'sample'; choose from epsilon"),
+        ({"prediction_type": "mu"}, "prediction_type: got 'mu'; choose from epsilon"),
         (DDIMScheduler(trained_betas=[0.1, 0.2]).config, "trained_betas is not supported"),
         ({"prediction_type": ["epsilon"]}, "prediction_type: got"),
         ({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 2.0}, "of FlowMatchEulerDiscreteScheduler has"),

@@ -49,5 +49,5 @@ def test_a_stage_trains_all_parts_unless_it_names_some_and_only_those_that_there
 def test_the_schema_knows_the_networks_of_all_families() -> None:
     teacher = recipe_json_schema()["$defs"]["Teacher"]["properties"]
     names = {each["$ref"].rpartition("/")[2] for each in teacher["network"]["anyOf"]}
-    assert names == {"Network_dual_unet", "Network_v_express"}
-    assert teacher["kind"]["enum"] == ["dual_unet", "hallo", "v_express"]
+    assert names == {"Network_dual_unet", "Network_v_express", "Network_float"}
+    assert teacher["kind"]["enum"] == ["dual_unet", "hallo", "v_express", "float"]

@@ -51,11 +51,11 @@ def test_loss_is_the_mean_over_all_numbers_of_each_sample(shape: tuple[int, ...]
 @pytest.mark.parametrize("gamma", [0.1, 5.0, 1e6])
 def test_min_snr_weighs_the_clean_latents_error_by_the_snr_up_to_gamma_on_every_path(gamma: float) -> None:
     t = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
-    for kind in ("epsilon", "v_prediction", "flow_prediction"):
+    for kind in ("epsilon", "v_prediction", "sample", "flow_prediction"):
         path = NoisePath(kind)
         a, c = path.signal_noise(t)
         # How far x0 goes wrong for an error of one in the prediction.
-        clean = {"epsilon": c / a, "v_prediction": c, "flow_prediction": c}[kind]
+        clean = {"epsilon": c / a, "v_prediction": c, "sample": torch.ones_like(c), "flow_prediction": c}[kind]
         expected = (((a / c) ** 2).clamp(max=gamma) * clean**2).float()
         torch.testing.assert_close(objective(path, torch.zeros(2), gamma)._weights(t), expected)
 

@@ -26,7 +26,7 @@ Levels = Annotated[tuple[Width, ...], Field(strict=False, min_length=1, max_leng
 """Width of each level."""
 Beta = Annotated[float, Field(gt=0.0, lt=1.0)]
 BetaSchedule = Literal["linear", "scaled_linear"]
-PredictionType = Literal["epsilon", "v_prediction", "flow_prediction"]
+PredictionType = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
 
 
 class VAETraining(Section):
@@ -72,7 +72,7 @@ class Noise(Section):
     rescale_betas_zero_snr: bool = False
     """Rescale so that the last step is pure noise."""
     prediction_type: PredictionType = "epsilon"
-    """What the networks predict: noise, v, or on a rectified flow (`z_t = (1 - t) z_0 + t eps`, without betas) the
+    """What the networks predict: noise, v, the clean latent itself (`sample`), or on a rectified flow (`z_t = (1 - t) z_0 + t eps`, without betas) the
     difference `eps - z_0`."""
     set_alpha_to_one: bool = False
     """Whether time 0 is free of noise (true) or has the first step's noise (false, as SD 1.5)."""
