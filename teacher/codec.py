@@ -36,6 +36,17 @@ class Codec(Protocol):
         ...
 
 
+class HasDirections(Protocol):
+    """What a codec does, beside, whose latents can be moved along directions that mean something."""
+
+    directions: int
+    """How many."""
+
+    def along(self, latents: Tensor, direction: int, amount: float) -> Tensor:
+        """Latents (F, ...), moved along a direction; an amount of 1 is about a deviation."""
+        ...
+
+
 def is_own(codec: Any) -> bool:
     """Whether it is a family's own, not a VAE of diffusers (which has methods of the same names)."""
     return hasattr(codec, "latent_shape") and hasattr(codec, "appearance")

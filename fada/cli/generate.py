@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fada.cli.emotion_options import asked_shares
+from fada.cli.named_numbers import asked_motion, asked_shares
 from fada.cli.say import say
 from fada.cli.scale_options import asked_scales, check_names
 from fada.files.output_file import check_output
@@ -63,6 +63,14 @@ def generate(
             metavar="NAME=SHARE",
             help="For FLOAT and its students: how the face shall feel, as in happy=0.8; once for each of angry, "
             "disgust, fear, happy, neutral, sad, surprise. What is left of 1 is neutral, and so is the default.",
+        ),
+    ] = None,
+    motion: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIRECTION=AMOUNT",
+            help="For FLOAT and its students: move the face along one of the codec's directions, as in 3=+0.5; once "
+            "for each. An amount of 1 is about as far as it goes in speech.",
         ),
     ] = None,
     solver: Annotated[
@@ -153,7 +161,7 @@ def generate(
       fada generate --model runs/demo --student teacher --image me.png --audio speech.wav --out me.mp4 \\
           --steps 6 --solver dpmpp_2m --spacing noise_share
       fada generate --model models/float --image me.png --audio speech.wav --out me.mp4 \\
-          --emotion happy=0.8 --scale emotion=1.5
+          --emotion happy=0.8 --scale emotion=1.5 --motion 3=+0.5
       fada generate --model models/demo-delta --teacher runs/demo --image me.png --audio speech.wav --out me.mp4
     """
     if out == STANDARD_OUTPUT and not stream:
@@ -163,6 +171,7 @@ def generate(
     _check_numbers(steps, seed, seconds, look_ahead, threads)
     scales = asked_scales(scale or (), {"audio": audio_scale, "reference": reference_scale})
     felt = asked_shares(emotion) if emotion else None
+    edited = asked_motion(motion) if motion else None
     if out != STANDARD_OUTPUT:
         inputs = (image, audio, face_landmarker, face_embedder, *_files_of(keypoints))
         check_output(out, *inputs, overwrite=overwrite, is_written_through=stream)
@@ -191,6 +200,8 @@ def generate(
         check_names(scales, pipeline.family.guidance.names)
     if felt is not None and not pipeline.needs_emotion:
         raise typer.BadParameter("--emotion: this model is given none; leave it out")
+    if edited is not None:
+        _check_motion(pipeline, edited)
     pipeline.to(place, precision)
     pipeline.optimize(compile=compile)
     face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
@@ -203,6 +214,7 @@ def generate(
         "face": face,
         "keypoints": shown,
         "emotion": felt,
+        "motion": edited,
         "steps": steps,
         "scales": {name: each.value for name, each in scales.items()} or None,
         "seed": seed,
@@ -249,6 +261,14 @@ def _check_sampler(pipeline: AvatarPipeline, solver: str | None, spacing: str | 
 
     try:
         check_sampler(pipeline.config.is_student, solver, spacing)
+    except ValueError as error:
+        raise typer.BadParameter(f"--{error}") from None
+
+
+def _check_motion(pipeline: AvatarPipeline, motion: Mapping[int, float]) -> None:
+    """Know that the model's codec has these directions."""
+    try:
+        pipeline.check_motion(motion)
     except ValueError as error:
         raise typer.BadParameter(f"--{error}") from None
 

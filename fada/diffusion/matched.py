@@ -71,7 +71,8 @@ def window_prediction(
     """The window's prediction that an answer of the network means, float32 or better.
 
     An answer at ``z = z_t / scale`` says data and noise, ``x0`` and ``e``; the window's line through them is ``e``
-    itself in the eps form, ``x0`` in that of x0, and ``a_s e - c_s x0`` in the v form, which is finite at zero terminal SNR.
+    itself in the eps form, ``x0`` in its own form, and ``a_s e - c_s x0`` in the v form, which is finite at zero
+    terminal SNR.
 
     Args:
         answer: (B, ...), of the path's prediction type, at time ``points.t``.

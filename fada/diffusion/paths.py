@@ -26,7 +26,8 @@ MOST_TIMESTEPS = 100_000
 class NoisePath:
     """``z_t = a(t) z_0 + c(t) eps`` and what a network on it predicts.
 
-    With ``epsilon``, ``v_prediction`` or ``sample`` (the clean latent): variance preserving, ``a = sqrt(alpha_bar)``, ``c = sqrt(1 - alpha_bar)``.
+    With ``epsilon``, ``v_prediction`` or ``sample`` (the clean latent): variance preserving, ``a = sqrt(alpha_bar)``,
+    ``c = sqrt(1 - alpha_bar)``.
     With ``flow_prediction``: rectified flow, ``a = 1 - t``, ``c = t``; the betas are not used.
 
     Fields are named as in diffusers' scheduler configs; defaults are a recipe's. ``timestep_offset`` is added to
@@ -178,7 +179,7 @@ class NoisePath:
         return (noisy - noise_level * prediction) / signal_level, prediction.to(noise_level.dtype)
 
     def training_target(self, clean: Latents, noise: Latents, t: PerSample) -> Latents:
-        """What a network of this prediction type is trained to answer at times t (B,): eps, v, ``z_0``, or ``eps - z_0``."""
+        """What a network of this type is trained to answer at times t (B,): eps, v, ``z_0``, or ``eps - z_0``."""
         if self.prediction_type == "epsilon":
             return noise
         if self.prediction_type == "sample":

@@ -36,7 +36,7 @@ from fada.generation.denoising import Guidance, Settings, which_guidance
 from fada.generation.devices import compile_in_place, convolve_channels_last
 from fada.generation.fitting import check_length, check_parts
 from fada.generation.overlap import ClipDecoder, one_ahead, wait_for
-from fada.generation.ranges import check_call, check_config, check_sampler
+from fada.generation.ranges import MOTION, check_call, check_config, check_sampler
 from fada.generation.unknown_face import look_at
 from fada.media.frame_count import frame_count, frames_in
 from fada.media.image import square_resize
@@ -206,6 +206,7 @@ class AvatarPipeline(DiffusionPipeline):
         face: FaceClues | None = None,
         keypoints: Keypoints | None = None,
         emotion: Emotion | None = None,
+        motion: Mapping[int, float] | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -228,6 +229,8 @@ class AvatarPipeline(DiffusionPipeline):
                 which then keeps still, or of every frame (F, 5, 2); the last ones hold for frames behind them.
             emotion: for families that are given one (FLOAT): shares by name, `{"happy": 0.8}`, the rest neutral, or a
                 soft label (7,); None is neutral.
+            motion: for codecs with directions (FLOAT's): how far frames are moved along some of them, by number. What
+                is denoised and what `latents` hold stays as it is.
             steps: denoising steps per clip.
             scales: guidance scales by the names of the family's branches; those left out are the model's own.
                 `audio_scale=6.5` is short for `scales={"audio": 6.5}`, and so on for every branch.
@@ -253,6 +256,7 @@ class AvatarPipeline(DiffusionPipeline):
             face=face,
             keypoints=keypoints,
             emotion=emotion,
+            motion=motion,
             steps=steps,
             scales=scales,
             guidance=guidance,
@@ -287,6 +291,7 @@ class AvatarPipeline(DiffusionPipeline):
         face: FaceClues | None = None,
         keypoints: Keypoints | None = None,
         emotion: Emotion | None = None,
+        motion: Mapping[int, float] | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -304,6 +309,7 @@ class AvatarPipeline(DiffusionPipeline):
         Unlike a stream's, its frames are a call's bit for bit with every encoder, because the whole sound is there.
         Arguments and errors are those of a call.
         """
+        self.check_motion(motion)
         look_at(self, image)
         check_call(steps=steps, seed=seed, max_frames=max_frames)
         settings = self._settings(steps, self.scales(scales, short), guidance, solver, spacing, seed)
@@ -316,7 +322,7 @@ class AvatarPipeline(DiffusionPipeline):
         told = None if on_step is None else lambda done: on_step(done, in_all)
         shown = self._told(face, keypoints, emotion)
         made = self._ahead(denoised_clips(self, image, shown, states, settings, clock, told, chunk), overlap)
-        decoder = self._decoder(image, overlap) if decode else None
+        decoder = self._decoder(image, overlap, motion) if decode else None
         return VideoInChunks(made, decoder, clock, decoding, total, self.config.size)
 
     def stream(
@@ -327,6 +333,7 @@ class AvatarPipeline(DiffusionPipeline):
         face: FaceClues | None = None,
         keypoints: Keypoints | None = None,
         emotion: Emotion | None = None,
+        motion: Mapping[int, float] | None = None,
         steps: int | None = None,
         scales: Mapping[str, float] | None = None,
         guidance: Guidance = "auto",
@@ -353,6 +360,7 @@ class AvatarPipeline(DiffusionPipeline):
 
         The other arguments are those of a call, and so are the errors; faults of the sound show when it is read.
         """
+        self.check_motion(motion)
         look_at(self, image)
         check_call(steps=steps, seed=seed, max_frames=max_frames, look_ahead=look_ahead)
         settings = self._settings(steps, self.scales(scales, short), guidance, solver, spacing, seed)
@@ -361,7 +369,7 @@ class AvatarPipeline(DiffusionPipeline):
         clock = Clock(wait=partial(wait_for, self.device))
         told = self._told(face, keypoints, emotion)
         clips = denoised_clips(self, image, told, states, settings, clock, None, self.config.frames)
-        decoder = self._decoder(image, overlap)
+        decoder = self._decoder(image, overlap, motion)
         return (decoder(latents) for latents, *_ in self._ahead(clips, overlap))
 
     def _told(self, face: FaceClues | None, keypoints: Keypoints | None, emotion: Emotion | None) -> Told:
@@ -369,8 +377,27 @@ class AvatarPipeline(DiffusionPipeline):
             raise ValueError(f"emotion: a {type(self).__name__} is given none; leave emotion out")
         return Told(face, keypoints, asked_emotion(emotion) if self.needs_emotion else None)
 
-    def _decoder(self, image: np.ndarray, overlap: bool | None) -> ClipDecoder:
-        return ClipDecoder(self.vae, square_resize(image, self.config.size), self._overlaps(overlap))
+    def check_motion(self, motion: Mapping[int, float] | None) -> None:
+        """Know that frames can be moved so, see a call's `motion`.
+
+        Raises:
+            ValueError: the model's codec has no directions, or not these, or an amount is out of its range.
+        """
+        if not motion:
+            return
+        count = getattr(self.vae, "directions", 0)
+        if not count:
+            raise ValueError(f"motion: the codec of a {type(self).__name__} has no directions; leave motion out")
+        for number, amount in motion.items():
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < count:
+                raise ValueError(f"motion: there are directions 0 to {count - 1}, got {number!r}")
+            MOTION.check(f"motion {number}", amount)
+
+    def _decoder(
+        self, image: np.ndarray, overlap: bool | None, motion: Mapping[int, float] | None = None
+    ) -> ClipDecoder:
+        portrait = square_resize(image, self.config.size)
+        return ClipDecoder(self.vae, portrait, self._overlaps(overlap), motion or {})
 
     def _overlaps(self, wanted: bool | None) -> bool:
         return self.device.type == "cuda" if wanted is None else wanted

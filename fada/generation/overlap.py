@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from fada.teacher.codec import appearance_of, decode_latents
 
 T = TypeVar("T")
+NOT_MOVED: Mapping[int, float] = {}
 
 
 # Threads are kept from call to call: cuDNN's plans of convolutions and cuBLAS's handles belong to a thread, and a new
@@ -50,15 +51,21 @@ class ClipDecoder:
         portrait: (H, W, 3), for codecs that decode with what they see in it.
         is_beside: on a CUDA device, work on a stream of its own, so that the next clip's kernels need not wait. The
             latents must be finished, not merely under way (`wait_for`).
+        motion: how far frames are moved along a codec's directions, by number.
     """
 
-    def __init__(self, vae: Any, portrait: np.ndarray, is_beside: bool) -> None:
+    def __init__(
+        self, vae: Any, portrait: np.ndarray, is_beside: bool, motion: Mapping[int, float] = NOT_MOVED
+    ) -> None:
+        self.motion = motion
         self.vae, self.appearance = vae, appearance_of(vae, portrait)
         self.stream = torch.cuda.Stream(vae.device) if is_beside and vae.device.type == "cuda" else None
 
     def __call__(self, latents: Tensor) -> np.ndarray:
         # Without a stream of its own this context does nothing. When it ends the frames are on the CPU.
         with torch.cuda.stream(self.stream):
+            for direction, amount in self.motion.items():
+                latents = self.vae.along(latents, direction, amount)
             return decode_latents(self.vae, latents, self.appearance)
 
 

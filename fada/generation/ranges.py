@@ -22,6 +22,8 @@ SPACINGS = ("time", "log_snr", "noise_share")
 
 
 SEED = Range(-(2**63), 2**64 - 1, is_whole=True)
+MOTION = Range(-100, 100)
+"""How far frames are moved along a direction."""
 MAX_FRAMES = Range(1, 10**7, is_whole=True)
 SECONDS = Range(0, 6 * 3600)
 """As much sound as is read at most."""

@@ -72,8 +72,8 @@ class Noise(Section):
     rescale_betas_zero_snr: bool = False
     """Rescale so that the last step is pure noise."""
     prediction_type: PredictionType = "epsilon"
-    """What the networks predict: noise, v, the clean latent itself (`sample`), or on a rectified flow (`z_t = (1 - t) z_0 + t eps`, without betas) the
-    difference `eps - z_0`."""
+    """What the networks predict: noise, v, the clean latent itself (`sample`), or on a rectified flow
+    (`z_t = (1 - t) z_0 + t eps`, without betas) the difference `eps - z_0`."""
     set_alpha_to_one: bool = False
     """Whether time 0 is free of noise (true) or has the first step's noise (false, as SD 1.5)."""
     timestep_offset: Annotated[int, Field(ge=-1000, le=1000)] = -1
