@@ -1,27 +1,36 @@
 """Training of the motion autoencoder: pairs of frames in, the loss of one step out, discriminators beside it.
 
-Codec and discriminators are one module with one loss, whose parts reach disjoint weights: the codec's see discriminators
-that stand still, the discriminators' see pictures without gradient. Adam's step of a weight depends on that weight's
-gradients alone, so one optimiser makes the steps that two would make, and the loop (fada/engine/loop.py) keeps weights,
-moments and averages of both in its checkpoints.
+Codec and discriminators are one module with one loss, whose parts reach disjoint weights: the codec's parts see
+discriminators that stand still, the discriminators' parts see pictures without gradient. Adam's step of a weight
+depends on that weight's gradients alone, so one optimiser makes the steps that two would make, and the loop
+(fada/engine/loop.py) keeps weights, moments and averages of both in its checkpoints.
 Source of the losses: FLOAT (arXiv:2412.01064), section 3.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fada.data.sampling.dataset import BatchShape
+from fada.data.sampling.seeds import seeded
+from fada.data.shards.format import Sample
 from fada.engine.objective import StepLoss
+from fada.teacher.codec import CodecTraining, LoadLpips
 from fada.teacher.float import codec_losses as losses
+from fada.teacher.float.codec_section import Codec
+from fada.teacher.float.codec_section import CodecTraining as Train
 from fada.teacher.float.discriminators import GLOBAL_WIDTHS, LOCAL_WIDTHS, PatchDiscriminator, judged
 from fada.teacher.float.frame_pairs import FramePairs
-from fada.teacher.float.motion_autoencoder import MotionAutoencoder
+from fada.teacher.float.motion_autoencoder import MotionAutoencoder, start_as_portrait
+
+if TYPE_CHECKING:
+    from fada.recipe.schema import Recipe
 
 LOCAL = ("eye", "lip")
 SCALED_FRAMES = 512
@@ -153,8 +162,15 @@ class CodecObjective:
     """
 
     def __init__(
-        self, module: CodecAndJudges, pairs: FramePairs, shape: BatchShape, seed: int, *, judges_from: int, r1_every: int
-    ) -> None:  # fmt: skip
+        self,
+        module: CodecAndJudges,
+        pairs: FramePairs,
+        shape: BatchShape,
+        seed: int,
+        *,
+        judges_from: int,
+        r1_every: int,
+    ) -> None:
         self.module, self.pairs, self.shape, self.seed = module, pairs, shape, seed
         self.judges_from, self.r1_every = judges_from, r1_every
 
@@ -173,11 +189,50 @@ class CodecObjective:
         return StepLoss(total, parts, keys=batch.keys)
 
 
+def new_codec(recipe: Recipe) -> MotionAutoencoder:
+    """The codec of a recipe before its training: every frame is the portrait."""
+    section = recipe.teacher.codec
+    assert isinstance(section, Codec)
+    shape = section.model_dump(exclude={"train"})
+    codec = MotionAutoencoder(size=recipe.clip.size, **{**shape, "channels": list(section.channels)})
+    start_as_portrait(codec)
+    return codec
+
+
+def train_codec(
+    recipe: Recipe, codec: MotionAutoencoder, samples: Iterable[Sample], shape: BatchShape, load_lpips: LoadLpips
+) -> CodecTraining:
+    """How a recipe's codec is trained on clips (`fada.family.Family.module`).
+
+    Args:
+        samples: with frames, and with keypoints where something tells of them.
+
+    Raises:
+        ValueError: the clips are none that it can learn from (`FramePairs`).
+    """
+    section = recipe.teacher.codec
+    assert isinstance(section, Codec)
+    train = section.train
+    pairs = FramePairs(samples, recipe.clip.size, int(train.memory_gib * 2**30), has_boxes=train.needs_boxes)
+    perceptual: losses.Perceptual = losses.edge_distance
+    if train.lpips_backbone is not None and train.lpips_heads is not None:
+        perceptual = load_lpips(train.lpips_backbone, train.lpips_heads)
+    with seeded(recipe.seed, "discriminators of the codec"):
+        module = CodecAndJudges(codec, CodecWeights(**shared_by_name(train)), perceptual)
+    objective = CodecObjective(
+        module, pairs, shape, recipe.seed,
+        judges_from=round(train.adversarial_from * train.steps), r1_every=train.r1_every,
+    )  # fmt: skip
+    return CodecTraining(objective, train.steps, train.lr, codec.retold, lambda: finish(codec, pairs))
+
+
+def shared_by_name(train: Train) -> dict[str, float]:
+    """The weights of a recipe's section."""
+    return {each.name: getattr(train, each.name) for each in fields(CodecWeights)}
+
+
 def finish(codec: MotionAutoencoder, pairs: FramePairs) -> MotionAutoencoder:
     """A trained codec, frozen, whose latents have mean 0 and along their directions variance 1."""
     codec.eval().requires_grad_(False)
     codec.fit_scale(codec.factors(pairs.sample(SCALED_FRAMES)))
     return codec
-
-
-__all__: Sequence[str] = ("CodecAndJudges", "CodecObjective", "CodecWeights", "finish")

@@ -1,4 +1,4 @@
-"""What tells drawn pictures from real ones while a motion autoencoder is trained: one of whole pictures, two of patches.
+"""What tells made pictures from real ones while a motion autoencoder is trained: of whole pictures, and of patches.
 
 They keep nothing but weights, equalised as the codec's, so that one learning rate and one checkpoint suit all.
 """

@@ -58,20 +58,22 @@ class FramePairs:
 
     def __init__(self, samples: Iterable[Sample], size: int, limit: int, *, has_boxes: bool) -> None:
         self._kept: list[_Kept] = []
-        frame_bytes, stride, every = 3 * size * size, 1, 1
         self.has_boxes = has_boxes
+        most, held, stride, every = limit // (3 * size * size), 0, 1, 1
         for number, sample in enumerate(samples):
             kept = None if number % every else _kept_of(sample, size, stride, has_boxes=has_boxes)
             if kept is None:
                 continue
             self._kept.append(kept)
-            while self.count * frame_bytes > limit and len(self._kept) > 1:
+            held += len(kept.frames)
+            while held > most and len(self._kept) > 1:
                 if max(len(each.frames) for each in self._kept) > 3:
                     stride *= 2
                     self._kept = [each.thinned() if len(each.frames) > 3 else each for each in self._kept]
                 else:
                     every *= 2
                     self._kept = self._kept[::2]
+                held = self.count
         if not self._kept:
             raise ValueError("the codec learns from pairs of frames of one clip: no clip has two frames")
 

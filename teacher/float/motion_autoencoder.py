@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,29 +140,34 @@ class Decoder(nn.Module):
 
     def appearance(self, w: Tensor, maps: Sequence[Tensor]) -> Appearance:
         """What decoding needs of portraits. A map's part of the picture is made before the warp: both are linear."""
-        parts = [
-            torch.cat([each, to_rgb.projected(each)], dim=1) for each, to_rgb in zip(maps, self.to_rgbs, strict=True)
-        ]
-        # Of the finest map nothing but its part of the picture is ever warped.
-        return Appearance(w, [*parts[:-1], parts[-1][:, -3:]])
+        seen = []
+        for place, (each, (_, _, to_rgb, _)) in enumerate(zip(maps, self._levels(), strict=True)):
+            part = to_rgb.projected(each)
+            # Of the finest map nothing but its part of the picture is ever warped.
+            seen.append(part if place == len(maps) - 1 else torch.cat([each, part], dim=1))
+        return Appearance(w, seen)
 
     def forward(self, w: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Pictures (B, 3, size, size), about [-1, 1], of w (B, style_dim); maps of one portrait, or of B."""
         x = self.conv1(channels_last(self.input.input.expand(len(w), -1, -1, -1)), w)
         raw = picture = None
-        for place, (to_rgb, to_flow, seen) in enumerate(zip(self.to_rgbs, self.to_flows, maps, strict=True)):
-            x = self.convs[2 * place + 1](self.convs[2 * place](x, w), w)
+        for seen, (conv1, conv2, to_rgb, to_flow) in zip(maps, self._levels(), strict=True):
+            x = conv2(conv1(x, w), w)
             raw = to_flow(x, w, raw)
             seen, mask = to_flow.warped(seen, raw)
             part = seen[:, -3:] * mask
             if self.fills:
                 part = part + to_rgb.projected(x) * (1 - mask)
             picture = to_rgb(part, picture)
-            if place < len(maps) - 1:
+            if seen.shape[1] > 3:
                 # Mask times portrait, and elsewhere what the decoder made itself.
                 x = torch.lerp(whole(x), seen[:, :-3], mask).to(x.dtype)
         assert picture is not None
         return picture
+
+    def _levels(self) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Two convolutions, part of the picture, and flow, from 8 pixels up."""
+        return zip(self.convs[::2], self.convs[1::2], self.to_rgbs, self.to_flows, strict=True)
 
 
 class MotionAutoencoder(ModelMixin, ConfigMixin):
@@ -230,8 +236,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def encode(self, frames: np.ndarray) -> Tensor:
         """Latents (F, style_dim) in float32 of frames (F, H, W, 3) uint8."""
-        parts = [self.enc.fc(self.enc.net_app(pixels)[0]).float() for pixels in self._passes(frames)]
-        return self.latents_of(torch.cat(parts))
+        return self.latents_of(self.factors(frames))
 
     @torch.no_grad()
     def appearance(self, portrait: np.ndarray) -> Appearance:
@@ -287,6 +292,10 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         """The encoder's lambda (F, motion_dim) of frames (F, H, W, 3) uint8, in float32."""
         return torch.cat([self.enc.fc(self.enc.net_app(pixels)[0]).float() for pixels in self._passes(frames)])
 
+    def retold(self, frames: np.ndarray) -> np.ndarray:
+        """Frames (F, H, W, 3) uint8, each made of the first one's appearance and its own motion."""
+        return self.decode(self.encode(frames), self.appearance(frames[0]))
+
     def driven(self, pixels: Tensor, sources: Tensor, drivers: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) of portraits `pixels[sources]`, moved as `pixels[drivers]`; with gradients.
 
@@ -332,24 +341,23 @@ def start_as_portrait(codec: MotionAutoencoder) -> None:
     small codec spends its time on learning to copy.
     """
     mask = 1 / (1 + math.exp(-START_MASK))
-    first = codec.enc.net_app.convs[0]
+    encoder: Any = codec.enc
+    decoder: Any = codec.dec
+    first = encoder.net_app.convs[0]
     copied = torch.eye(3)[:, :, None, None]
     # Lifted by 1, colours are not negative, and a leaky ReLU lets them pass.
     first[0].weight[:3] = copied / first[0].scale
     first[1].bias.zero_()
     first[1].bias[:, :3] = 1.0
-    for to_rgb in codec.dec.to_rgbs:
+    for to_rgb in decoder.to_rgbs:
         to_rgb.conv[0].weight.zero_()
         to_rgb.conv[1].bias.fill_(1.0)
         to_rgb.bias.fill_(-GAIN)
-    last = codec.dec.to_rgbs[-1]
+    last = decoder.to_rgbs[-1]
     last.conv[0].weight[:, :3] = copied / (GAIN**2 * mask * last.conv[0].scale)
     last.bias.fill_(-GAIN - 1.0)
-    for place, to_flow in enumerate(codec.dec.to_flows):
+    for place, to_flow in enumerate(decoder.to_flows):
         to_flow.conv.weight.zero_()
         to_flow.bias.zero_()
         if place == 0:
             to_flow.bias[:, 2] = START_MASK
-
-
-__all__ = ["Appearance", "MotionAutoencoder", "levels_of", "start_as_portrait"]
