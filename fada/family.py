@@ -126,9 +126,11 @@ class Family:
         name the class of each network; and `new(network, noise, audio, latent)`, a model with random weights for a
         recipe's sections `teacher.network` and `noise`, an encoder's states (window, layers, dim) and a latent's shape.
         A family without a VAE has `CODEC` too, the class of its own (`fada/teacher/codec.py`), and
-        `new_codec(recipe)`.
+        `new_codec(recipe)`. Where that has something to learn there is also
+        `train_codec(recipe, codec, samples, shape, load_lpips)`, which gives a `fada.teacher.codec.CodecTraining`.
     settings: of its pipeline's folder: what a clip is, and the defaults of a call.
     section: of `teacher.network` in recipes; None where sizes are the released ones.
+    codec_section: of `teacher.codec` in recipes; None where there is no codec, or nothing to choose of it.
     conditions: what clips must have stored beside sound: `face`, `keypoints`, `emotion`.
     stages: parts that stages of a training may train; none where it is not trained here.
     options: settings of the pipeline that the model is made with, too.
@@ -146,6 +148,7 @@ class Family:
     module: str
     settings: type[PipelineSettings]
     section: type[BaseModel] | None = None
+    codec_section: type[BaseModel] | None = None
     conditions: frozenset[str] = frozenset()
     stages: tuple[str, ...] = ()
     options: tuple[str, ...] = ()

@@ -6,13 +6,20 @@ folder `vae/`. Everything else asks the functions of this module, which know bot
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from fada.engine.objective import Objective
 from fada.teacher import vae as image_vae
+
+LoadLpips = Callable[[Path, Path], nn.Module]
+"""LPIPS of the files of its backbone and its heads: pictures (B, 3, H, W) twice to distances (B,)."""
 
 
 @runtime_checkable
@@ -45,6 +52,23 @@ class HasDirections(Protocol):
     def along(self, latents: Tensor, direction: int, amount: float) -> Tensor:
         """Latents (F, ...), moved along a direction; an amount of 1 is about a deviation."""
         ...
+
+
+@dataclass(frozen=True)
+class CodecTraining:
+    """How a family's own codec is trained (`train_codec` of its module).
+
+    objective: holds the codec in its module, and draws its own batches.
+    steps, lr: as in a recipe's stages.
+    shown: what the codec makes of frames (F, H, W, 3) of one clip, for previews: the first is the portrait.
+    finish: called when the module has its trained weights; gives the codec, frozen, with its latents scaled.
+    """
+
+    objective: Objective
+    steps: int
+    lr: float
+    shown: Callable[[np.ndarray], np.ndarray]
+    finish: Callable[[], Any]
 
 
 def is_own(codec: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A run's own VAE: trained on frames of its training clips, and known by what it was made from."""
+"""A run's own VAE, or its family's codec: trained on its training clips, and known by what it was made from."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from fada.pretrained.networks import load_network
 from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
+from fada.run.codec import CODEC, train_codec, trains_codec
 from fada.run.folder import put_aside, trained_parts
 from fada.run.sources import Source
 from fada.teacher.vae import load_vae, new_vae, train_vae
@@ -42,19 +43,24 @@ def open_vae(recipe: Recipe, folder: Path) -> Any:
     own = own_codec(recipe)
     if own is not None:
         return own
+    networks = recipe.teacher.family.networks
     saved = inside(folder, "vae") if recipe.vae.path is None else located(recipe.vae.path)
     if not (saved / "config.json").is_file():
         if recipe.vae.path is not None:
-            raise ValueError(f"vae.path: {recipe.vae.path} holds no diffusers VAE (no config.json)")
+            wanted = networks.CODEC.__name__ if hasattr(networks, "train_codec") else "diffusers VAE"
+            raise ValueError(f"vae.path: {recipe.vae.path} holds no {wanted} (no config.json)")
         return None
     fault = header_faults(saved)
     if fault is not None:
         raise ValueError(f"{saved}: {fault}; it is damaged, fetch it or make it again")
+    if hasattr(networks, "train_codec"):
+        return load_network(saved, networks.CODEC).requires_grad_(False)
     return load_vae(saved)
 
 
 def own_codec(recipe: Recipe) -> Any:
-    """The codec of a family that has one of its own: its teacher's where there is a teacher; None for all others."""
+    """The codec of a family that has one of its own: its teacher's where there is a teacher, or one with nothing to
+    learn; None for all others, and for a codec that is learned, which lies where VAEs do."""
     networks = recipe.teacher.family.networks
     if not hasattr(networks, "new_codec"):
         return None
@@ -62,13 +68,15 @@ def own_codec(recipe: Recipe) -> Any:
         folder = find_teacher(recipe.teacher.path) / "vae"
         if folder.is_dir():
             return load_network(folder, networks.CODEC)
+    if hasattr(networks, "train_codec"):
+        return None
     with seeded(recipe.seed, "vae"):
         return networks.new_codec(recipe)
 
 
 def prepare_vae(recipe: Recipe, folder: Path, source: Source, console: Console, makes: bool = True) -> Any:
     """The recipe's VAE: loaded, found again in the run, or trained on frames of the training clips; or the family's own
-    codec, which has no training here.
+    codec, likewise where it has something to learn.
 
     Args:
         makes: train it where it is missing, damaged, or not of these clips; else another process has done so.
@@ -105,7 +113,9 @@ def _check_own(recipe: Recipe, folder: Path, source: Source, console: Console) -
             f"{saved}: was trained on other clips than {_named(recipe)} holds now, and {', '.join(trained)} with it; "
             "give back the earlier clips, or start anew with output=..."
         )
-    put_aside(saved, f"was trained on other clips than {_named(recipe)} holds now", console)
+    for part in (saved, inside(folder, CODEC)):
+        if part.exists():
+            put_aside(part, f"was trained on other clips than {_named(recipe)} holds now", console)
 
 
 def _earlier_fault(saved: Path) -> str | None:
@@ -119,10 +129,24 @@ def _named(recipe: Recipe) -> str:
 
 def _made_of(recipe: Recipe, source: Source) -> dict[str, str]:
     settings = [recipe.vae.model_dump(mode="json"), recipe.seed]
+    if trains_codec(recipe):
+        settings = [recipe.teacher.codec.model_dump(mode="json"), recipe.clip.size, recipe.seed]
     return {"settings": hash_of(settings), "clips": source.hash()}
 
 
-def _trained(recipe: Recipe, folder: Path, source: Source, console: Console) -> AutoencoderKL:
+def _trained(recipe: Recipe, folder: Path, source: Source, console: Console) -> Any:
+    made_of = _made_of(recipe, source)
+    if trains_codec(recipe):
+        made = train_codec(recipe, folder, made_of, console)
+    else:
+        made = _trained_vae(recipe, source, console)
+    with whole_folder(inside(folder, "vae"), has_manifest=False) as partial:
+        made.save_pretrained(str(partial))
+        write_manifest(partial, made_of=made_of)
+    return made
+
+
+def _trained_vae(recipe: Recipe, source: Source, console: Console) -> AutoencoderKL:
     settings = recipe.vae.train
     with seeded(recipe.seed, "vae"):
         vae = new_vae(recipe.vae.channels, recipe.vae.latent_channels)
@@ -140,9 +164,6 @@ def _trained(recipe: Recipe, folder: Path, source: Source, console: Console) -> 
             seed=recipe.seed,
             on_step=on_step,
         )
-    with whole_folder(inside(folder, "vae"), has_manifest=False) as partial:
-        vae.save_pretrained(str(partial))
-        write_manifest(partial, made_of=_made_of(recipe, source))
     return vae
 
 

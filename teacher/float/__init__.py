@@ -1,1 +1,1 @@
-"""FLOAT: a transformer that moves a portrait's motion latents by flow matching, guided by sound and emotion."""
+"""FLOAT: a portrait moved by a few hundred numbers per frame, which a flow over frames makes of sound and emotion."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fada.family import Family, Guidance
+from fada.teacher.float.codec_section import Codec
 from fada.teacher.float.section import Network
 from fada.teacher.float.settings import Pipeline
 
@@ -37,6 +38,7 @@ FLOAT = Family(
     module="fada.teacher.float.networks",
     settings=Pipeline,
     section=Network,
+    codec_section=Codec,
     stages=("audio", "vector_field"),
     is_imported=True,
     conditions=frozenset({"emotion"}),

@@ -99,6 +99,10 @@ class AnyNetwork(Section):
     """Shape of a family's networks; each family has its own (`fada.family.Family.section`)."""
 
 
+class AnyCodec(Section):
+    """Shape and training of a family's own codec (`fada.family.Family.codec_section`)."""
+
+
 ROUNDING = 1e-9
 """Of shares that add up to 1."""
 DROPPED, MOTION_DROPPED = 0.1, 0.3
@@ -164,6 +168,8 @@ class Teacher(Section):
     nets have the shape of `network`. Without it they start at random."""
     network: SerializeAsAny[AnyNetwork] = Field(default=None, validate_default=True)
     """Shape, when it is trained here."""
+    codec: SerializeAsAny[AnyCodec] = Field(default=None, validate_default=True)
+    """Shape and training of the family's own codec, for families that train one; others say nothing here."""
     stages: Listed[Stage] = ()
     """Training stages, in order."""
 
@@ -184,6 +190,12 @@ class Teacher(Section):
         section = family_named(info.data["kind"]).section if "kind" in info.data else None
         # Of an unknown kind nothing can be said; released ones have their sizes, whatever earlier versions noted here.
         return AnyNetwork() if section is None else section.model_validate({} if value is None else value)
+
+    @field_validator("codec", mode="before")
+    @classmethod
+    def codec_is_the_familys(cls, value: Any, info: ValidationInfo) -> Any:
+        section = family_named(info.data["kind"]).codec_section if "kind" in info.data else None
+        return (section or AnyCodec).model_validate({} if value is None else value)
 
     @field_validator("stages")
     @classmethod

@@ -1,0 +1,92 @@
+"""What a recipe says of the motion autoencoder and of its training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from fada.recipe.sections.section import Count, FilePath, Rate, Section, Share, Steps, StepsOrNone, Weight
+from fada.recipe.sections.teacher import AnyCodec
+
+MapWidths = Annotated[tuple[Annotated[int, Field(ge=3, le=4096)], ...], Field(strict=False, max_length=9)]
+
+
+class CodecTraining(Section):
+    """Training of the motion autoencoder on pairs of frames of one clip. A loss of weight 0 is not computed."""
+
+    steps: Steps = 4000
+    """Optimiser steps."""
+    batch: Count = 8
+    """Pairs of frames per step and process; each is used both ways, so twice as many pictures are made."""
+    lr: Rate = 2e-3
+    """Peak learning rate; weights are equalised, so it is StyleGAN's."""
+    memory_gib: Annotated[float, Field(gt=0.0, le=1e4)] = 2.0
+    """Frames that are held in memory, at most; of more clips fewer frames each."""
+    l1: Weight = 1.0
+    """Weight of L1 of pixels."""
+    squared: Weight = 1.0
+    """Weight of the squared error of pixels; beside the published losses, where PSNR counts."""
+    perceptual: Weight = 0.5
+    """Weight of LPIPS, or of the edges that stand in for it."""
+    component: Weight = 0.5
+    """Weight of the same on eyes and mouth."""
+    adversarial: Weight = 0.0
+    """Weight of the discriminator of whole pictures."""
+    eye_adversarial: Weight = 0.0
+    """Weight of the eyes' discriminator."""
+    lip_adversarial: Weight = 0.0
+    """Weight of the lips' discriminator."""
+    eye_statistics: Weight = 0.0
+    """Weight of feature statistics matching at the eyes, in their discriminator."""
+    lip_statistics: Weight = 0.0
+    """Weight of the same at the lips."""
+    adversarial_from: Share = 0.5
+    """Share of the steps after which discriminators begin: earlier they learn from pictures that anyone tells apart."""
+    r1: Weight = 10.0
+    """Weight of the discriminators' gradient penalty."""
+    r1_every: StepsOrNone = 16
+    """Steps between penalties, each of which counts as many times; 0: none."""
+    lpips_backbone: FilePath | None = None
+    """torchvision's AlexNet (`alexnet-owt-7be5be79.pth`) for LPIPS; without it edges stand in."""
+    lpips_heads: FilePath | None = None
+    """The heads of LPIPS 0.1 (`alex.pth`)."""
+
+    @model_validator(mode="after")
+    def lpips_is_whole(self) -> CodecTraining:
+        if (self.lpips_backbone is None) != (self.lpips_heads is None):
+            raise ValueError("lpips_backbone and lpips_heads: LPIPS needs both files: give both, or neither")
+        return self
+
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether clips must say where eyes and lips are."""
+        local = (self.component, self.eye_adversarial, self.lip_adversarial, self.eye_statistics, self.lip_statistics)
+        return any(local)
+
+
+class Codec(AnyCodec):
+    """Shape of the motion autoencoder, for pictures of clip.size; the defaults are the released one's."""
+
+    style_dim: Annotated[int, Field(ge=1, le=8192)] = 512
+    """Numbers of a latent."""
+    motion_dim: Annotated[int, Field(ge=1, le=256)] = 20
+    """Directions along which latents move."""
+    channels: MapWidths = ()
+    """Width of maps 4, 8, ..., clip.size pixels wide; default: 512 up to 32, then half as many at each level."""
+    edges: Literal["released", "replicated"] = "replicated"
+    """Beyond a picture's edges: `released` zeros, and a warp that moves pixels a little even where nothing flows;
+    `replicated`: the edge goes on."""
+    fills: bool = True
+    """Where little of the portrait is seen (an opening mouth), the picture shows what the decoder makes; false, as
+    released: only what is seen in the portrait."""
+    projects: bool = True
+    """Decoding drops what of a latent lies outside of the directions' span; false, as released: takes it as it is."""
+    train: CodecTraining = CodecTraining()
+    """How it is trained where there is no vae.path."""
+
+    @model_validator(mode="after")
+    def directions_fit(self) -> Codec:
+        if self.motion_dim > self.style_dim:
+            raise ValueError(f"motion_dim {self.motion_dim} must not be above style_dim {self.style_dim}")
+        return self

@@ -1,0 +1,238 @@
+"""Training of the motion autoencoder: pairs of frames in, the loss of one step out, discriminators beside it.
+
+Codec and discriminators are one module with one loss, whose parts reach disjoint weights: the codec's parts see
+discriminators that stand still, the discriminators' parts see pictures without gradient. Adam's step of a weight
+depends on that weight's gradients alone, so one optimiser makes the steps that two would make, and the loop
+(fada/engine/loop.py) keeps weights, moments and averages of both in its checkpoints.
+Source of the losses: FLOAT (arXiv:2412.01064), section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fada.data.sampling.dataset import BatchShape
+from fada.data.sampling.seeds import seeded
+from fada.data.shards.format import Sample
+from fada.engine.objective import StepLoss
+from fada.teacher.codec import CodecTraining, LoadLpips
+from fada.teacher.float import codec_losses as losses
+from fada.teacher.float.codec_section import Codec
+from fada.teacher.float.codec_section import CodecTraining as Train
+from fada.teacher.float.discriminators import GLOBAL_WIDTHS, LOCAL_WIDTHS, PatchDiscriminator, judged
+from fada.teacher.float.frame_pairs import FramePairs
+from fada.teacher.float.motion_autoencoder import MotionAutoencoder, start_as_portrait
+
+if TYPE_CHECKING:
+    from fada.recipe.schema import Recipe
+
+LOCAL = ("eye", "lip")
+SCALED_FRAMES = 512
+"""Frames from which shift and scale of latents are found."""
+
+
+@dataclass(frozen=True)
+class CodecWeights:
+    """Of the losses; 0: not computed. Fields are those of the recipe's `teacher.codec.train`."""
+
+    l1: float = 1.0
+    squared: float = 0.0
+    perceptual: float = 0.0
+    component: float = 0.0
+    adversarial: float = 0.0
+    eye_adversarial: float = 0.0
+    lip_adversarial: float = 0.0
+    eye_statistics: float = 0.0
+    lip_statistics: float = 0.0
+    r1: float = 10.0
+
+    def local(self, name: str) -> tuple[float, float]:
+        """Of `eye` or `lip`: adversarial, and statistics."""
+        return getattr(self, f"{name}_adversarial"), getattr(self, f"{name}_statistics")
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Names of the discriminators that are needed."""
+        whole = ("global",) if self.adversarial else ()
+        return (*whole, *(name for name in LOCAL if any(self.local(name))))
+
+
+@dataclass
+class _Sum:
+    """A weighted sum whose parts are remembered by name."""
+
+    total: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, name: str, weight: float, value: Callable[[], Tensor]) -> None:
+        """One more part; of weight 0 it is not computed."""
+        if weight:
+            self.parts[name] = value()
+            self.total = self.total + weight * self.parts[name]
+
+
+class CodecAndJudges(nn.Module):
+    """The codec and its discriminators, as one module that learns.
+
+    Args:
+        perceptual: how different pictures look; nothing of it is trained.
+    """
+
+    def __init__(self, codec: MotionAutoencoder, weights: CodecWeights, perceptual: losses.Perceptual) -> None:
+        super().__init__()
+        self.codec, self.weights = codec, weights
+        widths = {"global": GLOBAL_WIDTHS, "eye": LOCAL_WIDTHS, "lip": LOCAL_WIDTHS}
+        self.judges = nn.ModuleDict({name: PatchDiscriminator(widths[name]) for name in weights.judges})
+        # Not a submodule: nothing of it belongs into a checkpoint.
+        self._perceptual = (perceptual,)
+
+    def forward(
+        self, pixels: Tensor, boxes: Mapping[str, Tensor], *, has_judges: bool, penalty: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss, and its parts by name.
+
+        Args:
+            pixels: (2 B, 3, H, W), the first frames of B pairs, then the second; each moves the other.
+            boxes: (2 B, 4) by name, `eye` and `lip`.
+            has_judges: whether discriminators learn and are heeded in this step.
+            penalty: how many steps the gradient penalty counts for; 0: it is none of this step's.
+        """
+        rows = torch.arange(len(pixels), device=pixels.device)
+        others = rows.roll(len(rows) // 2)
+        real = pixels[others]
+        drawn = self.codec.driven(pixels, rows, others).float()
+        side = pixels.shape[-1] // 2
+        # What is judged: whole pictures and patches, drawn and real.
+        shown = {"global": (drawn, real)}
+        for name, each in boxes.items():
+            shown[name] = (losses.patches(drawn, each[others], side), losses.patches(real, each[others], side))
+        found = _Sum(drawn.new_zeros(()))
+        self._compare(found, shown)
+        if has_judges:
+            for name, judge in self.judges.items():
+                assert isinstance(judge, PatchDiscriminator)
+                self._heed(found, name, judge, *shown[name])
+                self._teach(found, name, judge, *shown[name], penalty)
+        return found.total, {name: value.detach() for name, value in found.parts.items()}
+
+    def _compare(self, found: _Sum, shown: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """Losses that look at pixels."""
+        weights, (perceptual,), (drawn, real) = self.weights, self._perceptual, shown["global"]
+        found.add("l1", weights.l1, lambda: F.l1_loss(drawn, real))
+        found.add("squared", weights.squared, lambda: F.mse_loss(drawn, real))
+        found.add("perceptual", weights.perceptual, lambda: perceptual(drawn, real).mean())
+        for name in LOCAL:
+            found.add(
+                f"component_{name}",
+                weights.component,
+                lambda name=name: perceptual(*map(losses.enlarged, shown[name])).mean(),  # type: ignore[misc]
+            )
+
+    def _heed(self, found: _Sum, name: str, judge: PatchDiscriminator, drawn: Tensor, real: Tensor) -> None:
+        """What a discriminator says to the codec."""
+        adversarial, statistics = (self.weights.adversarial, 0.0) if name == "global" else self.weights.local(name)
+        verdicts, features = judged(judge, drawn)
+        found.add(f"{name}_adversarial", adversarial, lambda: losses.looks_real(verdicts))
+        found.add(
+            f"{name}_statistics",
+            statistics,
+            lambda: losses.statistics_distance(features, judged(judge, real)[1]),
+        )
+
+    def _teach(
+        self, found: _Sum, name: str, judge: PatchDiscriminator, drawn: Tensor, real: Tensor, penalty: float
+    ) -> None:
+        """What a discriminator learns."""
+        found.add(f"{name}_judge", 1.0, lambda: losses.tells_apart(judge(real.detach())[0], judge(drawn.detach())[0]))
+        found.add(f"{name}_r1", self.weights.r1 * penalty, lambda: losses.gradient_penalty(judge, real))
+
+
+class CodecObjective:
+    """The loss of a step (`fada.engine.objective.Objective`).
+
+    Args:
+        judges_from: the first step in which discriminators learn and are heeded.
+        r1_every: steps between gradient penalties, each of which counts as many times; 0: none.
+    """
+
+    def __init__(
+        self,
+        module: CodecAndJudges,
+        pairs: FramePairs,
+        shape: BatchShape,
+        seed: int,
+        *,
+        judges_from: int,
+        r1_every: int,
+    ) -> None:
+        self.module, self.pairs, self.shape, self.seed = module, pairs, shape, seed
+        self.judges_from, self.r1_every = judges_from, r1_every
+
+    def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
+        """Of the pairs that follow from the step's number."""
+        batch = self.pairs.batch(self.seed, step, self.shape.samples(micro))
+        device = next(self.module.parameters()).device
+        boxes = {"eye": batch.eyes, "lip": batch.mouth}
+        has_penalty = self.r1_every and step % self.r1_every == 0
+        total, parts = model(
+            batch.pixels.to(device),
+            {name: each.to(device) for name, each in boxes.items() if each is not None},
+            has_judges=step >= self.judges_from,
+            penalty=float(self.r1_every) if has_penalty else 0.0,
+        )
+        return StepLoss(total, parts, keys=batch.keys)
+
+
+def new_codec(recipe: Recipe) -> MotionAutoencoder:
+    """The codec of a recipe before its training: every frame is the portrait."""
+    section = recipe.teacher.codec
+    assert isinstance(section, Codec)
+    shape = section.model_dump(exclude={"train"})
+    codec = MotionAutoencoder(size=recipe.clip.size, **{**shape, "channels": list(section.channels)})
+    start_as_portrait(codec)
+    return codec
+
+
+def train_codec(
+    recipe: Recipe, codec: MotionAutoencoder, samples: Iterable[Sample], shape: BatchShape, load_lpips: LoadLpips
+) -> CodecTraining:
+    """How a recipe's codec is trained on clips (`fada.family.Family.module`).
+
+    Args:
+        samples: with frames, and with keypoints where something tells of them.
+
+    Raises:
+        ValueError: the clips are none that it can learn from (`FramePairs`).
+    """
+    section = recipe.teacher.codec
+    assert isinstance(section, Codec)
+    train = section.train
+    pairs = FramePairs(samples, recipe.clip.size, int(train.memory_gib * 2**30), has_boxes=train.needs_boxes)
+    perceptual: losses.Perceptual = losses.edge_distance
+    if train.lpips_backbone is not None and train.lpips_heads is not None:
+        perceptual = load_lpips(train.lpips_backbone, train.lpips_heads)
+    with seeded(recipe.seed, "discriminators of the codec"):
+        module = CodecAndJudges(codec, CodecWeights(**shared_by_name(train)), perceptual)
+    objective = CodecObjective(
+        module, pairs, shape, recipe.seed,
+        judges_from=round(train.adversarial_from * train.steps), r1_every=train.r1_every,
+    )  # fmt: skip
+    return CodecTraining(objective, train.steps, train.lr, codec.retold, lambda: finish(codec, pairs))
+
+
+def shared_by_name(train: Train) -> dict[str, float]:
+    """The weights of a recipe's section."""
+    return {each.name: getattr(train, each.name) for each in fields(CodecWeights)}
+
+
+def finish(codec: MotionAutoencoder, pairs: FramePairs) -> MotionAutoencoder:
+    """A trained codec, frozen, whose latents have mean 0 and along their directions variance 1."""
+    codec.eval().requires_grad_(False)
+    codec.fit_scale(codec.factors(pairs.sample(SCALED_FRAMES)))
+    return codec

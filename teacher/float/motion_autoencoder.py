@@ -1,0 +1,368 @@
+"""FLOAT's codec: a frame is the portrait, warped by a latent that moves along a few orthonormal directions.
+
+`w = w_portrait + sum_m lambda_m v_m`: the encoder gives a portrait's w and feature maps, and of every frame its lambda;
+the decoder warps the maps as w says. What flows is the sum alone, a vector in the directions' span.
+Source: Ki et al. 2025 (FLOAT, arXiv:2412.01064), section 3.1; Wang et al. 2022 (LIA, arXiv:2203.09043). Names and
+shapes of parameters are those of FLOAT's released file under `motion_autoencoder.`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import ModelMixin
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from torch import Tensor, nn
+
+from fada.teacher.float import codec_settings
+from fada.teacher.float.style_layers import (
+    GAIN,
+    ConvLayer,
+    Edges,
+    EqualConv2d,
+    EqualLinear,
+    ResBlock,
+    StyledConv,
+    ToFlow,
+    ToRGB,
+    channels_last,
+    whole,
+)
+from fada.teacher.vae import to_network
+
+RELEASED_CHANNELS = (512, 512, 512, 512, 256, 128, 64, 32, 16)
+"""Of pictures and maps 4, 8, ..., 1024 pixels wide."""
+PASS_PIXELS = 2**18
+"""Of frames that are encoded or decoded in one pass: what they need at the widest level stays near the caches."""
+START_MASK = 3.0
+"""Of a new codec, before the sigmoid: 95 % of what is seen is the portrait's."""
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """A portrait, or a batch of them: w (B, style_dim), and maps (B, C + 3, h, w) from 8 pixels up.
+
+    The last three channels of a map are its part of the picture, before it is warped.
+    """
+
+    w: Tensor
+    maps: Sequence[Tensor]
+
+
+def levels_of(size: int) -> int:
+    """Resolutions from 4 to `size`."""
+    return size.bit_length() - 2
+
+
+class AppearanceEncoder(nn.Module):
+    """Pictures to w, and to the maps on the way."""
+
+    def __init__(self, channels: Sequence[int], style_dim: int) -> None:
+        super().__init__()
+        down = channels[::-1]
+        blocks = [ResBlock(wide, out) for wide, out in pairwise(down)]
+        self.convs = nn.ModuleList([ConvLayer(3, down[0], 1), *blocks, EqualConv2d(down[-1], style_dim, 4)])
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 3, size, size) in [-1, 1] to w (B, style_dim) and maps of 8 pixels, 16, ..., size."""
+        maps, pixels = [], channels_last(pixels)
+        for layer in self.convs:
+            pixels = layer(pixels)
+            maps.append(pixels)
+        return maps[-1].flatten(1), maps[-3::-1]
+
+
+class Encoder(nn.Module):
+    """The portrait's side and the motion's side, which share all but the last layers."""
+
+    def __init__(self, channels: Sequence[int], style_dim: int, motion_dim: int) -> None:
+        super().__init__()
+        self.net_app = AppearanceEncoder(channels, style_dim)
+        self.fc = nn.Sequential(
+            *(EqualLinear(style_dim, style_dim) for _ in range(4)), EqualLinear(style_dim, motion_dim)
+        )
+
+
+class Directions(nn.Module):
+    """The directions: a free matrix, whose orthonormal ones are found by QR."""
+
+    def __init__(self, style_dim: int, motion_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(style_dim, motion_dim))
+        self._found: tuple[tuple[object, ...], Tensor] | None = None
+
+    def forward(self) -> Tensor:
+        """V (style_dim, motion_dim), columns orthonormal; found once for as long as nothing learns."""
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            return self._orthonormal()
+        now = (self.weight._version, self.weight.data_ptr(), self.weight.device, self.weight.dtype)
+        if self._found is None or self._found[0] != now:
+            self._found = (now, self._orthonormal().detach())
+        return self._found[1]
+
+    def _orthonormal(self) -> Tensor:
+        # The public code adds this too: without it signs of directions could differ.
+        return torch.linalg.qr(whole(self.weight) + 1e-8).Q.to(self.weight.dtype)
+
+
+class Constant(nn.Module):
+    """Where the decoder starts."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+
+
+class Decoder(nn.Module):
+    """A portrait's maps, warped from coarse to fine as w says, to pictures."""
+
+    def __init__(
+        self, channels: Sequence[int], style_dim: int, motion_dim: int, edges: Edges, *, fills: bool = False
+    ) -> None:
+        super().__init__()
+        self.fills = fills
+        self.direction = Directions(style_dim, motion_dim)
+        self.input = Constant(channels[0])
+        self.conv1 = StyledConv(channels[0], channels[0], style_dim)
+        # In the file, and in no picture.
+        self.to_rgb1 = ToRGB(channels[0], edges, doubles=False).requires_grad_(False)
+        self.convs, self.to_rgbs, self.to_flows = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for wide, out in pairwise(channels):
+            self.convs.extend([StyledConv(wide, out, style_dim, doubles=True), StyledConv(out, out, style_dim)])
+            self.to_rgbs.append(ToRGB(out, edges))
+            self.to_flows.append(ToFlow(out, style_dim, edges))
+
+    def appearance(self, w: Tensor, maps: Sequence[Tensor]) -> Appearance:
+        """What decoding needs of portraits. A map's part of the picture is made before the warp: both are linear."""
+        seen = []
+        for place, (each, (_, _, to_rgb, _)) in enumerate(zip(maps, self._levels(), strict=True)):
+            part = to_rgb.projected(each)
+            # Of the finest map nothing but its part of the picture is ever warped.
+            seen.append(part if place == len(maps) - 1 else torch.cat([each, part], dim=1))
+        return Appearance(w, seen)
+
+    def forward(self, w: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """Pictures (B, 3, size, size), about [-1, 1], of w (B, style_dim); maps of one portrait, or of B."""
+        x = self.conv1(channels_last(self.input.input.expand(len(w), -1, -1, -1)), w)
+        raw = picture = None
+        for seen, (conv1, conv2, to_rgb, to_flow) in zip(maps, self._levels(), strict=True):
+            x = conv2(conv1(x, w), w)
+            raw = to_flow(x, w, raw)
+            seen, mask = to_flow.warped(seen, raw)
+            part = seen[:, -3:] * mask
+            if self.fills:
+                part = part + to_rgb.projected(x) * (1 - mask)
+            picture = to_rgb(part, picture)
+            if seen.shape[1] > 3:
+                # Mask times portrait, and elsewhere what the decoder made itself.
+                x = torch.lerp(whole(x), seen[:, :-3], mask).to(x.dtype)
+        assert picture is not None
+        return picture
+
+    def _levels(self) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Two convolutions, part of the picture, and flow, from 8 pixels up."""
+        return zip(self.convs[::2], self.convs[1::2], self.to_rgbs, self.to_flows, strict=True)
+
+
+class MotionAutoencoder(ModelMixin, ConfigMixin):
+    """The codec (`fada.teacher.codec.Codec`), whose latents (F, style_dim) lie in the span of its directions.
+
+    Latents are `V (lambda - shift) * scaling_factor`. One scale for all directions, so that they stay orthonormal, and
+    such that a coordinate has unit variance on average (`fit_scale`): noise of unit variance in all of style_dim
+    dimensions has it along every direction too, so signal and noise are then equally strong where there is a signal.
+    In the other dimensions latents are zero, which a network learns at once; unit variance in each of them would make
+    the signal sqrt(style_dim / motion_dim) times the noise, and most times of a flow would decide nothing.
+    Without shift zeros, the window before the first, would be no face in particular; with it they are the mean one.
+
+    Args:
+        size: of pictures, a power of two.
+        style_dim: of w. motion_dim: number of directions.
+        channels: of maps 4, 8, ..., size pixels wide; empty: the released ones.
+        edges: how pictures end (style_layers.py): a released codec's way, or one that moves nothing.
+        fills: where little of the portrait is seen, the picture shows what the decoder made; released ones show only
+            what is seen in the portrait.
+        projects: decoding drops what of a latent lies outside of the span; released ones take it as it is.
+        scaling_factor, shift: of latents, above; shift is a number per direction, empty: zeros.
+
+    Raises:
+        ValueError: settings that contradict each other.
+    """
+
+    folder_settings = codec_settings.MotionAutoencoder
+
+    @register_to_config
+    def __init__(
+        self,
+        size: int = 512,
+        style_dim: int = 512,
+        motion_dim: int = 20,
+        channels: Sequence[int] = (),
+        edges: Edges = "released",
+        fills: bool = False,
+        projects: bool = False,
+        scaling_factor: float = 1.0,
+        shift: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        if size not in codec_settings.SIZES:
+            raise ValueError(f"size must be a power of two from 16 to 1024, got {size}")
+        levels = levels_of(size)
+        widths = tuple(channels) or RELEASED_CHANNELS[:levels]
+        if len(widths) != levels:
+            raise ValueError(f"channels: pictures of {size} have {levels} levels (4, 8, ...), got {len(widths)} widths")
+        if not 1 <= motion_dim <= style_dim:
+            raise ValueError(f"motion_dim must be from 1 to style_dim ({style_dim}), got {motion_dim}")
+        if shift and len(shift) != motion_dim:
+            raise ValueError(f"shift must have a number for each of {motion_dim} directions, got {len(shift)}")
+        self.enc = Encoder(widths, style_dim, motion_dim)
+        self.dec = Decoder(widths, style_dim, motion_dim, edges, fills=fills)
+
+    def latent_shape(self, size: int) -> tuple[int, ...]:
+        """Of a frame.
+
+        Raises:
+            ValueError: pictures of another size than the codec's.
+        """
+        if size != self.config.size:
+            raise ValueError(f"clip.size is {size}, but the codec is one for pictures of {self.config.size} pixels")
+        return (self.config.style_dim,)
+
+    @torch.no_grad()
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """Latents (F, style_dim) in float32 of frames (F, H, W, 3) uint8."""
+        return self.latents_of(self.factors(frames))
+
+    @torch.no_grad()
+    def appearance(self, portrait: np.ndarray) -> Appearance:
+        """What decoding needs of a portrait (H, W, 3) uint8, once for a whole video."""
+        (pixels,) = self._passes(portrait[None])
+        return self.dec.appearance(*self.enc.net_app(pixels))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, appearance: Appearance) -> np.ndarray:
+        """Frames (F, H, W, 3) uint8 of latents (F, style_dim), some at a time so that memory stays bounded."""
+        w = appearance.w + self.motion_of(latents.to(appearance.w.device).float()).to(appearance.w.dtype)
+        pictures = [
+            ((self.dec(part, appearance.maps).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+            for part in w.split(self.frames_per_pass)
+        ]
+        return torch.cat(pictures).permute(0, 2, 3, 1).contiguous().numpy()
+
+    @property
+    def directions(self) -> int:
+        """How many directions there are."""
+        return int(self.config.motion_dim)
+
+    def along(self, latents: Tensor, direction: int, amount: float) -> Tensor:
+        """Latents (F, style_dim), moved along one direction, in their own units: 1 is about a deviation.
+
+        Raises:
+            ValueError: no such direction; they count from 0.
+        """
+        if not 0 <= direction < self.directions:
+            raise ValueError(f"motion: no direction {direction}; choose from 0 to {self.directions - 1}")
+        return latents + amount * self.dec.direction()[:, direction].to(latents)
+
+    def coordinates(self, latents: Tensor) -> Tensor:
+        """Latents (F, style_dim) along each direction, (F, motion_dim), in their own units."""
+        return latents @ self.dec.direction().to(latents)
+
+    def latents_of(self, factors: Tensor) -> Tensor:
+        """Latents (F, style_dim) of the encoder's lambda (F, motion_dim)."""
+        return ((factors - self._shift(factors)) * self.config.scaling_factor) @ self.dec.direction().to(factors).T
+
+    def motion_of(self, latents: Tensor) -> Tensor:
+        """What latents (F, style_dim) add to a portrait's w."""
+        directions = self.dec.direction().to(latents)
+        if self.config.projects:
+            latents = (latents @ directions) @ directions.T
+        return latents / self.config.scaling_factor + self._shift(latents) @ directions.T
+
+    def fit_scale(self, factors: Tensor) -> None:
+        """Set shift and scale so that latents of lambda (F, motion_dim) have mean 0 and a coordinate variance 1."""
+        mean = factors.mean(0)
+        deviation = float((factors - mean).square().mean().sqrt())
+        self.register_to_config(
+            shift=[round(float(each), 6) for each in mean], scaling_factor=1.0 / max(deviation, EPSILON)
+        )
+
+    @torch.no_grad()
+    def factors(self, frames: np.ndarray) -> Tensor:
+        """The encoder's lambda (F, motion_dim) of frames (F, H, W, 3) uint8, in float32."""
+        return torch.cat([self.enc.fc(self.enc.net_app(pixels)[0]).float() for pixels in self._passes(frames)])
+
+    def retold(self, frames: np.ndarray) -> np.ndarray:
+        """Frames (F, H, W, 3) uint8, each made of the first one's appearance and its own motion."""
+        return self.decode(self.encode(frames), self.appearance(frames[0]))
+
+    def driven(self, pixels: Tensor, sources: Tensor, drivers: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) of portraits `pixels[sources]`, moved as `pixels[drivers]`; with gradients.
+
+        Args:
+            pixels: (B, 3, H, W) in [-1, 1], each encoded once. sources, drivers: (N,), numbers of rows.
+        """
+        w, maps = self.enc.net_app(pixels)
+        motion = self.enc.fc(w)[drivers] @ self.dec.direction().T
+        appearance = self.dec.appearance(w, maps)
+        return self.dec(w[sources] + motion, [each[sources] for each in appearance.maps])
+
+    @property
+    def frames_per_pass(self) -> int:
+        """How many frames go through the networks at once."""
+        return max(1, PASS_PIXELS // self.config.size**2)
+
+    def _shift(self, like: Tensor) -> Tensor:
+        return like.new_tensor(self.config.shift or [0.0] * self.config.motion_dim)
+
+    def _passes(self, frames: np.ndarray) -> Iterator[Tensor]:
+        """Pixels (f, 3, H, W) of a few frames each.
+
+        Raises:
+            ValueError: frames of another size than the codec's.
+        """
+        size = self.config.size
+        if frames.shape[1:] != (size, size, 3):
+            raise ValueError(f"frames must have shape (F, {size}, {size}, 3) as the codec's, got {frames.shape}")
+        for start in range(0, len(frames), self.frames_per_pass):
+            yield to_network(frames[start : start + self.frames_per_pass]).to(self.device, self.dtype)
+
+
+EPSILON = 1e-6
+"""Of a deviation: a codec that has learned nothing moves nothing."""
+
+
+@torch.no_grad()
+def start_as_portrait(codec: MotionAutoencoder) -> None:
+    """Initial weights with which every frame is the portrait itself, seen at full size through no flow.
+
+    The first layer copies the colours into its first channels, the last part of the picture copies them back, no other
+    level adds anything, flows are zero and masks nearly one. What is learned then is how to warp; from random weights a
+    small codec spends its time on learning to copy.
+    """
+    mask = 1 / (1 + math.exp(-START_MASK))
+    encoder: Any = codec.enc
+    decoder: Any = codec.dec
+    first = encoder.net_app.convs[0]
+    copied = torch.eye(3)[:, :, None, None]
+    # Lifted by 1, colours are not negative, and a leaky ReLU lets them pass.
+    first[0].weight[:3] = copied / first[0].scale
+    first[1].bias.zero_()
+    first[1].bias[:, :3] = 1.0
+    for to_rgb in decoder.to_rgbs:
+        to_rgb.conv[0].weight.zero_()
+        to_rgb.conv[1].bias.fill_(1.0)
+        to_rgb.bias.fill_(-GAIN)
+    last = decoder.to_rgbs[-1]
+    last.conv[0].weight[:, :3] = copied / (GAIN**2 * mask * last.conv[0].scale)
+    last.bias.fill_(-GAIN - 1.0)
+    for place, to_flow in enumerate(decoder.to_flows):
+        to_flow.conv.weight.zero_()
+        to_flow.bias.zero_()
+        if place == 0:
+            to_flow.bias[:, 2] = START_MASK
