@@ -48,6 +48,10 @@ def make(
             help="Share of clips with what set A then leaves out: loud speech, far postures, some looks.",
         ),
     ] = 0.0,
+    emotion: Annotated[
+        bool,
+        typer.Option("--emotion", help="Every person feels one of seven emotions, which face and voice show."),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Draw talking faces as mp4 + wav + truth (json).
@@ -61,6 +65,7 @@ def make(
       fada world make data/flawed --clips 64 --flawed 1.0 --size 128
       fada world make data/open --clips 64 --version 2
       fada world make data/left-out --clips 90 --version 2 --flawed 0.33 --beyond 0.33
+      fada world make data/felt --clips 64 --version 2 --emotion
       fada world make data/known --clips 200 --flawed 0.5 --flaw all --size 192 --frames 75
     """
     from fada.cli.progress import progress_bar
@@ -88,6 +93,7 @@ def make(
             kinds=kinds,
             version=version,
             beyond_share=beyond,
+            emotion=emotion,
             progress=progress,
         )
     say(f"{out}: {world.made} clips drawn, {world.kept} were there")

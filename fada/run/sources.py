@@ -101,6 +101,7 @@ class DrawnWorld:
                 test_clips=world.test_clips,
                 version=world.version,
                 beyond_share=world.beyond_share,
+                emotion=world.emotion,
                 progress=lambda done, of: status.update(f"drawing clips: {done} of {of}"),
             )
 
@@ -146,10 +147,11 @@ class DrawnWorld:
 
     def hash(self) -> str:
         """Over all that the training clips follow from."""
-        told = self.section.model_dump(exclude={"test_clips", "version", "beyond_share"})
+        told = self.section.model_dump(exclude={"test_clips", "version", "beyond_share", "emotion"})
         # What version 1 lacks is left out where it is not used: its clips, and runs on them, are what they were.
         beyond = [self.section.beyond_share] if self.section.beyond_share else []
-        return hash_of([told, self.size, self.section.version, *beyond])
+        felt = ["emotion"] if self.section.emotion else []
+        return hash_of([told, self.size, self.section.version, *beyond, *felt])
 
 
 class _DrawnClips:

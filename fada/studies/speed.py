@@ -313,7 +313,9 @@ def _samples(recipe: Recipe, count: int) -> Iterator[Sample]:
         yield from itertools.islice(read_shards(recipe.data.test_shards, parts=("frames", "audio")), count)
         return
     with tempfile.TemporaryDirectory() as folder:
-        make_world(folder, count, world.seed + 1, recipe.clip.size, world.frames, flawed_share=0.0)
+        make_world(
+            folder, count, world.seed + 1, recipe.clip.size, world.frames, flawed_share=0.0, emotion=world.emotion
+        )
         for key in list_clips(folder):
             clip = read_clip(folder, key)
             yield Sample(clip.key, clip.meta, clip.frames, clip.audio)

@@ -8,6 +8,7 @@ import numpy as np
 from fada.data.clips.clip import Clip
 from fada.data.world.backdrop import paint_backdrop
 from fada.data.world.face import head_points, mouth_points, paint_frames
+from fada.data.world.feeling import Feeling, at_tempo, draw_feeling, with_feeling
 from fada.data.world.flaws import draw_flaw, draw_flaws, flaw_backdrop, flaw_frames, flaw_motion, shift_of
 from fada.data.world.identity import Identity, draw_identity
 from fada.data.world.motion import FPS, Motion, move
@@ -24,7 +25,7 @@ REACHES = {"full": FULL, "narrow": NARROW, "beyond": BEYOND}
 MARGIN = 10
 """Frames of speech planned before and after the clip, so that shifted sound is real sound and not padding."""
 
-_IDENTITY, _SPEECH, _MOTION, _SOUND, _FLAWS, _FREE = range(6)
+_IDENTITY, _SPEECH, _MOTION, _SOUND, _FLAWS, _FREE, _FEELING, _SWELLING = range(8)
 _USUAL_EFFORT = 0.75
 """Loudness at which version 2 sounds as loud as version 1."""
 
@@ -40,6 +41,7 @@ def make_clip(
     flaw: str | None = None,
     version: int = 1,
     reach: str = "full",
+    emotion: bool = False,
 ) -> Clip:
     """The clip number `index` of a split; equal arguments give equal bytes.
 
@@ -57,15 +59,20 @@ def make_clip(
         version: 1, or 2: several ways of moving are right, mouths open as the sound is loud.
         reach: of version 2: "full"; "narrow" leaves out loud speech, far postures and some looks; "beyond" shows these,
             without flaws also in quality B.
+        emotion: the person feels one of seven emotions at some intensity: face and voice follow it (feeling.py).
 
     Raises:
         ValueError: an argument is out of its range.
     """
     _check(seed, index, size, frames, quality, split, version, reach)
-    identity, speech, motion, effort = plan_clip(seed, index, frames, split, version, reach)
-    sound = synthesise(speech, identity.voice, _stream(seed, split, index, _SOUND))
+    feeling = draw_feeling(_stream(seed, split, index, _FEELING)) if emotion else None
+    identity, speech, motion, effort = plan_clip(seed, index, frames, split, version, reach, feeling)
+    voice = identity.voice if feeling is None else feeling.voice(identity.voice)
+    sound = synthesise(speech, voice, _stream(seed, split, index, _SOUND))
     if version > 1:
         sound = np.clip(sound * (effort / _USUAL_EFFORT), -1.0, 1.0).astype(np.float32)
+    elif feeling is not None:
+        sound = np.clip(sound * np.float32(effort), -1.0, 1.0)
     rng = _stream(seed, split, index, _FLAWS)
     is_clean = quality == "A" or reach == "beyond"
     flaws = [] if is_clean else draw_flaws(rng, frames) if flaw is None else [draw_flaw(flaw, rng)]
@@ -86,6 +93,9 @@ def make_clip(
         "world": {"seed": seed, "index": index, "version": version} | ({} if reach == "full" else {"reach": reach}),
         "truth": _truth(identity, shown, heard, camera, size) | ({"moves_freely": True} if version > 1 else {}),
     }
+    if feeling is not None:
+        meta["world"] |= {"emotion": True}
+        meta["truth"] |= {"emotion": feeling.to_meta(), "slant": _numbers(shown.slant), "lid": _numbers(shown.lid)}
     for each in flaws:
         if each.kind == "upscaled":
             meta["crop"] = {"side": round(size / each.magnitude, 2)}
@@ -98,20 +108,33 @@ def clip_key(seed: int, index: int, split: str) -> str:
 
 
 def plan_clip(
-    seed: int, index: int, frames: int, split: str, version: int = 1, reach: str = "full"
+    seed: int,
+    index: int,
+    frames: int,
+    split: str,
+    version: int = 1,
+    reach: str = "full",
+    feeling: Feeling | None = None,
 ) -> tuple[Identity, Speech, Motion, float]:
     """Identity, speech, motion and loudness of a clip, MARGIN frames longer at both ends, before anything is drawn."""
     long = frames + 2 * MARGIN
     identity = draw_identity(clip_key(seed, index, split), _stream(seed, split, index, _IDENTITY))
-    speech = plan_speech(_stream(seed, split, index, _SPEECH), long / FPS)
+    tempo, louder = (1.0, 1.0) if feeling is None else (feeling.tempo, feeling.loudness)
+    speech = plan_speech(_stream(seed, split, index, _SPEECH), long / FPS * tempo)
+    if feeling is not None:
+        speech = at_tempo(speech, tempo, long / FPS)
     motion_stream = _stream(seed, split, index, _MOTION)
     if version == 1:
-        return identity, speech, move(speech, long, motion_stream), 1.0
-    free, limits = _stream(seed, split, index, _FREE), REACHES[reach]
-    if reach != "full":
-        identity = (plain_look if reach == "narrow" else rare_look)(identity, free)
-    effort = draw_effort(limits, free)
-    return identity, speech, move_freely(speech, long, effort, limits, motion_stream), effort
+        motion, effort = move(speech, long, motion_stream), louder
+    else:
+        free, limits = _stream(seed, split, index, _FREE), REACHES[reach]
+        if reach != "full":
+            identity = (plain_look if reach == "narrow" else rare_look)(identity, free)
+        effort = min(1.0, draw_effort(limits, free) * louder)
+        motion = move_freely(speech, long, effort, limits, motion_stream)
+    if feeling is not None:
+        motion = with_feeling(motion, feeling, _stream(seed, split, index, _SWELLING))
+    return identity, speech, motion, effort
 
 
 def _stream(seed: int, split: str, index: int, purpose: int) -> np.random.Generator:

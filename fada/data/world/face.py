@@ -14,6 +14,10 @@ _WHITE = (0.97, 0.97, 0.96)
 _DARK = (0.10, 0.08, 0.09)
 _EYE_LINE = -0.045
 """Height of the eyes, from the head's centre."""
+WIDE, NARROW = 0.38, 0.45
+"""By how much of a rested eye's opening lids of 1 widen it, and lids of -1 narrow it."""
+SLANT = 0.020
+"""How far a slant of 1 lifts the inner end of a brow and lowers the outer one, as a share of the side."""
 
 
 def paint_frames(identity: Identity, motion: Motion, backdrops: np.ndarray) -> np.ndarray:
@@ -149,6 +153,8 @@ def _paint_eye(canvas: Canvas, head: np.ndarray, identity: Identity, side: float
     patch = canvas.patch(point, (-half - 0.03, -high - 0.04, half + 0.03, high + 0.04))
     # A smile narrows the eyes.
     narrowed = 1.0 - 0.25 * np.clip(motion.expression, 0.0, 1.0)
+    if motion.lid is not None:
+        narrowed = narrowed * (1.0 + np.where(motion.lid > 0.0, WIDE, NARROW) * motion.lid)
     is_open = ((1.0 - motion.blink) * narrowed).astype(np.float32)[:, None, None]
     arch = np.clip(1.0 - np.square(patch.x / half), 0.0, 1.0)
     bottom = 0.62 * high * arch**0.7
@@ -184,6 +190,8 @@ def _paint_brow(canvas: Canvas, head: np.ndarray, identity: Identity, side: floa
     arch = np.clip(1.0 - outward * outward, 0.0, 1.0)
     # A sad brow rises toward the nose.
     sad = 0.016 * np.clip(-motion.expression, 0.0, 1.0).astype(np.float32)[:, None, None]
+    if motion.slant is not None:
+        sad = sad + np.float32(SLANT) * motion.slant.astype(np.float32)[:, None, None]
     middle = (sad - identity.brow_tilt * 0.10) * outward - 0.018 * arch + 0.008
     thickness = identity.brow_thickness * (1.0 - 0.35 * outward) * arch**0.35
     canvas.paint(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,7 @@ class _Job:
     flaw: str | None = None
     version: int = 1
     reach: str = "full"
+    emotion: bool = False
 
 
 def make_world(
@@ -56,6 +57,7 @@ def make_world(
     kinds: Sequence[str] = (),
     version: int = 1,
     beyond_share: float = 0.0,
+    emotion: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> World:
     """Draw clips into a folder, without loss; clips that are there already are kept.
@@ -69,6 +71,7 @@ def make_world(
         version: 1, or 2, in which much is undecided by the sound.
         beyond_share: share of the training clips that show what set A then leaves out (draw.make_clip, `reach`), as
             every second clip of the test split does; they are of quality B and have no flaws.
+        emotion: every person feels something, which face and voice show (draw.make_clip).
         progress: called with (clips done, clips in all) after each clip.
 
     Raises:
@@ -95,8 +98,10 @@ def make_world(
     for index in range(test_clips):
         reach = "full" if not beyond_share else "beyond" if is_at(index, 0.5) else "narrow"
         jobs.append(_Job(str(folder), seed, index, size, frames, "A", "test", None, version, reach))
+    jobs = [replace(job, emotion=emotion) for job in jobs]
     with output_folder(folder, KIND, "drawing clips", was_ours=is_world):
         told = ({"kinds": list(kinds)} if kinds else {}) | ({"beyond_share": beyond_share} if beyond_share else {})
+        told |= {"emotion": True} if emotion else {}
         _claim(folder, settings | told)
         missing = [job for job in jobs if not _is_drawn(folder, clip_key(job.seed, job.index, job.split))]
         kept = len(jobs) - len(missing)
@@ -183,6 +188,7 @@ def _draw_one(job: _Job) -> None:
         flaw=job.flaw,
         version=job.version,
         reach=job.reach,
+        emotion=job.emotion,
     )
     write_clip(job.folder, clip, quality="lossless")
 
@@ -199,7 +205,7 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     # Damaged or missing: the clips tell what they were drawn with, as far as it can be told.
     for key in list_clips(folder):
         drawn = _drawn_with(folder / f"{key}.json")
-        if drawn is not None and drawn != {name: settings[name] for name in drawn}:
+        if drawn is not None and drawn != {name: settings.get(name, False) for name in drawn}:
             raise ValueError(
                 f"{folder / SETTINGS_FILE}: cannot be read, and clips there are of another world ({key}: {drawn}), "
                 f"asked for {settings}; choose another folder"
@@ -213,6 +219,7 @@ def _drawn_with(file: Path) -> dict[str, Any] | None:
     try:
         record = read_record(file)
         world = record["meta"]["world"]
-        return {"frames": record["frames"], "seed": world["seed"], "version": world["version"]}
+        told = {"frames": record["frames"], "seed": world["seed"], "version": world["version"]}
+        return told | {"emotion": bool(world.get("emotion"))}
     except (ClipError, KeyError, TypeError):
         return None

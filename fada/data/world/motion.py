@@ -25,7 +25,7 @@ class Motion:
     width: np.ndarray
     """(F,) mouth width in [0, 1]: 0 round, 1 wide."""
     brow: np.ndarray
-    """(F,) brow lift in [0, 1]."""
+    """(F,) brow lift: 0 at rest, 1 raised."""
     blink: np.ndarray
     """(F,) 0 eyes open, 1 closed."""
     head: np.ndarray
@@ -38,10 +38,17 @@ class Motion:
     """(F,) -1 sad, 0 neutral, 1 happy."""
     corners: np.ndarray
     """(F, 2) lift of the left and the right corner of the mouth; 1 is a smile's."""
+    slant: np.ndarray | None = None
+    """(F,) how far the brows' inner ends are above the outer ones; 1 is fear's, -1 anger's; None where nothing is
+    felt."""
+    lid: np.ndarray | None = None
+    """(F,) how wide the eyes are beyond rested ones; 1 is fear's, -1 disgust's; None where nothing is felt."""
 
     def cut(self, first: int, count: int) -> "Motion":
         """Frames first .. first + count - 1."""
-        return Motion(**{field.name: getattr(self, field.name)[first : first + count] for field in fields(self)})
+        curves = {field.name: getattr(self, field.name) for field in fields(self)}
+        kept = {name: each[first : first + count] for name, each in curves.items() if each is not None}
+        return Motion(**kept)
 
 
 def move(speech: Speech, frames: int, rng: np.random.Generator) -> Motion:

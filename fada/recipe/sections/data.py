@@ -52,6 +52,9 @@ class World(Section):
     beyond_share: Share = 0.0
     """Share of training clips that show what set A then leaves out (loud speech with wide mouths, far postures, some
     looks); of quality B, without flaws. Every second held-out clip then shows it too. Needs version: 2."""
+    emotion: bool = False
+    """Every clip's person feels one of seven emotions, more or less: brows, lids and mouth corners show it, and pitch,
+    tempo and loudness of the voice. For families that are given an emotion."""
 
     @model_validator(mode="after")
     def shares_fit(self) -> World:
