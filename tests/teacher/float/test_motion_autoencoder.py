@@ -1,0 +1,176 @@
+"""The motion autoencoder as a codec: its latents, its start, its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fada.pretrained.errors import ModelFolderError
+from fada.pretrained.networks import load_network
+from fada.teacher import codec as codecs
+from fada.teacher.float import motion_autoencoder
+from fada.teacher.float.motion_autoencoder import Appearance, MotionAutoencoder, start_as_portrait
+
+SHAPE = {"size": 32, "style_dim": 24, "motion_dim": 5, "channels": (8, 8, 8, 6), "edges": "replicated", "fills": True}
+
+
+def small(**changes: object) -> MotionAutoencoder:
+    torch.manual_seed(3)
+    return MotionAutoencoder(**{**SHAPE, **changes}).eval().requires_grad_(False)  # type: ignore[arg-type]
+
+
+def frames(count: int = 5, size: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def test_it_is_a_codec_of_vectors() -> None:
+    codec = small()
+    assert isinstance(codec, codecs.Codec)
+    assert codecs.is_own(codec)
+    assert codecs.latent_shape(codec, 32) == (24,)
+    latents = codecs.encode_frames(codec, frames())
+    assert latents.shape == (5, 24)
+    assert latents.dtype == torch.float32
+    made = codecs.decode_latents(codec, latents, codecs.appearance_of(codec, frames()[0]))
+    assert made.shape == (5, 32, 32, 3)
+    assert made.dtype == np.uint8
+
+
+def test_directions_are_orthonormal() -> None:
+    directions = MotionAutoencoder(size=16).dec.direction()
+    torch.testing.assert_close(directions.T @ directions, torch.eye(20), atol=1e-6, rtol=0)
+
+
+def test_frozen_directions_are_found_once_and_again_after_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = small()
+    first, calls = codec.dec.direction(), []
+    monkeypatch.setattr(torch.linalg, "qr", lambda x, real=torch.linalg.qr: calls.append(1) or real(x))
+    assert codec.dec.direction() is first
+    assert not calls
+    codec.dec.direction.weight.normal_()
+    assert not torch.allclose(codec.dec.direction(), first)
+    assert len(calls) == 1
+
+
+def test_directions_that_learn_are_found_anew() -> None:
+    codec = small().requires_grad_(True)
+    codec.dec.direction().sum().backward()
+    assert codec.dec.direction.weight.grad is not None
+
+
+def test_a_frame_s_w_is_the_portrait_s_and_its_factors_along_the_directions() -> None:
+    codec = small(scaling_factor=0.5, shift=[0.1, 0.2, 0.3, 0.4, 0.5])
+    factors = codec.factors(frames())
+    directions = codec.dec.direction()
+    added = sum(factors[:, m, None] * directions[None, :, m] for m in range(5))
+    torch.testing.assert_close(codec.motion_of(codec.encode(frames())), added)
+
+
+def test_latents_outside_of_the_span_are_dropped_only_where_the_codec_projects() -> None:
+    aside = torch.randn(1, 24)
+    directions = small().dec.direction()
+    aside = aside - (aside @ directions) @ directions.T
+    torch.testing.assert_close(small(projects=True).motion_of(aside), torch.zeros(1, 24), atol=1e-6, rtol=0)
+    torch.testing.assert_close(small().motion_of(aside), aside)
+
+
+def test_scaled_latents_have_no_mean_and_along_their_directions_unit_variance() -> None:
+    codec = small()
+    codec.fit_scale(codec.factors(frames(9)))
+    latents = codec.encode(frames(9))
+    torch.testing.assert_close(latents.mean(0), torch.zeros(24), atol=1e-4, rtol=0)
+    assert float(codec.coordinates(latents).square().mean()) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_moving_along_a_direction_changes_that_coordinate_alone() -> None:
+    codec = small()
+    latents = codec.encode(frames())
+    moved = codec.coordinates(codec.along(latents, 3, 0.5)) - codec.coordinates(latents)
+    torch.testing.assert_close(moved, torch.tensor([0, 0, 0, 0.5, 0]).expand(5, -1), atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="no direction 5; choose from 0 to 4"):
+        codec.along(latents, 5, 1.0)
+    with pytest.raises(ValueError, match="no direction -1"):
+        codec.along(latents, -1, 1.0)
+
+
+def test_a_new_codec_shows_the_portrait_whatever_the_latent() -> None:
+    codec = small()
+    start_as_portrait(codec)
+    portrait = frames(1)[0]
+    made = codec.decode(torch.randn(3, 24), codec.appearance(portrait))
+    assert np.abs(made.astype(int) - portrait).max() <= 1 + 0.06 * 255  # the mask is 95 %, the rest is the decoder's
+    codec = small(fills=False)
+    start_as_portrait(codec)
+    assert np.abs(codec.decode(torch.randn(3, 24), codec.appearance(portrait)).astype(int) - portrait).max() <= 1
+
+
+def test_frames_of_one_pass_and_of_several_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = small()
+    portrait = codec.appearance(frames()[0])
+    latents = codec.encode(frames())
+    whole = codec.decode(latents, portrait)
+    monkeypatch.setattr(motion_autoencoder, "PASS_PIXELS", 2 * 32 * 32)
+    assert codec.frames_per_pass == 2
+    torch.testing.assert_close(codec.encode(frames()), latents)
+    assert np.abs(codec.decode(latents, portrait).astype(int) - whole).max() <= 1
+
+
+def test_driving_both_ways_is_what_encoding_and_decoding_give() -> None:
+    codec = small()
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    both = codec.driven(pixels, torch.tensor([0, 1]), torch.tensor([1, 0]))
+    w, maps = codec.enc.net_app(pixels)
+    motion = codec.motion_of(codec.latents_of(codec.enc.fc(w)))
+    for source, driver in ((0, 1), (1, 0)):
+        seen: Appearance = codec.dec.appearance(w[source, None], [each[source, None] for each in maps])
+        alone = codec.dec(seen.w + motion[driver], seen.maps)
+        torch.testing.assert_close(both[source, None], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_every_parameter_that_learns_is_reached_by_a_loss() -> None:
+    codec = MotionAutoencoder(**SHAPE)  # type: ignore[arg-type]
+    codec.driven(torch.rand(2, 3, 32, 32), torch.tensor([0, 1]), torch.tensor([1, 0])).square().mean().backward()
+    missed = [name for name, each in codec.named_parameters() if each.requires_grad and each.grad is None]
+    assert missed == []
+
+
+def test_a_saved_codec_is_found_again(tmp_path: Path) -> None:
+    codec = small(scaling_factor=0.7, shift=[0.0, 1.0, 2.0, 3.0, 4.0], projects=True)
+    codec.save_pretrained(str(tmp_path))
+    again = load_network(tmp_path, MotionAutoencoder)
+    torch.testing.assert_close(again.encode(frames()), codec.encode(frames()))
+    assert again.config.projects is True
+
+
+def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
+    small().save_pretrained(str(tmp_path))
+    file = tmp_path / "config.json"
+    file.write_text(file.read_text().replace('"motion_dim": 5', '"motion_dim": 50'))
+    with pytest.raises(ModelFolderError, match="motion_dim 50 must not be above style_dim 24"):
+        load_network(tmp_path, MotionAutoencoder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 48}, "size must be a power of two from 16 to 1024, got 48"),
+        ({"channels": (8, 8)}, r"pictures of 32 have 4 levels \(4, 8, ...\), got 2 widths"),
+        ({"motion_dim": 25}, r"motion_dim must be from 1 to style_dim \(24\), got 25"),
+        ({"shift": [1.0]}, "shift must have a number for each of 5 directions, got 1"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small(**changes)
+
+
+def test_pictures_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"clip.size is 64, but the codec is one for pictures of 32 pixels$"):
+        small().latent_shape(64)
+    with pytest.raises(
+        ValueError, match=r"frames must have shape \(F, 32, 32, 3\) as the codec's, got \(5, 64, 64, 3\)"
+    ):
+        small().encode(frames(size=64))
