@@ -30,13 +30,22 @@ AnyObjective = TypeVar("AnyObjective", PretrainObjective, StudentObjective)
 
 
 def train_teacher(recipe: Recipe, console: Console) -> Path:
-    """Train the teacher's stages (or find them done); the teacher's folder."""
+    """Train the teacher's stages, or the codec alone where there are none (or find them done); its folder."""
     with Run(recipe, console).opened("training the teacher") as run:
-        return run.teacher()
+        return run.codec() if recipe.teacher.is_codec_alone else run.teacher()
 
 
 def distill(recipe: Recipe, console: Console) -> list[Path]:
-    """Train the teacher if there is none, then every student that is missing; the students' folders."""
+    """Train the teacher if there is none, then every student that is missing; the students' folders.
+
+    Raises:
+        RecipeError: the recipe trains a codec and no teacher.
+    """
+    if recipe.teacher.is_codec_alone:
+        raise RecipeError(
+            f"{recipe.name}: teacher.stages: there are none, and no teacher.path: this recipe trains a codec alone "
+            "(fada teacher train); give stages, or the folder of a teacher"
+        )
     with Run(recipe, console).opened("distilling") as run:
         teacher = run.teacher()
         return [run.student(phase, teacher) for phase in recipe.distill.phases]

@@ -156,7 +156,17 @@ class Run:
         """Whether all that the recipe asks for is trained, and whole."""
         models = [inside(self.folder, "students", phase.name) for phase in self.recipe.distill.phases]
         models += [] if self.recipe.teacher.path else [inside(self.folder, "teacher")]
+        if self.recipe.teacher.is_codec_alone:
+            # Whether that is finished its data say.
+            return False
         return all(model_fault(model) is None for model in models)
+
+    def codec(self) -> Path:
+        """The folder of the family's own codec, trained where it is missing."""
+        folder = inside(self.folder, "vae")
+        _ = self.data
+        self.console.print(f"codec: {folder}")
+        return folder
 
     def teacher(self) -> Path:
         """The teacher's folder, trained where it is missing."""

@@ -26,9 +26,10 @@ from fada.recipe.sections.distill import Phase
 from fada.recipe.sections.running import Engine
 from fada.recipe.sections.teacher import Stage
 from fada.run.checks import check_shards
+from fada.run.codec import trains_codec
 from fada.run.folder import check_place, check_run
 from fada.student.copies import student_of
-from fada.studies.meta_passes import PassCosts, pass_costs, recipe_latent
+from fada.studies.meta_passes import PassCosts, codec_cost, pass_costs, recipe_latent
 from fada.studies.step_passes import BACKWARD, StepPasses, phase_passes, points_of, processes_of, public_passes
 from fada.teacher.denoiser import AvatarDenoiser
 
@@ -98,6 +99,7 @@ def dry_run(recipe: Recipe) -> DryRun:
     lines = [
         f"{recipe.name}: recipe is valid; shapes of one step run on the meta device",
         "teacher: " + ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in _sizes(recipe, teacher).items()),
+        *_codec(recipe, rate),
         f"one pass over a clip of {recipe.clip.frames} frames: {one.forward / 1e9:.2f} GFLOP; "
         f"CFG layers add {100 * (one.with_cfg / one.forward - 1):.1f} %; the reference net's "
         f"{one.reference / 1e9:.2f} GFLOP",
@@ -209,6 +211,19 @@ def _sizes(recipe: Recipe, teacher: AvatarDenoiser) -> dict[str, int]:
 
 def _count(weights: Iterable[torch.nn.Parameter]) -> int:
     return sum(weight.numel() for weight in weights)
+
+
+def _codec(recipe: Recipe, rate: float) -> list[str]:
+    """What training the family's own codec costs, where this run does."""
+    if not trains_codec(recipe):
+        return []
+    weights, flop = codec_cost(recipe)
+    train: Any = recipe.teacher.codec.train  # type: ignore[attr-defined]
+    flop *= 1 + BACKWARD
+    return [
+        f"codec: {weights / 1e6:.2f} M weights; {train.steps} steps of batch {train.batch}, {flop / 1e12:.4g} TFLOP "
+        f"each (discriminators not counted): {train.steps * flop / (0.5 * rate) / 3600:.2g} hours"
+    ]
 
 
 def _meta_teacher(recipe: Recipe) -> AvatarDenoiser:

@@ -167,3 +167,13 @@ def _channels(recipe: Recipe) -> int:
     if folder is None or not folder.is_dir():
         return recipe.vae.latent_channels
     return int(read_component(folder, [AutoencoderKL])[1].get("latent_channels", recipe.vae.latent_channels))
+
+
+def codec_cost(recipe: Recipe) -> tuple[int, float]:
+    """Weights of the family's own codec, and operations of a training step's pass through it."""
+    networks = recipe.teacher.family.networks
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"), counter:
+        codec = networks.new_codec(recipe)
+        networks.pass_of_step(recipe, codec)
+    return sum(weight.numel() for weight in codec.parameters()), float(counter.get_total_flops())

@@ -199,6 +199,15 @@ def new_codec(recipe: Recipe) -> MotionAutoencoder:
     return codec
 
 
+def pass_of_step(recipe: Recipe, codec: MotionAutoencoder) -> Tensor:
+    """The pictures of a training step as `codec` makes them of nothing, for whoever counts what that costs."""
+    section = recipe.teacher.codec
+    assert isinstance(section, Codec)
+    pictures, size = 2 * section.train.batch, recipe.clip.size
+    rows = torch.arange(pictures, device=codec.device)
+    return codec.driven(torch.zeros(pictures, 3, size, size, device=codec.device), rows, rows)
+
+
 def train_codec(
     recipe: Recipe, codec: MotionAutoencoder, samples: Iterable[Sample], shape: BatchShape, load_lpips: LoadLpips
 ) -> CodecTraining:

@@ -7,13 +7,13 @@ from typing import Any
 
 from fada.diffusion.paths import NoisePath
 from fada.teacher.float.audio_projection import FloatAudioProjection
-from fada.teacher.float.codec_training import new_codec, train_codec
+from fada.teacher.float.codec_training import new_codec, pass_of_step, train_codec
 from fada.teacher.float.model import Float
 from fada.teacher.float.motion_autoencoder import MotionAutoencoder
 from fada.teacher.float.section import Network
 from fada.teacher.float.transformer import VectorField
 
-__all__ = ["CODEC", "MODEL", "NETWORKS", "new", "new_codec", "train_codec"]
+__all__ = ["CODEC", "MODEL", "NETWORKS", "new", "new_codec", "pass_of_step", "train_codec"]
 
 MODEL, CODEC = Float, MotionAutoencoder
 NETWORKS = {"vector_field": VectorField, "audio_projection": FloatAudioProjection}

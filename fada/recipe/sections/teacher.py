@@ -171,12 +171,17 @@ class Teacher(Section):
     codec: SerializeAsAny[AnyCodec] = Field(default=None, validate_default=True)
     """Shape and training of the family's own codec, for families that train one; others say nothing here."""
     stages: Listed[Stage] = ()
-    """Training stages, in order."""
+    """Training stages, in order; none, of a family with a codec of its own: `fada teacher train` trains that alone."""
 
     @property
     def family(self) -> Family:
         """What `kind` names."""
         return family_named(self.kind)
+
+    @property
+    def is_codec_alone(self) -> bool:
+        """Whether nothing but the family's own codec is trained."""
+        return self.path is None and not self.stages and self.family.codec_section is not None
 
     @field_validator("kind")
     @classmethod
@@ -230,7 +235,7 @@ class Teacher(Section):
 
     @model_validator(mode="after")
     def has_a_source(self) -> Teacher:
-        if self.path is None and not self.stages:
+        if self.path is None and not self.stages and not self.is_codec_alone:
             raise ValueError("give teacher.path (a teacher folder) or teacher.stages (to train one)")
         if not self.family.stages and (self.path is None or self.stages):
             raise ValueError(
