@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from fada.engine.objective import Objective
+from fada.family import families
+from fada.pretrained.networks import load_network, read_config
 from fada.teacher import vae as image_vae
 
 LoadLpips = Callable[[Path, Path], nn.Module]
@@ -69,6 +71,24 @@ class CodecTraining:
     lr: float
     shown: Callable[[np.ndarray], np.ndarray]
     finish: Callable[[], Any]
+
+
+def load_codec(folder: str | Path) -> Any:
+    """The frozen VAE, or a family's own codec, in a folder of this machine; which of them its config says.
+
+    Raises:
+        FileNotFoundError: no config, or no weights in safetensors.
+        ModelFolderError: it is none of them, or damaged.
+    """
+    own = {
+        family.networks.CODEC.__name__: family.networks.CODEC
+        for family in families().values()
+        if hasattr(family.networks, "CODEC")
+    }
+    named = read_config(Path(folder)).get("_class_name")
+    if named not in own:
+        return image_vae.load_vae(folder)
+    return load_network(folder, own[named]).requires_grad_(False)
 
 
 def is_own(codec: Any) -> bool:

@@ -31,7 +31,7 @@ from fada.packing.shard_records import Finished, put_record
 from fada.packing.shards_in_making import ShardFault
 from fada.packing.with_masks import with_masks
 from fada.run.data import encode_samples, features_of
-from fada.teacher.vae import load_vae
+from fada.teacher.codec import load_codec
 
 Encoders = tuple[AutoencoderKL, AudioEncoder | None]
 """Without an audio encoder no states are made: training makes them of the sound."""
@@ -75,9 +75,9 @@ def load_encoders(vae: Path, audio_encoder: Path | None = None) -> Encoders:
     """The encoders in two folders, or a VAE alone.
 
     Raises:
-        FileNotFoundError, ValueError: as `load_vae` and `load_audio_encoder`.
+        FileNotFoundError, ValueError: as `load_codec` and `load_audio_encoder`.
     """
-    return load_vae(vae), None if audio_encoder is None else load_audio_encoder(audio_encoder)
+    return load_codec(vae), None if audio_encoder is None else load_audio_encoder(audio_encoder)
 
 
 def start_encoding(

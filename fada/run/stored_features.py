@@ -55,7 +55,7 @@ def _has_features(recipe: Recipe, shards: str) -> bool:
             f"{index.samples}; shard the clips again, and give all of them features with fada data encode, or none; "
             "where all have latents and sound, audio.states: from_sound does without states"
         )
-    if recipe.vae.path is None:
+    if recipe.vae.path is None and not _has_codec(recipe):
         raise RecipeError(
             f"data.train_shards: {shards}: holds latents of the VAE {index.features.get('vae')}, but this recipe "
             "trains a VAE of its own; give vae.path=... of the VAE that made them, or shard the clips again without "
@@ -95,6 +95,11 @@ def check_features(recipe: Recipe, features: dict[str, str]) -> None:
                 "(vae.path=..., audio), encode shards of frames and sound with these (fada data encode), or shard "
                 "the clips again without --vae and --audio-encoder"
             )
+
+
+def _has_codec(recipe: Recipe) -> bool:
+    """Whether the recipe's teacher brings the codec of its family along."""
+    return recipe.teacher.path is not None and hasattr(recipe.teacher.family.networks, "CODEC")
 
 
 def check_size(recipe: Recipe, clips: ClipSource, vae: Any) -> None:
