@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ from fada.engine.loop import Preview
 from fada.engine.run_log import RunLog
 from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.media.contact_sheet import contact_sheet
-from fada.run.data import RunData
+
+if TYPE_CHECKING:
+    from fada.run.data import RunData
 
 PREVIEW_CLIPS = 3
 
