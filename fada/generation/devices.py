@@ -62,7 +62,10 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
 def convolve_channels_last(*networks: nn.Module) -> None:
     """Lay the networks' images and convolutions out with channels last in memory: values and names stay."""
     for network in networks:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for tensor in (*network.parameters(), *network.buffers()):
+            # Only what has sides: weights may have five axes, a style's among them, which torch's own `to` refuses.
+            if tensor.ndim == 4:
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 def compile_in_place(*networks: nn.Module, **options: Any) -> None:

@@ -14,7 +14,6 @@ from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.media.contact_sheet import contact_sheet
 
 if TYPE_CHECKING:
-    # The codec's training, which data need, shows previews too.
     from fada.run.data import RunData
 
 PREVIEW_CLIPS = 3

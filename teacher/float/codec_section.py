@@ -77,6 +77,9 @@ class Codec(AnyCodec):
     edges: Literal["released", "replicated"] = "replicated"
     """Beyond a picture's edges: `released` zeros, and a warp that moves pixels a little even where nothing flows;
     `replicated`: the edge goes on."""
+    in_pixels: bool = True
+    """Flows are counted in pixels of their level, of which a step of training then moves none far; false, as released:
+    in halves of the picture, for which learning rates are ten times lower and trainings as much longer."""
     fills: bool = True
     """Where little of the portrait is seen (an opening mouth), the picture shows what the decoder makes; false, as
     released: only what is seen in the portrait."""

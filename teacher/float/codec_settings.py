@@ -20,6 +20,7 @@ class MotionAutoencoder(Settings):
     motion_dim: Annotated[int, Field(ge=1, le=256)] = 20
     channels: Annotated[list[Annotated[int, Field(ge=3, le=4096)]], Field(max_length=9)] = Field(default=[])
     edges: Literal["released", "replicated"] = "released"
+    in_pixels: bool = False
     fills: bool = False
     projects: bool = False
     scaling_factor: Annotated[float, Field(gt=1e-6, le=1e6)] = 1.0

@@ -25,14 +25,17 @@ from fada.teacher.codec import CodecTraining, LoadLpips
 from fada.teacher.float import codec_losses as losses
 from fada.teacher.float.codec_section import Codec
 from fada.teacher.float.codec_section import CodecTraining as Train
+from fada.teacher.float.codec_start import start_as_portrait, start_from_motion
 from fada.teacher.float.discriminators import GLOBAL_WIDTHS, LOCAL_WIDTHS, PatchDiscriminator, judged
 from fada.teacher.float.frame_pairs import FramePairs
-from fada.teacher.float.motion_autoencoder import MotionAutoencoder, start_as_portrait
+from fada.teacher.float.motion_autoencoder import MotionAutoencoder
 
 if TYPE_CHECKING:
     from fada.recipe.schema import Recipe
 
 LOCAL = ("eye", "lip")
+START_FRAMES = 2048
+"""Frames in which a new codec looks for motion."""
 SCALED_FRAMES = 512
 """Frames from which shift and scale of latents are found."""
 
@@ -223,6 +226,7 @@ def train_codec(
     assert isinstance(section, Codec)
     train = section.train
     pairs = FramePairs(samples, recipe.clip.size, int(train.memory_gib * 2**30), has_boxes=train.needs_boxes)
+    start_from_motion(codec, pairs.by_clip(START_FRAMES))
     perceptual: losses.Perceptual = losses.edge_distance
     if train.lpips_backbone is not None and train.lpips_heads is not None:
         perceptual = load_lpips(train.lpips_backbone, train.lpips_heads)

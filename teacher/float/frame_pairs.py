@@ -93,6 +93,12 @@ class FramePairs:
         chosen = [each.frames[:: max(1, len(each.frames) // per_clip)] for each in self._kept]
         return np.concatenate(chosen)[:: max(1, -(-sum(map(len, chosen)) // most))]
 
+    def by_clip(self, most: int) -> list[np.ndarray]:
+        """Frames (f, H, W, 3) of single clips, at least two of each, about `most` at most in all."""
+        chosen = self._kept[:: max(1, -(-2 * len(self._kept) // most))]
+        per_clip = max(2, most // len(chosen))
+        return [each.frames[:: max(1, len(each.frames) // per_clip)][:per_clip] for each in chosen]
+
     def batch(self, seed: int, step: int, samples: Sequence[int]) -> PairBatch:
         """The pairs of a step's samples: each of a clip and two of its frames that follow from these numbers."""
         drawn = [self._draw(seed, step, sample) for sample in samples]

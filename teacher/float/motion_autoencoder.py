@@ -8,7 +8,6 @@ shapes of parameters are those of FLOAT's released file under `motion_autoencode
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +21,6 @@ from torch import Tensor, nn
 
 from fada.teacher.float import codec_settings
 from fada.teacher.float.style_layers import (
-    GAIN,
     ConvLayer,
     Edges,
     EqualConv2d,
@@ -40,8 +38,6 @@ RELEASED_CHANNELS = (512, 512, 512, 512, 256, 128, 64, 32, 16)
 """Of pictures and maps 4, 8, ..., 1024 pixels wide."""
 PASS_PIXELS = 2**18
 """Of frames that are encoded or decoded in one pass: what they need at the widest level stays near the caches."""
-START_MASK = 3.0
-"""Of a new codec, before the sigmoid: 95 % of what is seen is the portrait's."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,14 @@ class Decoder(nn.Module):
     """A portrait's maps, warped from coarse to fine as w says, to pictures."""
 
     def __init__(
-        self, channels: Sequence[int], style_dim: int, motion_dim: int, edges: Edges, *, fills: bool = False
+        self,
+        channels: Sequence[int],
+        style_dim: int,
+        motion_dim: int,
+        edges: Edges,
+        *,
+        in_pixels: bool = False,
+        fills: bool = False,
     ) -> None:
         super().__init__()
         self.fills = fills
@@ -133,10 +136,10 @@ class Decoder(nn.Module):
         # In the file, and in no picture.
         self.to_rgb1 = ToRGB(channels[0], edges, doubles=False).requires_grad_(False)
         self.convs, self.to_rgbs, self.to_flows = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for wide, out in pairwise(channels):
+        for level, (wide, out) in enumerate(pairwise(channels)):
             self.convs.extend([StyledConv(wide, out, style_dim, doubles=True), StyledConv(out, out, style_dim)])
             self.to_rgbs.append(ToRGB(out, edges))
-            self.to_flows.append(ToFlow(out, style_dim, edges))
+            self.to_flows.append(ToFlow(out, style_dim, edges, 2.0 / 2 ** (level + 3) if in_pixels else 1.0))
 
     def appearance(self, w: Tensor, maps: Sequence[Tensor]) -> Appearance:
         """What decoding needs of portraits. A map's part of the picture is made before the warp: both are linear."""
@@ -185,6 +188,8 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         style_dim: of w. motion_dim: number of directions.
         channels: of maps 4, 8, ..., size pixels wide; empty: the released ones.
         edges: how pictures end (style_layers.py): a released codec's way, or one that moves nothing.
+        in_pixels: flows are counted in pixels of their level, so that a step of training moves no level by more than a
+            fraction of its pixels; in released ones, in halves of the picture at every level.
         fills: where little of the portrait is seen, the picture shows what the decoder made; released ones show only
             what is seen in the portrait.
         projects: decoding drops what of a latent lies outside of the span; released ones take it as it is.
@@ -204,6 +209,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         motion_dim: int = 20,
         channels: Sequence[int] = (),
         edges: Edges = "released",
+        in_pixels: bool = False,
         fills: bool = False,
         projects: bool = False,
         scaling_factor: float = 1.0,
@@ -221,7 +227,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         if shift and len(shift) != motion_dim:
             raise ValueError(f"shift must have a number for each of {motion_dim} directions, got {len(shift)}")
         self.enc = Encoder(widths, style_dim, motion_dim)
-        self.dec = Decoder(widths, style_dim, motion_dim, edges, fills=fills)
+        self.dec = Decoder(widths, style_dim, motion_dim, edges, in_pixels=in_pixels, fills=fills)
 
     def latent_shape(self, size: int) -> tuple[int, ...]:
         """Of a frame.
@@ -241,7 +247,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def appearance(self, portrait: np.ndarray) -> Appearance:
         """What decoding needs of a portrait (H, W, 3) uint8, once for a whole video."""
-        (pixels,) = self._passes(portrait[None])
+        (pixels,) = self.passes(portrait[None])
         return self.dec.appearance(*self.enc.net_app(pixels))
 
     @torch.no_grad()
@@ -295,7 +301,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def factors(self, frames: np.ndarray) -> Tensor:
         """The encoder's lambda (F, motion_dim) of frames (F, H, W, 3) uint8, in float32."""
-        return torch.cat([self.enc.fc(self.enc.net_app(pixels)[0]).float() for pixels in self._passes(frames)])
+        return torch.cat([self.enc.fc(self.enc.net_app(pixels)[0]).float() for pixels in self.passes(frames)])
 
     def retold(self, frames: np.ndarray) -> np.ndarray:
         """Frames (F, H, W, 3) uint8, each made of the first one's appearance and its own motion."""
@@ -320,7 +326,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     def _shift(self, like: Tensor) -> Tensor:
         return like.new_tensor(self.config.shift or [0.0] * self.config.motion_dim)
 
-    def _passes(self, frames: np.ndarray) -> Iterator[Tensor]:
+    def passes(self, frames: np.ndarray) -> Iterator[Tensor]:
         """Pixels (f, 3, H, W) of a few frames each.
 
         Raises:
@@ -335,34 +341,3 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
 
 EPSILON = 1e-6
 """Of a deviation: a codec that has learned nothing moves nothing."""
-
-
-@torch.no_grad()
-def start_as_portrait(codec: MotionAutoencoder) -> None:
-    """Initial weights with which every frame is the portrait itself, seen at full size through no flow.
-
-    The first layer copies the colours into its first channels, the last part of the picture copies them back, no other
-    level adds anything, flows are zero and masks nearly one. What is learned then is how to warp; from random weights a
-    small codec spends its time on learning to copy.
-    """
-    mask = 1 / (1 + math.exp(-START_MASK))
-    encoder: Any = codec.enc
-    decoder: Any = codec.dec
-    first = encoder.net_app.convs[0]
-    copied = torch.eye(3)[:, :, None, None]
-    # Lifted by 1, colours are not negative, and a leaky ReLU lets them pass.
-    first[0].weight[:3] = copied / first[0].scale
-    first[1].bias.zero_()
-    first[1].bias[:, :3] = 1.0
-    for to_rgb in decoder.to_rgbs:
-        to_rgb.conv[0].weight.zero_()
-        to_rgb.conv[1].bias.fill_(1.0)
-        to_rgb.bias.fill_(-GAIN)
-    last = decoder.to_rgbs[-1]
-    last.conv[0].weight[:, :3] = copied / (GAIN**2 * mask * last.conv[0].scale)
-    last.bias.fill_(-GAIN - 1.0)
-    for place, to_flow in enumerate(decoder.to_flows):
-        to_flow.conv.weight.zero_()
-        to_flow.bias.zero_()
-        if place == 0:
-            to_flow.bias[:, 2] = START_MASK

@@ -244,25 +244,30 @@ class ToRGB(nn.Module):
 
 
 class ToFlow(nn.Module):
-    """Where each pixel of a level comes from in the portrait's features, and how much of it is taken."""
+    """Where each pixel of a level comes from in the portrait's features, and how much of it is taken.
 
-    def __init__(self, wide: int, style_dim: int, edges: Edges) -> None:
+    Args:
+        unit: of the level's flow, as a share of half a picture.
+    """
+
+    def __init__(self, wide: int, style_dim: int, edges: Edges, unit: float = 1.0) -> None:
         super().__init__()
         self.upsample = Doubling(edges)
         self.conv = ModulatedConv2d(wide, 3, 1, style_dim)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
-        self.edges = edges
+        self.edges, self.unit = edges, unit
 
     def forward(self, x: Tensor, style: Tensor, coarser: Tensor | None) -> Tensor:
         """Flow (before tanh) and mask (before sigmoid), (B, 3, h, w) in float32, of all levels so far.
 
         Three rows of weights per frame are cheaper than a scaled copy of the features.
         """
-        weight = self.conv.weight[0, :, :, 0, 0] * self.conv.scale
+        units = self.bias.new_tensor([self.unit, self.unit, 1.0])
+        weight = self.conv.weight[0, :, :, 0, 0] * (units[:, None] * self.conv.scale)
         rows = weight * self.conv.modulation(style)[:, None]
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
         raw = torch.bmm(pixels, rows.transpose(1, 2).to(x.dtype)).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
-        raw = whole(raw) + self.bias
+        raw = whole(raw) + self.bias * units[:, None, None]
         return raw if coarser is None else raw + self.upsample(coarser)
 
     def warped(self, features: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,8 @@ from fada.pretrained.errors import ModelFolderError
 from fada.pretrained.networks import load_network
 from fada.teacher import codec as codecs
 from fada.teacher.float import motion_autoencoder
-from fada.teacher.float.motion_autoencoder import Appearance, MotionAutoencoder, start_as_portrait
+from fada.teacher.float.codec_start import start_as_portrait
+from fada.teacher.float.motion_autoencoder import Appearance, MotionAutoencoder
 
 SHAPE = {"size": 32, "style_dim": 24, "motion_dim": 5, "channels": (8, 8, 8, 6), "edges": "replicated", "fills": True}
 
