@@ -250,6 +250,8 @@ def _instrument_names(instruments: Instruments) -> dict[str, Any]:
     }
     if instruments.measure_likeness is not None:
         tools["measure_likeness"] = instruments.measure_likeness
+    if instruments.measure_expression is not None:
+        tools["measure_expression"] = instruments.measure_expression
     names: dict[str, Any] = {
         name: None if tool is None else getattr(tool, "__qualname__", type(tool).__name__)
         for name, tool in tools.items()

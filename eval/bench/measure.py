@@ -17,7 +17,7 @@ import torch
 from fada.eval.bench.footage import Footage
 from fada.eval.bench.systems import BenchClip
 from fada.eval.instruments.instruments import RealInstruments, Seen, look
-from fada.eval.metrics import fidelity, identity, mouth
+from fada.eval.metrics import expression, fidelity, identity, mouth
 from fada.eval.metrics.not_measurable import NotMeasurable
 from fada.eval.metrics.registered import REGISTERED
 
@@ -25,6 +25,8 @@ MeasureAperture = Callable[[np.ndarray, dict[str, Any]], np.ndarray]
 """uint8 (F, H, W, 3) and the drawn world's truth -> the mouth's opening in px (F,)."""
 MeasureLikeness = Callable[[np.ndarray, dict[str, Any]], np.ndarray]
 """The same -> how far the head is from the drawn person's, wherever it is, in grey levels (F,)."""
+MeasureExpression = Callable[[np.ndarray, dict[str, Any]], np.ndarray]
+"""The same -> brow lift, brow slant, lids and mouth corners (N, 4) of some of the frames."""
 LandmarkAperture = Callable[[np.ndarray], np.ndarray]
 """uint8 (F, H, W, 3) -> the mouth's opening (F,), NaN where no face was found."""
 
@@ -35,6 +37,8 @@ class Instruments:
 
     measure_aperture: MeasureAperture | None = None
     measure_likeness: MeasureLikeness | None = None
+    measure_expression: MeasureExpression | None = None
+    """Of drawn clips for which an emotion is asked."""
     landmark_aperture: LandmarkAperture | None = None
     real: RealInstruments | None = None
     """Of real footage; None leaves its metrics out."""
@@ -70,6 +74,7 @@ def measure_clip(
     """
     tasks: dict[str, Callable[[], float]] = {}
     tasks.update(_mouth_tasks(clip, frames, instruments, aperture_truth))
+    tasks.update(_emotion_tasks(clip, frames, instruments))
     tasks.update(_picture_tasks(clip, frames, instruments))
     tasks.update(_latent_tasks(clip, latents, reference_latents))
     tasks.update(_lip_tasks(clip, frames, instruments))
@@ -129,6 +134,25 @@ def _mouth_tasks(
         "aperture_mae_synth": lambda: mouth.mean_absolute_error(*curves("px")),
         "aperture_velocity_ratio_synth": lambda: mouth.velocity_ratio(*curves("px")),
         "aperture_velocity_distance_synth": lambda: mouth.velocity_distance(*curves("px")),
+    }
+
+
+def _emotion_tasks(clip: BenchClip, frames: np.ndarray, instruments: Instruments) -> dict[str, Callable[[], float]]:
+    """Of drawn clips whose systems are asked for an emotion; nothing of others."""
+    truth, asked = clip.drawn_truth, clip.emotion
+    if truth is None or asked is None:
+        return {}
+
+    @cache
+    def features() -> np.ndarray:
+        if instruments.measure_expression is None:
+            raise NotMeasurable("no instrument for a face's expression was given")
+        return np.asarray(instruments.measure_expression(frames[: len(truth["aperture"])], truth), dtype=np.float64)
+
+    label = asked.double().numpy()
+    return {
+        "emotion_error_synth": lambda: expression.emotion_error(features(), label),
+        "emotion_strength_synth": lambda: expression.emotion_strength(features(), label),
     }
 
 

@@ -61,6 +61,16 @@ CATALOGUE: dict[str, Metric] = {
             "identity_drift_synth", "drift", "levels", "zero", "identity error of the last quarter minus the first", 2
         ),
         Metric(
+            "emotion_error_synth",
+            "emotion error",
+            "",
+            "lower",
+            "distance of brows, lids and corners from the asked emotion's; 1 is a feature at full intensity",
+        ),
+        Metric(
+            "emotion_strength_synth", "emotion strength", "", "higher", "how far the face goes the asked way; 1 is all"
+        ),
+        Metric(
             "still_colour_error", "colour error", "levels", "lower", "colour error where the true video stands still", 2
         ),
         Metric("still_drift", "drift", "levels", "zero", "colour error of the last quarter minus the first", 2),

@@ -15,7 +15,7 @@ import numpy as np
 from fada.assembly.models import untrained
 from fada.assembly.settings import default_steps
 from fada.data.clips.clip import Clip
-from fada.data.world import measure_aperture, measure_head
+from fada.data.world import measure_aperture, measure_expression, measure_head
 from fada.diffusion.guidance import needed_branches
 from fada.eval.bench.measure import Instruments
 from fada.eval.bench.nfe import NfeCounter
@@ -258,13 +258,22 @@ def instruments(clips: Sequence[BenchClip], weights: Sequence[Path] = ()) -> Ins
         weights: folders, beside those of FADA_WEIGHTS.
     """
     if all(clip.drawn_truth is not None for clip in clips):
-        return Instruments(measure_aperture=measure_aperture, measure_likeness=_likeness)
+        is_felt = any(clip.emotion is not None for clip in clips)
+        return Instruments(
+            measure_aperture=measure_aperture,
+            measure_likeness=_likeness,
+            measure_expression=_expression if is_felt else None,
+        )
     real = open_instruments(weight_folders(weights))
     return Instruments(landmark_aperture=real.lip_opening, real=real)
 
 
 def _likeness(frames: np.ndarray, truth: dict[str, Any]) -> np.ndarray:
     return measure_head(frames, truth).error
+
+
+def _expression(frames: np.ndarray, truth: dict[str, Any]) -> np.ndarray:
+    return measure_expression(frames, truth).features
 
 
 @contextmanager

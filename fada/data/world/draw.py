@@ -94,12 +94,19 @@ def make_clip(
         "truth": _truth(identity, shown, heard, camera, size) | ({"moves_freely": True} if version > 1 else {}),
     }
     if feeling is not None:
-        meta["world"] |= {"emotion": True}
-        meta["truth"] |= {"emotion": feeling.to_meta(), "slant": _numbers(shown.slant), "lid": _numbers(shown.lid)}
+        meta = _with_feeling(meta, feeling, shown)
     for each in flaws:
         if each.kind == "upscaled":
             meta["crop"] = {"side": round(size / each.magnitude, 2)}
     return Clip(clip_key(seed, index, split), pixels, sound[first : first + frames * per_frame], meta=meta)
+
+
+def _with_feeling(meta: dict[str, Any], feeling: Feeling, shown: Motion) -> dict[str, Any]:
+    """The meta of a clip whose person feels something, with the truth about it."""
+    assert shown.slant is not None
+    assert shown.lid is not None
+    told = {"emotion": feeling.to_meta(), "slant": _numbers(shown.slant), "lid": _numbers(shown.lid)}
+    return meta | {"world": meta["world"] | {"emotion": True}, "truth": meta["truth"] | told}
 
 
 def clip_key(seed: int, index: int, split: str) -> str:

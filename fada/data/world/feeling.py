@@ -44,6 +44,8 @@ _VOICES = {
 """Factors on pitch, tempo and loudness at full intensity."""
 _ACCENTS = 0.3
 """Share that is left of what the brows do by themselves: they say what is felt."""
+RESTING = np.array([0.09, 0.0, 0.0, 0.0])
+"""(4,) features in the mean of clips whose people feel nothing: what is left of the brows' own movement."""
 _SWELL = 0.12
 """How far an emotion comes and goes within a clip, as a share of it."""
 
