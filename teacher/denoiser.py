@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.diffusion.paths import NoisePath
-from fada.diffusion.shapes import Branches, Latents, PerSample, Scales
+from fada.diffusion.shapes import Branches, Frames, Latents, PerSample, Scales
 
 
 class Sites(NamedTuple):
@@ -181,12 +181,13 @@ class AvatarDenoiser(nn.Module):
         scales: Scales | None = None,
         features: Any = None,
         **options: Any,
-    ) -> Latents:
+    ) -> Frames:
         """Prediction of a training batch, from the family's inputs: one call, so that wrappers see all of it.
 
         `latents` (n B, F, ...) may hold the B clips of `inputs` n times over, each time at another point: their
         conditions are prepared once. `features` of shared, frozen encoders save their pass. `branch` (n B,) drops
-        conditions, `scales` (n B, scales) are those of a student; options are those of `evaluate`.
+        conditions, `scales` (n B, scales) are those of a student; options are those of `evaluate`, whose answer has the
+        latents' shape but where an option asks for more frames.
         """
         rows, clips = len(latents), self.clips_in(inputs)
         branches = torch.full((rows,), self.scale_count) if branch is None else branch

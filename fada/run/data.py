@@ -232,8 +232,10 @@ def fingerprint(module: torch.nn.Module) -> str:
 
 def features_of(vae: Any, encoder: AudioEncoder | None) -> dict[str, str]:
     """What decides latents and, of an encoder, audio states, as shards keep it: equal values mean equal features."""
-    # Of a family's own codec all of its settings; of a VAE those that scale its latents.
-    own = json.dumps(dict(vae.config), sort_keys=True, default=str) if is_own(vae) else ""
+    # Of a family's own codec all of its settings, without what a library notes beside them (its version, what nobody
+    # chose); of a VAE those that scale its latents.
+    said = {name: value for name, value in vae.config.items() if not name.startswith("_")}
+    own = json.dumps(said, sort_keys=True, default=str) if is_own(vae) else ""
     scale = own or f"{vae.config.scaling_factor:g} {shift(vae):g}"
     whole = hashlib.sha256(f"{fingerprint(vae)} {scale}".encode()).hexdigest()[:16]
     return {"vae": whole, **({} if encoder is None else {"audio_encoder": encoder.fingerprint()})}

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fada.diffusion.paths import NoisePath
-from fada.diffusion.shapes import Branches, Latents, PerSample
+from fada.diffusion.shapes import Branches, Frames, Latents, PerSample
 from fada.diffusion.transfer import moved
 from fada.teacher.denoiser import AvatarDenoiser, Sites
 from fada.teacher.float.audio_projection import FloatAudioProjection
@@ -102,7 +102,7 @@ class Float(AvatarDenoiser):
 
     def evaluate(
         self, latents: Latents, t: PerSample, conditions: Rows, use_temporal: bool = True, shows_motion: bool = False
-    ) -> Tensor:
+    ) -> Frames:
         """Prediction (rows, F, D) of noisy latents at times (rows,), 1 noise.
 
         Args:
