@@ -15,7 +15,7 @@ from fada.family import families
 from fada.recipe.earlier import new_words
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.section import Section
-from fada.recipe.sections.teacher import AnyNetwork
+from fada.recipe.sections.teacher import AnyCodec, AnyNetwork
 
 KeyPath = tuple[str | int, ...]
 
@@ -41,8 +41,8 @@ def did_you_mean(got: object, known: Iterable[str]) -> str:
 
 def section_of(annotation: Any) -> type[Section] | None:
     """The section class inside an annotation such as ``World | None`` or ``tuple[Stage, ...]``."""
-    if annotation is AnyNetwork:
-        return every_network()
+    if annotation in (AnyNetwork, AnyCodec):
+        return any_of(annotation)
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     for argument in get_args(annotation):
@@ -52,13 +52,14 @@ def section_of(annotation: Any) -> type[Section] | None:
     return None
 
 
-def every_network() -> type[Section]:
-    """A section with the keys of every family's networks: which of them a recipe has, its kind decides."""
-    sections = [family.section for family in families().values() if family.section is not None]
+def any_of(annotation: type[Section]) -> type[Section]:
+    """A section with the keys of every family's networks, or codec: which of them a recipe has, its kind decides."""
+    name = "section" if annotation is AnyNetwork else "codec_section"
+    sections = [section for family in families().values() if (section := getattr(family, name)) is not None]
     fields: dict[str, Any] = {
         name: (each.annotation, each) for section in sections for name, each in section.model_fields.items()
     }
-    return create_model("Network", __base__=Section, **fields)
+    return create_model(annotation.__name__.removeprefix("Any"), __base__=Section, **fields)
 
 
 def is_list(annotation: Any) -> bool:
@@ -120,12 +121,17 @@ def unknown_key(path: KeyPath, family: object = None) -> str:
     """What to say of a key that the schema does not have.
 
     Args:
-        family: the recipe's `teacher.kind`, whose networks are meant where a key is one of `teacher.network`.
+        family: the recipe's `teacher.kind`, whose networks (or codec) are meant where a key is one of
+            `teacher.network` (`teacher.codec`).
     """
     *parents, key = path
     section: type[BaseModel] | None = section_at(parents)
-    if tuple(parents) == ("teacher", "network") and isinstance(family, str) and family in families():
-        section = families()[family].section
+    if isinstance(family, str) and family in families():
+        own: dict[KeyPath, type[BaseModel] | None] = {
+            ("teacher", "network"): families()[family].section,
+            ("teacher", "codec"): families()[family].codec_section,
+        }
+        section = own.get(tuple(parents), section)
     known = list(section.model_fields) if section is not None else []
     hint = did_you_mean(key, known)
     if not hint:

@@ -81,13 +81,15 @@ def save_recipe(recipe: Recipe, path: str | Path) -> None:
 def recipe_json_schema() -> dict[str, Any]:
     """JSON Schema of a recipe, for editors that complete and check YAML."""
     schema = Recipe.model_json_schema()
-    sections = {family.name: family.section for family in families().values() if family.section is not None}
-    for name, section in sections.items():
-        found = section.model_json_schema(ref_template="#/$defs/{model}")
-        schema["$defs"] |= found.pop("$defs", {}) | {f"Network_{name}": found}
-    # Beside `kind` stands which of them is meant.
-    told = {"anyOf": [{"$ref": f"#/$defs/Network_{name}"} for name in sections]}
     teacher = schema["$defs"]["Teacher"]["properties"]
-    teacher["network"] = {"description": teacher["network"].get("description", ""), **told}
+    for field, name in (("network", "section"), ("codec", "codec_section")):
+        sections = {each.name: section for each in families().values() if (section := getattr(each, name)) is not None}
+        title = field.capitalize()
+        for family, section in sections.items():
+            found = section.model_json_schema(ref_template="#/$defs/{model}")
+            schema["$defs"] |= found.pop("$defs", {}) | {f"{title}_{family}": found}
+        # Beside `kind` stands which of them is meant.
+        told = {"anyOf": [{"$ref": f"#/$defs/{title}_{family}"} for family in sections]} if sections else {}
+        teacher[field] = {"description": teacher[field].get("description", ""), **told}
     teacher["kind"] |= {"enum": list(families())}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from fada import family
 from fada.recipe.errors import RecipeError
-from fada.recipe.load import load_recipe
+from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
 from fada.run import codec as run_codec
 from fada.run.sources import sources_of
@@ -54,9 +54,8 @@ def _talker() -> Iterator[None]:
     kept = {name: each for name, each in vars(networks).items() if not name.startswith("__")}
     module.__dict__.update(kept, CODEC=MotionAutoencoder, new_codec=new_codec, train_codec=train_codec)
     sys.modules["talker"] = module
-    family.register(
-        replace(TOY, name="talker", pipeline="TalkerPipeline", title="Talker", module="talker", codec_section=Codec)
-    )
+    names = {"name": "talker", "title": "Talker", "pipeline": "TalkerPipeline", "module": "talker"}
+    family.register(replace(TOY, **names, codec_section=Codec, stages=("all",)))  # type: ignore[arg-type]
     yield
     del family._registered["talker"]
 
