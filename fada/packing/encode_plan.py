@@ -18,6 +18,7 @@ NAMES = {
     "vae": "the VAE",
     "audio_encoder": "the audio encoder",
     "face_embedder": "the face embedder",
+    "emotion_classifier": "the emotion classifier",
     "masks": "how masks are drawn",
     "encoding": "the version of the encoding",
     "sharding": "the version of the sharding",

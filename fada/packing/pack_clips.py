@@ -20,6 +20,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from fada.assembly.models import AudioEncoder
+from fada.data.audio.speech_emotion import SpeechEmotion
 from fada.data.clips.clip import REJECTED, Clip, ClipError, read_clip, read_record
 from fada.data.clips.sample_emotion import with_emotion
 from fada.data.clips.sample_keypoints import with_keypoints
@@ -50,11 +51,16 @@ class Tools:
     vae: AutoencoderKL | None = None
     audio_encoder: AudioEncoder | None = None
     face_embedder: FaceEmbedder | None = None
+    emotion_classifier: SpeechEmotion | None = None
 
     def features(self) -> dict[str, str]:
         """What decides the features, as an index says it."""
         made = {} if self.vae is None else features_of(self.vae, self.audio_encoder)
-        return made if self.face_embedder is None else {**made, "face_embedder": self.face_embedder.fingerprint}
+        if self.face_embedder is not None:
+            made = {**made, "face_embedder": self.face_embedder.fingerprint}
+        if self.emotion_classifier is not None:
+            made = {**made, "emotion_classifier": self.emotion_classifier.fingerprint()}
+        return made
 
     def on(self, device: str) -> Tools:
         """The same with the encoders on a device.
@@ -65,7 +71,8 @@ class Tools:
         if self.vae is None:
             return self
         vae, audio_encoder = on_device((self.vae, self.audio_encoder), device)
-        return Tools(vae, audio_encoder, self.face_embedder)
+        classifier = None if self.emotion_classifier is None else self.emotion_classifier.to(device)
+        return Tools(vae, audio_encoder, self.face_embedder, classifier)
 
 
 LoadTools = Callable[[], Tools]
@@ -203,6 +210,8 @@ def _samples(task: PackTask, tools: Tools) -> Iterator[Sample]:
     samples: Iterable[Sample] = (_read_sample(task.folder, key, decision) for key, decision in task.clips)
     if tools.face_embedder is not None:
         samples = _with_faces(samples, tools.face_embedder)
+    if tools.emotion_classifier is not None:
+        samples = _with_classified(samples, tools.emotion_classifier)
     if tools.vae is not None:
         samples = with_masks(encode_samples(samples, tools.vae, tools.audio_encoder, task.keeps))
     try:
@@ -252,3 +261,10 @@ def _with_faces(samples: Iterable[Sample], embedder: FaceEmbedder) -> Iterator[S
         # Without such a frame the first: what lies outside is black.
         shown = int(((five > 0) & (five < 1)).all((1, 2)).argmax())
         yield replace(sample, face=embedder.embed(sample.frames[shown], landmarks[shown]))
+
+
+def _with_classified(samples: Iterable[Sample], classifier: SpeechEmotion) -> Iterator[Sample]:
+    """The samples with the emotion that is heard in their speech, where the truth tells of none."""
+    for sample in samples:
+        assert sample.audio is not None
+        yield sample if sample.emotion is not None else replace(sample, emotion=classifier.label(sample.audio))

@@ -32,6 +32,13 @@ def shard(
         Path | None,
         typer.Option(metavar="ONNX", help="An ArcFace network: store an embedding of each clip's face (for Hallo)."),
     ] = None,
+    emotion_classifier: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A wav2vec2 of transformers that classifies emotions: store what is heard in each clip (for FLOAT).",
+        ),
+    ] = None,
     takes_all: Annotated[
         bool, typer.Option("--all", help="Also clips that fada data filter put into neither set.")
     ] = False,
@@ -52,9 +59,11 @@ def shard(
       fada data shard data/clips --out data/shards --workers 8
       fada data shard data/clips --out data/shards --vae weights/vae --audio-encoder weights/wav2vec2 --drop-frames
       fada data shard data/clips --out data/shards --face-embedder weights/glintr100.onnx
+      fada data shard data/clips --out data/shards --emotion-classifier weights/speech-emotion
       fada data shard /disk/clips --out s3://bucket/shards --cluster ray=HOST:6379
 
-    Clips with landmarks, and drawn ones, get keypoints (eyes, nose, mouth) too, for V-Express.
+    Clips with landmarks, and drawn ones, get keypoints (eyes, nose, mouth) too, for V-Express; drawn ones of a world
+    with emotions get these.
     """
     if (vae is None) != (audio_encoder is None):
         raise typer.BadParameter("latents and audio states are stored together: give both --vae and --audio-encoder")
@@ -70,7 +79,7 @@ def shard(
 
     target = Location(out)
     encoders = (None, None) if vae is None or audio_encoder is None else located_encoders(vae, audio_encoder)
-    models = [None if path is None else path.absolute() for path in (*encoders, face_embedder)]
+    models = [None if path is None else path.absolute() for path in (*encoders, face_embedder, emotion_classifier)]
     with progress_bar("packing clips", unit="clips") as progress:
         made = shard_clips(
             folder,
