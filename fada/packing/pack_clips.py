@@ -149,7 +149,7 @@ def pack_clips(task: PackTask, tools: Tools) -> ShardInfo | ShardFault:
             return ShardFault(str(error))
         if hash_states(states) != task.made_of["input"]:
             return ShardFault(f"{task.named}: were changed while they were packed")
-        table = table_of(rows_of(scratch / "packed.tar", 0, lambda *_: None))
+        table = table_of(rows_of(scratch / "packed.tar", 0, lambda *_: None, with_sums=True))
         out.put(scratch / "packed.tar", made.name)
         put_record(out / NOTES, notes, task.number, Finished(task.made_of, made), table)
     return made
