@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ def cluster_here(python_path: Path, gpus: int = 0) -> Iterator[None]:
 
 def _starts(ray: Any, python_path: Path, gpus: int) -> bool:
     """Start it; whether Ray's processes came up in time."""
+    # Before what is there: it may say which fada is tested.
+    paths = [str(python_path), os.environ.get("PYTHONPATH", "")]
     try:
         ray.init(
             address="local",
@@ -42,7 +45,8 @@ def _starts(ray: Any, python_path: Path, gpus: int) -> bool:
             log_to_driver=False,
             logging_level="ERROR",
             _node_ip_address="127.0.0.1",
-            runtime_env={"env_vars": {"PYTHONPATH": str(python_path)}},
+            # Before what is there: it may say which fada is tested.
+            runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, paths))}},
         )
         return True
     except Exception as error:

@@ -142,7 +142,7 @@ def encode_shard(task: EncodeTask, encoders: Encoders) -> ShardInfo | ShardFault
             made = write_tar(scratch / "encoded.tar", task.number, _encoded(file, task, encoders))
         except _Damaged as damaged:
             return ShardFault(str(damaged))
-        table = table_of(rows_of(scratch / "encoded.tar", 0, lambda *_: None))
+        table = table_of(rows_of(scratch / "encoded.tar", 0, lambda *_: None, with_sums=True))
         out.put(scratch / "encoded.tar", made.name)
         put_record(out / NOTES, notes, task.number, Finished(task.made_of, made), table)
     return made

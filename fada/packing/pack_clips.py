@@ -22,6 +22,7 @@ from torch import Tensor
 from fada.assembly.models import AudioEncoder
 from fada.data.audio.speech_emotion import SpeechEmotion
 from fada.data.clips.clip import REJECTED, Clip, ClipError, read_clip, read_record
+from fada.data.clips.clip_files import clip_file
 from fada.data.clips.sample_emotion import with_emotion
 from fada.data.clips.sample_keypoints import with_keypoints
 from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
@@ -100,14 +101,14 @@ class PackTask:
 
     @property
     def file(self) -> Path | None:
-        return self.folder / f"{self.clips[0][0]}.json"
+        return clip_file(self.folder, self.clips[0][0], ".json")
 
 
 def state_of(folder: Path, record: dict[str, Any], decision: Any) -> str:
     """What a clip in a shard follows from: its record and its decision, and size and time of its other files."""
     files = {}
     for suffix in _FILES:
-        file = folder / f"{record['key']}{suffix}"
+        file = clip_file(folder, record["key"], suffix)
         if file.is_file():
             found = file.stat()
             files[suffix] = (found.st_size, found.st_mtime_ns)
@@ -156,7 +157,7 @@ def pack_clips(task: PackTask, tools: Tools) -> ShardInfo | ShardFault:
             return ShardFault(str(error))
         if hash_states(states) != task.made_of["input"]:
             return ShardFault(f"{task.named}: were changed while they were packed")
-        table = table_of(rows_of(scratch / "packed.tar", 0, lambda *_: None))
+        table = table_of(rows_of(scratch / "packed.tar", 0, lambda *_: None, with_sums=True))
         out.put(scratch / "packed.tar", made.name)
         put_record(out / NOTES, notes, task.number, Finished(task.made_of, made), table)
     return made
@@ -179,8 +180,8 @@ def labelled(meta: dict[str, Any], folder: Path, key: str) -> dict[str, Any]:
     has_all = isinstance(decision, dict) and {"set", "failed_strict"} <= decision.keys()
     if not has_all or decision["set"] not in ("A", "B", None) or not _are_names(decision["failed_strict"]):
         raise ClipError(
-            f"{folder / key}.json: filter: expected a set (A, B or null) and failed_strict, got {decision!r}; "
-            "run fada data filter again"
+            f"{clip_file(folder, key, '.json')}: filter: expected a set (A, B or null) and failed_strict, got "
+            f"{decision!r}; run fada data filter again"
         )
     return {**meta, "quality": decision["set"] or REJECTED, "flaws": list(decision["failed_strict"])}
 
@@ -199,11 +200,11 @@ def decided(meta: dict[str, Any], decision: Any) -> dict[str, Any]:
 
 def landmarks_file(folder: Path, key: str) -> Path:
     """Where prepare stores a clip's landmarks."""
-    return folder / f"{key}.landmarks.safetensors"
+    return clip_file(folder, key, ".landmarks.safetensors")
 
 
 def _record(folder: Path, key: str) -> dict[str, Any]:
-    return read_record(folder / f"{key}.json")
+    return read_record(clip_file(folder, key, ".json"))
 
 
 def _samples(task: PackTask, tools: Tools) -> Iterator[Sample]:

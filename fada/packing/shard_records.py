@@ -101,7 +101,7 @@ def rows_of_shard(out: Location, notes: Location, number: int, finished: Finishe
         yield from rows
         return
     with out.fetched(finished.shard.name) as file:
-        yield from rows_of(file, number, lambda *_: None)
+        yield from rows_of(file, number, lambda *_: None, with_sums=True)
 
 
 def clear_notes(notes: Location, finished: dict[int, Finished]) -> None:
@@ -117,10 +117,12 @@ def clear_notes(notes: Location, finished: dict[int, Finished]) -> None:
 def _rows_in(table: SampleTable) -> Iterator[Row]:
     # Read at once, not row by row.
     columns: list[Any] = [np.asarray(each) for each in (table.members, table.record, table.key)]
-    table = replace(table, members=columns[0], record=columns[1], key=columns[2])
+    sums: Any = None if table.sums is None else np.asarray(table.sums)
+    table = replace(table, members=columns[0], record=columns[1], key=columns[2], sums=sums)
     for row in range(len(table)):
         parts = tuple(part for bit, part in enumerate(PARTS) if int(table.parts[row]) >> bit & 1)
         quality, split = table.qualities[table.quality[row]], table.splits[table.split[row]]
         height, width = table.sides[row].tolist()
         frames, digest = int(table.frames[row]), bytes(table.record[row])
-        yield Row(table.key_of(row), 0, quality, split, parts, frames, (height, width), table.members_of(row), digest)
+        places, sums = table.members_of(row), table.sums_of(row)
+        yield Row(table.key_of(row), 0, quality, split, parts, frames, (height, width), places, digest, sums)

@@ -19,6 +19,7 @@ from diffusers import AutoencoderKL
 
 from fada.assembly.models import AudioEncoder
 from fada.data.clips.clip import REJECTED, ClipError, list_clips, read_record
+from fada.data.clips.clip_files import clip_file
 from fada.data.prepare.face_embedding import FaceEmbedder
 from fada.data.scores.decisions import Decisions, read_decisions
 from fada.data.shards.files import INDEX_FILE
@@ -192,7 +193,7 @@ def _chosen(folder: Path, takes_all: bool) -> tuple[dict[str, _Chosen], dict[str
     left_out: dict[str, int] = {}
     decisions = read_decisions(folder)
     for key in list_clips(folder):
-        record = read_record(folder / f"{key}.json")
+        record = read_record(clip_file(folder, key, ".json"))
         decision = decisions.of(folder, record)
         meta = decided(record["meta"], decision)
         split = str(meta.get("split", "train"))

@@ -349,6 +349,7 @@ def test_shards_with_a_table_of_the_version_before_are_read_by_it(
     columns = load_file(file)
     before = MEMBERS[: MEMBERS.index("keypoints.safetensors")]
     columns["members"] = np.ascontiguousarray(columns["members"][:, : len(before)])
+    del columns["sums"]
     save_file(columns, str(file), metadata={**told, "members": json.dumps(before)})
     found = StoredClips([ShardSet(tmp_path / "s")], keypoints=True)
     assert caplog.text == ""

@@ -65,14 +65,28 @@ def test_several_processes_share_it_and_keep_its_limit(tmp_path: Path) -> None:
     assert total(tmp_path / "c") <= LIMIT
 
 
-def test_a_damaged_or_cut_entry_is_brought_again(tmp_path: Path) -> None:
+def test_a_cut_or_longer_entry_is_brought_again(tmp_path: Path) -> None:
     cache = PartsCache(tmp_path / "c", LIMIT)
-    for damage in (lambda data: data[:-1], lambda data: data[:-1] + b"x", lambda data: b""):
+    for damage in (lambda data: data[:-1], lambda data: data + b"x", lambda data: data[:3], lambda data: b""):
         cache.get("a", lambda: b"bytes")
         file = cache._file("a")
         file.write_bytes(damage(file.read_bytes()))
         assert cache.get("a", lambda: b"bytes") == b"bytes"
         assert cache.get("a", lambda: b"other") == b"bytes"
+
+
+def test_what_is_kept_anew_has_another_number(tmp_path: Path) -> None:
+    """By it a reader knows that it has not looked at these bytes yet."""
+    cache = PartsCache(tmp_path / "c", LIMIT)
+    numbers = set()
+    for _ in range(3):
+        cache.keep("a", b"0123456789")
+        (first, last), number = cache.parts("a", [(0, 2), (8, 2)])  # type: ignore[misc]
+        assert (first, last) == (b"01", b"89")
+        numbers.add(number)
+        assert cache.parts("a", None) == ([b"0123456789"], number)
+    assert len(numbers) == 3
+    assert cache.parts("none", None) is None
 
 
 @pytest.mark.parametrize("name", [temporary_name(""), f"{'0' * 64}.half-1"], ids=["now", "by an earlier version"])

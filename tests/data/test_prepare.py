@@ -11,6 +11,7 @@ from drawn_talker import ColourFinder, draw_talker, make_speech, talk
 
 import fada.data.prepare.videos as videos
 from fada.data.clips.clip import list_clips, read_clip
+from fada.data.clips.clip_files import clip_file
 from fada.data.prepare import Reason, draw_masks, prepare_videos, read_landmarks
 from fada.data.prepare.models import ModelError
 from fada.data.prepare.report import SourceRecord
@@ -241,7 +242,7 @@ def test_finished_sources_are_skipped(tmp_path) -> None:
 def test_half_done_sources_are_redone(tmp_path) -> None:
     path = talk(tmp_path / "a.mp4")
     (clip,) = prepare(tmp_path, path).clips
-    (tmp_path / "clips" / f"{clip.key}.wav").unlink()
+    clip_file(tmp_path / "clips", clip.key, ".wav").unlink()
     report = prepare(tmp_path, path)
     assert report.resumed == 0
     assert read_clip(tmp_path / "clips", clip.key).frames.shape[0] == 100

@@ -5,6 +5,7 @@ import logging
 import os
 import pickle
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_shards_without_a_table_are_read_as_well_and_get_the_same_one(folder: Pa
     made = make_table(Location(folder))
     assert (made.samples, made.stated, made.skipped) == (7, 7, [])
     assert load_file(table_file(folder)).keys() == {
-        "shard", "parts", "quality", "split", "frames", "sides", "members", "record", "key"
+        "shard", "parts", "quality", "split", "frames", "sides", "members", "sums", "record", "key"
     }  # fmt: skip
     (folder / "written").write_bytes(written)
     for name, column in load_file(folder / "written").items():
@@ -270,7 +271,67 @@ def test_the_earlier_table_goes_with_its_shards_and_a_file_of_others_stays(folde
     )
 
 
+def forget_sums(folder: Path) -> None:
+    """Make the table as earlier versions did."""
+    file = table_file(folder)
+    with safe_open(str(file), framework="np") as opened:
+        told = dict(opened.metadata())
+    save_file({name: column for name, column in load_file(file).items() if name != "sums"}, str(file), metadata=told)
+
+
+def test_the_table_has_the_checksums_of_what_is_as_it_was_written(folder: Path) -> None:
+    found = ShardSet(folder)
+    for number in range(7):
+        data = (folder / found.index.shards[int(found.table.shard[number])].name).read_bytes()
+        places = found.table.members_of(number)
+        assert found.table.sums_of(number) == {
+            suffix: zlib.crc32(data[offset : offset + size])
+            for suffix, (offset, size) in places.items()
+            if suffix != "json"
+        }
+        assert len(found.table.sums_of(number)) == 3
+
+
+def test_what_is_damaged_or_not_finite_gets_no_checksum(folder: Path) -> None:
+    bad = Sample(
+        "clip-8", {"quality": "A"}, latents=torch.full((2, 4, 6, 8), torch.inf), audio_states=torch.ones(2, 1, 4)
+    )
+    write_shards([bad], folder.parent / "bad", 1)
+    found = ShardSet(folder.parent / "bad")
+    assert found.table.sums_of(0).keys() == {"states.safetensors"}
+    with pytest.raises(DamagedClip, match=r"clip-8.latents.safetensors: unreadable \(holds values that are not finite"):
+        found.sample(0, ("latents",))
+    shard = folder / read_index(folder).shards[0].name
+    data = bytearray(shard.read_bytes())
+    data[sum(ShardSet(folder).table.members_of(1)["latents.safetensors"]) - 1] ^= 1
+    shard.write_bytes(data)
+    make_table(Location(folder))
+    assert ShardSet(folder).table.sums_of(1).keys() == {"wav", "states.safetensors"}
+    with pytest.raises(DamagedClip, match=r"clip-1x*.latents.safetensors: changed since it was written"):
+        ShardSet(folder).sample(1, PARTS)
+
+
+def test_where_checksums_are_damaged_the_hashes_tell(folder: Path) -> None:
+    file = table_file(folder)
+    with safe_open(str(file), framework="np") as opened:
+        told = dict(opened.metadata())
+    columns = {name: column.copy() for name, column in load_file(file).items()}
+    columns["sums"] += 1
+    save_file(columns, str(file), metadata=told)
+    for number, expected in enumerate(read_shards(folder, parts=PARTS)):
+        same(ShardSet(folder).sample(number, PARTS), expected)
+
+
+def test_by_checksums_only_records_are_hashed(folder: Path, monkeypatch) -> None:
+    found, hashed = ShardSet(folder), []
+    plain = hashlib.sha256
+    monkeypatch.setattr(shard_format.hashlib, "sha256", lambda data: hashed.append(data[:1]) or plain(data))
+    found.sample(1, PARTS)
+    assert hashed == [b"{"]
+
+
 def test_what_was_looked_at_is_not_hashed_again_until_the_file_is_another(folder: Path, monkeypatch) -> None:
+    forget_sums(folder)
     found = ShardSet(folder)
     wanted = found.sample(1, ("latents",))
     hashed = []

@@ -75,7 +75,7 @@ def make_set(folder: Path, clips: int) -> None:
     times = -(-clips // real)
     columns = {
         name: np.concatenate([np.asarray(getattr(table, name))] * times)[:clips]
-        for name in ("parts", "quality", "split", "frames", "sides", "members", "record", "key")
+        for name in ("parts", "quality", "split", "frames", "sides", "members", "sums", "record", "key")
     }
     columns["shard"] = np.arange(clips, dtype="<u4") // PER_SHARD
     many = SampleTable(**columns, qualities=table.qualities, splits=table.splits)  # type: ignore[arg-type]

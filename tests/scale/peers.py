@@ -7,7 +7,7 @@ Writes clips of 50 frames of 512x512 (latents, and twelve layers of wav2vec2-bas
 reads too, and the same members as mosaicml's; puts both into an S3 server of this machine (moto). Every reader then
 goes through one shuffled epoch, in a fresh process each, without workers, and makes of every clip a sample of twelve
 frames with its audio windows; then through a second. Before the first the files' pages are dropped, and the local cache
-is empty; opening a set is not counted. fada looks at every byte's SHA-256 in the first epoch, the others do not.
+is empty; opening a set is not counted. fada looks at every byte's checksum in the first epoch, the others do not.
 """
 
 from __future__ import annotations

@@ -73,6 +73,7 @@ def filter_clips(
     """
     from fada.cli.progress import progress_bar
     from fada.data.clips.clip import list_clips, read_record
+    from fada.data.clips.clip_files import clip_file, clip_folders
     from fada.data.scores import (
         Models,
         filter_folder,
@@ -105,8 +106,9 @@ def filter_clips(
         console.print(*tally.tables(), sep="\n")
         return
     with locked(folder, "filtering clips"):
-        for place in (folder, folder / ".scores"):
-            clear_leftovers(place)
+        for whole in (folder, folder / ".scores"):
+            for place in clip_folders(whole) if whole.is_dir() else ():
+                clear_leftovers(place)
         with progress_bar("scoring") as progress:
             scored = score_folder(
                 folder, models, workers=workers if workers or cluster else 2, cluster=cluster, on_progress=progress
@@ -120,7 +122,7 @@ def filter_clips(
     console.print(*tables(scored, decisions, *thresholds), sep="\n")
     if scored.measured:
         console.print(throughput(scored.stages, scored.measured))
-    metas = {key: read_record(folder / f"{key}.json")["meta"] for key in decisions}
+    metas = {key: read_record(clip_file(folder, key, ".json"))["meta"] for key in decisions}
     flaws = {key: [each["kind"] for each in meta["flaw_details"]] for key, meta in metas.items() if "world" in meta}
     if any(flaws.values()):
         console.print(*truth_tables(scored.scores, flaws, thresholds[0]), sep="\n")

@@ -45,11 +45,12 @@ def sample(
 def _clips(place: Path) -> list[tuple[str, str | None]]:
     """Key and split of each clip, from a folder of clips or, where it holds none, from shards."""
     from fada.data.clips.clip import list_clips, read_record
+    from fada.data.clips.clip_files import clip_file
     from fada.data.shards.reading import read_shards
     from fada.data.shards.shard_set import shard_folders
 
     keys = list_clips(place) if place.is_dir() else []
     if keys:
-        return [(key, read_record(place / f"{key}.json")["meta"].get("split")) for key in keys]
+        return [(key, read_record(clip_file(place, key, ".json"))["meta"].get("split")) for key in keys]
     samples = (sample for shards in shard_folders(place) for sample in read_shards(shards, parts=()))
     return [(sample.key, sample.meta.get("split")) for sample in samples]

@@ -1,7 +1,7 @@
 """One clip: frames, sound and what is known about them; and clips as plain files in a folder.
 
-A clip on disk is KEY.mp4 (with sound, to look at), KEY.wav and KEY.json. The JSON is written last: a clip without it
-is one whose writing was interrupted.
+A clip on disk is KEY.mp4 (with sound, to look at), KEY.wav and KEY.json (clip_files.py: in which folder). The JSON is
+written last: a clip without it is one whose writing was interrupted.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fada.data.clips.clip_files import clip_file, complete_keys
 from fada.files.errors import NameFault
 from fada.files.names import check_name
 from fada.files.whole import write_bytes, write_json
@@ -77,7 +78,7 @@ def check_key(key: object) -> str:
 
 
 def write_clip(folder: str | Path, clip: Clip, quality: Literal["visual", "lossless"] = "visual") -> None:
-    """Write the clip's three files, each whole and synced, the JSON last.
+    """Write the clip's three files into the folder itself, each whole and synced, the JSON last.
 
     Args:
         quality: "lossless" keeps every pixel (not all players show it), "visual" is small and plays everywhere.
@@ -103,8 +104,8 @@ def read_clip(folder: str | Path, key: str) -> Clip:
     Raises:
         ClipError: a file is missing or damaged, or the video is shorter or longer than the JSON says.
     """
-    stem = Path(folder) / check_key(key)
-    record = read_record(stem.with_suffix(".json"))
+    file = clip_file(folder, check_key(key), ".json")
+    record, stem = read_record(file), file.with_suffix("")
     try:
         frames = read_video(stem.with_suffix(".mp4"), fps=None)
         audio = read_audio(stem.with_suffix(".wav"), record["sample_rate"])
@@ -116,14 +117,14 @@ def read_clip(folder: str | Path, key: str) -> Clip:
 
 
 def list_clips(folder: str | Path) -> list[str]:
-    """Keys of the complete clips in a folder, sorted.
+    """Keys of the complete clips in a folder and its sub-folders, sorted.
 
     Raises:
         ClipError: there is no such folder.
     """
     if not Path(folder).is_dir():
         raise ClipError(f"{folder}: no such folder of clips")
-    return sorted(file.stem for file in Path(folder).glob("*.json") if file.with_suffix(".mp4").is_file())
+    return complete_keys(Path(folder))
 
 
 def read_record(file: Path) -> dict[str, Any]:

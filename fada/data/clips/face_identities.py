@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fada.data.clips.clip_files import clip_file
 from fada.data.prepare.masks import read_landmarks
 from fada.media.video import iterate_frames
 
@@ -31,10 +32,10 @@ def embed_clip(folder: Path, key: str, embedder: Embeds) -> np.ndarray | None:
         MediaError: the clip cannot be read.
         ValueError: its landmarks are damaged.
     """
-    if not (folder / f"{key}.landmarks.safetensors").is_file():
+    if not clip_file(folder, key, ".landmarks.safetensors").is_file():
         return None
     landmarks = read_landmarks(folder, key)["landmarks"][0]
-    picture = next(iterate_frames(folder / f"{key}.mp4", fps=None))
+    picture = next(iterate_frames(clip_file(folder, key, ".mp4"), fps=None))
     found = np.asarray(embedder.embed(picture, landmarks), np.float64)
     return found / max(float(np.linalg.norm(found)), 1e-12)
 

@@ -224,7 +224,7 @@
     if (posters[i]) {
       video = make("video", {
         controls: "", playsinline: "", preload: "none", poster: "data:image/jpeg;base64," + posters[i],
-        src: data.videos + encodeURIComponent(clips.key[i]) + ".mp4", "aria-label": "Clip " + clips.key[i],
+        src: data.videos + data.files[i], "aria-label": "Clip " + clips.key[i],
       });
     }
     var facts = [clips.identity[i], clips.split[i], clips.source[i]].filter(Boolean).join(" \u00b7 ");

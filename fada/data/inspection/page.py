@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from fada.data.clips.clip_files import clip_file
 from fada.data.scores.catalogue import AXES, SCORES
 from fada.files.whole import write_bytes
 from fada.media.error import MediaError
@@ -57,7 +58,8 @@ def write_page(
         on_progress: called with (posters made, in all).
         clips: of the folder, where `rows` are only some of them; the page says so.
     """
-    posters = _posters([folder / f"{row['key']}.mp4" for row in rows], on_progress)
+    videos = [clip_file(folder, row["key"], ".mp4") for row in rows]
+    posters = _posters(videos, on_progress)
     fails = {name: set((unmeasured_fails or {}).get(name, ())) for name in SETS}
     data = {
         "videos": _link(folder, path.parent),
@@ -67,6 +69,7 @@ def write_page(
             for score in SCORES.values()
         ],
         "clips": {fact: [row[fact] for row in rows] for fact in _FACTS},
+        "files": [quote(video.relative_to(folder).as_posix()) for video in videos],
         "values": {name: [_short(row.get(name)) for row in rows] for name in SCORES},
         "limits": {
             name: {

@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from fada.data.clips.clip_files import clip_file
+
 MaskKind = Literal["full", "face", "lip", "background"]
 ENLARGEMENT: dict[str, float] = {"face": 1.2, "lip": 2.0}
 """How much larger than the landmarks' outline, about its centre (Hallo's and FADA's choice)."""
@@ -76,7 +78,7 @@ def read_landmarks(folder: str | Path, key: str) -> dict[str, np.ndarray]:
     Raises:
         ValueError: there is no such file, or it is damaged.
     """
-    path = Path(folder) / f"{key}.landmarks.safetensors"
+    path = clip_file(folder, key, ".landmarks.safetensors")
     if not path.is_file():
         raise ValueError(f"{path}: no landmarks beside this clip; only clips made by `fada data prepare` have them")
     try:

@@ -1,16 +1,18 @@
 """What is known of sources that are done: a JSON each under ``.prepare/`` in the folder of clips.
 
-The folder is listed once, so that resuming takes as long for the last source as for the first.
+The folder and its sub-folders are listed once, so that resuming takes as long for the last source as for the first.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from fada.data.clips.clip_files import check_sub_folders, clip_file, clip_folders
 from fada.data.prepare.report import SourceRecord
 from fada.data.prepare.source import clip_key
 from fada.files.whole import clear_leftovers, write_json
@@ -45,12 +47,15 @@ class Records:
             raise MediaError(
                 f"{out}: clips cannot be written there ({error.strerror}); choose another folder"
             ) from error
-        self._names = {file.name for file in out.iterdir()}
-        self._by_digits: dict[str, set[str]] = {}
+        check_sub_folders(out)
+        # By the eight digits of a source, its clips' files and where they lie.
+        self._by_digits: dict[str, list[tuple[str, Path]]] = {}
         self._claims: dict[str, str] = {}
-        for name in self._names:
-            if match := _NAME.fullmatch(name):
-                self._by_digits.setdefault(match["digits"], set()).add(name)
+        for place in clip_folders(out):
+            clear_leftovers(place)
+            for name in os.listdir(place):
+                if match := _NAME.fullmatch(name):
+                    self._by_digits.setdefault(match["digits"], []).append((name, place))
         clear_leftovers(self._folder)
 
     def finished(self, sha256: str, stem: str, fingerprints: Collection[str]) -> SourceRecord | None:
@@ -69,8 +74,7 @@ class Records:
     def claim_keys(self, sha256: str, stem: str) -> bool:
         """Whether a source's clips may have their names: not where another source of like name and digits has them."""
         own = clip_key(stem, sha256, 0).removesuffix("000")
-        names = self._by_digits.get(sha256[:8], set())
-        keys = {match["key"] for name in names if (match := _NAME.fullmatch(name))}
+        keys = {key for key, _ in self._files_of(sha256)}
         owners = {self._source_of(key, sha256) for key in keys if key.startswith(own)} - {sha256}
         return self._claims.setdefault(own, sha256) == sha256 and not owners
 
@@ -93,23 +97,28 @@ class Records:
         return self._folder / f"{sha256}.json"
 
     def _has_clips(self, record: SourceRecord) -> bool:
-        return all(f"{clip.key}{suffix}" in self._names for clip in record.clips for suffix in _SUFFIXES)
+        there = {file for _, file in self._files_of(record.sha256)}
+        return all(clip_file(self._out, clip.key, suffix) in there for clip in record.clips for suffix in _SUFFIXES)
+
+    def _files_of(self, sha256: str) -> Iterator[tuple[str, Path]]:
+        """Key and place of the files there that may be of a source's clips."""
+        for name, place in self._by_digits.get(sha256[:8], ()):
+            if match := _NAME.fullmatch(name):
+                yield match["key"], place / name
 
     def _remove_remains(self, sha256: str, stem: str) -> None:
         """Files of this source alone: of many sources, some share the eight digits by chance."""
         own = clip_key(stem, sha256, 0).removesuffix("000")
-        names = self._by_digits.get(sha256[:8], set())
-        keys = {match["key"] for name in names if (match := _NAME.fullmatch(name))}
+        keys = {key for key, _ in self._files_of(sha256)}
         doomed = {key for key in keys if self._source_of(key, sha256 if key.startswith(own) else None) == sha256}
-        for name in names:
-            match = _NAME.fullmatch(name)
-            if match and match["key"] in doomed:
-                (self._out / name).unlink(missing_ok=True)
+        for key, file in self._files_of(sha256):
+            if key in doomed:
+                file.unlink(missing_ok=True)
 
     def _source_of(self, key: str, unknown: str | None) -> str | None:
         """SHA-256 of a clip's source, which may have had another name then; ``unknown`` where its record is missing."""
         try:
-            return str(json.loads((self._out / f"{key}.json").read_bytes())["meta"]["sha256"])
+            return str(json.loads(clip_file(self._out, key, ".json").read_bytes())["meta"]["sha256"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return unknown
 

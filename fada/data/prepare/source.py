@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fada.data.clips.clip import REJECTED, Clip, write_clip
+from fada.data.clips.clip_files import home_of
 from fada.data.prepare import measure
 from fada.data.prepare.crop import choose_box, to_crop
 from fada.data.prepare.identities import Identity
@@ -310,8 +311,9 @@ class _Source:
         settings, sync = self.settings, piece.meta["sync"]
         sound = self._sound(audio, piece.start - sync["shift"], piece.end - sync["shift"])
         landmarks = to_crop(piece.points, piece.box)
-        write_landmarks(self.out, piece.key, landmark_arrays(piece.points, piece.blendshapes, landmarks))
-        write_clip(self.out, Clip(piece.key, frames, sound, settings.fps, SAMPLE_RATE, piece.meta))
+        home = home_of(self.out, piece.key)
+        write_landmarks(home, piece.key, landmark_arrays(piece.points, piece.blendshapes, landmarks))
+        write_clip(home, Clip(piece.key, frames, sound, settings.fps, SAMPLE_RATE, piece.meta))
         self.clips.append(
             PreparedClip(
                 key=piece.key,

@@ -92,7 +92,7 @@ def prepare_videos(
 
     Args:
         paths: videos, or folders that are searched for videos by extension.
-        out: folder for KEY.mp4, KEY.wav, KEY.json, KEY.landmarks.safetensors and report.json.
+        out: folder for report.json, with KEY.mp4, KEY.wav, KEY.json and KEY.landmarks.safetensors in sub-folders.
         face_landmarker_path: MediaPipe's face landmarker (.task); its SHA-256 goes into the report.
         face_detector_path: MediaPipe's face detector (.tflite); optional, speeds up the search for small faces.
         size: side of the square clips in pixels.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fada.data.clips.clip import ClipError, list_clips, read_record, write_record
+from fada.data.clips.clip_files import clip_file
 from fada.data.clips.face_identities import Embeds, embed_clip, group_faces, name_groups
 from fada.data.prepare.source import is_test_identity
 from fada.files.locks import locked
@@ -49,7 +50,7 @@ def _split(
     test_identities: Collection[str] | None,
     embedder: Embeds | None,
 ) -> Counter[str]:
-    files = [folder / f"{key}.json" for key in keys]
+    files = [clip_file(folder, key, ".json") for key in keys]
     records = {file: read_record(file) for file in files}
     for file, record in records.items():
         if not record["meta"].get("identity"):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fada.data.clips.clip_files import clip_file
 from fada.data.scores.table import TABLE_FILE, ScoresError, read_columns
 
 _FREE = ("filter", "split", "identity", "identity_from")
@@ -77,7 +78,7 @@ def hash_clip(folder: Path, record: dict[str, Any]) -> str:
     """A short hash of what a clip's scores follow from: its record and the sizes of its files."""
     meta = {name: value for name, value in record["meta"].items() if name not in _FREE}
     sizes = [
-        file.stat().st_size if (file := folder / f"{record['key']}{suffix}").is_file() else None
+        file.stat().st_size if (file := clip_file(folder, record["key"], suffix)).is_file() else None
         for suffix in (".mp4", ".wav")
     ]
     facts = [{**record, "meta": meta}, sizes]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fada.data.clips.clip import Clip
+from fada.data.clips.clip_files import clip_file
 from fada.data.prepare import measure
 from fada.data.prepare.landmarks import landmark_arrays, write_landmarks
 from fada.data.prepare.masks import read_landmarks
@@ -69,7 +70,7 @@ def find_face(folder: Path, clip: Clip, finder: FaceFinder | None) -> FaceTrack 
     Landmarks beside the clip are read; without them the finder looks now and leaves them there; without a finder a
     drawn clip's truth says where the face is, and the pixels how far the mouth is open.
     """
-    if (folder / f"{clip.key}.landmarks.safetensors").is_file():
+    if clip_file(folder, clip.key, ".landmarks.safetensors").is_file():
         return _from_landmarks(read_landmarks(folder, clip.key))
     if finder is not None:
         return _look(folder, clip, finder)
@@ -112,7 +113,7 @@ def _look(folder: Path, clip: Clip, finder: FaceFinder) -> FaceTrack | None:
     points = np.stack([face.points for face in whole])
     shapes = np.stack([face.blendshapes for face in whole])
     arrays = landmark_arrays(points, shapes, points[:, :, :2] / size)
-    write_landmarks(folder, clip.key, arrays)
+    write_landmarks(clip_file(folder, clip.key, ".json").parent, clip.key, arrays)
     return _from_landmarks({name: value.astype(np.float32) for name, value in arrays.items()})
 
 

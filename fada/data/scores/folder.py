@@ -1,6 +1,6 @@
 """Scores of a whole folder of clips: in parallel, and only of clips that have none yet.
 
-Each clip's scores are kept in `.scores/KEY.json`; the table is made of them.
+Each clip's scores are kept in `.scores/KEY.json`, in sub-folders as the clips; the table is made of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from fada.data.clips.clip import ClipError, list_clips, read_clip, read_record
+from fada.data.clips.clip_files import clip_file
 from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.sampling.pool import in_processes, on_cluster
 from fada.data.scores.face import find_face
@@ -157,9 +158,10 @@ def score_folder(
 
 def _state(folder: Path, key: str, model: Identity) -> str:
     """What a clip's scores depend on, without reading its pictures."""
-    has_landmarks = (folder / f"{key}.landmarks.safetensors").is_file()
-    sizes = [(folder / f"{key}{suffix}").stat().st_size for suffix in (".mp4", ".wav") if _exists(folder, key, suffix)]
-    record = read_record(folder / f"{key}.json")
+    has_landmarks = clip_file(folder, key, ".landmarks.safetensors").is_file()
+    files = [clip_file(folder, key, suffix) for suffix in (".mp4", ".wav")]
+    sizes = [file.stat().st_size for file in files if file.is_file()]
+    record = read_record(clip_file(folder, key, ".json"))
     record["meta"].pop("filter", None)
     face, *others = model
     # Landmarks that are there are used: then another face model changes nothing.
@@ -167,12 +169,8 @@ def _state(folder: Path, key: str, model: Identity) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _exists(folder: Path, key: str, suffix: str) -> bool:
-    return (folder / f"{key}{suffix}").is_file()
-
-
 def _path(folder: Path, key: str) -> Path:
-    return folder / ".scores" / f"{key}.json"
+    return clip_file(folder / ".scores", key, ".json")
 
 
 def _kept(folder: Path, key: str, model: Identity) -> tuple[Scores, Reasons] | None:
@@ -240,7 +238,7 @@ def _run(
     else:
         outcomes = on_cluster(
             work, keys, cluster, workers, _start_worker, (models,),
-            folder=folder, file_of=lambda key: folder / f"{key}.json", gone=lambda key: "its record is gone",
+            folder=folder, file_of=lambda key: clip_file(folder, key, ".json"), gone=lambda key: "its record is gone",
         )  # fmt: skip
     for key, outcome in outcomes:
         if isinstance(outcome, Lost):

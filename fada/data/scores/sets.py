@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fada.data.clips.clip import read_record
+from fada.data.clips.clip_files import clip_file
 from fada.data.scores.catalogue import SCORES
 from fada.data.scores.decisions import hash_clip
 from fada.data.scores.folder import ScoredFolder
@@ -54,7 +55,7 @@ def filter_folder(folder: Path, scored: ScoredFolder, strict: Thresholds, lenien
 
     def rows() -> Iterator[dict[str, Any]]:
         for key, decision in decisions.items():
-            record = read_record(folder / f"{key}.json")
+            record = read_record(clip_file(folder, key, ".json"))
             known = {name: str(record["meta"].get(name, "")) for name in ("identity", "split", "source")}
             known["clip"] = hash_clip(folder, record)
             reasons = [f"{name}: {why}" for name, why in scored.unmeasured.get(key, {}).items()]

@@ -1,7 +1,8 @@
 """Bytes of a store kept on a local disk: bounded, shared by a machine's processes, least recently used go first.
 
-An entry is a file that appears whole and carries a checksum: a kill leaves none that is half, and a damaged one counts
-as missing; what members hold is looked at by their own hashes. A disk that is full costs the cache, not the training.
+An entry is a file that appears whole and carries its length and a number of its own: a kill leaves none that is half,
+and one of another length counts as missing. What it holds is looked at by the members' own hashes, whenever a process
+meets a number for the first time. A disk that is full costs the cache, not the training.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import hashlib
 import logging
 import os
 import re
+import secrets
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ STALE_SECONDS = 3600.0
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 _HALF = re.compile(r"[0-9a-f]{64}\.half-\d+")
 """What an earlier version of fada left half."""
-_SUM_BYTES = 8
+_HEAD_BYTES = 8
+_LARGEST_READ = 2**30
+"""Bytes that are read at once; Linux reads at most 2 GiB."""
 logger = logging.getLogger(__name__)
 
 
@@ -58,30 +61,22 @@ class PartsCache:
         Raises:
             Exception: what `fetch` raises.
         """
-        return self.find(name, fetch)[0]
-
-    def find(self, name: str, fetch: Callable[[], bytes]) -> tuple[bytes, int | None]:
-        """As `get`; and the checksum of what was kept, None for what was brought.
-
-        Raises:
-            Exception: what `fetch` raises.
-        """
-        file = self._file(name)
-        kept = _read(file)
+        kept = self.parts(name, None)
         if kept is not None:
-            return kept
+            return kept[0][0]
         data = fetch()
         self.keep(name, data)
-        return data, None
+        return data
 
-    def peek(self, name: str) -> bytes | None:
-        """What is kept under a name, None where nothing is."""
-        kept = _read(self._file(name))
-        return None if kept is None else kept[0]
+    def parts(self, name: str, places: Sequence[tuple[int, int]] | None) -> tuple[list[bytes], int] | None:
+        """Parts (offset, bytes) of what is kept under a name, None for all of it; and the number that tells it from
+        what was kept there before. None where nothing is kept. It counts as used now.
+        """
+        return _read(self._file(name), places)
 
-    def keep(self, name: str, data: bytes) -> None:
+    def keep(self, name: str, data: bytes | memoryview) -> None:
         """Keep bytes under a name, where there is room for them."""
-        if not self.is_full and _SUM_BYTES + len(data) <= self.limit / LOOKS:
+        if not self.is_full and _HEAD_BYTES + len(data) <= self.limit / LOOKS:
             self._keep(self._file(name), data)
 
     @contextmanager
@@ -103,14 +98,14 @@ class PartsCache:
         digest = hashlib.sha256(name.encode()).hexdigest()
         return self.folder / digest[:2] / digest
 
-    def _keep(self, file: Path, data: bytes) -> None:
+    def _keep(self, file: Path, data: bytes | memoryview) -> None:
         try:
-            self._added += _SUM_BYTES + len(data)
+            self._added += _HEAD_BYTES + len(data)
             if self._added >= self.limit / LOOKS:
                 self._make_room()
             file.parent.mkdir(exist_ok=True)
             with whole_file(file, is_synced=False) as half, half.open("wb") as stream:
-                stream.write(_sum_of(data))
+                stream.write(_length_of(len(data)) + secrets.token_bytes(4))
                 stream.write(data)
         except OSError as error:
             self.is_full = True
@@ -141,25 +136,43 @@ class PartsCache:
         self.__init__(state["folder"], state["limit"])  # type: ignore[misc]
 
 
-def _read(file: Path) -> tuple[bytes, int] | None:
-    """What an entry holds, and its checksum; None where there is none that is whole. It counts as used now."""
+def _read(file: Path, places: Sequence[tuple[int, int]] | None) -> tuple[list[bytes], int] | None:
+    """Parts of what an entry holds (None: all of it), and its number; None where there is none of its length."""
     try:
-        held = file.read_bytes()
-        with memoryview(held) as seen:
-            is_whole = _sum_of(seen[_SUM_BYTES:]) == held[:_SUM_BYTES]
-        if is_whole:
-            os.utime(file)
-            return held[_SUM_BYTES:], int.from_bytes(held[:_SUM_BYTES], "little")
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        size = os.fstat(descriptor).st_size - _HEAD_BYTES
+        head = os.pread(descriptor, _HEAD_BYTES, 0)
+        wanted = [(0, size)] if places is None else places
+        if size >= 0 and head[:4] == _length_of(size) and all(offset + length <= size for offset, length in wanted):
+            found = [_read_part(descriptor, _HEAD_BYTES + offset, length) for offset, length in wanted]
+            os.utime(descriptor)
+            return found, int.from_bytes(head, "little")
         file.unlink(missing_ok=True)
     except OSError:
-        # Another process has just removed it.
+        # Another process has just removed it, or the disk cannot read it.
         pass
+    finally:
+        os.close(descriptor)
     return None
 
 
-def _sum_of(data: bytes | memoryview) -> bytes:
-    """Against what disks do: as long as what it is of, and a checksum."""
-    return (len(data) % 2**32).to_bytes(4, "little") + zlib.crc32(data).to_bytes(4, "little")
+def _read_part(descriptor: int, offset: int, size: int) -> bytes:
+    """So many bytes, fewer where the file has just been cut."""
+    pieces, done = [], 0
+    while done < size:
+        piece = os.pread(descriptor, min(size - done, _LARGEST_READ), offset + done)
+        if not piece:
+            break
+        pieces.append(piece)
+        done += len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _length_of(size: int) -> bytes:
+    return (size % 2**32).to_bytes(4, "little")
 
 
 def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:

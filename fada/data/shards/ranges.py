@@ -61,7 +61,7 @@ class StoreFiles:
         self._location, self._sizes, self._cache, self._process = location, dict(sizes), cache, os.getpid()
         self._kept: list[str] = []
         self.version: Version | None = None
-        """Of what `read_parts` read last: checksums where it came from the cache, None where all of it is new."""
+        """Of what `read_parts` read last: numbers of the cache's entries, None where any of it is new."""
 
     def forget(self) -> bool:
         """Let the cache forget what was read last, and say whether it had any of it."""
@@ -91,14 +91,14 @@ class StoreFiles:
             self._location, self._process = Location(str(self._location)), os.getpid()
         found = dict.fromkeys(places, b"")
         whole = self._within(name, places)
-        sums: list[int | None] = []
+        numbers: list[int | None] = []
         self._kept = []
         for first, last, members in spans(whole):
-            data = self._read(name, first, last, sums, neighbours)
-            for each in members:
-                offset, size = whole[each]
-                found[each] = data[offset - first : offset - first + size]
-        self.version = None if None in sums else tuple(each for each in sums if each is not None)
+            cuts = [(whole[each][0] - first, whole[each][1]) for each in members]
+            parts, number = self._read(name, first, last, cuts, neighbours)
+            found |= zip(members, parts, strict=True)
+            numbers.append(number)
+        self.version = None if None in numbers else tuple(each for each in numbers if each is not None)
         return found
 
     def _within(self, name: str, places: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
@@ -109,37 +109,39 @@ class StoreFiles:
             if 0 < size <= LARGEST_READ and offset + size <= self._sizes[name]
         }
 
-    def _read(self, name: str, first: int, last: int, sums: list[int | None], neighbours: Neighbours | None) -> bytes:
+    def _read(
+        self, name: str, first: int, last: int, cuts: Sequence[tuple[int, int]], neighbours: Neighbours | None
+    ) -> tuple[list[bytes], int | None]:
+        """Parts of a span (offset in it, bytes), and the number of what was kept of it; None for what was brought."""
         if self._cache is None:
-            sums.append(None)
-            return self._asked(name, first, last)
-        self._kept.append(self._key(name, first, last))
+            return _cut(self._asked(name, first, last), cuts), None
+        key = self._key(name, first, last)
+        self._kept.append(key)
+        kept = self._cache.parts(key, cuts)
+        if kept is not None:
+            return kept
+        together = [] if neighbours is None or not self.keeps_blocks else self._spans_of(name, neighbours())
+        if len(together) < 2 or (first, last) not in together:
+            data = self._asked(name, first, last)
+            self._cache.keep(key, data)
+            return _cut(data, cuts), None
+        return self._block(name, together, (first, last), cuts)
 
-        def ask() -> bytes:
-            together = [] if neighbours is None or not self.keeps_blocks else self._spans_of(name, neighbours())
-            if len(together) < 2 or (first, last) not in together:
-                return self._asked(name, first, last)
-            return self._block(name, together, (first, last))
-
-        data, checksum = self._cache.find(self._kept[-1], ask)
-        sums.append(checksum)
-        return data
-
-    def _block(self, name: str, together: Sequence[tuple[int, int]], wanted: tuple[int, int]) -> bytes:
-        """One of the parts that lie together; all of them are brought by one request, and kept, once in a machine."""
+    def _block(
+        self, name: str, together: Sequence[tuple[int, int]], wanted: tuple[int, int], cuts: Sequence[tuple[int, int]]
+    ) -> tuple[list[bytes], int | None]:
+        """As `_read`, of one of spans that lie together; one request brings them all, once in a machine."""
         assert self._cache is not None
         begin, end = min(first for first, _ in together), max(last for _, last in together)
         with self._cache.bringing(self._key(name, begin, end)):
-            kept = self._cache.peek(self._key(name, *wanted))
+            kept = self._cache.parts(self._key(name, *wanted), cuts)
             if kept is not None:
                 return kept
-            data = self._asked(name, begin, end)
-            for first, last in together:
-                if (first, last) != wanted:
-                    self._cache.keep(self._key(name, first, last), data[first - begin : last - begin])
-            mine = data[wanted[0] - begin : wanted[1] - begin]
-            self._cache.keep(self._key(name, *wanted), mine)
-            return mine
+            data = memoryview(self._asked(name, begin, end))
+            for first, last in sorted(together, key=lambda span: span == wanted):
+                # The one that is wanted comes last: where the others fill the cache, it is not the one that goes.
+                self._cache.keep(self._key(name, first, last), data[first - begin : last - begin])
+            return _cut(data[wanted[0] - begin : wanted[1] - begin], cuts), None
 
     def _spans_of(self, name: str, samples: Iterable[Mapping[str, tuple[int, int]]]) -> list[tuple[int, int]]:
         """What requests would ask for samples one by one."""
@@ -156,6 +158,10 @@ class StoreFiles:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(Location(state["_location"]), state["_sizes"], state["_cache"])  # type: ignore[misc]
+
+
+def _cut(data: bytes | memoryview, cuts: Sequence[tuple[int, int]]) -> list[bytes]:
+    return [bytes(data[offset : offset + size]) for offset, size in cuts]
 
 
 def spans(places: Mapping[str, tuple[int, int]]) -> list[tuple[int, int, list[str]]]:

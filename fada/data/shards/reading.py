@@ -82,7 +82,7 @@ def write_shards(
             for group in _groups(samples, samples_per_shard):
                 file = scratch / f"{len(shards)}.tar"
                 shard = write_tar(file, len(shards), tally.counted(group))
-                for row in rows_of(file, len(shards), lambda *_: None):
+                for row in rows_of(file, len(shards), lambda *_: None, with_sums=True):
                     rows.add(row)
                 shards.append(shard)
                 location.put(file, shard.name)

@@ -11,6 +11,7 @@ import logging
 import shutil
 import tempfile
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -70,7 +71,8 @@ class ShardSet:
         """A sample with these parts, read now.
 
         Hashes and values are looked at once in a process, as long as the file, or what is kept of a store, stays as it
-        is. What is kept and damaged is got again.
+        is; the first time by the table's checksums where it has them, which cost a third of SHA-256. What is kept and
+        damaged is got again.
 
         Raises:
             DamagedClip: something of it is not what was written; the message names shard and member.
@@ -89,8 +91,9 @@ class ShardSet:
         if wanted not in self._looked_at:
             self._looked_at[wanted] = np.zeros(len(self.table), np.int64)
         looked_at, version = self._looked_at[wanted], hash(self._files.version)
-        is_known = self._files.version is not None and int(looked_at[number]) == version
-        found = decode_sample(key, members, None, parts, self._noting(number, faults), record, is_known)
+        was_looked_at = self._files.version is not None and int(looked_at[number]) == version
+        known = members.keys() if was_looked_at else self._told_by_sums(number, members)
+        found = decode_sample(key, members, None, parts, self._noting(number, faults), record, known)
         if found is None:
             raise DamagedClip(faults[0])
         looked_at[number] = version
@@ -105,6 +108,15 @@ class ShardSet:
             return error.args[0]
         check_members(key, members, self._noting(number, faults), parts, record)
         return faults[0] if faults else None
+
+    def _told_by_sums(self, number: int, members: Mapping[str, bytes]) -> set[str]:
+        """Suffixes of the members that are those which were looked at when the table was made, by their checksums."""
+        try:
+            sums = self.table.sums_of(number)
+        except (OSError, TableFault):
+            # Then their hashes tell.
+            return set()
+        return {suffix for suffix, data in members.items() if suffix in sums and zlib.crc32(data) == sums[suffix]}
 
     def _block_of(self, number: int, wanted: Collection[str]) -> Iterator[dict[str, tuple[int, int]]]:
         """Members of the samples that begin in the same block of a shard as this one."""
@@ -180,7 +192,7 @@ def table_of_set(place: Location, index: ShardIndex) -> SampleTable:
         logger.warning("%s: has no table of its %d samples; fada data index makes it once, instead of now and at every "
                        "start", place, index.samples)  # fmt: skip
     skipped: list[Skipped] = []
-    table = table_of(all_rows(place, index, skipped.append))
+    table = table_of(all_rows(place, index, skipped.append, with_sums=False))
     if skipped:
         warnings.warn(DamagedShardWarning(warning_of(place, skipped)), stacklevel=2)
     return table
@@ -224,7 +236,7 @@ def make_table(location: Location) -> MadeTable:
         LocationError: the object store cannot be reached.
     """
     index, skipped = read_index(location), list[Skipped]()
-    table = table_of(all_rows(location, index, skipped.append))
+    table = table_of(all_rows(location, index, skipped.append, with_sums=True))
     if not len(table):
         raise ShardError(f"{location}: no sample can be read: {warning_of(location, skipped)}")
     with location.scratch() as scratch:
@@ -233,17 +245,20 @@ def make_table(location: Location) -> MadeTable:
     return MadeTable(table_name(index), len(table), index.samples, skipped)
 
 
-def all_rows(location: Location, index: ShardIndex, on_skip: Callable[[Skipped], None]) -> Iterator[Row]:
+def all_rows(
+    location: Location, index: ShardIndex, on_skip: Callable[[Skipped], None], *, with_sums: bool
+) -> Iterator[Row]:
     """Rows of all samples of a set, in its order, from its tars; of a store a shard at a time is copied here.
 
     Args:
         on_skip: told of every member without which a sample has no row.
+        with_sums: as of `rows_of`.
     """
     for number, shard in enumerate(index.shards):
         found = 0
         try:
             with location.fetched(shard.name, shard.bytes if location.folder is None else None) as file:
-                for row in rows_of(file, number, lambda *said: on_skip(Skipped(*said))):
+                for row in rows_of(file, number, lambda *said: on_skip(Skipped(*said)), with_sums=with_sums):
                     found += 1
                     if found <= shard.samples:
                         yield row

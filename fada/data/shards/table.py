@@ -12,7 +12,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,7 +35,8 @@ _HELD: dict[str, tuple[str, tuple[int, ...]]] = {
     "sides": ("U16", (2,)),
 }  # fmt: skip
 _LAZY: dict[str, tuple[str, tuple[int, ...]]] = {
-    "members": ("U64", (len(MEMBERS), 2)), "record": ("U8", (32,)), "key": ("U8", (0,)),
+    "members": ("U64", (len(MEMBERS), 2)), "sums": ("U32", (len(MEMBERS),)), "record": ("U8", (32,)),
+    "key": ("U8", (0,)),
 }  # fmt: skip
 """Columns by name: type and shape of a row; 0 stands for the longest key."""
 _TYPES = {"U8": "<u1", "U16": "<u2", "U32": "<u4", "U64": "<u8"}
@@ -62,7 +63,8 @@ class Row:
     """What the table says of one sample.
 
     frames: of its features, 0 where it has none; sides: height and width of its latents; members: offset and bytes by
-    suffix; record: SHA-256 of its JSON, which holds those of the others.
+    suffix; record: SHA-256 of its JSON, which holds those of the others; sums: by suffix, CRC32 of the members that
+    were looked at when the row was made.
     """
 
     key: str
@@ -74,6 +76,7 @@ class Row:
     sides: tuple[int, int]
     members: dict[str, tuple[int, int]]
     record: bytes
+    sums: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class SampleTable:
     """Columns over all samples, in the order in which shards hold them.
 
     shard: number in the index; parts: bits in the order of `PARTS`; quality, split: numbers in `qualities`, `splits`;
-    frames and sides as in `Row`; suffixes: of the members, in the order of their column.
+    frames and sides as in `Row`; suffixes: of the members, in the order of their columns; sums: 0 stands for a member
+    that was not looked at, None for a table of an earlier version.
     """
 
     shard: np.ndarray
@@ -96,6 +100,7 @@ class SampleTable:
     record: Rows
     key: Rows
     suffixes: tuple[str, ...] = MEMBERS
+    sums: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -119,6 +124,12 @@ class SampleTable:
         places = zip(self.suffixes, self.members[row].tolist(), strict=True)
         return {suffix: (offset, size) for suffix, (offset, size) in places if size}
 
+    def sums_of(self, row: int) -> dict[str, int]:
+        """CRC32 by suffix of those of a sample's members that were looked at when the table was made."""
+        if self.sums is None:
+            return {}
+        return {each: told for each, told in zip(self.suffixes, self.sums[row].tolist(), strict=True) if told}
+
 
 def mark_of(index: ShardIndex) -> str:
     """SHA-256 over what the index says of the shards."""
@@ -137,7 +148,7 @@ class TableMaker:
     def __init__(self) -> None:
         self._keys: list[bytes] = []
         self._words: dict[str, dict[str, int]] = {"quality": {}, "split": {}}
-        self._numbers = {name: array("Q") for name in (*_HELD, "members")}
+        self._numbers = {name: array("Q") for name in (*_HELD, "members", "sums")}
         self._records = bytearray()
 
     def add(self, row: Row) -> None:
@@ -157,13 +168,14 @@ class TableMaker:
         self._numbers["frames"].append(row.frames)
         self._numbers["sides"].extend(row.sides)
         self._numbers["members"].extend(number for suffix in MEMBERS for number in row.members.get(suffix, (0, 0)))
+        self._numbers["sums"].extend(row.sums.get(suffix, 0) for suffix in MEMBERS)
 
     def made(self) -> SampleTable:
         """The table of all that was added, in this order."""
         count, width = len(self._keys), max(map(len, self._keys), default=1)
         columns = {
             name: np.frombuffer(self._numbers[name], "<u8").astype(_TYPES[kind]).reshape(count, *shape)
-            for name, (kind, shape) in {**_HELD, "members": _LAZY["members"]}.items()
+            for name, (kind, shape) in {**_HELD, "members": _LAZY["members"], "sums": _LAZY["sums"]}.items()
         }
         keys = b"".join(key.ljust(width, b"\0") for key in self._keys)
         columns["key"] = np.frombuffer(keys, "u1").reshape(count, width)
@@ -195,7 +207,9 @@ def table_of(rows: Iterable[Row]) -> SampleTable:
 
 def write_table(table: SampleTable, index: ShardIndex, file: Path) -> None:
     """Write a table that lies in memory as that of these shards."""
-    columns = {name: np.ascontiguousarray(getattr(table, name)) for name in (*_HELD, *_LAZY)}
+    columns = {name: np.ascontiguousarray(getattr(table, name)) for name in (*_HELD, *_LAZY) if name != "sums"}
+    if table.sums is not None:
+        columns["sums"] = np.ascontiguousarray(table.sums)
     told = {"format": _FORMAT, "shards": mark_of(index), "members": json.dumps(table.suffixes)}
     told |= {"qualities": json.dumps(table.qualities), "splits": json.dumps(table.splits)}
     save_file(columns, str(file), metadata=told)
@@ -232,7 +246,7 @@ def open_table(file: Path, index: ShardIndex) -> SampleTable:
     places = _places(header, start, file.stat().st_size, len(suffixes))
     held = {name: _read_column(file, *places[name]) for name in _HELD}
     files = OpenFiles(file.parent)
-    lazy = {name: FileRows(files, file.name, *places[name]) for name in _LAZY}
+    lazy = {name: FileRows(files, file.name, *places[name]) for name in _LAZY if name in places}
     table = SampleTable(**held, **lazy, **words, suffixes=suffixes)  # type: ignore[arg-type]
     if len(table) > index.samples:
         raise TableFault(f"has {len(table)} samples, the index {index.samples}")
@@ -289,7 +303,10 @@ def _suffixes(told: dict[str, Any]) -> tuple[str, ...] | None:
 
 def _places(header: dict[str, Any], start: int, size: int, members: int) -> dict[str, tuple[int, str, tuple[int, ...]]]:
     """Offset, type and shape of every column, each within the file and all of one length."""
-    wanted = {**_HELD, **_LAZY, "members": ("U64", (members, 2))}
+    wanted = {**_HELD, **_LAZY, "members": ("U64", (members, 2)), "sums": ("U32", (members,))}
+    if "sums" not in header:
+        # An earlier version's.
+        del wanted["sums"]
     if header.keys() != wanted.keys():
         raise TableFault(f"has the columns {', '.join(sorted(map(ascii, header)))[:200]}")
     places: dict[str, tuple[int, str, tuple[int, ...]]] = {}
