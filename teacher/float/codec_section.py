@@ -28,7 +28,7 @@ class CodecTraining(Section):
     squared: Weight = 1.0
     """Weight of the squared error of pixels; beside the published losses, where PSNR counts."""
     perceptual: Weight = 0.5
-    """Weight of LPIPS, or of the edges that stand in for it."""
+    """Weight of LPIPS, or of the pyramid of pixels and edges that stands in for it."""
     component: Weight = 0.5
     """Weight of the same on eyes and mouth."""
     adversarial: Weight = 0.0
@@ -48,7 +48,8 @@ class CodecTraining(Section):
     r1_every: StepsOrNone = 16
     """Steps between penalties, each of which counts as many times; 0: none."""
     lpips_backbone: FilePath | None = None
-    """torchvision's AlexNet (`alexnet-owt-7be5be79.pth`) for LPIPS; without it edges stand in."""
+    """torchvision's AlexNet (`alexnet-owt-7be5be79.pth`) for LPIPS; without it a pyramid of pixels
+    and edges stands in."""
     lpips_heads: FilePath | None = None
     """The heads of LPIPS 0.1 (`alex.pth`)."""
 

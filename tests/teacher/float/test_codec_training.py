@@ -17,7 +17,7 @@ from fada.data.shards.format import Sample
 from fada.data.world.draw import make_clip
 from fada.engine.loop import LoopSettings, fit
 from fada.engine.run_log import RunLog
-from fada.teacher.float.codec_losses import edge_distance
+from fada.teacher.float.codec_losses import pyramid_distance
 from fada.teacher.float.codec_start import start_as_portrait
 from fada.teacher.float.codec_training import CodecAndJudges, CodecObjective, CodecWeights, finish
 from fada.teacher.float.frame_pairs import FramePairs
@@ -40,7 +40,7 @@ def module(weights: CodecWeights, starts: bool = True) -> CodecAndJudges:
     )
     if starts:
         start_as_portrait(codec)
-    return CodecAndJudges(codec, weights, edge_distance)
+    return CodecAndJudges(codec, weights, pyramid_distance)
 
 
 def objective(held: FramePairs, weights: CodecWeights, judges_from: int = 0, r1_every: int = 2) -> CodecObjective:
