@@ -62,7 +62,10 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
 def convolve_channels_last(*networks: nn.Module) -> None:
     """Lay the networks' images and convolutions out with channels last in memory: values and names stay."""
     for network in networks:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Not `network.to(...)`: it refuses weights of five dimensions, as modulated convolutions have.
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.dim() == 4:
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 def compile_in_place(*networks: nn.Module, **options: Any) -> None:
