@@ -62,9 +62,9 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
 def convolve_channels_last(*networks: nn.Module) -> None:
     """Lay the networks' images and convolutions out with channels last in memory: values and names stay."""
     for network in networks:
+        # Not `network.to(...)`: it refuses weights of five dimensions, as modulated convolutions have.
         for tensor in (*network.parameters(), *network.buffers()):
-            # Only what has sides: weights may have five axes, a style's among them, which torch's own `to` refuses.
-            if tensor.ndim == 4:
+            if tensor.dim() == 4:
                 tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""What a motion autoencoder's pictures are judged by: pixels, edges or LPIPS, eyes and lips, discriminators.
+"""What a motion autoencoder's pictures are judged by: pixels, a pyramid or LPIPS, eyes and lips, discriminators.
 
 Pictures are (B, 3, H, W) in [-1, 1]; boxes (B, 4) are left, top, right, bottom as shares of the picture.
 """
@@ -16,7 +16,7 @@ from fada.teacher.float.discriminators import PatchDiscriminator
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """How different two batches of pictures look, (B,) each."""
 PYRAMID = 3
-"""Resolutions at which edges are compared."""
+"""Resolutions at which pictures are compared where there is no LPIPS."""
 EYES_ASIDE, EYES_ABOVE, EYES_BELOW = 0.6, 0.6, 0.4
 """How far the eyes' box goes beyond the pupils, in distances between them: brows, lids and the corners are in it."""
 LIPS_AROUND = 0.35
@@ -25,18 +25,19 @@ LEAST_PATCH = 64
 """Pixels of a patch's shorter side that a network trained on photographs is shown."""
 
 
-def edge_distance(first: Tensor, second: Tensor) -> Tensor:
-    """L1 of the differences between neighbouring pixels at full, half and quarter resolution, (B,).
+def pyramid_distance(first: Tensor, second: Tensor) -> Tensor:
+    """L1 of pixels and of the differences between neighbours, at full, half and quarter resolution, (B,).
 
-    Stands where LPIPS has no weights: it too ignores a slow change of colour and sees a blurred or moved edge, at
-    several sizes; it knows nothing of what a picture shows. 0 for equal pictures, in units of pixels' own.
+    Stands where LPIPS has no weights: it too sees a blurred or moved edge at several sizes; it knows nothing of what a
+    picture shows. 0 for equal pictures, in units of pixels' own.
     """
     total = first.new_zeros(len(first))
     for level in range(PYRAMID):
         if level:
             first, second = F.avg_pool2d(first, 2), F.avg_pool2d(second, 2)
-        for dim in (2, 3):
-            total = total + (first.diff(dim=dim) - second.diff(dim=dim)).abs().mean((1, 2, 3))
+        error = first - second
+        for each in (error, error.diff(dim=2), error.diff(dim=3)):
+            total = total + each.abs().mean((1, 2, 3))
     return total
 
 

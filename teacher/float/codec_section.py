@@ -17,10 +17,10 @@ class CodecTraining(Section):
 
     steps: Steps = 4000
     """Optimiser steps."""
-    batch: Count = 8
+    batch: Count = 4
     """Pairs of frames per step and process; each is used both ways, so twice as many pictures are made."""
-    lr: Rate = 2e-3
-    """Peak learning rate; weights are equalised, so it is StyleGAN's."""
+    lr: Rate = 3e-3
+    """Peak learning rate; weights are equalised, so it is near StyleGAN's."""
     memory_gib: Annotated[float, Field(gt=0.0, le=1e4)] = 2.0
     """Frames that are held in memory, at most; of more clips fewer frames each."""
     l1: Weight = 1.0
@@ -28,8 +28,8 @@ class CodecTraining(Section):
     squared: Weight = 1.0
     """Weight of the squared error of pixels; beside the published losses, where PSNR counts."""
     perceptual: Weight = 0.5
-    """Weight of LPIPS, or of the edges that stand in for it."""
-    component: Weight = 0.5
+    """Weight of LPIPS, or of the pyramid of pixels and edges that stands in for it."""
+    component: Weight = 1.0
     """Weight of the same on eyes and mouth."""
     adversarial: Weight = 0.0
     """Weight of the discriminator of whole pictures."""
@@ -48,7 +48,8 @@ class CodecTraining(Section):
     r1_every: StepsOrNone = 16
     """Steps between penalties, each of which counts as many times; 0: none."""
     lpips_backbone: FilePath | None = None
-    """torchvision's AlexNet (`alexnet-owt-7be5be79.pth`) for LPIPS; without it edges stand in."""
+    """torchvision's AlexNet (`alexnet-owt-7be5be79.pth`) for LPIPS; without it a pyramid of pixels
+    and edges stands in."""
     lpips_heads: FilePath | None = None
     """The heads of LPIPS 0.1 (`alex.pth`)."""
 

@@ -227,7 +227,7 @@ def train_codec(
     train = section.train
     pairs = FramePairs(samples, recipe.clip.size, int(train.memory_gib * 2**30), has_boxes=train.needs_boxes)
     start_from_motion(codec, pairs.by_clip(START_FRAMES))
-    perceptual: losses.Perceptual = losses.edge_distance
+    perceptual: losses.Perceptual = losses.pyramid_distance
     if train.lpips_backbone is not None and train.lpips_heads is not None:
         perceptual = load_lpips(train.lpips_backbone, train.lpips_heads)
     with seeded(recipe.seed, "discriminators of the codec"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 import types
 from collections.abc import Iterator
@@ -154,6 +155,13 @@ def test_one_of_other_clips_is_put_aside_with_its_training(tmp_path: Path) -> No
     assert "codec: was trained on other clips" in text.getvalue()
     assert (tmp_path / "run/codec.aside-1").is_dir()
     assert (tmp_path / "run/vae.aside-1").is_dir()
+
+
+def test_one_of_other_settings_is_put_aside(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    codec, said = made(tmp_path / "run", "teacher.codec.motion_dim=3")
+    assert codec.config.motion_dim == 3
+    assert "it is made anew" in said
 
 
 def test_a_folder_with_a_trained_codec_may_be_given(trained: Path, tmp_path: Path) -> None:

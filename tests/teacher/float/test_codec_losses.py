@@ -18,13 +18,13 @@ def ramp(size: int = 8, slope: float = 1.0) -> Tensor:
     return (slope * torch.arange(size).float()).expand(1, 3, size, size)
 
 
-def test_edges_do_not_see_a_change_of_colour_everywhere() -> None:
-    assert float(losses.edge_distance(ramp(), ramp() + 0.3)) == pytest.approx(0.0, abs=1e-6)
+def test_a_change_of_colour_everywhere_counts_once_at_every_resolution() -> None:
+    assert float(losses.pyramid_distance(ramp(), ramp() + 0.3)) == pytest.approx(3 * 0.3, abs=1e-6)
 
 
-def test_edges_of_a_ramp_differ_by_its_slope_at_every_resolution() -> None:
-    # Half the resolution doubles the step from column to column; rows do not change.
-    assert float(losses.edge_distance(ramp(), torch.zeros(1, 3, 8, 8))) == pytest.approx(1 + 2 + 4)
+def test_a_ramp_counts_with_its_mean_and_its_slope_at_every_resolution() -> None:
+    # Columns of 0 to 7: a mean of 3.5 at all resolutions; half the resolution doubles the step from column to column.
+    assert float(losses.pyramid_distance(ramp(), torch.zeros(1, 3, 8, 8))) == pytest.approx(3 * 3.5 + 1 + 2 + 4)
 
 
 def test_boxes_of_eyes_hold_brows_and_corners() -> None:

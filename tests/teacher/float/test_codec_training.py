@@ -17,8 +17,8 @@ from fada.data.shards.format import Sample
 from fada.data.world.draw import make_clip
 from fada.engine.loop import LoopSettings, fit
 from fada.engine.run_log import RunLog
-from fada.teacher.float.codec_losses import edge_distance
-from fada.teacher.float.codec_start import start_as_portrait
+from fada.teacher.float.codec_losses import pyramid_distance
+from fada.teacher.float.codec_start import start_as_portrait, start_from_motion
 from fada.teacher.float.codec_training import CodecAndJudges, CodecObjective, CodecWeights, finish
 from fada.teacher.float.frame_pairs import FramePairs
 from fada.teacher.float.motion_autoencoder import MotionAutoencoder
@@ -40,7 +40,7 @@ def module(weights: CodecWeights, starts: bool = True) -> CodecAndJudges:
     )
     if starts:
         start_as_portrait(codec)
-    return CodecAndJudges(codec, weights, edge_distance)
+    return CodecAndJudges(codec, weights, pyramid_distance)
 
 
 def objective(held: FramePairs, weights: CodecWeights, judges_from: int = 0, r1_every: int = 2) -> CodecObjective:
@@ -150,13 +150,17 @@ def test_what_a_finished_codec_says_of_frames_has_unit_scale(held: FramePairs) -
     assert float(codec.coordinates(latents).square().mean()) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_learning_to_move_beats_standing_still(held: FramePairs) -> None:
-    made = objective(held, CodecWeights(l1=1.0))
-    optimiser = torch.optim.Adam([each for each in made.module.parameters() if each.requires_grad], lr=3e-3)
+def test_learning_to_move_beats_standing_still() -> None:
+    clips = (make_clip(1, number, size=32, frames=30, version=2) for number in range(4))
+    held = FramePairs((Sample(each.key, each.meta, each.frames[::5]) for each in clips), 32, 10**9, has_boxes=False)
+    made = objective(held, CodecWeights(l1=1.0, squared=1.0))
+    start_from_motion(made.module.codec, held.by_clip(100))
     before = copy.deepcopy(made.module)
-    for step in range(150):
+    optimiser = torch.optim.Adam([each for each in made.module.parameters() if each.requires_grad])
+    for step in range(50):
+        optimiser.param_groups[0]["lr"] = 3e-3 * min(1.0, (step + 1) / 20)
         optimiser.zero_grad()
         made.loss(made.module, step, 0).total.backward()
         optimiser.step()
     ends = [sum(made.loss(each, 1000 + step, 0).total.item() for step in range(8)) for each in (before, made.module)]
-    assert ends[1] < 0.8 * ends[0]
+    assert ends[1] < 0.9 * ends[0]

@@ -73,6 +73,18 @@ def test_no_more_is_held_than_fits_first_fewer_frames_of_each_clip_then_fewer_cl
     assert (held.count, held.clips) == (count, clips)
 
 
+def test_clips_that_are_left_out_are_spread_over_all_of_them() -> None:
+    keys = set(pairs(clips=12, limit=12 * FRAME).batch(0, 0, range(100)).keys)
+    assert keys == {"clip-0", "clip-4", "clip-8"}
+
+
+def test_boxes_go_with_their_frames_where_some_are_left_out() -> None:
+    batch = pairs(limit=24 * FRAME, has_boxes=True).batch(1, 0, range(40))
+    assert batch.mouth is not None
+    frame = torch.tensor(brightness(batch.pixels)) % 20
+    torch.testing.assert_close(batch.mouth[:, 2], 0.9 + 0.35 * (0.9 - frame / 100), atol=1e-3, rtol=0)
+
+
 def test_never_much_more_is_held_while_clips_are_read() -> None:
     seen: list[int] = []
 
