@@ -226,7 +226,7 @@ def test_inputs_in_another_type() -> None:
     whole = Batch(**{**{n: getattr(batch, n) for n in batch.__dataclass_fields__}, "emotion": torch.eye(7)[[3] * 12]})
     inputs = ClipInputs.of_batch(whole).to(torch.bfloat16)
     assert torch.equal(inputs.emotion, whole.emotion.bfloat16())  # type: ignore[union-attr,arg-type]
-    for name in ("reference", "audio", "motion", "motion_audio"):
+    for name in ("reference", "audio", "motion", "emotion", "motion_audio"):
         assert getattr(inputs, name).dtype == torch.bfloat16
     plain = ClipInputs(torch.zeros(1, 1), torch.zeros(1, 1)).to(torch.bfloat16)
     assert (plain.motion, plain.emotion, plain.motion_audio) == (None, None, None)

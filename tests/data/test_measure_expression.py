@@ -32,8 +32,8 @@ def measured(frames: np.ndarray, truth: dict[str, Any]) -> tuple[np.ndarray, Exp
 def test_clean_renders_are_measured_to_a_few_hundredths(clips: list[Clip]) -> None:
     found = [measured(clip.frames, clip.meta["truth"]) for clip in clips]
     errors = np.concatenate([error for error, _ in found])
-    assert errors.mean() < 0.05
-    assert np.quantile(errors, 0.95) < 0.15
+    assert errors.mean() < 0.02
+    assert np.quantile(errors, 0.95) < 0.08
     # What is left of the picture when the face is painted again, in grey levels.
     assert np.mean([seen.error.mean() for _, seen in found]) < 0.5
     assert [seen.frames.tolist() for _, seen in found] == [[0, 6, 12, 17, 23]] * 6

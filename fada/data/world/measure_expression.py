@@ -47,6 +47,8 @@ _TOGETHER = (
 )  # fmt: skip
 """What is changed in one painting: of a pair the first shows above the middle of the head, the second below."""
 _LOWER = {"corner", "width", "aperture"}
+_TRIED = 3
+"""Emotions, likest first, that are fitted to a few frames; the one that fits best goes on."""
 _WORSE, _RIGHT = 1.3, 0.3
 """Frames are tried again whose error is so many times the clip's median, and more than so many grey levels."""
 _ROUNDS = 6
@@ -168,21 +170,23 @@ class _Fit:
 
     def likest(self, start: np.ndarray) -> np.ndarray:
         """The start with the features of the emotion that the clip is likest; the blur that fits it best is kept."""
+        self.blur = _FIRST_BLUR
         some = np.unique(np.linspace(0, len(start) - 1, 5).round().astype(int))
-        best, least, self.blur = start, np.inf, _FIRST_BLUR
-        for features in _STARTS:
-            tried = start.copy()
-            tried[:, :4] = features
-            error = float(_squares(self.painted(tried[some]), self.seen[some]).sum())
-            if error < least:
-                best, least = tried, error
-        best = self._looking(best)
-        part, found = self._of(some), best[some]
-        for _ in range(3):
-            # Only a face that is fitted tells how sharp the picture is: a wrong gaze looks better when it is blurred.
-            found, _ = part.refined(found, rounds=4)
-            part.is_sharpened(found)
-        self.blur = part.blur
+        starts = [np.concatenate([np.tile(features, (len(start), 1)), start[:, 4:]], axis=1) for features in _STARTS]
+        errors = [float(_squares(self.painted(each[some]), self.seen[some]).sum()) for each in starts]
+        best, least, blur = start, np.inf, self.blur
+        for number in np.argsort(errors)[:_TRIED]:
+            tried = self._looking(starts[number])
+            part, found = self._of(some), tried[some]
+            for _ in range(3):
+                # Only a fitted face tells how sharp the picture is: a wrong gaze looks better when it is blurred.
+                found, error = part.refined(found, rounds=4)
+                part.is_sharpened(found)
+            if np.median(error) < least:
+                best, least, blur = tried, float(np.median(error)), part.blur
+            if least < _RIGHT:
+                break
+        self.blur = blur
         return best
 
     def retried(self, found: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
