@@ -29,6 +29,9 @@ def test_listing_is_sorted_and_leaves_out_unfinished_clips(tmp_path: Path) -> No
         write_clip(tmp_path, small_clip(key))
     (tmp_path / "c.json").unlink()
     (tmp_path / "world.json").write_text("{}")
+    # A link that leads nowhere is no video.
+    (tmp_path / "d.json").write_text("{}")
+    (tmp_path / "d.mp4").symlink_to("nowhere")
     assert list_clips(tmp_path) == ["a", "b"]
 
 

@@ -333,6 +333,7 @@ def test_by_checksums_only_records_are_hashed(folder: Path, monkeypatch) -> None
 def test_what_was_looked_at_is_not_hashed_again_until_the_file_is_another(folder: Path, monkeypatch) -> None:
     forget_sums(folder)
     found = ShardSet(folder)
+    assert found.table.sums is None
     wanted = found.sample(1, ("latents",))
     hashed = []
     plain = hashlib.sha256
