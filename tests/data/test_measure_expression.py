@@ -51,7 +51,7 @@ def test_blur_and_noise_cost_little(clips: list[Clip]) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_large_pictures_are_measured_in_small_ones(version: int) -> None:
-    clip = make_clip(11, 3, size=150, frames=6, version=version, emotion=True)
+    clip = make_clip(11, 3, size=150, frames=20, version=version, emotion=True)
     assert measured(clip.frames, clip.meta["truth"])[0].mean() < 0.1
 
 
