@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from fada import __version__
-from fada.cli import ablate, bench_compare, data, distill, doctor, export, generate, recipe, teacher, world
+from fada.cli import ablate, bench_compare, data, directions, distill, doctor, export, generate, recipe, teacher, world
 from fada.cli.failures import STOPPED, report
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(teacher.app, name="teacher")
 app.command("distill")(distill.distill)
 app.command("generate")(generate.generate)
+app.command("directions")(directions.directions)
 app.add_typer(bench_compare.app, name="bench")
 app.command("ablate")(ablate.ablate)
 app.command("export")(export.export)

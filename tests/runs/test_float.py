@@ -18,6 +18,7 @@ from fada.data.audio.features import LogMelEncoder
 from fada.eval.bench.results import read_json
 from fada.export.delta import load_delta
 from fada.export.run_export import Contents, export_run
+from fada.generation.directions import directions_sheet
 from fada.generation.pipelines import open_pipeline
 from fada.media.audio import write_wav
 from fada.media.image import write_png
@@ -154,6 +155,25 @@ def test_the_command_line_generates_with_it(finished: Path, tmp_path: Path) -> N
     assert read_video(tmp_path / "me.mp4", fps=None).shape == (10, 32, 32, 3)
     for given in ("7=1", "1=x", "1", "a=1"):
         assert command([*call, "--motion", given, "--overwrite"]) == 2
+
+
+def test_a_sheet_shows_each_direction(finished: Path, tmp_path: Path) -> None:
+    fast = open_pipeline(finished / "students" / "fast")
+    sheet = directions_sheet(fast, PORTRAIT, (0.0, 3.0))
+    # Rows of two pictures, 96 wide, with gaps of 4 and labels of 20; the first is the portrait as the codec has it.
+    assert sheet.shape == (4 * (96 + 24) + 4, 2 * 100 + 4, 3)
+    still = fast.vae.decode(fast.vae.encode(PORTRAIT[None]), fast.vae.appearance(PORTRAIT))[0]
+    moved = fast.vae.along(fast.vae.encode(PORTRAIT[None]), 3, 3.0)
+    last = fast.vae.decode(moved, fast.vae.appearance(PORTRAIT))[0]
+    assert np.array_equal(sheet[24:120:3, 4:100:3], still)
+    assert np.array_equal(sheet[24 + 360 : 120 + 360 : 3, 104:200:3], last)
+    write_png(tmp_path / "me.png", PORTRAIT)
+    call = ["directions", "--model", str(finished), "--image", str(tmp_path / "me.png"), "--out"]
+    assert command([*call, str(tmp_path / "sheet.png")]) == 0
+    assert command([*call, str(tmp_path / "sheet.png")]) == 2
+    assert command([*call, str(tmp_path / "sheet.jpg")]) == 2
+    with pytest.raises(ValueError, match="has no directions"):
+        directions_sheet(open_pipeline("shipped:drawn"), PORTRAIT)
 
 
 @pytest.mark.parametrize("form", ["full", "delta"])
