@@ -158,7 +158,7 @@ class Teacher(Section):
     """The frozen model that is distilled."""
 
     kind: PlainName = "dual_unet"
-    """The family: `dual_unet` (FADA's) and `v_express`, which can be trained here, or `hallo`, released
+    """The family: `dual_unet` (FADA's), `v_express` and `float`, which can be trained here, or `hallo`, released
     (`fada teacher import`)."""
     path: ModelPath | None = None
     """A teacher folder, or `shipped:drawn`, the drawn world's teacher that comes with fada; without one `fada distill`
