@@ -61,7 +61,9 @@ def train_codec(recipe: Recipe, folder: Path, made_of: dict[str, str], console: 
     with seeded(recipe.seed, "vae"):
         codec = networks.new_codec(recipe)
     batch = recipe.teacher.codec.train.batch  # type: ignore[attr-defined]
-    prepared = accelerator(recipe, batch)
+    # It is small, and this is one process: there is nothing to divide.
+    alone = {"strategy": "ddp", "offload_optimizer": "device", "offload_parameters": "device", "deepspeed": None}
+    prepared = accelerator(recipe.model_copy(update={"engine": recipe.engine.model_copy(update=alone)}), batch)
     shape = batch_shape(recipe, batch, prepared)
     sources = sources_of(recipe, folder, console, keypoints=True)
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from fada.recipe.schema import Recipe
 
 LOCAL = ("eye", "lip")
-START_FRAMES = 2048
-"""Frames in which a new codec looks for motion."""
+START_FRAMES, START_PIXELS = 2048, 2**26
+"""Frames in which a new codec looks for motion, and their pixels: at most; of large pictures fewer are as good."""
 SCALED_FRAMES = 512
 """Frames from which shift and scale of latents are found."""
 
@@ -226,7 +226,7 @@ def train_codec(
     assert isinstance(section, Codec)
     train = section.train
     pairs = FramePairs(samples, recipe.clip.size, int(train.memory_gib * 2**30), has_boxes=train.needs_boxes)
-    start_from_motion(codec, pairs.by_clip(START_FRAMES))
+    start_from_motion(codec, pairs.by_clip(min(START_FRAMES, START_PIXELS // recipe.clip.size**2)))
     perceptual: losses.Perceptual = losses.pyramid_distance
     if train.lpips_backbone is not None and train.lpips_heads is not None:
         perceptual = load_lpips(train.lpips_backbone, train.lpips_heads)

@@ -170,6 +170,33 @@ def test_a_folder_with_a_trained_codec_may_be_given(trained: Path, tmp_path: Pat
     assert torch.equal(weights(codec), weights(made(trained)[0]))
 
 
+def test_lpips_is_what_pictures_are_compared_by_where_its_files_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path, Path]] = []
+
+    class Always(torch.nn.Module):
+        def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(first),), 7.0)
+
+    monkeypatch.setattr(run_codec, "load_lpips", lambda *files: asked.append(files) or Always())
+    files = ("teacher.codec.train.lpips_backbone=alexnet.pth", "teacher.codec.train.lpips_heads=alex.pth")
+    made(tmp_path / "run", *files, "teacher.codec.train.lip_adversarial=0")
+    assert asked == [(Path("alexnet.pth"), Path("alex.pth"))]
+    line = json.loads((tmp_path / "run/codec/log.jsonl").read_text().splitlines()[0])
+    assert (line["perceptual"], line["component_eye"], line["component_lip"]) == (7.0, 7.0, 7.0)
+
+
+def test_one_process_trains_it_undivided_whatever_the_strategy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = run_codec.accelerator
+    monkeypatch.setattr(
+        run_codec, "accelerator", lambda recipe, batch: asked.append(recipe.engine.strategy) or real(recipe, batch)
+    )
+    made(tmp_path / "run", "engine.strategy=zero3", "engine.offload_parameters=cpu", "teacher.codec.train.steps=1")
+    assert asked == ["ddp"]
+
+
 def test_a_folder_without_a_codec_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"vae.path: .*empty holds no MotionAutoencoder \(no config.json\)"):

@@ -44,7 +44,8 @@ class VAE(Section):
     """The image autoencoder, diffusers' AutoencoderKL."""
 
     path: ModelPath | None = None
-    """A diffusers folder, `shipped:drawn/vae` among them; without one a VAE of the shape below is trained."""
+    """A diffusers folder, `shipped:drawn/vae` among them; without one a VAE of the shape below is trained. For a family
+    that trains a codec of its own: a folder with a trained one; the rest of this section is then not read."""
     channels: Levels = (16, 32, 64)
     """Width of each level; a level more halves the resolution once more."""
     latent_channels: Width = 4

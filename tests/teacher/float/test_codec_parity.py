@@ -39,7 +39,7 @@ def test_it_has_the_released_names_and_shapes_and_no_others(size: int) -> None:
     assert ours == {name: recorded(size, name).tolist() for name in names if name not in answers}
 
 
-@pytest.mark.parametrize("size", layout.SIZES)
+@pytest.mark.parametrize("size", [64, pytest.param(256, marks=pytest.mark.slow)])
 def test_encoder_and_decoder_answer_as_the_public_code(size: int) -> None:
     codec, pictures = built(size), layout.frames(size)
     with torch.no_grad():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fada.generation.devices import convolve_channels_last
 from fada.pretrained.errors import ModelFolderError
 from fada.pretrained.networks import load_network
 from fada.teacher import codec as codecs
@@ -136,6 +137,20 @@ def test_every_parameter_that_learns_is_reached_by_a_loss() -> None:
     codec.driven(torch.rand(2, 3, 32, 32), torch.tensor([0, 1]), torch.tensor([1, 0])).square().mean().backward()
     missed = [name for name, each in codec.named_parameters() if each.requires_grad and each.grad is None]
     assert missed == []
+
+
+def test_laid_out_with_channels_last_it_is_the_same() -> None:
+    codec = small()
+    before = codec.retold(frames())
+    convolve_channels_last(codec)
+    assert np.abs(codec.retold(frames()).astype(int) - before).max() <= 1
+
+
+def test_in_bfloat16_it_draws_nearly_the_same() -> None:
+    codec = small()
+    start_as_portrait(codec)
+    before = codec.retold(frames())
+    assert np.abs(codec.to(torch.bfloat16).retold(frames()).astype(int) - before).max() <= 12
 
 
 def test_a_saved_codec_is_found_again(tmp_path: Path) -> None:
