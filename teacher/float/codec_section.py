@@ -31,6 +31,9 @@ class CodecTraining(Section):
     """Weight of LPIPS, or of the pyramid of pixels and edges that stands in for it."""
     component: Weight = 1.0
     """Weight of the same on eyes and mouth."""
+    made: Weight = 0.5
+    """Weight of L1 of what the decoder makes without seeing the portrait, everywhere and, where mouths are known, there
+    too; for codecs that fill (`fills`). Without it the decoder is not asked for an open mouth before it can draw one."""
     adversarial: Weight = 0.0
     """Weight of the discriminator of whole pictures."""
     eye_adversarial: Weight = 0.0

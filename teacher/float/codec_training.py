@@ -48,6 +48,7 @@ class CodecWeights:
     squared: float = 0.0
     perceptual: float = 0.0
     component: float = 0.0
+    made: float = 0.0
     adversarial: float = 0.0
     eye_adversarial: float = 0.0
     lip_adversarial: float = 0.0
@@ -109,7 +110,8 @@ class CodecAndJudges(nn.Module):
         rows = torch.arange(len(pixels), device=pixels.device)
         others = rows.roll(len(rows) // 2)
         real = pixels[others]
-        drawn = self.codec.driven(pixels, rows, others).float()
+        drawn, made = self.codec.driven_and_made(pixels, rows, others, shows_made=bool(self.weights.made))
+        drawn = drawn.float()
         side = pixels.shape[-1] // 2
         # What is judged: whole pictures and patches, drawn and real.
         shown = {"global": (drawn, real)}
@@ -117,12 +119,22 @@ class CodecAndJudges(nn.Module):
             shown[name] = (losses.patches(drawn, each[others], side), losses.patches(real, each[others], side))
         found = _Sum(drawn.new_zeros(()))
         self._compare(found, shown)
+        if made is not None:
+            found.add("made", self.weights.made, lambda: self._distance_of_made(made.float(), real, boxes, others))
         if has_judges:
             for name, judge in self.judges.items():
                 assert isinstance(judge, PatchDiscriminator)
                 self._heed(found, name, judge, *shown[name])
                 self._teach(found, name, judge, *shown[name], penalty)
         return found.total, {name: value.detach() for name, value in found.parts.items()}
+
+    def _distance_of_made(self, made: Tensor, real: Tensor, boxes: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+        """What the decoder makes itself, everywhere and at the mouth, where alone much of it will be shown."""
+        distance = F.l1_loss(made, real)
+        if "lip" not in boxes:
+            return distance
+        mouths = [losses.patches(each, boxes["lip"][rows], real.shape[-1] // 2) for each in (made, real)]
+        return distance + F.l1_loss(mouths[0], mouths[1])
 
     def _compare(self, found: _Sum, shown: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Losses that look at pixels."""

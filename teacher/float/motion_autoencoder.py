@@ -152,21 +152,27 @@ class Decoder(nn.Module):
 
     def forward(self, w: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Pictures (B, 3, size, size), about [-1, 1], of w (B, style_dim); maps of one portrait, or of B."""
+        return self.pictures(w, maps)[0]
+
+    def pictures(self, w: Tensor, maps: Sequence[Tensor], *, shows_made: bool = False) -> tuple[Tensor, Tensor | None]:
+        """The pictures, and the same as if nothing of the portrait were seen in them, where that is asked for."""
         x = self.conv1(channels_last(self.input.input.expand(len(w), -1, -1, -1)), w)
-        raw = picture = None
+        raw = picture = made = None
         for seen, (conv1, conv2, to_rgb, to_flow) in zip(maps, self._levels(), strict=True):
             x = conv2(conv1(x, w), w)
             raw = to_flow(x, w, raw)
             seen, mask = to_flow.warped(seen, raw)
             part = seen[:, -3:] * mask
             if self.fills:
-                part = part + to_rgb.projected(x) * (1 - mask)
+                own = to_rgb.projected(x)
+                part = part + own * (1 - mask)
+                made = to_rgb(own, made) if shows_made else None
             picture = to_rgb(part, picture)
             if seen.shape[1] > 3:
                 # Mask times portrait, and elsewhere what the decoder made itself.
                 x = torch.lerp(whole(x), seen[:, :-3], mask).to(x.dtype)
         assert picture is not None
-        return picture
+        return picture, made
 
     def _levels(self) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Two convolutions, part of the picture, and flow, from 8 pixels up."""
@@ -313,10 +319,18 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         Args:
             pixels: (B, 3, H, W) in [-1, 1], each encoded once. sources, drivers: (N,), numbers of rows.
         """
+        return self.driven_and_made(pixels, sources, drivers, shows_made=False)[0]
+
+    def driven_and_made(
+        self, pixels: Tensor, sources: Tensor, drivers: Tensor, *, shows_made: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same, and what the decoder would make without seeing the portrait; None for one that fills nothing."""
         w, maps = self.enc.net_app(pixels)
         motion = self.enc.fc(w)[drivers] @ self.dec.direction().T
         appearance = self.dec.appearance(w, maps)
-        return self.dec(w[sources] + motion, [each[sources] for each in appearance.maps])
+        return self.dec.pictures(
+            w[sources] + motion, [each[sources] for each in appearance.maps], shows_made=shows_made
+        )
 
     @property
     def frames_per_pass(self) -> int:

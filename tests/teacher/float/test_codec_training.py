@@ -17,14 +17,14 @@ from fada.data.shards.format import Sample
 from fada.data.world.draw import make_clip
 from fada.engine.loop import LoopSettings, fit
 from fada.engine.run_log import RunLog
-from fada.teacher.float.codec_losses import pyramid_distance
+from fada.teacher.float.codec_losses import patches, pyramid_distance
 from fada.teacher.float.codec_start import start_as_portrait, start_from_motion
 from fada.teacher.float.codec_training import CodecAndJudges, CodecObjective, CodecWeights, finish
 from fada.teacher.float.frame_pairs import FramePairs
 from fada.teacher.float.motion_autoencoder import MotionAutoencoder
 
 NONE = CodecWeights(l1=0.0)
-ALL = CodecWeights(1.0, 1.0, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 10.0)
+ALL = CodecWeights(1.0, 1.0, 0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 10.0)
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,10 @@ def held() -> FramePairs:
     return FramePairs((Sample(each.key, each.meta, each.frames) for each in clips), 32, 10**9, has_boxes=True)
 
 
-def module(weights: CodecWeights, starts: bool = True) -> CodecAndJudges:
+def module(weights: CodecWeights, starts: bool = True, fills: bool = False) -> CodecAndJudges:
     torch.manual_seed(2)
     codec = MotionAutoencoder(
-        size=32, style_dim=16, motion_dim=4, channels=(8, 8, 8, 6), edges="replicated", in_pixels=True
+        size=32, style_dim=16, motion_dim=4, channels=(8, 8, 8, 6), edges="replicated", in_pixels=True, fills=fills
     )
     if starts:
         start_as_portrait(codec)
@@ -69,6 +69,37 @@ def test_a_weight_that_is_not_zero_computes_its_own_losses_and_no_others(held: F
     found = parts(held, replace(NONE, **{name: 0.5}))
     assert found.keys() == NAMES[name]
     assert all(value > 0 for value in found.values())
+
+
+def test_what_the_decoder_makes_is_compared_everywhere_and_at_the_mouth_of_codecs_that_fill(held: FramePairs) -> None:
+    assert parts(held, replace(NONE, made=0.5)) == {}
+    made = module(replace(NONE, made=0.5), fills=True)
+    batch = held.batch(5, 0, range(2))
+    rows, others = torch.arange(4), torch.arange(4).roll(2)
+    boxes = {"eye": batch.eyes, "lip": batch.mouth}
+    total, found = made(batch.pixels, boxes, has_judges=False, penalty=0.0)
+    own = made.codec.driven_and_made(batch.pixels, rows, others)[1]
+    real, lips = batch.pixels[others], batch.mouth[others]  # type: ignore[index]
+    mouths = [patches(each, lips, 16) for each in (own, real)]  # type: ignore[arg-type]
+    expected = (own - real).abs().mean() + (mouths[0] - mouths[1]).abs().mean()
+    torch.testing.assert_close(found["made"], expected.detach())
+    torch.testing.assert_close(total, 0.5 * expected)
+
+
+def test_where_nothing_of_the_portrait_is_seen_the_picture_is_what_the_decoder_makes(held: FramePairs) -> None:
+    codec = module(NONE, starts=False, fills=True).codec
+    with torch.no_grad():
+        for to_flow in codec.dec.to_flows:
+            to_flow.conv.weight.zero_()  # type: ignore[operator, union-attr]
+        codec.dec.to_flows[0].bias[:, 2] = -100.0  # type: ignore[index]
+        pixels, rows = held.batch(5, 0, range(2)).pixels, torch.arange(4)
+        picture, own = codec.driven_and_made(pixels, rows, rows.roll(2))
+        assert own is not None
+        torch.testing.assert_close(own, picture)
+        codec.dec.to_flows[0].bias[:, 2] = 0.0  # type: ignore[index]
+        picture, own = codec.driven_and_made(pixels, rows, rows.roll(2))
+        assert float((picture - own).abs().max()) > 1e-2
+        assert codec.driven_and_made(pixels, rows, rows, shows_made=False)[1] is None
 
 
 def test_the_penalty_is_paid_in_some_steps_and_counts_as_often_as_it_is_left_out(held: FramePairs) -> None:
