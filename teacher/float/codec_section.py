@@ -32,8 +32,8 @@ class CodecTraining(Section):
     component: Weight = 1.0
     """Weight of the same on eyes and mouth."""
     made: Weight = 0.5
-    """Weight of L1 of what the decoder makes without seeing the portrait, everywhere and, where mouths are known, there
-    too; for codecs that fill (`fills`). Without it the decoder is not asked for an open mouth before it can draw one."""
+    """Weight of L1 of what the decoder makes without seeing the portrait, everywhere and, where mouths are known,
+    there; for codecs that fill (`fills`). Without it nothing asks for an open mouth before the decoder can draw one."""
     adversarial: Weight = 0.0
     """Weight of the discriminator of whole pictures."""
     eye_adversarial: Weight = 0.0
@@ -65,8 +65,8 @@ class CodecTraining(Section):
     @property
     def needs_boxes(self) -> bool:
         """Whether clips must say where eyes and lips are."""
-        local = (self.component, self.eye_adversarial, self.lip_adversarial, self.eye_statistics, self.lip_statistics)
-        return any(local)
+        adversarial = (self.eye_adversarial, self.lip_adversarial)
+        return any((self.component, *adversarial, self.eye_statistics, self.lip_statistics))
 
 
 class Codec(AnyCodec):
