@@ -3,9 +3,9 @@
     python tests/teacher/float/time_public.py CHECKOUT --frames 8 --rounds 3
 
 CHECKOUT and what stands in for packages are those of `record_transformer.py`. Both run in one process and take turns,
-on one thread, so that other load hits both; times are processor time. A second of video: 25 frames are decoded, and half
-a window of 50 is solved, by nine Euler evaluations of three branches. A student's two evaluations of one branch are timed
-beside them. With --dtype bf16 ours runs in bfloat16, as `fada generate --dtype bf16` does.
+on one thread, so that other load hits both; times are processor time. A second of video: 25 frames are decoded, and
+half a window of 50 is solved, by nine Euler evaluations of three branches. A student's two evaluations of one branch
+are timed beside them. With --dtype bf16 ours runs in bfloat16, as `fada generate --dtype bf16` does.
 """
 
 from __future__ import annotations
