@@ -48,6 +48,9 @@ __all__ = [
 
 Quality = Literal["visual", "lossless"]
 _AUDIO_BLOCK = 1024
+_WHOLE_ROWS = 128
+"""Widths that are no multiple of it lead x264's macroblock tree to read memory that nobody wrote: equal pictures then
+become other bytes now and then."""
 
 
 @dataclass(frozen=True)
@@ -265,6 +268,8 @@ def add_video_stream(
     # One thread: the same bytes on every machine, and workers do not fight for cores.
     options = {"preset": "veryfast", "threads": "1", **(options or {})}
     options |= {"qp": "0"} if lossless else {"crf": "14"}
+    if width % _WHOLE_ROWS:
+        options |= {"mbtree": "0"}
     stream = container.add_stream(
         "libx264rgb" if lossless else "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
     )

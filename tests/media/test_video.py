@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from types import SimpleNamespace
@@ -14,6 +17,18 @@ from fada.media import MediaError
 from fada.media.audio import read_audio
 from fada.media.container import frame_rate
 from fada.media.video import decode_video, encode_video, iterate_frames, probe, read_video, write_video
+
+ENCODE = """
+import hashlib, sys
+import numpy as np
+from fada.media.video import encode_video
+
+width, height = map(int, sys.argv[1:])
+wall = np.random.default_rng(0).integers(0, 256, (height // 4 + 40, width // 4 + 40, 3), dtype=np.uint8)
+wall = wall.repeat(4, 0).repeat(4, 1)
+frames = np.stack([wall[at : at + height, 2 * at : 2 * at + width] for at in range(27)])
+print(hashlib.sha256(encode_video(frames)).hexdigest())
+"""
 
 
 def means(frames: np.ndarray) -> list[int]:
@@ -35,6 +50,19 @@ def test_visual_video_keeps_mean_colours_within_one_level() -> None:
     back = decode_video(encode_video(np.repeat(picture[None], 3, axis=0)))
     assert np.abs(back.astype(float) - picture).mean() < 1.5
     assert np.abs((back.astype(float) - picture).mean(axis=(0, 1, 2))).max() < 1.0
+
+
+@pytest.mark.parametrize("sides", [(64, 64), (32, 32), (96, 64), (192, 192), (128, 128)])
+def test_equal_pictures_are_equal_bytes_whatever_lies_in_memory(sides: tuple[int, int]) -> None:
+    """New memory is filled with another byte each time: what reads it before writing to it gives itself away."""
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", ENCODE, *map(str, sides)],
+            env={**os.environ, "MALLOC_PERTURB_": filling}, check=True, capture_output=True,
+        ).stdout
+        for filling in ("85", "170")
+    }  # fmt: skip
+    assert len(made) == 1
 
 
 def test_odd_sizes_are_padded_to_even_ones(tmp_path, greys) -> None:

@@ -170,7 +170,9 @@ def _kill_one(process: psutil.Process, line: Path, stage: Stage, find: Workers) 
             busiest.kill()
             return f", a worker killed after {done} tasks"
         time.sleep(LOOK_SECONDS)
-    sys.exit(f"{line.name}: {stage.name} was over before a worker could be killed; give more clips or steps")
+    if process.returncode == 0:
+        sys.exit(f"{line.name}: {stage.name} was over before a worker could be killed; give more clips or steps")
+    return ""
 
 
 def _processor_seconds(process: psutil.Process) -> float:
@@ -200,30 +202,59 @@ def _below(parent: psutil.Process, word: str) -> list[psutil.Process]:
 @contextmanager
 def ray_cluster(folder: Path) -> Iterator[tuple[str, Workers]]:
     """A cluster of RAY_NODES nodes with a processor each, all of them on this machine: its address, and its actors."""
+    import ray
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    # Ray lets its workers yield to everything else: on a busy machine they would never come to work.
+    environment = {
+        **os.environ,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_worker_niceness": "0",
+    }
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus", "1",
-           "--object-store-memory", str(100 * 2**20)]  # fmt: skip
-    head = ["--head", f"--port={port}", "--include-dashboard=false", "--node-ip-address=127.0.0.1"]
+    ray_start = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus", "1",
+                 "--object-store-memory", str(100 * 2**20)]  # fmt: skip
     address = f"127.0.0.1:{port}"
-    nodes = []
+    nodes: list[psutil.Popen] = []
     with (folder / "ray.log").open("wb") as log:
+
+        def start(*more: str) -> None:
+            nodes.append(psutil.Popen([*ray_start, *more], stdout=log, stderr=subprocess.STDOUT, env=environment))
+
         try:
-            for number in range(RAY_NODES):
-                command = [*ray, *(["--address", address] if number else head)]
-                nodes.append(psutil.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment))
-                time.sleep(8)
-            yield address, lambda _: [each for node in nodes for each in _below(node, "ray::_Actor")]
+            start("--head", f"--port={port}", "--include-dashboard=false", "--node-ip-address=127.0.0.1")
+            _wait_for(port)
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            # Ray gives each node 30 seconds to start, which it misses on a busy machine.
+            while (there := ray.cluster_resources().get("CPU", 0)) < RAY_NODES:
+                if there == sum(node.poll() is None for node in nodes):
+                    start("--address", address)
+                time.sleep(0.5)
+            ray.shutdown()
+            yield (
+                address,
+                lambda _: [each for node in nodes if node.poll() is None for each in _below(node, "ray::_Actor")],
+            )
         finally:
-            for node in reversed(nodes):
+            for node in reversed([each for each in nodes if each.poll() is None]):
                 below = node.children(recursive=True)
                 node.terminate()
                 _, alive = psutil.wait_procs([node, *below], timeout=20)
                 for each in alive:
                     each.kill()
+
+
+def _wait_for(port: int) -> None:
+    """Wait until somebody answers there."""
+    for _ in range(600):
+        with socket.socket() as asked:
+            if asked.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+    sys.exit(f"no Ray at port {port}")
 
 
 def account(line: Path, count: int) -> None:

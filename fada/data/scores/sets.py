@@ -17,7 +17,7 @@ from fada.data.scores.catalogue import SCORES
 from fada.data.scores.decisions import hash_clip
 from fada.data.scores.folder import ScoredFolder
 from fada.data.scores.measure import Scores
-from fada.data.scores.table import ScoresError, count_scores, iterate_scores, read_columns, write_scores
+from fada.data.scores.table import ScoresError, count_scores, has_columns, iterate_scores, write_scores
 from fada.data.scores.thresholds import Thresholds, check_nested
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def filter_table(
     """
     check_nested(strict, lenient)
     total, tally = count_scores(folder), Tally(strict, lenient)
-    if read_columns(folder, ("key", "clip", *SCORES)) is None:
+    if not has_columns(folder, ("key", "clip", *SCORES)):
         raise ScoresError(
             f"{folder}: its table of scores is an earlier version's; make it once with fada data filter {folder}, "
             "without --thresholds-only (scores that are there are kept)"

@@ -104,6 +104,15 @@ def count_scores(folder: Path) -> int:
     return int(_opened(folder / TABLE_FILE).metadata.num_rows)
 
 
+def has_columns(folder: Path, names: Sequence[str]) -> bool:
+    """Whether a folder's table has all these columns, as those of earlier versions may not; none of it is read.
+
+    Raises:
+        ScoresError: there is no table, or it cannot be read.
+    """
+    return set(names) <= set(_opened(folder / TABLE_FILE).schema_arrow.names)
+
+
 def read_columns(folder: Path, names: Sequence[str]) -> dict[str, Any] | None:
     """Arrow's columns of a table by name, None where it has not all of them (it is an earlier version's).
 
