@@ -13,6 +13,7 @@ import pytest
 from drawn_talker import ColourFinder, draw_talker, make_speech, talk
 
 import fada.data.prepare.videos as videos
+from fada.data.clips.clip_files import home_of
 from fada.data.prepare import PrepareReport, Reason, SourceRecord, prepare_videos
 from fada.data.prepare.videos import find_videos
 from fada.media import MediaError
@@ -207,13 +208,14 @@ def test_remains_of_a_broken_run_are_removed_and_clips_of_other_sources_stay(one
     for record in (out / ".prepare").iterdir():
         record.unlink()
     # Another source whose SHA-256 happens to begin with the same eight digits, and remains under an earlier name.
-    other = out / f"other-{digits}-000.json"
+    home = home_of(out, clip.key)
+    other = home / f"other-{digits}-000.json"
     other.write_text(json.dumps({"meta": {"sha256": digits + "f" * 56}}))
-    sha256 = json.loads((out / f"{clip.key}.json").read_text())["meta"]["sha256"]
-    renamed = [out / f"before-{digits}-000{suffix}" for suffix in (".json", ".mp4")]
+    sha256 = json.loads((home / f"{clip.key}.json").read_text())["meta"]["sha256"]
+    renamed = [home / f"before-{digits}-000{suffix}" for suffix in (".json", ".mp4")]
     for file in renamed:
         file.write_text(json.dumps({"meta": {"sha256": sha256}}))
-    partial = out / f".a-{digits}-001.abcd.mp4.partial"
+    partial = home / f".a-{digits}-001.abcd.mp4.partial"
     partial.touch()
     (again,) = prepare(one).clips
     assert again == clip

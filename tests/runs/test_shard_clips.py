@@ -137,7 +137,7 @@ def test_features_landmarks_and_masks_are_stored_beside_frames_and_sound(tmp_pat
     vae, encoder = new_vae((8, 16), 4).eval(), LogMelEncoder(8)
     index = shard_clips(tmp_path / "clips", tmp_path / "out", vae, encoder).indices["train"]
     sample = read(tmp_path / "out/train")["k"]
-    assert index.parts == {**dict.fromkeys(PARTS, 1), "face": 0}
+    assert index.parts == {**dict.fromkeys(PARTS, 1), "face": 0, "emotion": 0}
     assert sample.frames is not None
     assert sample.audio is not None
     assert sample.audio_states is not None
