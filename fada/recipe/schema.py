@@ -76,9 +76,8 @@ class Recipe(Section):
             needed = self.clip.frames + self.clip.motion_frames
             if self.data.world.frames < needed:
                 raise ValueError(f"data.world.frames must be at least {needed} (clip.frames + clip.motion_frames)")
-            family = self.teacher.family
-            if "emotion" in family.conditions and not self.data.world.emotion:
-                raise ValueError(f"data.world.emotion: {family.title} is given an emotion; set it to true")
+            if "emotion" in self.teacher.conditions and not self.data.world.emotion:
+                raise ValueError(f"data.world.emotion: {self.teacher.family.title} is given an emotion; set it to true")
         return self
 
     @model_validator(mode="after")

@@ -95,7 +95,7 @@ def prepare_data(
             other clips than those that a part of the run was trained on; or keypoints or emotions are asked for that
             clips lack.
     """
-    conditions = recipe.teacher.family.conditions
+    conditions = recipe.teacher.conditions
     keypoints = "keypoints" in conditions if keypoints is None else keypoints
     emotion = "emotion" in conditions if emotion is None else emotion
     sources = sources_of(recipe, folder, console, makes, keypoints=keypoints, emotion=emotion)
@@ -138,7 +138,7 @@ def held_out(recipe: Recipe, folder: Path, console: Console, makes: bool = True)
     Args:
         makes: draw what is missing of a drawn world; else another process has done so.
     """
-    keypoints, emotion = (each in recipe.teacher.family.conditions for each in ("keypoints", "emotion"))
+    keypoints, emotion = (each in recipe.teacher.conditions for each in ("keypoints", "emotion"))
     if recipe.data.test_shards is not None:
         return _held_out(recipe, (), keypoints=keypoints, emotion=emotion)
     source = sources_of(recipe, folder, console, makes, keypoints=keypoints, emotion=emotion)["test"]

@@ -33,6 +33,10 @@ class Network(AnyNetwork):
     uses_emotion: bool = True
     """Whether clips have an emotion that frames are told of; without it the scale of emotion changes nothing."""
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        return frozenset() if self.uses_emotion else frozenset({"emotion"})
+
     @model_validator(mode="after")
     def heads_divide(self) -> Network:
         if self.dim % (2 * self.heads):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +30,11 @@ from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.run import sources
 from fada.run.data import prepare_data
+from fada.run.training import objective_of
 from fada.teacher.codec import load_codec
 from fada.teacher.float.model import Float
 from fada.teacher.float.motion_autoencoder import MotionAutoencoder
+from fada.teacher.pretrain import DropRates, PretrainObjective
 
 QUIET = Console(quiet=True)
 SMALL = (
@@ -90,6 +93,30 @@ def test_a_run_that_was_broken_off_ends_as_the_unbroken_one(recipe: Recipes, fin
     for part in ("teacher/vector_field", "students/fast/vector_field", "students/fast/guidance_layers"):
         file = f"{part}/diffusion_pytorch_model.safetensors"
         assert (again / file).read_bytes() == (finished / file).read_bytes(), part
+
+
+def test_its_stage_learns_what_its_section_says(finished: Path, recipe: Recipes) -> None:
+    made = objective_of(recipe(finished), "teacher-all", QUIET)
+    assert isinstance(made, PretrainObjective)
+    assert made.drop == DropRates({"audio": 0.1, "emotion": 0.1}, motion=0.5, reference=0.1)
+    assert (made.velocity_weight, made.motion_weight) == (1.0, 1.0)
+    logged = json.loads((finished / "work" / "teacher-all" / "log.jsonl").read_text().splitlines()[0])
+    assert logged["loss_velocity"] > 0
+    other = objective_of(
+        recipe(finished, "teacher.stages.all.velocity_weight=2", "teacher.stages.all.motion_weight=3",
+               "teacher.stages.all.drop={reference: 0.4}", f"output={finished.parent}/other"), "teacher-all", QUIET,
+    )  # fmt: skip
+    assert isinstance(other, PretrainObjective)
+    assert (other.velocity_weight, other.motion_weight, other.drop.reference) == (2.0, 3.0, 0.4)
+
+
+def test_a_run_whose_networks_leave_emotions_out_needs_none(recipe: Recipes, tmp_path: Path) -> None:
+    asked = recipe(tmp_path / "plain", "data.world.emotion=false", "teacher.network.uses_emotion=false")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sources, "usable_processors", lambda: 1)
+        (student, *_) = jobs.distill(asked, QUIET)
+    assert prepare_data(asked, asked.output, QUIET).train[0].emotion is None
+    assert open_pipeline(student)(PORTRAIT, SOUND, decode=False).latents.isfinite().all()
 
 
 def test_scales_emotion_and_directions_change_what_they_are_for(finished: Path) -> None:

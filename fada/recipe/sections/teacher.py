@@ -99,6 +99,11 @@ class Noise(Section):
 class AnyNetwork(Section):
     """Shape of a family's networks; each family has its own (`fada.family.Family.section`)."""
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Conditions of the family that networks of this shape are not told of."""
+        return frozenset()
+
 
 class AnyCodec(Section):
     """Shape and training of a family's own codec (`fada.family.Family.codec_section`)."""
@@ -178,6 +183,11 @@ class Teacher(Section):
     def family(self) -> Family:
         """What `kind` names."""
         return family_named(self.kind)
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """What clips must have stored: the family's conditions, but for what its networks leave out."""
+        return self.family.conditions - self.network.left_out
 
     @property
     def is_codec_alone(self) -> bool:
