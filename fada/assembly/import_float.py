@@ -20,7 +20,7 @@ def import_float(path: Path, out: Path, *, audio_encoder: Path | None = None, li
     """Write the folder, under its name only when it is complete; returns the account of keys.
 
     Args:
-        licence: of the weights; without it that of the card beside them, or else FLOAT's own.
+        licence: of the weights; without it FLOAT's own.
 
     Raises:
         FileNotFoundError: weights or audio encoder are not where they were said to be.

@@ -10,6 +10,30 @@ LONGEST = 64
 """Characters of what was typed that a message shows."""
 
 
+def named(option: str, text: str, form: str) -> tuple[str, str]:
+    """Name and number, both as they were typed, of one text.
+
+    Raises:
+        typer.BadParameter: it has another form.
+    """
+    name, equals, number = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{option}: not of the form {form}; got {text[:LONGEST]!r}")
+    return name, number
+
+
+def number_of(option: str, text: str) -> float:
+    """The number that was typed.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{option}: must be a number, got {text[:LONGEST]!r}") from None
+
+
 def named_numbers(option: str, given: Sequence[str], form: str) -> dict[str, float]:
     """Numbers by name, of the texts of an option.
 
@@ -22,15 +46,10 @@ def named_numbers(option: str, given: Sequence[str], form: str) -> dict[str, flo
     """
     found: dict[str, float] = {}
     for text in given:
-        name, equals, number = text.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"{option}: not of the form {form}; got {text[:LONGEST]!r}")
+        name, number = named(option, text, form)
         if name in found:
             raise typer.BadParameter(f"{option} {name[:LONGEST]}: is given twice; give it once")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            raise typer.BadParameter(f"{option} {name[:LONGEST]}: must be a number, got {number[:LONGEST]!r}") from None
+        found[name] = number_of(f"{option} {name[:LONGEST]}", number)
     return found
 
 

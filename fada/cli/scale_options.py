@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import typer
 
+from fada.cli.named_numbers import LONGEST, named, number_of
 from fada.pretrained.ranges import SCALE
-
-LONGEST = 64
-"""Characters of what was typed that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +31,9 @@ def asked_scales(given: Sequence[str], short: Mapping[str, float | None]) -> dic
     """
     found: dict[str, AskedScale] = {}
     for text in given:
-        name, equals, number = text.partition("=")
+        name, number = named("--scale", text, "NAME=NUMBER, as in audio=6.5")
         option = f"--scale {name[:LONGEST]!r}" if not name.isidentifier() else f"--scale {name[:LONGEST]}"
-        if not equals or not name:
-            raise typer.BadParameter(f"--scale: not of the form NAME=NUMBER, as in audio=6.5; got {text[:LONGEST]!r}")
-        _add(found, name, _number(option, number), option)
+        _add(found, name, number_of(option, number), option)
     for name, value in short.items():
         if value is not None:
             _add(found, name, value, f"--{name}-scale")
@@ -56,13 +52,6 @@ def check_names(asked: Mapping[str, AskedScale], known: Sequence[str]) -> None:
                 f"choose from {', '.join(known)}, as in --scale {known[-1]}={each.value:g}" if known else "leave it out"
             )
             raise typer.BadParameter(f"{each.option}: this model has no guidance scale of that name; {what}")
-
-
-def _number(option: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option}: must be a number, got {text[:LONGEST]!r}") from None
 
 
 def _add(found: dict[str, AskedScale], name: str, value: float, option: str) -> None:

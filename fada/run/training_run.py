@@ -154,11 +154,11 @@ class Run:
 
     def is_finished(self) -> bool:
         """Whether all that the recipe asks for is trained, and whole."""
-        models = [inside(self.folder, "students", phase.name) for phase in self.recipe.distill.phases]
-        models += [] if self.recipe.teacher.path else [inside(self.folder, "teacher")]
         if self.recipe.teacher.is_codec_alone:
             # Whether that is finished its data say.
             return False
+        models = [inside(self.folder, "students", phase.name) for phase in self.recipe.distill.phases]
+        models += [] if self.recipe.teacher.path else [inside(self.folder, "teacher")]
         return all(model_fault(model) is None for model in models)
 
     def codec(self) -> Path:

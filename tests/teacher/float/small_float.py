@@ -6,13 +6,17 @@ Values come from `RandomState`, whose stream is frozen.
 
 from __future__ import annotations
 
-import zlib
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from drawn_weights import drawn_weight
 
 LATENT, DIM, DEPTH, HEADS, WINDOW = 24, 32, 2, 4, 2
 FRAMES, MOTION_FRAMES = 8, 3
@@ -25,21 +29,10 @@ LENGTH = 13
 
 def weights(shapes: Mapping[str, torch.Size], prefix: str) -> dict[str, Tensor]:
     """A state dict of these shapes, drawn for keys under a prefix; what is no weight is left out."""
-    return {key: _weight(prefix + key, shape) for key, shape in shapes.items() if key not in NOT_WEIGHTS}
+    return {key: drawn_weight(prefix + key, shape) for key, shape in shapes.items() if key not in NOT_WEIGHTS}
 
 
 NOT_WEIGHTS = ("pos_embed", "alignment_mask")
-
-
-def _weight(key: str, shape: torch.Size) -> Tensor:
-    values = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(tuple(shape))
-    if len(shape) > 1:
-        values = values / np.sqrt(np.prod(shape[1:]))
-    elif key.endswith("weight"):
-        values = 1 + 0.1 * values
-    else:
-        values = 0.1 * values
-    return torch.from_numpy(values).float()
 
 
 def inputs() -> dict[str, Tensor]:

@@ -6,12 +6,16 @@ Values come from `RandomState`, whose stream is frozen.
 
 from __future__ import annotations
 
-import zlib
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from drawn_weights import drawn_weight
 
 CHANNELS = (32, 64, 128, 128)
 TOKEN_DIM, AUDIO_DIM = 24, 40
@@ -27,7 +31,7 @@ def weights(shapes: Mapping[str, torch.Size], prefix: str) -> dict[str, Tensor]:
     drawn = {}
     for key, shape in shapes.items():
         if not key.endswith("pos_encoder.pe"):
-            drawn[key] = _weight(prefix + key, shape)
+            drawn[key] = drawn_weight(prefix + key, shape)
     return drawn
 
 
@@ -40,17 +44,6 @@ def positions(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _sinusoids(length: int, channels: int) -> Tensor:
     angle = np.arange(length)[:, None] / 10000.0 ** (np.arange(0, channels, 2) / channels)
     return torch.from_numpy(np.stack((np.sin(angle), np.cos(angle)), axis=-1).reshape(1, length, channels)).float()
-
-
-def _weight(key: str, shape: torch.Size) -> Tensor:
-    values = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(tuple(shape))
-    if len(shape) > 1:
-        values = values / np.sqrt(np.prod(shape[1:]))
-    elif key.endswith("weight"):
-        values = 1 + 0.1 * values
-    else:
-        values = 0.1 * values
-    return torch.from_numpy(values).float()
 
 
 def inputs() -> dict[str, Tensor]:

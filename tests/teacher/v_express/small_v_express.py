@@ -6,12 +6,16 @@ Values come from `RandomState`, whose stream is frozen.
 
 from __future__ import annotations
 
-import zlib
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from drawn_weights import drawn_weight
 
 CHANNELS = (32, 64, 96, 96)
 TOKEN_DIM = 768
@@ -32,7 +36,7 @@ FILES = ("reference_net", "denoising_unet", "audio_projection", "v_kps_guider")
 def weights(shapes: Mapping[str, torch.Size], name: str) -> dict[str, Tensor]:
     """A state dict of these shapes, drawn for keys of a file; positions in time are AnimateDiff's."""
     return {
-        key: _positions(shape) if key.endswith(".pe") else _weight(f"{name}.{key}", shape)
+        key: _positions(shape) if key.endswith(".pe") else drawn_weight(f"{name}.{key}", shape)
         for key, shape in shapes.items()
     }
 
@@ -41,17 +45,6 @@ def _positions(shape: torch.Size) -> Tensor:
     length, channels = shape[1:]
     angle = np.arange(length)[:, None] / 10000.0 ** (np.arange(0, channels, 2) / channels)
     return torch.from_numpy(np.stack((np.sin(angle), np.cos(angle)), axis=-1).reshape(1, length, channels)).float()
-
-
-def _weight(key: str, shape: torch.Size) -> Tensor:
-    values = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(tuple(shape))
-    if len(shape) > 1:
-        values = values / np.sqrt(np.prod(shape[1:]))
-    elif key.endswith("weight"):
-        values = 1 + 0.1 * values
-    else:
-        values = 0.1 * values
-    return torch.from_numpy(values).float()
 
 
 def inputs() -> dict[str, Tensor]:
