@@ -6,7 +6,7 @@ out of the drawn world; the others work on any footage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -61,7 +61,6 @@ def measure_clip(
     instruments: Instruments,
     reference_latents: torch.Tensor | None = None,
     aperture_truth: dict[str, Any] | None = None,
-    only: Collection[str] | None = None,
 ) -> Measurement:
     """All metrics of one video.
 
@@ -72,7 +71,6 @@ def measure_clip(
         instruments: what measures.
         reference_latents: the reference system's latents of the same clip and seed; None for the reference itself.
         aperture_truth: another clip's truth to take the sound's curve from (the shuffled-audio control).
-        only: metrics to measure of those that take no instrument of real footage; None measures all.
     """
     tasks: dict[str, Callable[[], float]] = {}
     tasks.update(_mouth_tasks(clip, frames, instruments, aperture_truth))
@@ -84,8 +82,6 @@ def measure_clip(
     values: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
     for name, task in tasks.items():
-        if only is not None and name not in only:
-            continue
         try:
             values[name] = float(task())
         except NotMeasurable as problem:

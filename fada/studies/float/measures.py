@@ -5,7 +5,7 @@ Latents are compared along the codec's directions: what a model makes outside of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -93,7 +93,7 @@ def compared_with_truth(
 
 def in_frames(clip: BenchClip, frames: np.ndarray) -> dict[str, float | None]:
     """What the world's instruments say of a video; None where they say nothing, as of a neutral face's strength."""
-    found = measure_clip(clip, frames, None, instruments([clip]), only=FRAMES_SAY.values()).values
+    found = measure_clip(clip, frames, None, instruments([clip])).values
     return {name: found[metric] for name, metric in FRAMES_SAY.items()}
 
 
@@ -110,14 +110,14 @@ def in_latents(own: np.ndarray, true: np.ndarray, window: int) -> dict[str, floa
 
 
 def swept(
-    built: AvatarPipeline, settings: Mapping[float, Setting], clips: Sequence[BenchClip]
-) -> dict[str, dict[str, dict[str, float | None]]]:
-    """By scale and clip what a sweep shows of the model."""
+    built: AvatarPipeline, settings: Sequence[Setting], clips: Sequence[BenchClip]
+) -> dict[Setting, dict[str, dict[str, float | None]]]:
+    """By setting and clip what a sweep shows of the model; settings that are named twice are measured once."""
     found = {}
-    for scale, setting in settings.items():
+    for setting in dict.fromkeys(settings):
         generate = generator(built, setting)
         videos = {clip.key: in_frames(clip, generate(clip, clip.seed(0)).frames) for clip in clips}
-        found[f"{scale:g}"] = {key: {name: values[name] for name in SWEPT} for key, values in videos.items()}
+        found[setting] = {key: {name: values[name] for name in SWEPT} for key, values in videos.items()}
     return found
 
 

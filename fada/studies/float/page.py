@@ -11,7 +11,7 @@ from fada.studies.float.measures import MEASURES, SWEEP_MEASURES
 from fada.studies.float.rows import CLAIMS, PAPER, ROWS, Claim
 from fada.studies.markdown_cells import row_text
 from fada.studies.teachers.page import (
-    Tested,
+    Comparison,
     compared,
     differences_table,
     seeds_table,
@@ -103,7 +103,7 @@ def _claims(results: Mapping[str, Any]) -> str:
     )
 
 
-def claim_word(claim: Claim, found: Tested) -> str:
+def claim_word(claim: Claim, found: Comparison) -> str:
     """Whether a claim holds here."""
     if found.is_open or found.difference is None:
         return "open"

@@ -51,18 +51,18 @@ class FloatStudy(TeacherStudy):
 
     def measured(self, row: str, built: AvatarPipeline, clips: Sequence[BenchClip]) -> dict[str, Any]:
         """All measures; of the paper's row also `truth`, those of the true latents, and `sweeps` by axis and scale."""
-        setting = self._setting(row)
         weights = sum(each.numel() for each in built.model.parameters())
-        found = {**made_by(built, setting, clips), "weights": weights}
+        found = {**made_by(built, self._setting(row), clips), "weights": weights}
         if row == PAPER:
-            found["truth"] = true_latents(built, clips)
-            found["sweeps"] = {
-                axis: swept(
-                    built, {scale: self._setting(row, **{axis: scale}) for scale in scales}, clips[:SWEEP_CLIPS]
-                )
-                for axis, scales in AXES.items()
-            }
+            found |= {"truth": true_latents(built, clips), "sweeps": self._sweeps(built, clips[:SWEEP_CLIPS])}
         return found
+
+    def _sweeps(self, built: AvatarPipeline, clips: Sequence[BenchClip]) -> dict[str, Any]:
+        tried = {
+            axis: {f"{at:g}": self._setting(PAPER, **{axis: at}) for at in scales} for axis, scales in AXES.items()
+        }
+        found = swept(built, [setting for settings in tried.values() for setting in settings.values()], clips)
+        return {axis: {at: found[setting] for at, setting in settings.items()} for axis, settings in tried.items()}
 
     def _setting(self, row: str, **scales: float) -> Setting:
         """The recipe's own calls, at other scales where some are given."""

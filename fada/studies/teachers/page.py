@@ -38,7 +38,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Comparison:
     """A row's difference from the first one in a measure: its interval, and p after Holm's correction."""
 
     difference: Interval | None
@@ -95,12 +95,12 @@ Pair = tuple[str, Measure]
 """A row, and what it is compared in."""
 
 
-def compared(rows: Mapping[str, Seeds], base: str, pairs: Sequence[Pair]) -> dict[Pair, Tested]:
+def compared(rows: Mapping[str, Seeds], base: str, pairs: Sequence[Pair]) -> dict[Pair, Comparison]:
     """Differences from the row `base`, paired by seed; p of Student's t-test, corrected for all the pairs."""
     found = [paired_differences(measure.by_seed(rows[row]), measure.by_seed(rows[base])) for row, measure in pairs]
     corrected = holm([mean_p_value(each) for each in found])
     return {
-        pair: Tested(t_interval(each), p) for pair, each, p in zip(pairs, found, corrected, strict=True)
+        pair: Comparison(t_interval(each), p) for pair, each, p in zip(pairs, found, corrected, strict=True)
     }  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def differences_table(
     base: str,
     measures: Sequence[Measure],
     head: str,
-    tested: Mapping[Pair, Tested],
+    tested: Mapping[Pair, Comparison],
 ) -> str:
     """A line per row but the base; a word and a p where a pair is tested, else the difference alone."""
     lines = [row_text([head, *(each.head for each in measures)]), row_text([":---", *["---:"] * len(measures)])]
@@ -119,7 +119,9 @@ def differences_table(
     return "\n".join(lines)
 
 
-def _difference(rows: Mapping[str, Seeds], base: str, row: str, measure: Measure, tested: Mapping[Pair, Tested]) -> str:
+def _difference(
+    rows: Mapping[str, Seeds], base: str, row: str, measure: Measure, tested: Mapping[Pair, Comparison]
+) -> str:
     if (row, measure) in tested:
         return verdict(tested[row, measure], measure)
     return signed_cell(compared(rows, base, [(row, measure)])[row, measure].difference, measure)
@@ -138,7 +140,7 @@ def signed_cell(found: Interval | None, measure: Measure) -> str:
     return f"{'+' if found is not None and found.mean >= 0 else ''}{cell(found, measure)}"
 
 
-def verdict(found: Tested, measure: Measure) -> str:
+def verdict(found: Comparison, measure: Measure) -> str:
     """A difference in words: more, less, or open."""
     difference = found.difference
     word = "open" if found.is_open else ("more" if difference and difference.mean > 0 else "less")
