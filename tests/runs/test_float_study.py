@@ -112,7 +112,9 @@ def made_up(value: float) -> dict[str, Any]:
 def results(**rows: list[float]) -> dict[str, Any]:
     named = {row.name: rows.get(row.name.replace("-", "_"), []) for row in ROWS}
     kept = {row: {str(seed): made_up(each) for seed, each in enumerate(values)} for row, values in named.items()}
-    sweep = {"1": {"0": {"clip": {"response": 0.25, "emotion_error": 0.125, "emotion_strength": None}}}}
+    swept = made_up(0.25)
+    swept["clips"]["clip"]["emotion_strength"] = None
+    sweep = {"1": {"0": swept}}
     return {
         "rows": kept, "truth": {"0": made_up(1.0)}, "sweeps": {"audio": sweep, "emotion": sweep}, "sweep_clips": 6,
         "scales": {"audio": 2.0, "emotion": 1.0}, "steps": {"all": 7}, "clips": 4, "overrides": ["a.b=1"],
@@ -143,7 +145,7 @@ def test_the_page_tests_the_claims_alone_and_keeps_what_was_written_by_hand(tmp_
     # Not tested, but shown: half the step between windows is no claim of this row.
     assert "| no-velocity-loss | +1.03 ± 0.14 |" in text
     assert "The paper's row, at emotion scale 1, on 4 clips of every seed." in text
-    assert "| 1 | 1 | 0.25 | 0.125 | – |" in text
+    assert "| 1 | 1 | 0.25 | 0.250 | – | 0.12 | 0.06 |" in text
     (tmp_path / "page.md").write_text(text.replace("Not written yet.", "By hand."))
     assert "By hand." in write_float_page(given, tmp_path / "page.md").read_text()
 
@@ -182,7 +184,7 @@ def test_rows_train_on_a_given_runs_latents_and_leave_it_as_it_is(
     assert {axis: list(scales) for axis, scales in kept["sweeps"].items()} == {"audio": ["1", "2"], "emotion": ["1"]}
     usual = {key: values["response"] for key, values in kept["clips"].items()}
     for scale in (kept["sweeps"]["audio"]["2"], kept["sweeps"]["emotion"]["1"]):
-        assert {key: values["response"] for key, values in scale.items()} == usual
+        assert {key: values["response"] for key, values in scale["clips"].items()} == usual
     truth = kept["truth"]["clips"]
     assert all(
         each["latents"] == 0 and each["second_difference"] == each["true_second_difference"] for each in truth.values()

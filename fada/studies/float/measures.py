@@ -6,7 +6,6 @@ Latents are compared along the codec's directions: what a model makes outside of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,8 +29,6 @@ FRAMES_SAY = {
     "identity": "identity_error_synth",
 }
 """What is kept of a video, and the metric that it is."""
-SWEPT = ("response", "emotion_error", "emotion_strength")
-"""What is kept of a sweep."""
 
 
 def _mean(name: str) -> Any:
@@ -55,6 +52,8 @@ MEASURES = {
     "identity": Measure("identity error, levels", _mean("identity")),
 }
 """Of what is kept of a row and seed; the page explains them."""
+SWEPT = ("response", "emotion_error", "emotion_strength", "motion", "jitter")
+"""What the page shows of a sweep."""
 
 
 def made_by(built: AvatarPipeline, setting: Setting, clips: Sequence[BenchClip]) -> dict[str, Any]:
@@ -109,18 +108,6 @@ def in_latents(own: np.ndarray, true: np.ndarray, window: int) -> dict[str, floa
     return found | {"latents": float(np.square(own - true).mean())}
 
 
-def swept(
-    built: AvatarPipeline, settings: Sequence[Setting], clips: Sequence[BenchClip]
-) -> dict[Setting, dict[str, dict[str, float | None]]]:
-    """By setting and clip what a sweep shows of the model; settings that are named twice are measured once."""
-    found = {}
-    for setting in dict.fromkeys(settings):
-        generate = generator(built, setting)
-        videos = {clip.key: in_frames(clip, generate(clip, clip.seed(0)).frames) for clip in clips}
-        found[setting] = {key: {name: values[name] for name in SWEPT} for key, values in videos.items()}
-    return found
-
-
 def _coordinates(built: AvatarPipeline, latents: torch.Tensor) -> np.ndarray:
     """(F, directions) in float64."""
     with torch.no_grad():
@@ -131,9 +118,3 @@ def _coordinates(built: AvatarPipeline, latents: torch.Tensor) -> np.ndarray:
 def _truth(clip: BenchClip) -> torch.Tensor:
     assert clip.truth_latents is not None
     return clip.truth_latents
-
-
-SWEEP_MEASURES = tuple(
-    Measure(MEASURES[name].head, partial(clip_mean, name=name), MEASURES[name].digits) for name in SWEPT
-)
-"""Of what is kept of one scale of a sweep and a seed."""

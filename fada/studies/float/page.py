@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fada.eval.statistics.intervals import SIGNIFICANCE
-from fada.studies.float.measures import MEASURES, SWEEP_MEASURES
+from fada.studies.float.measures import MEASURES, SWEPT
 from fada.studies.float.rows import CLAIMS, PAPER, ROWS, Claim
 from fada.studies.markdown_cells import row_text
 from fada.studies.teachers.page import (
@@ -116,9 +116,9 @@ def _differences(results: Mapping[str, Any]) -> str:
 
 
 def _sweeps(results: Mapping[str, Any]) -> list[str]:
-    parts = []
+    parts, measures = [], [MEASURES[name] for name in SWEPT]
     for axis, found in results["sweeps"].items():
         fixed = " and ".join(f"{name} scale {scale:g}" for name, scale in results["scales"].items() if name != axis)
         words = f"The paper's row, at {fixed}, on {min(results['sweep_clips'], results['clips'])} clips of every seed."
-        parts.append(f"## The {axis} scale\n\n{words}\n\n{seeds_table(found, SWEEP_MEASURES, f'{axis} scale')}")
+        parts.append(f"## The {axis} scale\n\n{words}\n\n{seeds_table(found, measures, f'{axis} scale')}")
     return parts

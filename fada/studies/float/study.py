@@ -17,7 +17,7 @@ from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
 from fada.studies.bench_setting import Setting, setting_of
-from fada.studies.float.measures import made_by, swept, true_latents
+from fada.studies.float.measures import made_by, true_latents
 from fada.studies.float.page import write_float_page
 from fada.studies.float.rows import AXES, PAPER, ROWS
 from fada.studies.teachers.command import run_asked, study_parser
@@ -61,8 +61,10 @@ class FloatStudy(TeacherStudy):
         tried = {
             axis: {f"{at:g}": self._setting(PAPER, **{axis: at}) for at in scales} for axis, scales in AXES.items()
         }
-        found = swept(built, [setting for settings in tried.values() for setting in settings.values()], clips)
-        return {axis: {at: found[setting] for at, setting in settings.items()} for axis, settings in tried.items()}
+        # The usual scales belong to every axis.
+        settings = dict.fromkeys(setting for each in tried.values() for setting in each.values())
+        found = {setting: made_by(built, setting, clips) for setting in settings}
+        return {axis: {at: found[setting] for at, setting in each.items()} for axis, each in tried.items()}
 
     def _setting(self, row: str, **scales: float) -> Setting:
         """The recipe's own calls, at other scales where some are given."""
