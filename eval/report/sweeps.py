@@ -44,12 +44,15 @@ class Sweep:
 class Following:
     """How a line goes with another one over a setting's values.
 
-    correlation: Pearson's r of the two curves of means over videos, None where one of them does not move; slope: change
-    of the line for a change of 1 of the other, by least squares: 1 is as much, 0 nothing at all; values: how many.
+    correlation: Pearson's r of the two curves of means over videos, None where one of them does not move.
+    slope: change of the line for a change of 1 of the other, by least squares: 1 is as much, 0 nothing at all.
+    span: from the lowest to the highest mean of the other; where that is little, the two above say little.
+    values: how many.
     """
 
     correlation: float | None
     slope: float
+    span: float
     values: int
 
 
@@ -69,12 +72,12 @@ def followings(sweep: Sweep) -> dict[str, dict[str, Following]]:
             leading, own = next(iter(sweep.lines.values())).get(metric, {}), line.get(metric, {})
             shared = [value for value in sorted(leading) if len(leading[value]) and len(own.get(value, ()))]
             leads, follows = (np.array([np.mean(curve[value]) for value in shared]) for curve in (leading, own))
-            if len(shared) >= LEAST_VALUES and np.ptp(leads) > 0:
+            if len(shared) >= LEAST_VALUES and (span := float(np.ptp(leads))) > 0:
                 covariance = np.cov(leads, follows)
                 spread = float(np.sqrt(covariance[0, 0] * covariance[1, 1]))
                 correlation = float(covariance[0, 1]) / spread if spread > 0 else None
                 slope = float(covariance[0, 1] / covariance[0, 0])
-                found.setdefault(label, {})[metric] = Following(correlation, slope, len(shared))
+                found.setdefault(label, {})[metric] = Following(correlation, slope, span, len(shared))
     return found
 
 
@@ -130,10 +133,11 @@ def _following_note(sweep: Sweep, label: str, found: Mapping[str, Following]) ->
     for metric, each in found.items():
         name = CATALOGUE[metric].label if metric in CATALOGUE else distance_label(metric)
         correlation = "–" if each.correlation is None else f"{each.correlation:.2f}"
-        words.append(f"{name} {correlation} and {each.slope:.2f}")
+        words.append(f"{name} {correlation} and {each.slope:.2f} ({each.span:.2g})")
+    first = next(iter(sweep.lines))
     return (
-        f"How {label} follows {next(iter(sweep.lines))} over the {sweep.label}, Pearson's r of both curves of means "
-        f"and its change for a change of 1: {', '.join(words)}."
+        f"How {label} follows {first} over the {sweep.label}, Pearson's r of both curves of means and its change for a "
+        f"change of 1 (how far {first}'s means are apart): {', '.join(words)}."
     )
 
 

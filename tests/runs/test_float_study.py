@@ -58,8 +58,13 @@ def test_every_row_differs_from_the_papers_in_what_it_names_and_in_nothing_else(
     }  # fmt: skip
     for row in ROWS:
         assert differences(paper, by_name(study.recipe(row.name, 1))) == dict(row.changes)
-    assert {row.name: dict(row.changes) for row in ROWS if row.name in ("cross-attention", "no-velocity-loss")} == {
+    diffusion = {"noise.set_alpha_to_one": True}
+    assert {row.name: dict(row.changes) for row in ROWS} == {
+        PAPER: {},
         "cross-attention": {"teacher.network.conditioning": "cross_attention"},
+        "epsilon": {"noise.prediction_type": "epsilon", **diffusion},
+        "x0": {"noise.prediction_type": "sample", "noise.rescale_betas_zero_snr": True, **diffusion},
+        "independent-windows": {"clip.motion_frames": 0},
         "no-velocity-loss": {"teacher.stages.all.velocity_weight": 0.0},
     }
     assert paper["teacher"]["network"]["conditioning"] == "adaln"
@@ -82,10 +87,12 @@ def test_latents_are_compared_by_hand() -> None:
     assert (found["step_inside"], found["true_step_inside"]) == (3.0, 1.0)
     assert (found["step_between"], found["true_step_between"]) == (5.0, 1.0)
     assert found["latents"] == pytest.approx((0 + 4 + 0 + 16 + 36 + 16) / 6)
+    # Squares about the means: 123 / 6 - 3.5^2 and 7 / 6 - (5 / 6)^2.
+    assert (found["deviation"], found["true_deviation"]) == pytest.approx((8.25**0.5, (17 / 36) ** 0.5))
     kept = {"clips": {"one": found, "two": found | {"second_difference": 4.0, "true_second_difference": 8.0}}}
     # Ratios of means over clips, not means of ratios.
     assert MEASURES["jitter"].value(kept) == pytest.approx((6 + 4) / (2 + 8))
-    assert MEASURES["motion"].value(kept) == pytest.approx(3.0)
+    assert MEASURES["motion"].value(kept) == pytest.approx((8.25 * 36 / 17) ** 0.5)
     assert MEASURES["boundary"].value(kept) == pytest.approx(5 / 3)
 
 
@@ -104,8 +111,8 @@ def test_a_claim_holds_is_open_or_is_the_other_way_round() -> None:
 def made_up(value: float) -> dict[str, Any]:
     """What is kept of a row and seed, all measures at a value."""
     names = ("response", "lag", "emotion_error", "emotion_strength", "latents", "step_inside", "second_difference",
-             "step_between", "identity")  # fmt: skip
-    clip = dict.fromkeys(names, value) | {"true_step_inside": 2.0, "true_second_difference": 4.0}
+             "step_between", "deviation", "identity")  # fmt: skip
+    clip = dict.fromkeys(names, value) | {"true_deviation": 2.0, "true_second_difference": 4.0}
     return {"clips": {"clip": clip}, "frechet": value, "evaluations": 27, "weights": 1_500_000}
 
 

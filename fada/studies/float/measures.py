@@ -46,7 +46,7 @@ MEASURES = {
     "emotion_strength": Measure("expression strength", _mean("emotion_strength")),
     "latents": Measure("latent error", _mean("latents"), digits=3),
     "frechet": Measure("Fréchet distance of latents", lambda found: found["frechet"]),
-    "motion": Measure("motion, of the truth's", _ratio("step_inside", "true_step_inside")),
+    "motion": Measure("motion, of the truth's", _ratio("deviation", "true_deviation")),
     "jitter": Measure("jitter, of the truth's", _ratio("second_difference", "true_second_difference")),
     "boundary": Measure("step between windows, of those inside", _ratio("step_between", "step_inside")),
     "identity": Measure("identity error, levels", _mean("identity")),
@@ -97,7 +97,7 @@ def in_frames(clip: BenchClip, frames: np.ndarray) -> dict[str, float | None]:
 
 
 def in_latents(own: np.ndarray, true: np.ndarray, window: int) -> dict[str, float]:
-    """Coordinates (F, D) of a video against the true ones: error, steps and second differences of both."""
+    """Coordinates (F, D) of a video against the true ones: error; deviation over time, steps, second differences."""
     smoothness = {
         "second_difference": second_difference,
         "step_inside": step_inside,
@@ -105,7 +105,13 @@ def in_latents(own: np.ndarray, true: np.ndarray, window: int) -> dict[str, floa
     }
     found = {name: measure(own, window) for name, measure in smoothness.items()}
     found |= {f"true_{name}": measure(true, window) for name, measure in smoothness.items()}
+    found |= {"deviation": _deviation(own), "true_deviation": _deviation(true)}
     return found | {"latents": float(np.square(own - true).mean())}
+
+
+def _deviation(coordinates: np.ndarray) -> float:
+    """How far a video's frames are from their mean, the root of the mean square over frames and coordinates."""
+    return float(np.sqrt(coordinates.var(axis=0).mean()))
 
 
 def _coordinates(built: AvatarPipeline, latents: torch.Tensor) -> np.ndarray:

@@ -41,9 +41,10 @@ python -m fada.studies.float.study --page docs/results/float.md{settings}
 *Mouth follows sound*: correlation of the mouth's opening in decoded frames with the one that the sound was made with;
 *lag*: where that is highest. *Expression*: brows, lids and mouth corners against what was asked, and how far they go
 that way (1 is full intensity). Measures of latents are along the codec's directions, in which the truth has a variance
-of about 1: *latent error* is a mean square; *motion* the mean step from frame to frame inside a window, *jitter* the
-mean absolute second difference there, both as shares of the truth's; *step between windows* is relative to the steps
-inside, of the same videos. *Identity error*: levels of 255.
+of about 1: *latent error* is a mean square; *motion* the deviation of a video's frames from their mean, *jitter* the
+mean absolute second difference inside windows, both as shares of the truth's; *step between windows* is the mean step
+from a window's last frame to the next one's first, relative to the steps inside of the same videos: as the truth's is
+best. *Identity error*: levels of 255.
 """.strip()
 
 

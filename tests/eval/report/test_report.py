@@ -250,17 +250,17 @@ def test_how_a_student_follows_the_teacher_over_a_setting_by_hand(results, tmp_p
     # Sums of squares of 0.3, 0.6, 0.6 and 0.1, 0.2, 0.3 about their means: 0.06, 0.02; of products: 0.03.
     mouth = found["fast"]["mouth_correlation_synth"]
     assert mouth.correlation == pytest.approx(0.03 / (0.06 * 0.02) ** 0.5)
-    assert (mouth.slope, mouth.values) == (pytest.approx(0.03 / 0.06), 3)
+    assert (mouth.slope, mouth.span, mouth.values) == (pytest.approx(0.03 / 0.06), pytest.approx(0.3), 3)
     # A student that does not move has no correlation, and follows not at all.
-    assert found["fast"]["identity_error_synth"] == Following(None, 0.0, 3)
+    assert found["fast"]["identity_error_synth"] == Following(None, 0.0, 3.0, 3)
     # A teacher that does not move cannot be followed; two points say nothing.
     assert set(found["fast"]) == {"mouth_correlation_synth", "identity_error_synth"}
     (note,) = sweep_table(sweep).notes
     assert note.startswith("How fast follows teacher over the audio scale, ")
-    assert note.endswith(": mouth-audio r 0.87 and 0.50, identity error – and 0.00.")
+    assert note.endswith(": mouth-audio r 0.87 and 0.50 (0.3), identity error – and 0.00 (3).")
     written = write_report(replace(results, timing=[]), tmp_path, sweeps=[sweep], page_clips=0)
     content = json.loads(written["sweeps"].read_text())["sweeps"][0]["followings"]
-    assert content["fast"]["identity_error_synth"] == {"correlation": None, "slope": 0.0, "values": 3}
+    assert content["fast"]["identity_error_synth"] == {"correlation": None, "slope": 0.0, "span": 3.0, "values": 3}
     assert note in written["markdown"].read_text()
 
 
