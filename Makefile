@@ -8,7 +8,7 @@ export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export DS_BUILD_OPS := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock demo demo-from-scratch test test-slow test-extras soak fuzz mutants check format bench ablations exact dropout clean
+.PHONY: help env lock demo demo-from-scratch test test-slow test-extras soak fuzz mutants check format bench ablations exact dropout float-ablations clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -106,6 +106,10 @@ exact: $(STAMP)  ## the same tables in a world whose teacher is a closed form, 4
 
 dropout: $(STAMP)  ## V-Express's conditional dropout and stages in the drawn world, 5 seeds per row, three quarters of an hour on two cores; run it again to resume
 	OMP_NUM_THREADS=1 $(BIN)/python -m fada.studies.dropout.study --jobs 2 --page docs/results/v-express.md
+
+float-ablations: $(STAMP)  ## the ablations of FLOAT's paper, 5 seeds per row, on the codec and clips of runs/float where it is finished, else on its own; run it again to resume
+	OMP_NUM_THREADS=1 $(BIN)/python -m fada.studies.float.study --jobs 2 --threads 1 --page docs/results/float.md \
+		$(if $(wildcard runs/float/teacher),--run runs/float)
 
 bench: $(STAMP)  ## what a training step, a pass and a clip cost, the public way against ours: minutes on 2 cores
 	$(BIN)/fada bench recipes/bench/tiny.yaml --speed --out runs/speed/tiny.json --overwrite \

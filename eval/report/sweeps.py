@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fada.eval.bench.results import BenchResults
 from fada.eval.metrics.catalogue import CATALOGUE
 from fada.eval.report.canvas import COLOURS, MARKERS, new_figure, save_figure
@@ -32,10 +34,51 @@ class Sweep:
     caption: str = ""
     metrics: Sequence[str] = (
         "fvd_r", "sync_d", "efid_blendshape", "lip_sound_correlation", "mouth_correlation_synth",
-        "identity_error_synth", "latent_mse_truth",
+        "aperture_velocity_ratio_synth", "emotion_strength_synth", "identity_error_synth", "latent_mse_truth",
     )  # fmt: skip
     """The first two are the paper's, the next two stand in for them on real footage without weights, and `*_synth` in
     the drawn world; those that were not measured are left out."""
+
+
+@dataclass(frozen=True)
+class Following:
+    """How a line goes with another one over a setting's values.
+
+    correlation: Pearson's r of the two curves of means over videos, None where one of them does not move.
+    slope: change of the line for a change of 1 of the other, by least squares: 1 is as much, 0 nothing at all.
+    span: from the lowest to the highest mean of the other; where that is little, the two above say little.
+    values: how many.
+    """
+
+    correlation: float | None
+    slope: float
+    span: float
+    values: int
+
+
+LEAST_VALUES = 3
+"""Of a setting: two points always lie on a line."""
+
+
+def followings(sweep: Sweep) -> dict[str, dict[str, Following]]:
+    """By line and metric, how every line but the first (the teacher) follows the first one.
+
+    Over the values that both were measured at; metrics with fewer than three of them, or of which the first line does
+    not move, are left out.
+    """
+    found: dict[str, dict[str, Following]] = {}
+    for label, line in list(sweep.lines.items())[1:]:
+        for metric in measured_metrics(sweep):
+            leading, own = next(iter(sweep.lines.values())).get(metric, {}), line.get(metric, {})
+            shared = [value for value in sorted(leading) if len(leading[value]) and len(own.get(value, ()))]
+            leads, follows = (np.array([np.mean(curve[value]) for value in shared]) for curve in (leading, own))
+            if len(shared) >= LEAST_VALUES and (span := float(np.ptp(leads))) > 0:
+                covariance = np.cov(leads, follows)
+                spread = float(np.sqrt(covariance[0, 0] * covariance[1, 1]))
+                correlation = float(covariance[0, 1]) / spread if spread > 0 else None
+                slope = float(covariance[0, 1] / covariance[0, 0])
+                found.setdefault(label, {})[metric] = Following(correlation, slope, span, len(shared))
+    return found
 
 
 def sweep_from_results(results: BenchResults, note: str, label: str, caption: str = "", line: str = "line") -> Sweep:
@@ -79,8 +122,23 @@ def sweep_table(sweep: Sweep) -> Table:
             cells = [_cell(numbers[metric], metric) for metric in metrics]
             rows.append([Cell(label), Cell(f"{value:g}", value), *cells, Cell(str(videos), videos)])
     heads = [measure_head(metric) for metric in metrics]
-    notes = (f"{sweep.caption[0].upper()}{sweep.caption[1:]}.",) if sweep.caption else ()
-    return Table(f"Sweep of {sweep.label}", ("system", sweep.label, *heads, "N"), rows, notes)
+    notes = [f"{sweep.caption[0].upper()}{sweep.caption[1:]}."] if sweep.caption else []
+    notes += [_following_note(sweep, label, found) for label, found in followings(sweep).items()]
+    return Table(f"Sweep of {sweep.label}", ("system", sweep.label, *heads, "N"), rows, tuple(notes))
+
+
+def _following_note(sweep: Sweep, label: str, found: Mapping[str, Following]) -> str:
+    """How a line follows the first one, in words."""
+    words = []
+    for metric, each in found.items():
+        name = CATALOGUE[metric].label if metric in CATALOGUE else distance_label(metric)
+        correlation = "–" if each.correlation is None else f"{each.correlation:.2f}"
+        words.append(f"{name} {correlation} and {each.slope:.2f} ({each.span:.2g})")
+    first = next(iter(sweep.lines))
+    return (
+        f"How {label} follows {first} over the {sweep.label}, Pearson's r of both curves of means and its change for a "
+        f"change of 1 (how far {first}'s means are apart): {', '.join(words)}."
+    )
 
 
 def _cell(values: Sequence[float], metric: str) -> Cell:

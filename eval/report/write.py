@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fada.eval.bench.results import BenchResults
 from fada.eval.bench.summary import clips_worst_first
@@ -14,7 +15,7 @@ from fada.eval.report.page import write_page
 from fada.eval.report.paper import paper_table
 from fada.eval.report.plots import plot_quality_by_latency, plot_quality_by_nfe, plot_stages
 from fada.eval.report.sheets import write_sheet
-from fada.eval.report.sweeps import Sweep, plot_sweep, sweep_table
+from fada.eval.report.sweeps import Sweep, followings, plot_sweep, sweep_table
 from fada.eval.report.tables import all_tables, clips_table
 from fada.eval.report.undistilled import search_table
 from fada.files.whole import write_json, write_text
@@ -57,7 +58,7 @@ def write_report(
     results.save(written["results"])
     if sweeps:
         written["sweeps"] = folder / "sweeps.json"
-        content = {"schema_version": SWEEPS_VERSION, "sweeps": [asdict(sweep) for sweep in sweeps]}
+        content = {"schema_version": SWEEPS_VERSION, "sweeps": [_in_json(sweep) for sweep in sweeps]}
         write_json(written["sweeps"], content)
     for name, table in {**tables, "clips": clips_table(results), "paper": paper}.items():
         written[f"csv-{name}"] = folder / "csv" / f"{name}.csv"
@@ -74,6 +75,12 @@ def write_report(
     write_text(written["markdown"], text)
     written["page"] = write_page(results, folder / "index.html", title, tables, paper, plots, shown)
     return written | {f"picture-{path.stem}": path for path in (*plots.values(), *sheets.values())}
+
+
+def _in_json(sweep: Sweep) -> dict[str, Any]:
+    """A sweep, and how its other lines follow the first one."""
+    found = {label: {name: asdict(each) for name, each in line.items()} for label, line in followings(sweep).items()}
+    return asdict(sweep) | {"followings": found}
 
 
 def _write_plots(results: BenchResults, folder: Path, sweeps: Sequence[Sweep]) -> dict[str, Path]:

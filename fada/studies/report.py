@@ -122,7 +122,7 @@ def _measuring(recipe: Recipe, out: Path, console: Console) -> Iterator[_Asked]:
     used = spare[: max(recipe.bench.sweep_clips, recipe.bench.search_clips)]
     spare_clips = [bench_clip(clip, teacher.vae, recipe.bench.seconds) for clip in used]
     with opened([*clips, *spare_clips], recipe.bench.weights) as tools:
-        sweeps, scales = sweep_scales(recipe, teacher, spare_clips, tools, out / "sweep.json", console)
+        sweeps, scales = sweep_scales(recipe, teacher, spare_clips, tools, out / "sweep.json", console, students)
         write_json(out / "scales.json", _scales(recipe, scales))
         section = recipe.bench
         reference = setting_of(

@@ -1,4 +1,5 @@
-"""The teacher at other guidance scales, and where it is best, on held-out clips that are not in the report."""
+"""The teacher at other guidance scales, and where it is best, on held-out clips that are not in the report; beside it
+the students that are told the scales."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from fada.assembly.settings import default_steps
 from fada.eval.bench.measure import Instruments, measure_clip
 from fada.eval.bench.systems import BenchClip
 from fada.eval.report import Sweep
@@ -31,6 +33,7 @@ def sweep_scales(
     tools: Instruments,
     store: Path,
     console: Console,
+    students: Mapping[str, AvatarPipeline] | None = None,
 ) -> tuple[list[Sweep], tuple[float, ...]]:
     """Sweeps of the teacher, and the scales of the report in the order of the branches: the recipe's, or the best.
 
@@ -44,6 +47,8 @@ def sweep_scales(
         tools: those of the report; a sweep uses what it shows of them.
         store: file of what is measured already.
         console: for progress.
+        students: by name. Those that are told the scales are called at the same ones, and have a line beside the
+            teacher's in every sweep; what is best is the teacher's best.
 
     Raises:
         ValueError: there is a sweep, but no spare clip.
@@ -59,16 +64,29 @@ def sweep_scales(
             "raise data.world.test_clips above bench.clips"
         )
     spare = spare[: section.sweep_clips]
-    sweep = ScaleSweep(teacher, spare, only(tools, Sweep.metrics), section.seed, store, console)
+    shown = only(tools, Sweep.metrics)
+    # What was kept of other measures than those shown is measured again.
+    also = Sweep.metrics
+    sweep = ScaleSweep(teacher, spare, shown, section.seed, store, console, also)
+    told = {
+        name: ScaleSweep(each, spare, shown, section.seed, store.with_name(f"{store.stem}-{name}.json"), console, also)
+        for name, each in (students or {}).items()
+        if each.model.is_guided
+    }
+    whose = "teacher" + (f" and students of {default_steps(recipe)} steps" if told else "")
     sweeps = []
     for name in swept:
         tried = [tuple((scales | {name: scale}).values()) for scale in section.sweep[name]]
         found = sweep.scales([setting_of(recipe, section.teacher_steps, each) for each in tried])
         measured = {setting.named[name]: values for setting, values in found.items()}
         fixed = {other: scale for other, scale in scales.items() if other != name}
-        told = f"{_in_words(fixed)}, " if fixed else ""
-        caption = f"{told}teacher, held-out clips outside the report"
-        sweeps.append(Sweep(f"{name}-scale", f"{name} scale", _lines(measured), caption))
+        held = f"{_in_words(fixed)}, " if fixed else ""
+        lines = {"teacher": _line(measured)}
+        for student, line in told.items():
+            own = line.scales([setting_of(recipe, default_steps(recipe), each) for each in tried])
+            lines[student] = _line({setting.named[name]: values for setting, values in own.items()})
+        caption = f"{held}{whose}, held-out clips outside the report"
+        sweeps.append(Sweep(f"{name}-scale", f"{name} scale", lines, caption))
         if section.scales[name] is None:
             scales[name] = best_scale(measured, is_last=name == list(scales)[-1])
     return sweeps, tuple(scales.values())
@@ -144,9 +162,10 @@ def _means(measured: dict[float, Measured], metric: str) -> dict[float, float]:
     return {scale: float(np.mean(found[metric])) for scale, found in measured.items()}
 
 
-def _lines(measured: dict[float, Measured]) -> dict[str, dict[str, dict[float, list[float]]]]:
-    lines: dict[str, dict[float, list[float]]] = {}
+def _line(measured: dict[float, Measured]) -> dict[str, dict[float, list[float]]]:
+    """By metric and scale the values of the clips."""
+    line: dict[str, dict[float, list[float]]] = {}
     for scale, found in measured.items():
         for name, values in found.items():
-            lines.setdefault(name, {})[scale] = values
-    return {"teacher": lines}
+            line.setdefault(name, {})[scale] = values
+    return line

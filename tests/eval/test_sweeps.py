@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from fada.assembly.settings import default_steps
 from fada.eval.bench.footage import Footage
 from fada.eval.bench.measure import Instruments
 from fada.eval.bench.systems import GenerationResult
@@ -101,6 +102,31 @@ def test_a_sweep_is_not_made_again_unless_instruments_change(calls, make_clip, t
     sweep_scales(recipe(), TEACHER, clips, Instruments(real=other), store, QUIET)
     assert len(calls) == 2 * made
     assert set(json.loads(store.read_text())) == {"fingerprint", "measured"}
+
+
+def test_students_that_are_told_the_scales_have_a_line_at_the_same_ones_in_their_own_steps(
+    calls, make_clip, tmp_path: Path
+) -> None:
+    clips = [make_clip(index, drawn=False) for index in range(2)]
+    parts: Any = {"vae": None, "audio_encoder": None}
+    fast: Any = SimpleNamespace(model=SimpleNamespace(is_guided=True), **parts)
+    balanced: Any = SimpleNamespace(model=SimpleNamespace(is_guided=False), **parts)
+    given = recipe(scales={"reference": 2.0, "audio": 3.0}, sweep={"reference": (), "audio": (1.0, 2.0)})
+    students = {"balanced": balanced, "fast": fast}
+    (found,), scales = sweep_scales(given, TEACHER, clips, TOOLS, tmp_path / "sweep.json", QUIET, students)
+    assert list(found.lines) == ["teacher", "fast"]
+    assert found.lines["fast"] == found.lines["teacher"]
+    assert scales == (2.0, 3.0)
+    assert calls == [(2.0, 1.0), (2.0, 1.0), (2.0, 2.0), (2.0, 2.0)] * 2
+    steps = default_steps(given)
+    assert steps != given.bench.teacher_steps
+    assert (
+        found.caption == f"reference scale 2, teacher and students of {steps} steps, held-out clips outside the report"
+    )
+    assert all(f"steps={steps}" in key for key in json.loads((tmp_path / "sweep-fast.json").read_text())["measured"])
+    again = len(calls)
+    sweep_scales(given, TEACHER, clips, TOOLS, tmp_path / "sweep.json", QUIET, students)
+    assert len(calls) == again
 
 
 def test_branches_of_any_names_are_swept_from_the_last_to_the_first(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +20,14 @@ from fada.eval.metrics import mouth
 from fada.files.errors import FolderFault
 from fada.recipe.sections.teacher import FrameDrop
 from fada.studies.dropout import study as studies
-from fada.studies.dropout.page import by_seed, write_dropout_page
-from fada.studies.dropout.study import Study, main, measured, run_study
+from fada.studies.dropout.page import MEASURES, write_dropout_page
+from fada.studies.dropout.study import Study, main, measured
+from fada.studies.teachers import study as teachers
+from fada.studies.teachers.study import TeacherStudy, run_study
 from fada.terminal import SafeConsole
 
 FRAMES = 12
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "v-express.md"
 
 
 def test_rows_are_rates_of_both_conditions_in_the_later_stages_and_one_stage_on_as_many_frames() -> None:
@@ -96,8 +101,16 @@ SOME = [(0.8, 0.6, 0.3), (0.8, 0.41, 0.29), (0.5, 0.4, 0.31)]
 
 def test_the_share_that_survives_is_that_of_the_means_and_none_of_a_mouth_that_does_not_answer() -> None:
     found = results(base=[*BASE, (-0.1, 0.3, 0.0)])
-    assert by_seed(found, "0", "share") == pytest.approx({"0": 0.5, "1": 0.25, "2": 0.4})
-    assert by_seed(found, "0", "still")["3"] == 0.3
+    assert MEASURES["share"].by_seed(found["rows"]["0"]) == pytest.approx({"0": 0.5, "1": 0.25, "2": 0.4})
+    assert MEASURES["still"].by_seed(found["rows"]["0"])["3"] == 0.3
+
+
+def test_the_page_that_lies_in_the_repository_is_what_its_values_say(tmp_path: Path) -> None:
+    page = Path(shutil.copy(PAGE, tmp_path))
+    values = Path(shutil.copy(PAGE.with_suffix(".json"), tmp_path))
+    before = page.read_text(), values.read_text()
+    write_dropout_page(json.loads(before[1]), page)
+    assert (page.read_text(), values.read_text()) == before
 
 
 def test_the_page_says_how_many_seeds_and_which_differences_are_open(tmp_path: Path) -> None:
@@ -127,19 +140,19 @@ def test_a_study_goes_on_where_it_was_broken_off_and_its_rows_share_the_first_st
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[str] = []
-    monkeypatch.setattr(studies, "_make_shared", lambda study: None)
+    monkeypatch.setattr(teachers, "_make_shared", lambda study: None)
 
-    def row(study: Study, work: tuple[str, int]) -> tuple[str, int]:
+    def row(study: TeacherStudy, work: tuple[str, int]) -> tuple[str, int]:
         name, seed = work
         trained.append(f"{name}-{seed}")
         if len(trained) == 3:
             raise KeyboardInterrupt
-        mark = studies._mark(study, name, seed)
+        mark = teachers._mark(study, name, seed)
         values = next(iter(results(base=BASE)["rows"]["0"].values()))
-        studies.write_json(studies._file(study, name, seed), {"mark": mark, "clips": values})
+        teachers.write_json(teachers._file(study, name, seed), {"mark": mark, "clips": values})
         return work
 
-    monkeypatch.setattr(studies, "_run_row", row)
+    monkeypatch.setattr(teachers, "_run_row", row)
     study = Study(1, tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         run_study(study, SafeConsole(quiet=True), tmp_path / "page.md")
@@ -153,7 +166,7 @@ def test_a_study_goes_on_where_it_was_broken_off_and_its_rows_share_the_first_st
 
 
 def test_trainings_side_by_side_wait_for_the_first_stage_that_they_share(tmp_path: Path) -> None:
-    found = list(studies._groups(Study(3, tmp_path), 2))
+    found = list(teachers._groups(Study(3, tmp_path), 2))
     assert found[0] == [("0", 0), ("one stage", 0), ("0", 1), ("one stage", 1)]
     assert found[1] == [(rate, seed) for seed in (0, 1) for rate in ("0.1", "0.3", "0.5")]
     assert found[2] == [("0", 2), ("one stage", 2)]

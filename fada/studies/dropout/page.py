@@ -1,31 +1,36 @@
-"""The page of the study of conditional dropout: a table over seeds, and differences from training without it.
-
-What a reader makes of it is written by hand under the heading `## Reading`, which a new page keeps.
-"""
+"""The page of the study of conditional dropout: a table over seeds, and differences from training without it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fada.eval.statistics.intervals import SIGNIFICANCE, Interval, holm, mean_p_value, paired_differences, t_interval
-from fada.files.whole import write_json, write_text
-from fada.studies.ablations.page import READING, check_page
-from fada.studies.markdown_cells import row_text
+from fada.eval.statistics.intervals import SIGNIFICANCE
+from fada.studies.teachers.page import (
+    Measure,
+    clip_mean,
+    compared,
+    differences_table,
+    ratio_of_means,
+    seeds_table,
+    seeds_words,
+    write_study_page,
+)
 
 TITLE = "# V-Express: conditional dropout and stages in the drawn world"
 """How the page begins: only such a file is replaced."""
 BASE = "0"
 """The row that others are compared with: three stages, nothing dropped."""
 MEASURES = {
-    "response": "mouth follows sound, r",
-    "still": "the same, still keypoints",
-    "share": "share that survives",
-    "foreign": "foreign sound, r",
-    "identity": "identity error",
+    "response": Measure("mouth follows sound, r", partial(clip_mean, name="response")),
+    "still": Measure("the same, still keypoints", partial(clip_mean, name="still")),
+    "share": Measure("share that survives", partial(ratio_of_means, name="still", over="response")),
+    "foreign": Measure("foreign sound, r", partial(clip_mean, name="foreign")),
+    "identity": Measure("identity error", partial(clip_mean, name="identity"), digits=1),
 }
 COMPARED = ("still", "share", "foreign")
 """What the claim is about."""
@@ -57,79 +62,28 @@ def write_dropout_page(results: Mapping[str, Any], page: Path) -> Path:
     Raises:
         FolderFault: one of these files is there, and no page of this study.
     """
-    check_page(page, TITLE, frozenset(results))
-    before = page.read_text(encoding="utf-8") if page.is_file() else ""
-    reading = before[before.index(READING) :] if READING in before else f"{READING}\n\nNot written yet.\n"
-    write_json(page.with_suffix(".json"), results)
-    write_text(page, "\n\n".join([_opening(results), _table(results), _differences(results), reading.rstrip()]) + "\n")
-    return page
-
-
-def by_seed(results: Mapping[str, Any], row: str, measure: str) -> dict[str, float]:
-    """A row's values of a measure, a mean over clips for every seed; the share is that of the two means."""
-    found = {}
-    for seed, clips in results["rows"][row].items():
-
-        def mean(name: str, clips: Mapping[str, Mapping[str, float]] = clips) -> float:
-            return float(np.mean([values[name] for values in clips.values()]))
-
-        if measure != "share":
-            found[seed] = mean(measure)
-        elif mean("response") > 0:
-            found[seed] = mean("still") / mean("response")
-    return found
+    table = seeds_table(results["rows"], tuple(MEASURES.values()), "rate")
+    return write_study_page(results, page, TITLE, [_opening(results), table, _differences(results)])
 
 
 def _opening(results: Mapping[str, Any]) -> str:
-    seeds = sorted({len(found) for found in results["rows"].values()})
-    count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} (not finished)"
     steps = ", ".join(f"{steps} of `{name}`" for name, steps in results["steps"].items())
     decoded = [
         values["autoencoder"] for row in results["rows"].values() for clips in row.values() for values in clips.values()
     ]
     best = f"; of true videos, encoded and decoded, r is {np.mean(decoded):.2f}" if decoded else ""
     settings = "".join(f" {each}" for each in results["overrides"])
+    count = seeds_words(results["rows"])
     words = OPENING.format(steps=steps, seeds=count, clips=results["clips"], best=best, settings=settings)
     return f"{TITLE}\n\n{words}"
 
 
-def _table(results: Mapping[str, Any]) -> str:
-    lines = [row_text(["rate", "seeds", *MEASURES.values()]), row_text([":---", *["---:"] * (len(MEASURES) + 1)])]
-    for row, seeds in results["rows"].items():
-        cells = [_cell(t_interval(list(by_seed(results, row, measure).values())), measure) for measure in MEASURES]
-        lines.append(row_text([row, str(len(seeds)), *cells]))
-    return "\n".join(lines)
-
-
 def _differences(results: Mapping[str, Any]) -> str:
-    others = [row for row in results["rows"] if row != BASE]
-    pairs = [(row, measure) for row in others for measure in COMPARED]
-    found = [
-        paired_differences(by_seed(results, row, measure), by_seed(results, BASE, measure)) for row, measure in pairs
-    ]
-    corrected = dict(zip(pairs, holm([mean_p_value(each) for each in found]), strict=True))
-    values = dict(zip(pairs, (t_interval(each) for each in found), strict=True))
-    lines = [row_text(["rate", *(MEASURES[each] for each in COMPARED)]), row_text([":---", *["---:"] * len(COMPARED)])]
-    for row in others:
-        cells = [_verdict(values[row, each], corrected[row, each], each) for each in COMPARED]
-        lines.append(row_text([row, *cells]))
+    rows, measures = results["rows"], [MEASURES[name] for name in COMPARED]
+    pairs = [(row, measure) for row in rows if row != BASE for measure in measures]
     return (
         "## Differences from three stages without dropout\n\n"
         f"Paired by seed; p of Student's t-test after Holm's correction for all {len(pairs)} of them; *open* where it "
-        f"is not under {SIGNIFICANCE:g}.\n\n" + "\n".join(lines)
+        f"is not under {SIGNIFICANCE:g}.\n\n"
+        + differences_table(rows, BASE, measures, "rate", compared(rows, BASE, pairs))
     )
-
-
-def _cell(found: Interval | None, measure: str) -> str:
-    if found is None:
-        return "–"
-    digits = 1 if measure == "identity" else 2
-    half = "" if found.half_width is None else f" ± {found.half_width:.{digits}f}"
-    return f"{found.mean:.{digits}f}{half}"
-
-
-def _verdict(found: Interval | None, p_value: float | None, measure: str) -> str:
-    word = "open" if p_value is None or p_value >= SIGNIFICANCE else ("more" if found and found.mean > 0 else "less")
-    sign = "+" if found is not None and found.mean >= 0 else ""
-    p = "" if p_value is None else f", p {p_value:.3f}"
-    return f"{sign}{_cell(found, measure)}: {word}{p}"

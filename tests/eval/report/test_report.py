@@ -16,7 +16,7 @@ from fada.eval.report.canvas import save_figure
 from fada.eval.report.page import write_page
 from fada.eval.report.paper import paper_table
 from fada.eval.report.plots import beside_each_other, pareto_front, plot_quality_by_nfe, readable_ticks
-from fada.eval.report.sweeps import sweep_table
+from fada.eval.report.sweeps import Following, followings, sweep_table
 from fada.eval.report.table import Cell, Table
 from fada.eval.report.tables import all_tables
 from fada.eval.statistics.intervals import mean_p_value
@@ -225,6 +225,43 @@ def test_a_sweep_is_also_a_table_with_numbers_of_videos() -> None:
     assert [cell.text for cell in table.rows[1]][1:3] == ["6.5", "18.25"]
     assert table.rows[1][3].text.startswith("8.000 ± 12.7")
     assert table.notes == ("Reference scale 2.",)
+
+
+TWO_CURVES = {
+    "teacher": {
+        "mouth_correlation_synth": {1.0: [0.2, 0.4], 2.0: [0.5, 0.7], 3.0: [0.6, 0.6], 4.0: [0.9]},
+        "identity_error_synth": {1.0: [1.0], 2.0: [2.0], 3.0: [4.0]},
+        "latent_mse_truth": {1.0: [1.0], 2.0: [1.0], 3.0: [1.0]},
+        "emotion_strength_synth": {1.0: [1.0], 2.0: [2.0]},
+    },
+    "fast": {
+        # Means 0.3, 0.6, 0.6 (the fourth was not measured) against 0.1, 0.2, 0.3.
+        "mouth_correlation_synth": {1.0: [0.1], 2.0: [0.1, 0.3], 3.0: [0.3], 5.0: [9.0]},
+        "identity_error_synth": {1.0: [2.0], 2.0: [2.0], 3.0: [2.0]},
+        "latent_mse_truth": {1.0: [1.0], 2.0: [2.0], 3.0: [1.0]},
+        "emotion_strength_synth": {1.0: [1.0], 2.0: [2.0]},
+    },
+}
+
+
+def test_how_a_student_follows_the_teacher_over_a_setting_by_hand(results, tmp_path) -> None:
+    sweep = Sweep("audio-scale", "audio scale", TWO_CURVES)
+    found = followings(sweep)
+    # Sums of squares of 0.3, 0.6, 0.6 and 0.1, 0.2, 0.3 about their means: 0.06, 0.02; of products: 0.03.
+    mouth = found["fast"]["mouth_correlation_synth"]
+    assert mouth.correlation == pytest.approx(0.03 / (0.06 * 0.02) ** 0.5)
+    assert (mouth.slope, mouth.span, mouth.values) == (pytest.approx(0.03 / 0.06), pytest.approx(0.3), 3)
+    # A student that does not move has no correlation, and follows not at all.
+    assert found["fast"]["identity_error_synth"] == Following(None, 0.0, 3.0, 3)
+    # A teacher that does not move cannot be followed; two points say nothing.
+    assert set(found["fast"]) == {"mouth_correlation_synth", "identity_error_synth"}
+    (note,) = sweep_table(sweep).notes
+    assert note.startswith("How fast follows teacher over the audio scale, ")
+    assert note.endswith(": mouth-audio r 0.87 and 0.50 (0.3), identity error – and 0.00 (3).")
+    written = write_report(replace(results, timing=[]), tmp_path, sweeps=[sweep], page_clips=0)
+    content = json.loads(written["sweeps"].read_text())["sweeps"][0]["followings"]
+    assert content["fast"]["identity_error_synth"] == {"correlation": None, "slope": 0.0, "span": 3.0, "values": 3}
+    assert note in written["markdown"].read_text()
 
 
 def test_sweeps_are_written_as_json_and_csv(results, tmp_path) -> None:

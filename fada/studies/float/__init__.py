@@ -1,0 +1,1 @@
+"""FLOAT's own ablations in the drawn world."""
