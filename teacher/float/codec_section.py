@@ -31,9 +31,9 @@ class CodecTraining(Section):
     """Weight of LPIPS, or of the pyramid of pixels and edges that stands in for it."""
     component: Weight = 1.0
     """Weight of the same on eyes and mouth."""
-    made: Weight = 0.5
-    """Weight of L1 of what the decoder makes without seeing the portrait, everywhere and, where mouths are known,
-    there; for codecs that fill (`fills`). Without it nothing asks for an open mouth before the decoder can draw one."""
+    lip_squared: Weight = 20.0
+    """Weight of the squared error at the lips; beside the published losses. Mouths are shut most of the time, and of
+    what is not known yet absolute errors ask for the median: a shut mouth."""
     adversarial: Weight = 0.0
     """Weight of the discriminator of whole pictures."""
     eye_adversarial: Weight = 0.0
@@ -66,14 +66,14 @@ class CodecTraining(Section):
     def needs_boxes(self) -> bool:
         """Whether clips must say where eyes and lips are."""
         adversarial = (self.eye_adversarial, self.lip_adversarial)
-        return any((self.component, *adversarial, self.eye_statistics, self.lip_statistics))
+        return any((self.component, self.lip_squared, *adversarial, self.eye_statistics, self.lip_statistics))
 
 
 class Codec(AnyCodec):
     """Shape of the motion autoencoder, for pictures of clip.size; the defaults are the released one's."""
 
     style_dim: Annotated[int, Field(ge=1, le=8192)] = 512
-    """Numbers of a latent."""
+    """Numbers of w, by which a picture's style is told."""
     motion_dim: Annotated[int, Field(ge=1, le=256)] = 20
     """Directions along which latents move."""
     channels: MapWidths = ()
@@ -85,10 +85,11 @@ class Codec(AnyCodec):
     """Flows are counted in pixels of their level, of which a step of training then moves none far; false, as released:
     in halves of the picture, for which learning rates are ten times lower and trainings as much longer."""
     fills: bool = True
-    """Where little of the portrait is seen (an opening mouth), the picture shows what the decoder makes; false, as
-    released: only what is seen in the portrait."""
-    projects: bool = True
-    """Decoding drops what of a latent lies outside of the directions' span; false, as released: takes it as it is."""
+    """The decoder adds to the picture what it draws itself (an opening mouth); false, as released: a picture is what is
+    seen in the portrait."""
+    coordinates: bool = True
+    """Latents are the `motion_dim` numbers along the directions; false, as released: vectors of `style_dim`, of whose
+    dimensions the vector field has to learn which ones move."""
     train: CodecTraining = CodecTraining()
     """How it is trained where there is no vae.path."""
 

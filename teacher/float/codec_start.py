@@ -54,7 +54,8 @@ def start_as_portrait(codec: MotionAutoencoder) -> None:
     for place, to_flow in enumerate(decoder.to_flows):
         to_flow.conv.weight.zero_()
         to_flow.bias.zero_()
-        if place == 0:
+        # At the finest level alone something is seen.
+        if place == len(decoder.to_flows) - 1:
             to_flow.bias[:, 2] = START_MASK
 
 

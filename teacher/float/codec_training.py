@@ -48,7 +48,7 @@ class CodecWeights:
     squared: float = 0.0
     perceptual: float = 0.0
     component: float = 0.0
-    made: float = 0.0
+    lip_squared: float = 0.0
     adversarial: float = 0.0
     eye_adversarial: float = 0.0
     lip_adversarial: float = 0.0
@@ -110,8 +110,7 @@ class CodecAndJudges(nn.Module):
         rows = torch.arange(len(pixels), device=pixels.device)
         others = rows.roll(len(rows) // 2)
         real = pixels[others]
-        drawn, made = self.codec.driven_and_made(pixels, rows, others, shows_made=bool(self.weights.made))
-        drawn = drawn.float()
+        drawn = self.codec.driven(pixels, rows, others).float()
         side = pixels.shape[-1] // 2
         # What is judged: whole pictures and patches, drawn and real.
         shown = {"global": (drawn, real)}
@@ -119,8 +118,6 @@ class CodecAndJudges(nn.Module):
             shown[name] = (losses.patches(drawn, each[others], side), losses.patches(real, each[others], side))
         found = _Sum(drawn.new_zeros(()))
         self._compare(found, shown)
-        if made is not None:
-            found.add("made", self.weights.made, lambda: self._distance_of_made(made.float(), real, boxes, others))
         if has_judges:
             for name, judge in self.judges.items():
                 assert isinstance(judge, PatchDiscriminator)
@@ -128,19 +125,12 @@ class CodecAndJudges(nn.Module):
                 self._teach(found, name, judge, *shown[name], penalty)
         return found.total, {name: value.detach() for name, value in found.parts.items()}
 
-    def _distance_of_made(self, made: Tensor, real: Tensor, boxes: Mapping[str, Tensor], rows: Tensor) -> Tensor:
-        """What the decoder makes itself, everywhere and at the mouth, where alone much of it will be shown."""
-        distance = F.l1_loss(made, real)
-        if "lip" not in boxes:
-            return distance
-        mouths = [losses.patches(each, boxes["lip"][rows], real.shape[-1] // 2) for each in (made, real)]
-        return distance + F.l1_loss(mouths[0], mouths[1])
-
     def _compare(self, found: _Sum, shown: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Losses that look at pixels."""
         weights, (perceptual,), (drawn, real) = self.weights, self._perceptual, shown["global"]
         found.add("l1", weights.l1, lambda: F.l1_loss(drawn, real))
         found.add("squared", weights.squared, lambda: F.mse_loss(drawn, real))
+        found.add("lip_squared", weights.lip_squared, lambda: F.mse_loss(*shown["lip"]))
         found.add("perceptual", weights.perceptual, lambda: perceptual(drawn, real).mean())
         for name in LOCAL:
             found.add(
@@ -257,7 +247,7 @@ def shared_by_name(train: Train) -> dict[str, float]:
 
 
 def finish(codec: MotionAutoencoder, pairs: FramePairs) -> MotionAutoencoder:
-    """A trained codec, frozen, whose latents have mean 0 and along their directions variance 1."""
+    """A trained codec, frozen, whose latents have mean 0, and within clips variance 1 along their directions."""
     codec.eval().requires_grad_(False)
-    codec.fit_scale(codec.factors(pairs.sample(SCALED_FRAMES)))
+    codec.fit_scale([codec.factors(frames) for frames in pairs.by_clip(SCALED_FRAMES)])
     return codec

@@ -43,11 +43,13 @@ class Conditions:
 class Rows:
     """Conditions of rows, a clip at a branch each.
 
-    told: (rows, M + F, dim). motion: (rows, M, dim). Rows may have, from outside, hooks: what is done in front of each
+    told: (rows, M + F, dim). motion: (rows, M, dim). origin: (rows, D), what latents are differences from; None: of
+    nothing, they are as they are. Rows may have, from outside, hooks: what is done in front of each
     block to what frames are told; and time: (rows, dim) to be added to the time embedding.
     """
 
     told: Tensor
     motion: Tensor
+    origin: Tensor | None = None
     hooks: list[Hook] = field(default_factory=list)
     time: Tensor | None = None

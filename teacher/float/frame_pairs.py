@@ -87,12 +87,6 @@ class FramePairs:
         """Clips that they are of."""
         return len(self._kept)
 
-    def sample(self, most: int) -> np.ndarray:
-        """Frames (N, H, W, 3) spread evenly over clips, about `most` at most."""
-        per_clip = max(1, most // len(self._kept))
-        chosen = [each.frames[:: max(1, len(each.frames) // per_clip)] for each in self._kept]
-        return np.concatenate(chosen)[:: max(1, -(-sum(map(len, chosen)) // most))]
-
     def by_clip(self, most: int) -> list[np.ndarray]:
         """Frames (f, H, W, 3) of single clips, at least two of each, about `most` at most in all."""
         chosen = self._kept[:: max(1, -(-2 * len(self._kept) // most))]

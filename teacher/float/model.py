@@ -87,6 +87,11 @@ class Float(AvatarDenoiser):
         before, heard = audio.split([motion.shape[1], audio.shape[1] - motion.shape[1]], dim=1)
         if inputs.has_motion is not None:
             motion, before = (scale_rows(each, inputs.has_motion) for each in (motion, before))
+        if self.is_relative:
+            # Of clips without motion frames these are the portrait.
+            motion = (
+                motion - (reference if inputs.has_motion is None else scale_rows(reference, inputs.has_motion))[:, None]
+            )
         tokens = self.vector_field.embed_motion(motion)
         return Conditions(reference, heard, before, inputs.emotion.to(self.dtype), tokens)
 
@@ -98,7 +103,7 @@ class Float(AvatarDenoiser):
         audio = torch.cat([pick(conditions.motion_audio), scale_rows(pick(conditions.audio), hears)], dim=1)
         emotion = scale_rows(pick(conditions.emotion), feels)
         told = self.vector_field.embed_conditions(pick(conditions.reference), audio, emotion)
-        return Rows(told, pick(conditions.motion))
+        return Rows(told, pick(conditions.motion), pick(conditions.reference) if self.is_relative else None)
 
     def evaluate(
         self, latents: Latents, t: PerSample, conditions: Rows, use_temporal: bool = True, shows_motion: bool = False
@@ -110,14 +115,27 @@ class Float(AvatarDenoiser):
             shows_motion: (rows, M + F, D) instead, with the network's own answer for motion frames in front.
         """
         time = moved((1.0 - t.double()).float(), latents.device)
+        before = conditions.motion.shape[1] if shows_motion else 0
+        origin = None if conditions.origin is None else conditions.origin[:, None].float()
+        if origin is not None:
+            latents = latents - self.path.add_noise(origin, torch.zeros_like(origin), t)
         answer = self.vector_field(
             latents.to(self.dtype), time, conditions.told, conditions.motion, conditions.hooks, conditions.time,
             shows_motion,
         )  # fmt: skip
-        if not self.path.is_flow:
-            return answer
-        before = conditions.motion.shape[1] if shows_motion else 0
-        return torch.cat([answer[:, :before], -answer[:, before:]], dim=1) if before else -answer
+        remembered, answer = answer.split([before, answer.shape[1] - before], dim=1)
+        if self.path.is_flow:
+            answer = -answer
+        if origin is not None:
+            # A path is linear: what it makes of a sum is the sum of what it makes of each.
+            answer = answer + self.path.training_target(origin, torch.zeros_like(origin), t)
+            remembered = remembered + origin
+        return torch.cat([remembered, answer], dim=1) if before else answer
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether latents are differences from the portrait's for the network."""
+        return bool(self.vector_field.config.relative)
 
     def part(self, name: str) -> list[nn.Parameter]:
         """Parameters of one trainable part: audio or vector_field.

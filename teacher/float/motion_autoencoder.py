@@ -36,6 +36,8 @@ from fada.teacher.vae import to_network
 
 RELEASED_CHANNELS = (512, 512, 512, 512, 256, 128, 64, 32, 16)
 """Of pictures and maps 4, 8, ..., 1024 pixels wide."""
+HALF_POWER = 0.5**0.5
+"""Of each of two maps whose sum is to be as strong as one."""
 PASS_PIXELS = 2**18
 """Of frames that are encoded or decoded in one pass: what they need at the widest level stays near the caches."""
 
@@ -49,6 +51,11 @@ class Appearance:
 
     w: Tensor
     maps: Sequence[Tensor]
+
+
+def _none_at_first(convolution: EqualConv2d) -> EqualConv2d:
+    nn.init.zeros_(convolution.weight)
+    return convolution
 
 
 def levels_of(size: int) -> int:
@@ -129,7 +136,6 @@ class Decoder(nn.Module):
         fills: bool = False,
     ) -> None:
         super().__init__()
-        self.fills = fills
         self.direction = Directions(style_dim, motion_dim)
         self.input = Constant(channels[0])
         self.conv1 = StyledConv(channels[0], channels[0], style_dim)
@@ -140,6 +146,7 @@ class Decoder(nn.Module):
             self.convs.extend([StyledConv(wide, out, style_dim, doubles=True), StyledConv(out, out, style_dim)])
             self.to_rgbs.append(ToRGB(out, edges))
             self.to_flows.append(ToFlow(out, style_dim, edges, 2.0 / 2 ** (level + 3) if in_pixels else 1.0))
+        self.fills = nn.ModuleList([_none_at_first(EqualConv2d(out, 3, 1)) for out in channels[1:]]) if fills else None
 
     def appearance(self, w: Tensor, maps: Sequence[Tensor]) -> Appearance:
         """What decoding needs of portraits. A map's part of the picture is made before the warp: both are linear."""
@@ -152,27 +159,29 @@ class Decoder(nn.Module):
 
     def forward(self, w: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Pictures (B, 3, size, size), about [-1, 1], of w (B, style_dim); maps of one portrait, or of B."""
-        return self.pictures(w, maps)[0]
-
-    def pictures(self, w: Tensor, maps: Sequence[Tensor], *, shows_made: bool = False) -> tuple[Tensor, Tensor | None]:
-        """The pictures, and the same as if nothing of the portrait were seen in them, where that is asked for."""
         x = self.conv1(channels_last(self.input.input.expand(len(w), -1, -1, -1)), w)
-        raw = picture = made = None
-        for seen, (conv1, conv2, to_rgb, to_flow) in zip(maps, self._levels(), strict=True):
+        raw = picture = None
+        for level, (seen, (conv1, conv2, to_rgb, to_flow)) in enumerate(zip(maps, self._levels(), strict=True)):
             x = conv2(conv1(x, w), w)
             raw = to_flow(x, w, raw)
             seen, mask = to_flow.warped(seen, raw)
-            part = seen[:, -3:] * mask
-            if self.fills:
-                own = to_rgb.projected(x)
-                part = part + own * (1 - mask)
-                made = to_rgb(own, made) if shows_made else None
-            picture = to_rgb(part, picture)
+            picture = to_rgb(seen[:, -3:] * mask, picture)
+            if self.fills is not None:
+                picture = picture + self.fills[level](x)
             if seen.shape[1] > 3:
-                # Mask times portrait, and elsewhere what the decoder made itself.
-                x = torch.lerp(whole(x), seen[:, :-3], mask).to(x.dtype)
+                x = self._joined(x, seen[:, :-3], mask)
         assert picture is not None
-        return picture, made
+        return picture
+
+    def _joined(self, x: Tensor, seen: Tensor, mask: Tensor) -> Tensor:
+        """What the decoder made (B, C, h, w), and what is seen of the portrait.
+
+        As released, mask times portrait and the decoder's elsewhere. Masks tend to one, and little of the decoder's own
+        passes them: what fills is to be drawn of both, so it has their sum.
+        """
+        if self.fills is None:
+            return torch.lerp(whole(x), seen, mask).to(x.dtype)
+        return ((whole(x) + seen) * HALF_POWER).to(x.dtype)
 
     def _levels(self) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Two convolutions, part of the picture, and flow, from 8 pixels up."""
@@ -183,8 +192,9 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     """The codec (`fada.teacher.codec.Codec`), whose latents (F, style_dim) lie in the span of its directions.
 
     Latents are `V (lambda - shift) * scaling_factor`. One scale for all directions, so that they stay orthonormal, and
-    such that a coordinate has unit variance on average (`fit_scale`): noise of unit variance in all of style_dim
-    dimensions has it along every direction too, so signal and noise are then equally strong where there is a signal.
+    such that a coordinate has unit variance within a clip, on average (`fit_scale`): noise of unit variance in all of
+    style_dim dimensions has it along every direction too, so motion and noise are then equally strong where there is
+    motion. Whose face it is may move coordinates further; it is the portrait's too (`relative` of the vector field).
     In the other dimensions latents are zero, which a network learns at once; unit variance in each of them would make
     the signal sqrt(style_dim / motion_dim) times the noise, and most times of a flow would decide nothing.
     Without shift zeros, the window before the first, would be no face in particular; with it they are the mean one.
@@ -196,9 +206,9 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         edges: how pictures end (style_layers.py): a released codec's way, or one that moves nothing.
         in_pixels: flows are counted in pixels of their level, so that a step of training moves no level by more than a
             fraction of its pixels; in released ones, in halves of the picture at every level.
-        fills: where little of the portrait is seen, the picture shows what the decoder made; released ones show only
-            what is seen in the portrait.
-        projects: decoding drops what of a latent lies outside of the span; released ones take it as it is.
+        fills: the decoder adds to the picture what it draws itself (an opening mouth, at first nothing); released ones
+            show only what is seen in the portrait.
+        coordinates: latents are the numbers along the directions, (F, motion_dim); released ones are vectors.
         scaling_factor, shift: of latents, above; shift is a number per direction, empty: zeros.
 
     Raises:
@@ -217,7 +227,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         edges: Edges = "released",
         in_pixels: bool = False,
         fills: bool = False,
-        projects: bool = False,
+        coordinates: bool = False,
         scaling_factor: float = 1.0,
         shift: Sequence[float] = (),
     ) -> None:
@@ -243,11 +253,11 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         """
         if size != self.config.size:
             raise ValueError(f"clip.size is {size}, but the codec is one for pictures of {self.config.size} pixels")
-        return (self.config.style_dim,)
+        return (self.config.motion_dim if self.config.coordinates else self.config.style_dim,)
 
     @torch.no_grad()
     def encode(self, frames: np.ndarray) -> Tensor:
-        """Latents (F, style_dim) in float32 of frames (F, H, W, 3) uint8."""
+        """Latents (F, D) in float32 of frames (F, H, W, 3) uint8."""
         return self.latents_of(self.factors(frames))
 
     @torch.no_grad()
@@ -258,7 +268,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def decode(self, latents: Tensor, appearance: Appearance) -> np.ndarray:
-        """Frames (F, H, W, 3) uint8 of latents (F, style_dim), some at a time so that memory stays bounded."""
+        """Frames (F, H, W, 3) uint8 of latents (F, D), some at a time so that memory stays bounded."""
         w = appearance.w + self.motion_of(latents.to(appearance.w.device).float()).to(appearance.w.dtype)
         pictures = [
             ((self.dec(part, appearance.maps).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
@@ -272,34 +282,40 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         return int(self.config.motion_dim)
 
     def along(self, latents: Tensor, direction: int, amount: float) -> Tensor:
-        """Latents (F, style_dim), moved along one direction, in their own units: 1 is about a deviation.
+        """Latents (F, D), moved along one direction, in their own units: 1 is about a deviation.
 
         Raises:
             ValueError: no such direction; they count from 0.
         """
         if not 0 <= direction < self.directions:
             raise ValueError(f"motion: no direction {direction}; choose from 0 to {self.directions - 1}")
-        return latents + amount * self.dec.direction()[:, direction].to(latents)
+        step = torch.zeros(1, self.directions).to(latents)
+        step[:, direction] = amount
+        return latents + self._of_coordinates(step)
 
     def coordinates(self, latents: Tensor) -> Tensor:
-        """Latents (F, style_dim) along each direction, (F, motion_dim), in their own units."""
-        return latents @ self.dec.direction().to(latents)
+        """Latents (F, D) along each direction, (F, motion_dim), in their own units."""
+        return latents if self.config.coordinates else latents @ self.dec.direction().to(latents)
 
     def latents_of(self, factors: Tensor) -> Tensor:
-        """Latents (F, style_dim) of the encoder's lambda (F, motion_dim)."""
-        return ((factors - self._shift(factors)) * self.config.scaling_factor) @ self.dec.direction().to(factors).T
+        """Latents (F, D) of the encoder's lambda (F, motion_dim)."""
+        return self._of_coordinates((factors - self._shift(factors)) * self.config.scaling_factor)
 
     def motion_of(self, latents: Tensor) -> Tensor:
-        """What latents (F, style_dim) add to a portrait's w."""
+        """What latents (F, D) add to a portrait's w."""
         directions = self.dec.direction().to(latents)
-        if self.config.projects:
-            latents = (latents @ directions) @ directions.T
+        if self.config.coordinates:
+            latents = latents @ directions.T
         return latents / self.config.scaling_factor + self._shift(latents) @ directions.T
 
-    def fit_scale(self, factors: Tensor) -> None:
-        """Set shift and scale so that latents of lambda (F, motion_dim) have mean 0 and a coordinate variance 1."""
-        mean = factors.mean(0)
-        deviation = float((factors - mean).square().mean().sqrt())
+    def fit_scale(self, clips: Sequence[Tensor]) -> None:
+        """Set shift and scale so that latents of clips have mean 0, and within a clip coordinates variance 1.
+
+        Args:
+            clips: lambda (F, motion_dim) of two frames or more of each.
+        """
+        mean = torch.cat([*clips]).mean(0)
+        deviation = float(torch.stack([each.var(0) for each in clips]).mean().sqrt())
         self.register_to_config(
             shift=[round(float(each), 6) for each in mean], scaling_factor=1.0 / max(deviation, EPSILON)
         )
@@ -319,23 +335,19 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         Args:
             pixels: (B, 3, H, W) in [-1, 1], each encoded once. sources, drivers: (N,), numbers of rows.
         """
-        return self.driven_and_made(pixels, sources, drivers, shows_made=False)[0]
-
-    def driven_and_made(
-        self, pixels: Tensor, sources: Tensor, drivers: Tensor, *, shows_made: bool = True
-    ) -> tuple[Tensor, Tensor | None]:
-        """The same, and what the decoder would make without seeing the portrait; None for one that fills nothing."""
         w, maps = self.enc.net_app(pixels)
         motion = self.enc.fc(w)[drivers] @ self.dec.direction().T
         appearance = self.dec.appearance(w, maps)
-        return self.dec.pictures(
-            w[sources] + motion, [each[sources] for each in appearance.maps], shows_made=shows_made
-        )
+        return self.dec(w[sources] + motion, [each[sources] for each in appearance.maps])
 
     @property
     def frames_per_pass(self) -> int:
         """How many frames go through the networks at once."""
         return max(1, PASS_PIXELS // self.config.size**2)
+
+    def _of_coordinates(self, coordinates: Tensor) -> Tensor:
+        """Latents (F, D) of numbers along the directions, (F, motion_dim)."""
+        return coordinates if self.config.coordinates else coordinates @ self.dec.direction().to(coordinates).T
 
     def _shift(self, like: Tensor) -> Tensor:
         return like.new_tensor(self.config.shift or [0.0] * self.config.motion_dim)

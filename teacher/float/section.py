@@ -33,6 +33,10 @@ class Network(AnyNetwork):
     uses_emotion: bool = True
     """Whether clips have an emotion that frames are told of; without it the scale of emotion changes nothing."""
 
+    relative: bool = False
+    """Whether latents are learned as differences from the portrait's; false, as released. True for codecs trained here:
+    along their directions identities lie further apart than one face's motions."""
+
     @property
     def left_out(self) -> frozenset[str]:
         return frozenset() if self.uses_emotion else frozenset({"emotion"})

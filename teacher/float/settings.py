@@ -31,6 +31,7 @@ class VectorField(Settings):
     max_frames: Annotated[int, Field(ge=1, le=1024)] = 60
     conditioning: Conditioning = "adaln"
     uses_emotion: bool = True
+    relative: bool = False
 
     @model_validator(mode="after")
     def _divides(self) -> Self:

@@ -141,6 +141,7 @@ class VectorField(ModelMixin, ConfigMixin):
         max_frames: motion frames and those of a chunk.
         conditioning: see `Conditioning`.
         uses_emotion: whether what it is told of the emotion is known; else zeros stand for it.
+        relative: latents are differences from the portrait's (`Float` takes it off, and adds it again).
     """
 
     folder_settings = settings.VectorField
@@ -158,6 +159,7 @@ class VectorField(ModelMixin, ConfigMixin):
         max_frames: int = 60,
         conditioning: Conditioning = "adaln",
         uses_emotion: bool = True,
+        relative: bool = False,
     ) -> None:
         super().__init__()
         self.x_embedder = FrameEmbedder(latent_dim, dim)

@@ -99,9 +99,10 @@ def test_never_much_more_is_held_while_clips_are_read() -> None:
 
 
 def test_what_is_held_is_spread_over_clips() -> None:
-    found = pairs().sample(8)
-    assert len(found) == 8
-    assert {int(each[0, 0, 0]) // 20 for each in found} == {0, 1, 2, 3}
+    found = [each[:, 0, 0, 0].tolist() for each in pairs().by_clip(8)]
+    assert found == [[20 * clip, 20 * clip + 6] for clip in range(4)]
+    # Of fewer than two of each, some clips.
+    assert [each[0] // 20 for each in ([*frames[:, 0, 0, 0]] for frames in pairs().by_clip(4))] == [0, 2]
 
 
 def test_clips_without_pairs_are_left_out_and_none_is_an_error() -> None:

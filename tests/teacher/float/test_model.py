@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -83,6 +84,33 @@ def test_under_cross_attention_frames_are_told_by_attention_alone() -> None:
         block.cross.proj.weight.zero_()  # type: ignore[operator, union-attr]
     heard, changed = (field(noise, torch.tensor([0.4]), each, motion) for each in (told, other))
     assert torch.equal(heard, changed)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prediction", ["flow_prediction", "v_prediction", "epsilon", "sample"])
+def test_a_relative_network_sees_and_answers_differences_from_the_portrait(model: Float, prediction: Any) -> None:
+    path = NoisePath(prediction)
+    plain, given = Float(model.vector_field, model.audio_projection, path), clip(small.inputs()["emotion"][None])
+    portrait, t = given.reference, torch.tensor([0.6])
+    assert given.motion is not None
+    inputs = plain.inputs_of(replace(given, motion=given.motion - portrait[:, None]))
+    pick = torch.zeros(1, dtype=torch.long), torch.tensor([2])
+    signal = 0.4 if path.is_flow else float(path.alpha_bar(t).sqrt())
+    noise = math.sqrt(1 - signal**2)
+    taken = {"flow_prediction": -1.0, "v_prediction": -noise, "epsilon": 0.0, "sample": 1.0}[prediction]
+    latents = small.inputs()["noise"][None]
+    told = plain.expand(plain.prepare(inputs), *pick)
+    expected = plain.evaluate(latents - signal * portrait[:, None], t, told, shows_motion=True)
+    expected += portrait[:, None] * torch.tensor([1.0] * 3 + [taken] * 8)[None, :, None]
+
+    model.vector_field.register_to_config(relative=True)
+    relative = Float(model.vector_field, model.audio_projection, path)
+    told = relative.expand(relative.prepare(relative.inputs_of(given)), *pick)
+    torch.testing.assert_close(relative.evaluate(latents, t, told, shows_motion=True), expected)
+    torch.testing.assert_close(relative.evaluate(latents, t, told), expected[:, 3:])
+    # What stands for motion frames that there are none of is the portrait.
+    none = relative.prepare(relative.inputs_of(replace(given, has_motion=torch.tensor([False]))))
+    torch.testing.assert_close(none.motion, model.vector_field.embed_motion(torch.zeros_like(given.motion)))
 
 
 def test_an_emotion_that_is_not_used_is_zeros_whatever_clips_have(model: Float) -> None:

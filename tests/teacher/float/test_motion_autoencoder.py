@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -71,24 +72,30 @@ def test_a_frame_s_w_is_the_portrait_s_and_its_factors_along_the_directions() ->
     torch.testing.assert_close(codec.motion_of(codec.encode(frames())), added)
 
 
-def test_latents_outside_of_the_span_are_dropped_only_where_the_codec_projects() -> None:
-    aside = torch.randn(1, 24)
-    directions = small().dec.direction()
-    aside = aside - (aside @ directions) @ directions.T
-    torch.testing.assert_close(small(projects=True).motion_of(aside), torch.zeros(1, 24), atol=1e-6, rtol=0)
-    torch.testing.assert_close(small().motion_of(aside), aside)
+def test_coordinates_are_the_numbers_along_the_directions_and_mean_what_vectors_mean() -> None:
+    scaled = {"scaling_factor": 0.5, "shift": [0.1, 0.2, 0.3, 0.4, 0.5]}
+    vectors, numbers = small(**scaled), small(**scaled, coordinates=True)
+    assert numbers.latent_shape(32) == (5,)
+    found = numbers.encode(frames())
+    torch.testing.assert_close(found, vectors.encode(frames()) @ vectors.dec.direction())
+    torch.testing.assert_close(numbers.coordinates(found), found)
+    torch.testing.assert_close(numbers.motion_of(found), vectors.motion_of(vectors.encode(frames())))
 
 
-def test_scaled_latents_have_no_mean_and_along_their_directions_unit_variance() -> None:
+def test_scaled_latents_have_no_mean_and_within_clips_unit_variance() -> None:
     codec = small()
-    codec.fit_scale(codec.factors(frames(9)))
-    latents = codec.encode(frames(9))
-    torch.testing.assert_close(latents.mean(0), torch.zeros(24), atol=1e-4, rtol=0)
-    assert float(codec.coordinates(latents).square().mean()) == pytest.approx(1.0, abs=1e-4)
+    # Two clips, whose means lie 2 apart; a direction varies by 1, 2, ... or 5 in the first, by 3 in the second.
+    spread = torch.arange(1.0, 6.0)
+    clips = [torch.stack([-spread, spread]) + 1, torch.stack([-3 * torch.ones(5), 3 * torch.ones(5)]) - 1]
+    codec.fit_scale(clips)
+    variance = (2 * spread.square().mean() + 2 * 9) / 2
+    assert codec.config.scaling_factor == pytest.approx(1 / math.sqrt(variance))
+    torch.testing.assert_close(codec.latents_of(torch.cat(clips)).mean(0), torch.zeros(24), atol=1e-6, rtol=0)
 
 
-def test_moving_along_a_direction_changes_that_coordinate_alone() -> None:
-    codec = small()
+@pytest.mark.parametrize("coordinates", [False, True])
+def test_moving_along_a_direction_changes_that_coordinate_alone(coordinates: bool) -> None:
+    codec = small(coordinates=coordinates)
     latents = codec.encode(frames())
     moved = codec.coordinates(codec.along(latents, 3, 0.5)) - codec.coordinates(latents)
     torch.testing.assert_close(moved, torch.tensor([0, 0, 0, 0.5, 0]).expand(5, -1), atol=1e-5, rtol=0)
@@ -102,11 +109,27 @@ def test_a_new_codec_shows_the_portrait_whatever_the_latent() -> None:
     codec = small()
     start_as_portrait(codec)
     portrait = frames(1)[0]
-    made = codec.decode(torch.randn(3, 24), codec.appearance(portrait))
-    assert np.abs(made.astype(int) - portrait).max() <= 1 + 0.06 * 255  # the mask is 95 %, the rest is the decoder's
-    codec = small(fills=False)
-    start_as_portrait(codec)
     assert np.abs(codec.decode(torch.randn(3, 24), codec.appearance(portrait)).astype(int) - portrait).max() <= 1
+
+
+@torch.no_grad()
+def test_what_fills_is_added_to_the_picture_and_drawn_of_the_decoder_s_and_the_portrait_s_maps() -> None:
+    codec = small()
+    start_as_portrait(codec)
+    joined: list[torch.Tensor] = []
+    codec.dec.convs[1].register_forward_hook(lambda *given: joined.append(given[2]))
+    codec.dec.convs[2].register_forward_pre_hook(lambda _, given: joined.append(given[0]))
+    pixels, rows = torch.rand(2, 3, 32, 32) * 2 - 1, torch.tensor([0, 1])
+    _, maps = codec.enc.net_app(pixels)
+    before = codec.driven(pixels, rows, rows.roll(1))
+    # Nothing flows yet, and masks do not matter.
+    torch.testing.assert_close(joined[1], (joined[0] + maps[0]) / math.sqrt(2))
+    weight = torch.randn(3, 8, 1, 1)
+    codec.dec.fills[0].weight.copy_(weight)  # type: ignore[index, union-attr, operator]
+    added = torch.einsum("oc,bchw->bohw", weight[:, :, 0, 0] / math.sqrt(8), joined[0])
+    for _ in range(2):
+        added = torch.nn.functional.interpolate(added, scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(codec.driven(pixels, rows, rows.roll(1)) - before, added, atol=1e-5, rtol=1e-4)
 
 
 def test_frames_of_one_pass_and_of_several_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,11 +177,11 @@ def test_in_bfloat16_it_draws_nearly_the_same() -> None:
 
 
 def test_a_saved_codec_is_found_again(tmp_path: Path) -> None:
-    codec = small(scaling_factor=0.7, shift=[0.0, 1.0, 2.0, 3.0, 4.0], projects=True)
+    codec = small(scaling_factor=0.7, shift=[0.0, 1.0, 2.0, 3.0, 4.0], coordinates=True)
     codec.save_pretrained(str(tmp_path))
     again = load_network(tmp_path, MotionAutoencoder)
     torch.testing.assert_close(again.encode(frames()), codec.encode(frames()))
-    assert again.config.projects is True
+    assert again.config.coordinates is True
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
