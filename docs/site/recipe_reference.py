@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fada.recipe import recipe_json_schema
@@ -27,7 +27,7 @@ def fields() -> str:
     """A section for each of a recipe, with a row for each field."""
     schema = recipe_json_schema()
     known: dict[str, Schema] = schema["$defs"]
-    text = [*_section("recipe", "", schema)]
+    text = [*_section("recipe", "", schema, known)]
     # Named by the way to it: `Network_float` is what stands under teacher.network.
     seen = {"recipe"}
     queue = list(_inner(schema, ""))
@@ -36,7 +36,7 @@ def fields() -> str:
         if name in seen:
             continue
         seen.add(name)
-        text += _section(name, where, known[name])
+        text += _section(name, where, known[name], known)
         queue += _inner(known[name], where)
     return "\n".join(text)
 
@@ -59,7 +59,7 @@ def _referred(field: Schema, marks: str = "") -> Iterator[tuple[str, str]]:
         yield from _referred(field["additionalProperties"], marks + ".NAME")
 
 
-def _section(name: str, where: str, schema: Schema) -> Iterator[str]:
+def _section(name: str, where: str, schema: Schema, known: Mapping[str, Schema]) -> Iterator[str]:
     title = f"`{where}`" if where else "A recipe"
     # Several families have a section at one key: each says whose it is.
     kind, _, family = name.partition("_")
@@ -72,7 +72,13 @@ def _section(name: str, where: str, schema: Schema) -> Iterator[str]:
     needed = schema.get("required", ())
     for key, field in schema.get("properties", {}).items():
         default = "**needed**" if key in needed else _default(field)
-        yield f"| `{key}` | {_cell(_kind(field))} | {default} | {_cell(_line(field.get('description', '')))} |"
+        yield f"| `{key}` | {_cell(_kind(field))} | {default} | {_cell(_purpose(field, known))} |"
+
+
+def _purpose(field: Schema, known: Mapping[str, Schema]) -> str:
+    """What a field is for; the schema leaves out what its section says in the same words."""
+    inner = [known[name].get("description", "") for name, _ in _referred(field)]
+    return _line(field.get("description") or "".join(inner[:1]))
 
 
 def _kind(field: Schema) -> str:
