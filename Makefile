@@ -45,7 +45,7 @@ lock:  ## resolve all packages and write their versions and hashes (UPGRADE=1: t
 	$(PYTHON) .ci/lock.py $(if $(UPGRADE),--upgrade)
 
 docs: .venv-docs/.installed  ## the site of the documents, built strictly into build/site: read build/site/index.html
-	.venv-docs/bin/python docs/site/assemble.py build/docs
+	.venv-docs/bin/python docs/site/assemble.py
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --config-file build/mkdocs.yml
 	@echo "site: build/site/index.html"
 
@@ -87,7 +87,7 @@ mutants: $(STAMP)  ## put faults into a copy of the code, one at a time: do the 
 wheel: $(STAMP)  ## the package: dist/fada-*.tar.gz, and the wheel that is built from it
 	rm -f dist/fada-*
 	$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' >/dev/null
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist dist/fada-*.tar.gz
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist dist/fada-*.tar.gz
 	@ls dist/fada-*
 
 check: $(STAMP)  ## format, lint, types, import rule

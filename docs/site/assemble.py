@@ -1,10 +1,11 @@
 """Gathers the site's pages in a folder: documents, recipes, examples, and what is made from the code.
 
-    python docs/site/assemble.py build/docs
+    python docs/site/assemble.py      into build/docs
 
-Documents, recipes and sources link to each other as files of the repository, so that they can be read where they lie. On the
-site such a file is a page too: here the pages are made and the links rewritten, and a link that leads to no page is an
-error. What then makes HTML of the folder (`mkdocs.yml` beside this file) knows nothing of it, and may be another program.
+Documents, recipes and sources link to each other as files of the repository, so that they can be read where they lie.
+On the site such a file is a page too: here the pages are made and the links rewritten, and a link that leads to no page
+is an error. What then makes HTML of the folder (`mkdocs.yml` beside this file) knows nothing of it, and may be another
+program.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import posixpath
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def made_pages(root: Path) -> dict[str, dict[str, str]]:
 
 
 def documents(root: Path) -> dict[str, str]:
-    """Page → its text, of the documents as they lie in the repository, links and all that is made brought to the site."""
+    """Page → its text, of the documents as they lie in the repository, brought to the site."""
     homes = {f"docs/{path.relative_to(root / 'docs').as_posix()}": path for path in (root / "docs").rglob("*.md")}
     homes |= {name: root / name for name in DOCUMENTS}
     found = {}
@@ -135,12 +135,14 @@ def navigation(template: str, made: dict[str, dict[str, str]]) -> str:
 
 
 def assemble(root: Path, out: Path) -> None:
-    """Write the pages into `out`, which is made anew, and the site's settings beside it as mkdocs.yml."""
-    shutil.rmtree(out, ignore_errors=True)
+    """Write the pages into `out`, a new folder, and the site's settings beside it as mkdocs.yml."""
     shutil.copytree(root / "docs", out, ignore=shutil.ignore_patterns("site", "*.md"))
     shutil.copytree(root / "docs" / "site" / "assets", out / "assets")
     made = made_pages(root)
-    for page, text in (documents(root) | {page: text for pages in made.values() for page, text in pages.items()}).items():
+    pages = documents(root)
+    for group in made.values():
+        pages |= group
+    for page, text in pages.items():
         (out / page).parent.mkdir(parents=True, exist_ok=True)
         (out / page).write_text(text, encoding="utf-8")
     template = (root / "docs" / "site" / "mkdocs.yml").read_text(encoding="utf-8")
@@ -148,4 +150,6 @@ def assemble(root: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    assemble(ROOT, Path(sys.argv[1]))
+    # Of an earlier build; nothing else is ever removed.
+    shutil.rmtree(ROOT / "build" / "docs", ignore_errors=True)
+    assemble(ROOT, ROOT / "build" / "docs")

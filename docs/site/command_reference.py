@@ -35,7 +35,9 @@ def _verb(command: Any, path: str) -> Iterator[str]:
     context = command.context_class(command, info_name=path)
     records = [record for each in command.params if (record := each.get_help_record(context)) is not None]
     if records:
-        yield "\n".join(["| | |", "| --- | --- |", *(f"| {_code(name)} | {_cell(told)} |" for name, told in records), ""])
+        yield "\n".join(
+            ["| | |", "| --- | --- |", *(f"| {_code(name)} | {_cell(told)} |" for name, told in records), ""]
+        )
 
 
 def _code(text: str) -> str:

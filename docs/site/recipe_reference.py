@@ -1,4 +1,4 @@
-"""Pages of recipes: every field, from the schema that recipes are checked with, and the shipped recipes as they stand."""
+"""Pages of recipes: every field, from the schema that checks them, and the shipped recipes as they stand."""
 
 from __future__ import annotations
 
@@ -100,7 +100,13 @@ def _kind(field: Schema) -> str:
         inner = field.get("additionalProperties")
         return f"by name: {_kind(inner)}" if isinstance(inner, dict) else "mapping"
     limits = " ".join(f"{sign} {field[key]:,}".replace(",", " ") for key, sign in _LIMITS.items() if key in field)
-    words = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`", "string": "text", "null": "`null`"}
+    words = {
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "`true`, `false`",
+        "string": "text",
+        "null": "`null`",
+    }
     word = "path" if field.get("format") == "path" else words.get(kind, kind)
     return f"{word} {limits}".strip()
 

@@ -14,7 +14,20 @@ from typing import Annotated, Any
 import typer
 
 from fada import __version__
-from fada.cli import ablate, bench_compare, data, demo, directions, distill, doctor, export, generate, recipe, teacher, world
+from fada.cli import (
+    ablate,
+    bench_compare,
+    data,
+    demo,
+    directions,
+    distill,
+    doctor,
+    export,
+    generate,
+    recipe,
+    teacher,
+    world,
+)
 from fada.cli.failures import STOPPED, report
 
 app = typer.Typer(

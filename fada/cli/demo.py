@@ -22,14 +22,14 @@ def demo(
     overrides: Overrides = None,
     from_scratch: Annotated[
         bool,
-        typer.Option("--from-scratch", help="Train the teacher and its VAE too, instead of taking those of the package."),
+        typer.Option("--from-scratch", help="Train the teacher and its VAE too, in place of the package's."),
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """See it work: draws talking faces, distils a teacher into two students, writes a report with videos.
 
-    About 6 minutes on two cores, 13 from scratch; no downloads. It is fada distill tiny/demo, and ends with a drawn face and
-    voice that no model has seen, and the command that makes them talk. The same command again resumes.
+    About 6 minutes on two cores, 13 from scratch; no downloads. It is fada distill tiny/demo, and ends with a drawn
+    face and voice that no model has seen, and the command that makes them talk. The same command again resumes.
 
     Examples:
 
@@ -72,7 +72,7 @@ def _what_next(run: Path, portrait: Path, speech: Path) -> str:
             f"look at   {run / 'report' / 'index.html'}   teacher and students side by side, as videos",
             f"read      {run / 'report' / 'report.md'}   quality, evaluations, latency",
             "",
-            "next, a portrait and a voice of your own in place of these (the model knows drawn faces, and warns of others):",
+            "next, with your own portrait and voice in place of these (it knows drawn faces, and warns of others):",
             f"  {shlex.join(command)} --out talking.mp4",
         ]
     )

@@ -131,8 +131,8 @@ def check_strategy(strategy: Strategy) -> None:
     """
     if strategy != "ddp" and importlib.util.find_spec("deepspeed") is None:
         raise ValueError(
-            f"engine.strategy: {strategy} needs DeepSpeed, which is not installed here; run: pip install deepspeed (Linux "
-            "alone), or set engine.strategy=ddp"
+            f"engine.strategy: {strategy} needs DeepSpeed, which is not installed here; run: pip install deepspeed "
+            "(Linux alone), or set engine.strategy=ddp"
         )
 
 

@@ -148,7 +148,9 @@ def test_the_facts_of_a_family_are_those_that_it_is_known_for(assemble: ModuleTy
     assert "| clips must have, beside sound | emotion |" in text
 
 
-def test_every_module_has_its_place_but_those_of_the_command_line(site: Path, assemble: ModuleType, project_root: Path) -> None:
+def test_every_module_has_its_place_but_those_of_the_command_line(
+    site: Path, assemble: ModuleType, project_root: Path
+) -> None:
     shown = set()
     for page in (site / "docs" / "reference" / "api").iterdir():
         shown |= set(re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE))
@@ -159,7 +161,9 @@ def test_every_module_has_its_place_but_those_of_the_command_line(site: Path, as
     for path in real:
         parts = path.relative_to(project_root).with_suffix("").parts
         names.add(".".join(parts if parts[0] == "fada" else ("fada", *parts)).removesuffix(".__init__"))
-    left_out = {name for name in names if any(f"{name}.".startswith(f"{each}.") for each in assemble.api_pages.LEFT_OUT)}
+    left_out = {
+        name for name in names if any(f"{name}.".startswith(f"{each}.") for each in assemble.api_pages.LEFT_OUT)
+    }
     assert shown == names - left_out - {"fada.__main__"}
 
 

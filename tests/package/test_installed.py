@@ -70,7 +70,18 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             (others / entry.name).symlink_to(entry)
     python = folder / "venv" / "bin" / "python"
     purelib = run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", cwd=folder).strip()
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", wheel, cwd=folder)
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-index",
+        wheel,
+        cwd=folder,
+    )
     # Behind the environment's own packages, as they are looked for in turn.
     Path(purelib, "others.pth").write_text(f"{others}\n", encoding="utf-8")
     return python.parent
