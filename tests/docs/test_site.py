@@ -165,6 +165,21 @@ def test_every_module_has_its_place_but_those_of_the_command_line(
         name for name in names if any(f"{name}.".startswith(f"{each}.") for each in assemble.api_pages.LEFT_OUT)
     }
     assert shown == names - left_out - {"fada.__main__"}
+    # A library is more than its commands.
+    built_on = {
+        "data",
+        "diffusion",
+        "engine",
+        "eval",
+        "export",
+        "family",
+        "generation",
+        "media",
+        "recipe",
+        "student",
+        "teacher",
+    }
+    assert {f"fada.{name}" for name in built_on} <= shown
 
 
 def test_all_public_names_stand_in_the_first_page_of_the_api(site: Path) -> None:
