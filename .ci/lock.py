@@ -120,7 +120,8 @@ def main() -> None:
         differing = [name for name in pins if _version(whole.get(name, "")) != _version(pins[name])]
         if differing:
             raise SystemExit(f"{extra}: wants other versions of {', '.join(differing)} than the base; pin them apart")
-        write_lock(file, extra, {name: whole[name] for name in whole.keys() - pins.keys()})
+        # Also what the base has on some platforms alone, and the extra on more.
+        write_lock(file, extra, {name: lines for name, lines in whole.items() if lines != pins.get(name)})
 
 
 if __name__ == "__main__":
