@@ -44,9 +44,10 @@ $(STAMP): pyproject.toml $(LOCKS)
 lock:  ## resolve all packages and write their versions and hashes (UPGRADE=1: the newest); needs uv
 	$(PYTHON) .ci/lock.py $(if $(UPGRADE),--upgrade)
 
+# Without --quiet: what that leaves unsaid is not counted as a fault either.
 docs: .venv-docs/.installed  ## the site of the documents, built strictly into build/site: read build/site/index.html
 	.venv-docs/bin/python docs/site/assemble.py
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --config-file build/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --config-file build/mkdocs.yml
 	@echo "site: build/site/index.html"
 
 demo: $(STAMP)  ## the main job in small, about 6 minutes on 2 cores; run it again to resume
