@@ -157,7 +157,7 @@ def test_a_cheap_command_runs(cli, here: Path, monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
-    [command for command in OURS if "--dry-run" in command.fada],
+    {command.fada: command for command in OURS if "--dry-run" in command.fada}.values(),
     ids=lambda command: f"{command.place} {' '.join(command.fada[:3])}",
 )
 def test_a_dry_run_prices_its_recipe(cli, here: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
