@@ -35,7 +35,7 @@ def demo(
 
       fada demo
       fada demo --from-scratch
-      fada demo output=/tmp/demo
+      fada demo output=runs/again
     """
     from fada.cli.say import say
     from fada.recipe import load_recipe
