@@ -8,7 +8,7 @@ export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export DS_BUILD_OPS := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock demo demo-from-scratch test test-slow test-extras soak fuzz mutants check format bench ablations exact dropout float-ablations clean
+.PHONY: help env lock docs wheel demo demo-from-scratch test test-slow test-extras soak fuzz mutants check format bench ablations exact dropout float-ablations clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -44,17 +44,17 @@ $(STAMP): pyproject.toml $(LOCKS)
 lock:  ## resolve all packages and write their versions and hashes (UPGRADE=1: the newest); needs uv
 	$(PYTHON) .ci/lock.py $(if $(UPGRADE),--upgrade)
 
+# Without --quiet: what that leaves unsaid is not counted as a fault either.
+docs: .venv-docs/.installed  ## the site of the documents, built strictly into build/site: read build/site/index.html
+	.venv-docs/bin/python docs/site/assemble.py
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --config-file build/mkdocs.yml
+	@echo "site: build/site/index.html"
+
 demo: $(STAMP)  ## the main job in small, about 6 minutes on 2 cores; run it again to resume
-	$(BIN)/fada distill recipes/tiny/demo.yaml
-	@echo
-	@echo "report: runs/demo/report/report.md"
-	@echo "videos: runs/demo/report/index.html"
+	$(BIN)/fada demo
 
 demo-from-scratch: $(STAMP)  ## the same with a teacher of its own, trained from nothing, 13 minutes on 2 cores
-	$(BIN)/fada distill recipes/tiny/demo-from-scratch.yaml
-	@echo
-	@echo "report: runs/demo-from-scratch/report/report.md"
-	@echo "videos: runs/demo-from-scratch/report/index.html"
+	$(BIN)/fada demo --from-scratch
 
 # A process for each processor, JOBS=3 for three, JOBS=0 for none; tests/conftest.py shares the tests out.
 JOBS ?= auto
@@ -83,6 +83,13 @@ fuzz: $(STAMP)  ## damage recipes, lists, shards, clips, models and media, and r
 MUTANT_OPTIONS ?=
 mutants: $(STAMP)  ## put faults into a copy of the code, one at a time: do the tests notice? MUTANT_OPTIONS="--only NAME"
 	$(BIN)/python tests/mutants --page docs/results/mutants.md $(MUTANT_OPTIONS)
+
+# The wheel is built from the unpacked source package: what lies about in build/ is in neither.
+wheel: $(STAMP)  ## the package: dist/fada-*.tar.gz, and the wheel that is built from it
+	rm -f dist/fada-*
+	$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' >/dev/null
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist dist/fada-*.tar.gz
+	@ls dist/fada-*
 
 check: $(STAMP)  ## format, lint, types, import rule
 	$(BIN)/ruff format --check .

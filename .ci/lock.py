@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
 CUDA_LOCK, CPU_LOCK, BUILD_LOCK = (ROOT / f"requirements.{kind}.lock" for kind in ("cuda", "cpu", "build"))
-EXTRAS = ("iqa", "syncnet")
+EXTRAS = ("iqa", "syncnet", "docs")
 """Extras with an environment of their own, and a lock of what it has beside the base."""
 PYTHON = "3.11"
 _CUDA = re.compile(r"(nvidia|cuda)-.*|triton|torch")
@@ -120,7 +120,8 @@ def main() -> None:
         differing = [name for name in pins if _version(whole.get(name, "")) != _version(pins[name])]
         if differing:
             raise SystemExit(f"{extra}: wants other versions of {', '.join(differing)} than the base; pin them apart")
-        write_lock(file, extra, {name: whole[name] for name in whole.keys() - pins.keys()})
+        # Also what the base has on some platforms alone, and the extra on more.
+        write_lock(file, extra, {name: lines for name, lines in whole.items() if lines != pins.get(name)})
 
 
 if __name__ == "__main__":

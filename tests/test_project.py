@@ -125,3 +125,50 @@ def test_links_in_the_documents_lead_somewhere(project_root: Path) -> None:
             if "://" not in target and not (page.parent / target).exists():
                 dead.append(f"{page.relative_to(project_root)}: {target}")
     assert dead == []
+
+
+def make_targets(project_root: Path) -> dict[str, str]:
+    """Target of the Makefile → its commands."""
+    import re
+
+    text = (project_root / "Makefile").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)*)", text, re.MULTILINE))
+
+
+def test_the_workflow_runs_targets_and_verbs_that_exist(project_root: Path) -> None:
+    import yaml
+
+    from fada.cli.app import app
+    from tests.cli.test_app import verbs
+
+    workflow = yaml.safe_load((project_root / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))
+    lines = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    made = {target for line in lines if line.startswith("make ") for target in line.split()[1:]}
+    assert made >= {"check", "test", "docs", "wheel"}
+    assert made <= set(make_targets(project_root))
+    called = {part.split()[1] for line in lines for part in line.split(" && ") if part.startswith("fada ")}
+    assert called - {"--version"} <= {verb[0] for verb in verbs(app)}
+
+
+def test_commits_are_checked_by_the_tools_of_make_check(project_root: Path) -> None:
+    import yaml
+
+    settings = yaml.safe_load((project_root / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (local,) = settings["repos"]
+    entries = {hook["id"]: hook["entry"] for hook in local["hooks"]}
+    assert local["repo"] == "local"
+    # Each tool by its name and its verb; `make check` only asks whether the form is the common one.
+    asked = {line.split("/")[1].split()[0] for line in make_targets(project_root)["check"].splitlines()}
+    assert {entry.removeprefix(".venv/bin/").split()[0] for entry in entries.values()} == asked | {"fada"}
+    assert all(entry.startswith(".venv/bin/") for entry in entries.values())
+
+
+def test_the_citation_names_the_licence_of_the_package(project_root: Path) -> None:
+    import tomllib
+
+    import yaml
+
+    citation = yaml.safe_load((project_root / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["license"] == project["license"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)

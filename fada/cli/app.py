@@ -14,19 +14,33 @@ from typing import Annotated, Any
 import typer
 
 from fada import __version__
-from fada.cli import ablate, bench_compare, data, directions, distill, doctor, export, generate, recipe, teacher, world
+from fada.cli import (
+    ablate,
+    bench_compare,
+    data,
+    demo,
+    directions,
+    distill,
+    doctor,
+    export,
+    generate,
+    recipe,
+    teacher,
+    world,
+)
 from fada.cli.failures import STOPPED, report
 
 app = typer.Typer(
     name="fada",
     help="Distils talking-avatar diffusion teachers into six-step, single-pass students.",
-    epilog="Start with: fada doctor, then fada distill recipes/tiny/demo.yaml (or make demo).",
+    epilog="Start with: fada demo, and fada doctor for what is installed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(world.app, name="world")
 app.add_typer(data.app, name="data")

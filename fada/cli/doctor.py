@@ -27,6 +27,7 @@ EXTRAS = {
     "cluster": "fada data prepare on Ray; shards in object stores; DeepSpeed's fused operators",
     "hallo": "fada data shard --face-embedder; Hallo as a teacher; identity similarity in fada bench",
     "ui": "nothing yet: the web page comes with a later version",
+    "docs": "make docs, the site of the documents",
     "dev": "make check, make test",
 }
 """Extra → what its absence switches off."""

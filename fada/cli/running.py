@@ -15,12 +15,14 @@ def run_training(recipe: Any, console: Any, train: Callable[[], object], command
 
     Raises:
         RecipeError: a file or folder that the recipe names is not here.
+        ValueError: nor is what divides the training.
     """
     from fada import jobs
     from fada.engine import launch, parallel
     from fada.recipe.paths import check_paths
 
     check_paths(recipe)
+    parallel.check_strategy(recipe.engine.strategy)
     count = launch.processes_to_start(recipe.engine.processes)
     if count > 1:
         jobs.prepare(recipe, console)

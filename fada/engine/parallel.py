@@ -7,6 +7,7 @@ several engines in one process need an Accelerator each; on CPUs, DeepSpeed woul
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
@@ -122,12 +123,26 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
+def check_strategy(strategy: Strategy) -> None:
+    """Know that what divides a training is installed; DeepSpeed is on Linux alone.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if strategy != "ddp" and importlib.util.find_spec("deepspeed") is None:
+        raise ValueError(
+            f"engine.strategy: {strategy} needs DeepSpeed, which is not installed here; run: pip install deepspeed "
+            "(Linux alone), or set engine.strategy=ddp"
+        )
+
+
 def new_accelerator(settings: ParallelSettings, batch: int) -> Accelerator:
     """A fresh Accelerator for one phase; `batch` is the samples of one process and micro-batch.
 
     Raises:
-        ValueError: settings that DeepSpeed refuses, or a DeepSpeed file that cannot be read.
+        ValueError: settings that DeepSpeed refuses, a DeepSpeed file that cannot be read, or no DeepSpeed.
     """
+    check_strategy(settings.strategy)
     AcceleratorState._reset_state(reset_partial_state=True)
     # `accelerate launch` exports its own configuration, which would win over the recipe's.
     for name in [name for name in os.environ if name.startswith("ACCELERATE_")]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import typer
@@ -50,8 +51,10 @@ def test_module_and_script_are_the_same_command() -> None:
     assert done.stdout.strip() == f"fada {__version__}"
 
 
-def test_the_two_versions_agree(project_root) -> None:
-    assert f'version = "{__version__}"' in (project_root / "pyproject.toml").read_text(encoding="utf-8")
+def test_the_version_stands_in_one_place(project_root) -> None:
+    settings = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "version" in settings["project"]["dynamic"]
+    assert settings["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "fada.__version__"}
 
 
 def test_a_wrong_recipe_is_one_line_and_exit_code_2(cli) -> None:

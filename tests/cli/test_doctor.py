@@ -86,3 +86,12 @@ def test_the_extra_hallo_says_what_it_switches_off(cli, monkeypatch: pytest.Monk
     line = next(line for line in cli("doctor").out.splitlines() if line.startswith("hallo "))
     assert "missing: onnxruntime" in line
     assert "fada data shard --face-embedder; Hallo as a teacher" in line
+
+
+def test_every_extra_is_named(project_root: Path) -> None:
+    import tomllib
+
+    from fada.cli.doctor import EXTRAS
+
+    project = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(EXTRAS) == set(project["optional-dependencies"])

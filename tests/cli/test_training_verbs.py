@@ -74,3 +74,17 @@ def test_a_wrong_override_stops_before_anything_is_built(cli, calls, verb: tuple
     assert outcome.code == 2
     assert "did you mean 'seed'" in outcome.err
     assert calls == []
+
+
+@pytest.mark.parametrize("strategy", ["zero1", "zero3"])
+def test_a_divided_training_without_deepspeed_is_refused_before_anything_is_made(
+    cli, calls, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    import importlib.util
+
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "deepspeed" else find_spec(name))
+    outcome = cli("distill", "tiny/smoke", "engine.processes=2", f"engine.strategy={strategy}")
+    assert (outcome.code, calls) == (2, [])
+    assert f"error: engine.strategy: {strategy} needs DeepSpeed, which is not installed here; run: pip" in outcome.err
+    assert cli("distill", "tiny/smoke").code == 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 from scipy.ndimage import convolve, median_filter, minimum_filter1d
-from skimage.measure import blur_effect
 
 _SAMPLED = 8
 _BLUR_SIDE = 128
@@ -33,6 +32,9 @@ _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
 
 def blur(frames: np.ndarray, face: np.ndarray) -> float:
     """Perceived blur of the face, mean over frames: 0 sharp, 1 shapeless (Crete et al. 2007)."""
+    # Of an extra: shards are packed by scores that were measured elsewhere, without it.
+    from skimage.measure import blur_effect
+
     found = []
     for frame in some_frames(frames):
         left, top, right, bottom = _pixels(face, frame.shape[0], frame.shape[1])
