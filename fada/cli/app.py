@@ -14,7 +14,20 @@ from typing import Annotated, Any
 import typer
 
 from fada import __version__
-from fada.cli import ablate, bench_compare, data, directions, distill, doctor, export, generate, recipe, teacher, world
+from fada.cli import (
+    ablate,
+    bench_compare,
+    data,
+    directions,
+    distill,
+    doctor,
+    export,
+    generate,
+    recipe,
+    teacher,
+    ui,
+    world,
+)
 from fada.cli.failures import STOPPED, report
 
 app = typer.Typer(
@@ -38,6 +51,7 @@ app.add_typer(bench_compare.app, name="bench")
 app.command("ablate")(ablate.ablate)
 app.command("export")(export.export)
 app.add_typer(recipe.app, name="recipe")
+app.command("ui")(ui.ui)
 
 
 def _print_version(wanted: bool) -> None:
