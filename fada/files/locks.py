@@ -100,8 +100,12 @@ def holder_of(folder: Path) -> int | None:
 
 def _has_open(process: int, file: os.stat_result) -> bool:
     """Whether a process has a file open, by device and inode."""
-    with suppress(OSError):
-        for entry in os.scandir(f"/proc/{process}/fd"):
+    if process == os.getpid():
+        # Who looks has it open too.
+        with _guard:
+            return (file.st_dev, file.st_ino) in _held
+    with suppress(OSError), os.scandir(f"/proc/{process}/fd") as entries:
+        for entry in entries:
             with suppress(OSError):
                 if os.path.samestat(os.stat(entry.path), file):
                     return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,9 +216,7 @@ class Maker:
                 raise Cancelled
             take.state = "opening"
             take.folder.mkdir(parents=True)
-            began = time.perf_counter()
             self._make(job, take)
-            take.figures["seconds"] = time.perf_counter() - began
         except Cancelled:
             state = "cancelled"
         except (ValueError, OSError, ImportError) as error:

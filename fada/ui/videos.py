@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,6 +161,7 @@ class Studio:
 
 def _write(take: Take, speech: Path, pipeline: AvatarPipeline, made: VideoInChunks) -> None:
     fps = pipeline.config.fps
+    began = time.perf_counter()
     take.frames = (0, made.frames)
     noise: list[int] = [pipeline.config.frames]
 
@@ -178,6 +180,7 @@ def _write(take: Take, speech: Path, pipeline: AvatarPipeline, made: VideoInChun
             whole.add(clip, heard)
             take.frames = (take.frames[0] + len(clip), made.frames)
     take.figures |= {
+        "seconds": time.perf_counter() - began,
         "clips": made.clips,
         "evaluationsOfAClip": made.nfe,
         "evaluations": made.nfe * made.clips,

@@ -1,4 +1,5 @@
 // A video in the making: shown while it grows, then whole, with what it took.
+import { playGrowing } from "./growing.js";
 import { ask, duration, make, visited } from "./parts.js";
 
 const LOOK = 400;
@@ -19,6 +20,7 @@ export class Result {
   }
 
   clear() {
+    this.growing?.abort();
     this.video?.removeAttribute("src");
     this.video?.load();
     this.video = null;
@@ -61,13 +63,17 @@ export class Result {
 
   showLive(take) {
     this.isLive = true;
-    this.video = make("video", { src: take.live, controls: true, playsinline: true, "aria-label": "The video, while it is made" });
+    this.video = make("video", { controls: true, playsinline: true, "aria-label": "The video, while it is made" });
     this.screen.replaceChildren(this.video);
+    this.growing = new AbortController();
+    // What cannot be shown while it grows is shown when it is whole.
+    playGrowing(this.video, take.live, this.growing.signal).catch(() => {});
     this.play();
   }
 
   showWhole(take, { plays = true }) {
     this.isWhole = true;
+    this.growing?.abort();
     const at = this.video && !this.video.ended ? this.video.currentTime : 0;
     const wasPaused = this.video ? this.video.paused && !this.video.ended : false;
     this.video ??= make("video", { controls: true, playsinline: true });

@@ -2,7 +2,7 @@
 import { short } from "./parts.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 640, LEFT = 56, RIGHT = 12, TOP = 12, BOTTOM = 28;
+const LEFT = 56, RIGHT = 12, TOP = 12, BOTTOM = 28;
 
 function draw(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
@@ -11,9 +11,9 @@ function draw(tag, attributes, text) {
   return made;
 }
 
-function ticks(low, high, count) {
+function ticks(low, high, count, least = 0) {
   const step = 10 ** Math.floor(Math.log10((high - low) / count));
-  const size = [1, 2, 5, 10].map((each) => each * step).find((each) => (high - low) / each <= count);
+  const size = Math.max(least, [1, 2, 5, 10].map((each) => each * step).find((each) => (high - low) / each <= count));
   const found = [];
   for (let at = Math.ceil(low / size) * size; at <= high + size * 1e-9; at += size) found.push(Math.abs(at) < size * 1e-9 ? 0 : at);
   return found;
@@ -21,26 +21,26 @@ function ticks(low, high, count) {
 
 const widened = (low, high) => (low < high ? [low, high] : [low - (Math.abs(low) || 1) * 0.05, high + (Math.abs(high) || 1) * 0.05]);
 
-function frame(label, height, [x0, x1], [y0, y1], { isLog = false, wanted = 6 } = {}) {
-  const plot = draw("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label });
-  const x = (value) => LEFT + ((value - x0) / (x1 - x0)) * (WIDTH - LEFT - RIGHT);
+function frame(label, [width, height], [x0, x1], [y0, y1], { isLog = false, wanted = 6, least = 0 } = {}) {
+  const plot = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+  const x = (value) => LEFT + ((value - x0) / (x1 - x0)) * (width - LEFT - RIGHT);
   const y = (value) => height - BOTTOM - ((value - y0) / (y1 - y0)) * (height - TOP - BOTTOM);
   for (const at of ticks(y0, y1, 4)) {
-    plot.append(draw("line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: y(at), y2: y(at) }));
+    plot.append(draw("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: y(at), y2: y(at) }));
     plot.append(draw("text", { x: LEFT - 8, y: y(at) + 4, "text-anchor": "end" }, short(isLog ? 10 ** at : at)));
   }
-  for (const at of ticks(x0, x1, wanted)) plot.append(draw("text", { x: x(at), y: height - 8, "text-anchor": "middle" }, short(at)));
+  for (const at of ticks(x0, x1, wanted, least)) plot.append(draw("text", { x: x(at), y: height - 8, "text-anchor": "middle" }, short(at)));
   return { plot, x, y };
 }
 
-// points: [step, value] in order.
-export function curve(points, name, isLog) {
+// points: [step, value] in order; width: pixels that there are.
+export function curve(points, name, isLog, width) {
   const kept = isLog ? points.filter(([, value]) => value > 0).map(([step, value]) => [step, Math.log10(value)]) : points;
   if (!kept.length) return null;
   const steps = kept.map(([step]) => step), values = kept.map(([, value]) => value);
   const last = points[points.length - 1];
   const label = `${name} over steps ${steps[0]} to ${steps[steps.length - 1]}, last ${short(last[1])}`;
-  const { plot, x, y } = frame(label, 240, widened(Math.min(...steps), Math.max(...steps)), widened(Math.min(...values), Math.max(...values)), { isLog });
+  const { plot, x, y } = frame(label, [Math.max(260, width), 240], widened(Math.min(...steps), Math.max(...steps)), widened(Math.min(...values), Math.max(...values)), { isLog, least: 1, wanted: width < 500 ? 4 : 7 });
   const line = kept.map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`);
   if (line.length > 1) plot.append(draw("polyline", { class: "curve", points: line.join(" ") }));
   const [cx, cy] = line[line.length - 1].split(",");
@@ -53,7 +53,7 @@ export function histogram({ step, edges, counts }, name) {
   const heights = counts.map((count, number) => count / Math.max(edges[number + 1] - edges[number], 1e-12));
   const range = widened(edges[0], edges[edges.length - 1]);
   const isPoint = edges[0] === edges[edges.length - 1];
-  const { plot, x, y } = frame(`${name} at step ${step}`, 180, range, [0, isPoint ? 1 : Math.max(...heights) || 1], { wanted: 5 });
+  const { plot, x, y } = frame(`${name} at step ${step}`, [360, 180], range, [0, isPoint ? 1 : Math.max(...heights) || 1], { wanted: 4 });
   counts.forEach((count, number) => {
     if (!count || (!isPoint && edges[number + 1] <= edges[number])) return;
     const left = isPoint ? x(edges[0]) - 3 : x(edges[number]);

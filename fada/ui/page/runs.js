@@ -73,7 +73,7 @@ async function showPart(isNew) {
 
 function showCurve() {
   const name = get("run-figure").value;
-  const plot = name ? curve(curves[name], name, get("run-log").checked) : null;
+  const plot = name ? curve(curves[name], name, get("run-log").checked, get("run-curve").clientWidth) : null;
   get("run-curve").replaceChildren(plot ?? make("p", { class: "note" }, name ? "No value of this figure can be shown so." : "This part has no log yet."));
 }
 
@@ -89,6 +89,7 @@ function showHistograms(found) {
     };
     step.addEventListener("input", show);
     show();
+    step.hidden = events.length < 2;
     return make("div", {}, make("h3", {}, TITLES[name] ?? name), place, make("label", {}, said, step));
   });
   get("run-histograms").replaceChildren(...(plots.length ? [make("div", { class: "histograms" }, ...plots)] : []));
@@ -136,6 +137,7 @@ export function setUp() {
   get("run-part").addEventListener("change", guarded(() => showPart(true)));
   get("run-figure").addEventListener("change", showCurve);
   get("run-log").addEventListener("change", showCurve);
+  addEventListener("resize", () => isOpen && shown && showCurve());
   get("run-preview-step").addEventListener("change", showPreview);
   setTimeout(look, LOOK);
   return { open: () => { isOpen = true; return list(); }, close: () => { isOpen = false; } };
