@@ -111,8 +111,8 @@ async def video(request: Request) -> Response:
     take = _take(request)
     if not take.video.is_file():
         raise NoSuchVideo("the video is not finished")
-    name = {"filename": "talking.mp4"} if "download" in request.query_params else {}
-    return FileResponse(take.video, media_type=MP4, **name)
+    name = "talking.mp4" if "download" in request.query_params else None
+    return FileResponse(take.video, media_type=MP4, filename=name)
 
 
 def _job(request: Request) -> Job:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fada.export.run_models import models_of, recipe_of
 from fada.files.folders import inside
-from fada.files.json_lines import read_lines
+from fada.files.json_lines import read_lines, read_tail
 from fada.files.locks import holder_of
 from fada.files.names import PLAIN_NAME, check_name
 
@@ -27,6 +29,10 @@ HISTOGRAMS = 20
 """Steps whose histograms are kept, evenly drawn."""
 RECENT = 20
 """Log lines that say how fast a part goes."""
+PILLARS = 32
+"""Of a histogram: the logs' buckets grow from nothing to everything, and nobody can read them side by side."""
+_TAIL = 64 * 2**10
+"""Bytes at the end of a log that say how far a part is."""
 _PREVIEW = re.compile(r"frames-(\d{6,12})\.png")
 _SHOWN = ("log10_ratio", "weight")
 """Samples of which the logs of phases hold histograms: ratio and weight of the mixed loss."""
@@ -75,7 +81,7 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
 
 
 def _part(run: Path, name: str, title: str, of: int | None) -> Part:
-    lines = log_of(run, name)
+    lines = read_tail(_log_file(run, name), _TAIL)
     last = next((line["step"] for line in reversed(lines) if isinstance(line.get("step"), int)), 0)
     seconds = [line["seconds"] for line in lines[-RECENT:] if _is_number(line.get("seconds"))]
     left = None if of is None or not seconds else max(0, of - last) * sum(seconds) / len(seconds)
@@ -89,8 +95,12 @@ def log_of(run: Path, part: str) -> list[dict[str, Any]]:
         FolderFault: it is a link.
         NameFault: the part's name is none.
     """
-    file = inside(run, "work", check_name(part, "part"), LOG)
+    file = _log_file(run, part)
     return read_lines(file) if file.is_file() and file.stat().st_size <= LARGEST_LOG else []
+
+
+def _log_file(run: Path, part: str) -> Path:
+    return inside(run, "work", check_name(part, "part"), LOG)
 
 
 def curves_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
@@ -142,12 +152,20 @@ def histograms_of(run: Path, part: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def _histogram(event: Any) -> dict[str, Any]:
+    """An event's counts in pillars of one width: what a bucket counts is taken as spread over it."""
     value = event.histogram_value
-    edges = [value.min, *value.bucket_limit]
-    counts = [float(count) for count in value.bucket]
+    if not value.min < value.max:
+        return {"step": event.step, "edges": [value.min, value.max], "counts": [value.num]}
     # TensorBoard's outermost edges are the largest numbers there are.
-    edges = [min(max(edge, value.min), value.max) for edge in edges]
-    return {"step": event.step, "edges": edges, "counts": counts}
+    edges = np.clip([value.min, *value.bucket_limit], value.min, value.max)
+    wanted = np.linspace(value.min, value.max, PILLARS + 1)
+    counts = np.zeros(PILLARS)
+    for low, high, count in zip(edges[:-1], edges[1:], value.bucket, strict=True):
+        shared = np.clip(np.minimum(wanted[1:], high) - np.maximum(wanted[:-1], low), 0, None)
+        # A bucket of no width lies in one pillar.
+        place = min(np.searchsorted(wanted, high, side="left"), PILLARS) - 1
+        counts += count * shared / shared.sum() if shared.sum() > 0 else count * (np.arange(PILLARS) == max(place, 0))
+    return {"step": event.step, "edges": wanted.tolist(), "counts": counts.tolist()}
 
 
 def previews_of(run: Path, part: str) -> list[int]:
@@ -174,9 +192,3 @@ def state_of(run: Path) -> str:
     phases = [table.get("name") for table in _tables(_table(recipe_of(run).get("distill")).get("phases"))]
     models = models_of(run)
     return "finished" if models and all(name in models for name in phases) else "stopped"
-
-
-def summary_of(run: Path) -> dict[str, Any]:
-    """State, parts and models of a run, for the page."""
-    parts = parts_of(run)
-    return {"state": state_of(run), "parts": [asdict(part) for part in parts], "models": list(models_of(run))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,19 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from fada.export.run_models import models_of
 from fada.ui.allowed_folders import NotAllowed
 from fada.ui.answers import explained, in_thread, read_body, rooms_of
 from fada.ui.listing import listing_of
-from fada.ui.run_facts import curves_of, histograms_of, log_of, preview_file, previews_of, summary_of
+from fada.ui.run_facts import curves_of, histograms_of, log_of, parts_of, preview_file, previews_of, state_of
 
 
 @explained
 async def runs(request: Request) -> Response:
     """All runs, with their states."""
-    rooms = rooms_of(request)
 
     def found() -> list[dict[str, Any]]:
-        return [_told(request, run) for run in listing_of(rooms.allowed).runs]
+        return [_named(request, run) for run in listing_of(rooms_of(request).allowed).runs]
 
     return JSONResponse(await in_thread(found))
 
@@ -86,20 +87,28 @@ def _part(request: Request) -> str:
     return request.query_params.get("part", "")
 
 
-def _told(request: Request, folder: Path) -> dict[str, Any]:
+def _named(request: Request, folder: Path) -> dict[str, Any]:
+    """Name and state of a run."""
     rooms = rooms_of(request)
-    summary = summary_of(folder)
-    if rooms.runner.is_stopping(folder):
-        summary["state"] = "stopping"
-    elif rooms.runner.is_running(folder):
-        summary["state"] = "running"
+    state = "stopping" if rooms.runner.is_stopping(folder) else state_of(folder)
     return {
-        **summary,
         "place": rooms.allowed.place(folder),
         "label": rooms.allowed.shown(folder),
-        "canStop": rooms.runner.can_stop(folder),
-        "canResume": not rooms.runner.is_running(folder),
-        "said": rooms.runner.said(folder),
+        # One that has just been started does not hold its folder yet.
+        "state": "running" if state != "stopping" and rooms.runner.is_running(folder) else state,
+    }
+
+
+def _told(request: Request, folder: Path) -> dict[str, Any]:
+    """All that is known of a run."""
+    runner = rooms_of(request).runner
+    return {
+        **_named(request, folder),
+        "parts": [asdict(part) for part in parts_of(folder)],
+        "models": list(models_of(folder)),
+        "canStop": runner.can_stop(folder),
+        "canResume": not runner.is_running(folder),
+        "said": runner.said(folder),
     }
 
 

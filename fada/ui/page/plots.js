@@ -2,7 +2,7 @@
 import { short } from "./parts.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const LEFT = 56, RIGHT = 12, TOP = 12, BOTTOM = 28;
+const LEFT = 56, RIGHT = 20, TOP = 12, BOTTOM = 28;
 
 function draw(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
@@ -48,18 +48,15 @@ export function curve(points, name, isLog, width) {
   return plot;
 }
 
-// edges: n + 1 borders of n counts; pillars have the area of their counts.
+// edges: n + 1 borders of n counts, all of one width; one value alone has two equal ones.
 export function histogram({ step, edges, counts }, name) {
-  const heights = counts.map((count, number) => count / Math.max(edges[number + 1] - edges[number], 1e-12));
-  const range = widened(edges[0], edges[edges.length - 1]);
   const isPoint = edges[0] === edges[edges.length - 1];
-  const { plot, x, y } = frame(`${name} at step ${step}`, [360, 180], range, [0, isPoint ? 1 : Math.max(...heights) || 1], { wanted: 4 });
+  const range = widened(edges[0], edges[edges.length - 1]);
+  const { plot, x, y } = frame(`${name} at step ${step}`, [360, 180], range, [0, Math.max(...counts) || 1], { wanted: 4 });
   counts.forEach((count, number) => {
-    if (!count || (!isPoint && edges[number + 1] <= edges[number])) return;
     const left = isPoint ? x(edges[0]) - 3 : x(edges[number]);
-    const width = isPoint ? 6 : Math.max(1, x(edges[number + 1]) - left - 0.5);
-    const top = y(isPoint ? 1 : heights[number]);
-    plot.append(draw("rect", { class: "pillar", x: left, y: top, width, height: Math.max(0, y(0) - top) }));
+    const width = isPoint ? 6 : x(edges[number + 1]) - left - 1;
+    plot.append(draw("rect", { class: "pillar", x: left, y: y(count), width, height: y(0) - y(count) }));
   });
   return plot;
 }
