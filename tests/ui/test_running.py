@@ -62,7 +62,12 @@ def until(is_so: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_a_run_is_resumed_stopped_once_and_resumed_again(runner: Runner, run: Path) -> None:
+def test_a_run_is_resumed_stopped_once_and_resumed_again(
+    runner: Runner, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    send = os.kill
+    monkeypatch.setattr(os, "kill", lambda process, number: sent.append(number) or send(process, number))
     runner.resume(run)
     assert runner.is_running(run)
     with pytest.raises(CannotRun, match="is running; stop it first"):
@@ -74,6 +79,7 @@ def test_a_run_is_resumed_stopped_once_and_resumed_again(runner: Runner, run: Pa
     assert not runner.can_stop(run)
     # A second signal would break it off before its checkpoint.
     runner.stop(run)
+    assert sent == [signal.SIGINT]
     until(lambda: not runner.is_running(run))
     assert (run / "stopped").read_text() == "1"
     assert not runner.is_stopping(run)
