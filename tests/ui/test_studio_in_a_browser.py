@@ -63,21 +63,21 @@ def test_a_portrait_speaks_while_it_is_made_and_is_downloaded(
     page: Chromium, studio: Studio, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     choose_inputs(page, inputs)
-    assert page.run("document.getElementById('portrait-shown').naturalWidth") == 64
+    page.until("document.getElementById('portrait-shown').naturalWidth === 64")
     put(page, "#generate-model select", "shipped:drawn")
     assert page.run("[...document.querySelectorAll('#generate-model [data-name]')].map((each) => each.value)") == [
         "25", "2.5", "6.5"
     ]  # fmt: skip
-    put(page, "#generate-model [data-name=steps]", 4)
+    put(page, "#generate-model [data-name=steps]", 12)
     page.click("#generate-form button[type=submit]")
     # Frames are there to be seen before the last is made.
     page.until("document.querySelector('#generate-result video')?.buffered.length")
-    assert page.run(f"/step \\d+ of 12, frame (12|24) of 30/.test({STATUS.format(room='generate')})")
+    assert page.run(f"/step \\d+ of 36, frame (12|24) of 30/.test({STATUS.format(room='generate')})")
     assert page.run("document.querySelector('#generate-result video').currentSrc").startswith("blob:")
     page.until(f"{STATUS.format(room='generate')} === '30 frames'")
     page.until("document.querySelector('#generate-result video').duration > 1.1")
     figures = page.run("[...document.querySelectorAll('#generate-result dd')].map((each) => each.textContent)")
-    assert figures[1] == "36 (12 for each of 3 clips)"
+    assert figures[1] == "108 (36 for each of 3 clips)"
     (tmp_path / "video.mp4").write_bytes(fetched(studio, page, "document.querySelector('.download').href"))
     assert read_video(tmp_path / "video.mp4", fps=None).shape == (30, 64, 64, 3)
     assert probe(tmp_path / "video.mp4").has_audio
