@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fada.generation.avatar_pipeline import AvatarPipeline
 
 # Importing torch, diffusers and transformers makes a million objects, all of which stay: looking through them for
 # garbage again and again would take a sixth of the time.
@@ -27,7 +32,35 @@ __all__ = [
     "find_model",
     "from_checkpoint",
     "load_pipeline",
+    "open_model",
     "prepare",
     "replay",
     "train_teacher",
 ]
+
+
+def open_model(
+    model: Path, student: str | None = None, teacher: Path | None = None, named: str = "--teacher"
+) -> AvatarPipeline:
+    """The pipeline that a folder holds, or that a student's difference and its teacher are together.
+
+    Args:
+        model, student: as of `load_pipeline`.
+        teacher: of a difference: the teacher it belongs to, or its run.
+        named: how the caller is given the teacher, for messages.
+
+    Raises:
+        ValueError: there is no model, it is damaged, or a difference and no teacher, or a teacher and no difference.
+    """
+    from fada.assembly.models import find_teacher
+    from fada.export.delta import load_delta
+    from fada.generation.pipelines import DIFFERENCE
+    from fada.pretrained.shipped import located
+
+    if not (located(model) / DIFFERENCE).is_file():
+        if teacher is not None:
+            raise ValueError(f"{model}: is no difference from a teacher; leave {named} out")
+        return load_pipeline(model, student)
+    if teacher is None:
+        raise ValueError(f"{model}: holds a student's difference from its teacher: name that with {named}")
+    return load_delta(located(model), find_teacher(teacher))

@@ -45,21 +45,9 @@ def load(
         ValueError: there is no model, it is damaged, or names what is not permitted.
     """
     from fada import jobs
-    from fada.assembly.models import find_teacher
-    from fada.export.delta import load_delta
     from fada.generation.devices import pick_device, pick_dtype
-    from fada.generation.pipelines import DIFFERENCE
-    from fada.pretrained.shipped import located
 
-    folder = located(Path(model))
-    if not (folder / DIFFERENCE).is_file():
-        if teacher is not None:
-            raise ValueError(f"{model}: is no difference from a teacher; leave teacher out")
-        pipeline = jobs.load_pipeline(folder, student)
-    elif teacher is None:
-        raise ValueError(f"{model}: holds a student's difference from its teacher: name that with teacher=")
-    else:
-        pipeline = load_delta(folder, find_teacher(Path(teacher)))
+    pipeline = jobs.open_model(Path(model), student, None if teacher is None else Path(teacher), named="teacher")
     place = pick_device(device)
     return pipeline.to(place, pick_dtype(dtype, place)).optimize()
 

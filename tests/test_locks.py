@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-LOCKS = ("", ".cuda", ".cpu", ".build", ".iqa", ".syncnet", ".docs")
+LOCKS = ("", ".cuda", ".cpu", ".build", ".iqa", ".syncnet", ".docs", ".ui")
 _PIN = re.compile(r"(?P<name>[a-z0-9.-]+)==(?P<version>[^\s;]+)(?P<marker> ; [^\\]+)?(?= \\$)")
 _HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}")
 
@@ -53,7 +53,10 @@ def wanted(project_root: Path, *extras: str) -> list[Requirement]:
     return [each for each in found if each.name != "fada"] + (wanted(project_root, *inner) if inner else [])
 
 
-@pytest.mark.parametrize(("extra", "kind"), [("dev", ""), ("iqa", ".iqa"), ("syncnet", ".syncnet"), ("docs", ".docs")])
+@pytest.mark.parametrize(
+    ("extra", "kind"),
+    [("dev", ""), ("iqa", ".iqa"), ("syncnet", ".syncnet"), ("docs", ".docs"), ("ui", ".ui")],
+)
 def test_what_pyproject_asks_for_is_locked_within_its_range(
     project_root: Path, locked: dict[str, dict[str, str]], extra: str, kind: str
 ) -> None:

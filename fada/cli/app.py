@@ -26,6 +26,7 @@ from fada.cli import (
     generate,
     recipe,
     teacher,
+    ui,
     world,
 )
 from fada.cli.failures import STOPPED, report
@@ -52,6 +53,7 @@ app.add_typer(bench_compare.app, name="bench")
 app.command("ablate")(ablate.ablate)
 app.command("export")(export.export)
 app.add_typer(recipe.app, name="recipe")
+app.command("ui")(ui.ui)
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,12 +18,8 @@ from fada.media.sample_rate import SAMPLE_RATE
 if TYPE_CHECKING:
     import numpy as np
 
-    from fada.data.clips.face import FaceClues
-    from fada.data.clips.keypoints import Keypoints
     from fada.generation.avatar_pipeline import AvatarPipeline
-    from fada.media.fragments import FragmentedVideo
     from fada.media.sound_track import SoundTrack
-    from fada.media.whole_video import WholeVideo
 
 STANDARD_OUTPUT = Path("-")
 
@@ -183,10 +177,11 @@ def generate(
     portrait, speech = read_image(image), read_audio(audio)
     if seconds is not None:
         speech = speech[: round(seconds * SAMPLE_RATE)]
-    if face_landmarker is not None:
-        from fada.data.prepare import prepare_portrait
 
-        portrait = prepare_portrait(portrait, face_landmarker)
+    from fada.generation.face_conditions import FaceModels
+
+    faces = FaceModels(face_landmarker, face_embedder)
+    portrait = faces.cropped(portrait)
 
     from fada.generation.devices import pick_device, pick_dtype, use_threads
 
@@ -204,10 +199,13 @@ def generate(
         _check_motion(pipeline, edited)
     pipeline.to(place, precision)
     pipeline.optimize(compile=compile)
-    face = _face(portrait, face_landmarker, face_embedder) if pipeline.needs_face else None
+    face = faces.face(portrait) if pipeline.needs_face else None
     shown = None
     if pipeline.needs_keypoints:
-        shown = _keypoints(portrait, face_landmarker, keypoints, retargeting, len(speech), pipeline)
+        from fada.media.frame_count import frame_count
+
+        frames = frame_count(len(speech), SAMPLE_RATE, pipeline.config.fps)
+        shown = faces.keypoints(portrait, frames, keypoints, retargeting)
     elif keypoints is not None:
         raise typer.BadParameter("--keypoints: this model is shown none; leave it out")
     call: dict[str, Any] = {
@@ -221,7 +219,12 @@ def generate(
         "solver": solver,
         "spacing": spacing,
     }
-    with _telling_of_unknown_faces(image), SoundTrack(audio) as sound:
+    from fada.generation.unknown_face import unknown_faces_told
+
+    def tell(message: str) -> None:
+        say(f"warning: {image}: {message}", err=True)
+
+    with unknown_faces_told(tell), SoundTrack(audio) as sound:
         if stream:
             clips = pipeline.stream(portrait, _chunks(speech), look_ahead=look_ahead, **call)
             _write_growing(out, clips, sound, pipeline)
@@ -275,97 +278,19 @@ def _check_motion(pipeline: AvatarPipeline, motion: Mapping[int, float]) -> None
 
 def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipeline:
     """The pipeline that a folder holds, or that it and its teacher are together."""
-    from fada.generation.pipelines import DIFFERENCE
-    from fada.pretrained.shipped import located
-
-    model = located(model)
-    if (model / DIFFERENCE).is_file():
-        if teacher is None:
-            raise typer.BadParameter(f"{model} holds a student's difference from its teacher: name that with --teacher")
-        from fada.assembly.models import find_teacher
-        from fada.export.delta import load_delta
-
-        return load_delta(model, find_teacher(teacher))
-    if teacher is not None:
-        raise typer.BadParameter(f"--teacher: {model} is no difference from a teacher; it needs none")
     from fada import jobs
     from fada.export.run_models import label_of, models_of
+    from fada.pretrained.shipped import located
 
-    if models_of(model):
+    if models_of(located(model)):
         # A run holds several: say which it is.
         say(f"model: {label_of(jobs.find_model(model, student))}", err=True)
-    return jobs.load_pipeline(model, student)
-
-
-@contextmanager
-def _telling_of_unknown_faces(image: Path) -> Iterator[None]:
-    """While the block runs, say so as a line of our own where the portrait is none that the model knows."""
-    from fada.generation.unknown_face import UnknownFace
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UnknownFace)
-        show = warnings.showwarning
-
-        def tell(message: Warning | str, category: type[Warning], *where: Any, **rest: Any) -> None:
-            if issubclass(category, UnknownFace):
-                say(f"warning: {image}: {message}", err=True)
-            else:
-                show(message, category, *where, **rest)
-
-        warnings.showwarning = tell
-        yield
-
-
-def _face(portrait: np.ndarray, landmarker: Path | None, embedder: Path | None) -> FaceClues:
-    """What a model that is told of the face is told."""
-    if landmarker is None or embedder is None:
-        missing = " and ".join(
-            option for option, path in (("--face-landmarker", landmarker), ("--face-embedder", embedder)) if not path
-        )
-        raise typer.BadParameter(f"{missing}: this model is told of the face; give the path of the model that reads it")
-    from fada.data.prepare.face_embedding import FaceEmbedder
-    from fada.data.prepare.models import FaceFinder
-    from fada.data.prepare.portrait_clues import portrait_clues
-
-    with FaceFinder(landmarker) as finder:
-        return portrait_clues(portrait, finder, FaceEmbedder(embedder))
+    return jobs.open_model(model, student, teacher)
 
 
 def _files_of(clip: Path | None) -> tuple[Path, ...]:
     """A clip as it was named, and its video, which any of its files names."""
     return () if clip is None else (clip, clip.with_name(f"{clip.name.partition('.')[0]}.mp4"))
-
-
-def _keypoints(
-    portrait: np.ndarray,
-    landmarker: Path | None,
-    driving: Path | None,
-    way: Literal["naive", "unchanged"],
-    samples: int,
-    pipeline: AvatarPipeline,
-) -> Keypoints:
-    """Keypoints of every frame: of the portrait that keeps still, or of a clip that drives it."""
-    if landmarker is None and driving is None:
-        raise typer.BadParameter(
-            "--keypoints or --face-landmarker: this model is shown where eyes and nose are; give a clip that drives "
-            "the head, or the landmarker that finds them in the portrait"
-        )
-    from fada.data.clips.clip_keypoints import keypoints_of_clip
-    from fada.data.prepare.models import FaceFinder
-    from fada.data.prepare.portrait_clues import portrait_keypoints
-    from fada.media.frame_count import frame_count
-    from fada.teacher.v_express.retargeting import retargeted
-
-    driven = None if driving is None else keypoints_of_clip(driving)
-    if landmarker is not None:
-        with FaceFinder(landmarker) as finder:
-            own = portrait_keypoints(portrait, finder)
-    else:
-        # The portrait is then taken for the clip's first frame.
-        assert driven is not None
-        own = driven.of_frames(0)
-    frames = frame_count(samples, SAMPLE_RATE, pipeline.config.fps)
-    return retargeted(own, driven, "still" if driven is None else way, frames)
 
 
 def _chunks(speech: np.ndarray) -> Iterator[np.ndarray]:
@@ -393,20 +318,11 @@ def _write_whole(
     ):
         made = pipeline.in_chunks(portrait, speech, on_step=on_step, **call)
         frames = 0
-        for chunk in made:
-            frames = _add(video, chunk.frames, sound, frames, fps)
+        for clip, heard in sound.beside((chunk.frames for chunk in made), fps):
+            video.add(clip, heard)
+            frames += len(clip)
     stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in made.stage_seconds.items())
     say(f"{out}: {frames} frames in {made.clips} clips, {made.nfe} evaluations each; {stages}")
-
-
-def _add(video: WholeVideo | FragmentedVideo, clip: np.ndarray, sound: SoundTrack, frames: int, fps: float) -> int:
-    """Append a clip with its sound to a video of so many frames; how many it has then."""
-    from fada.media.frame_count import sample_range
-
-    end = frames + len(clip)
-    span = sample_range(frames, end, sound.sample_rate, fps)
-    video.add(clip, sound.take(span.stop - span.start))
-    return end
 
 
 def _write_growing(out: Path, clips: Iterator[np.ndarray], sound: SoundTrack, pipeline: AvatarPipeline) -> None:
@@ -422,8 +338,9 @@ def _write_growing(out: Path, clips: Iterator[np.ndarray], sound: SoundTrack, pi
     target = sys.stdout.buffer if out == STANDARD_OUTPUT else str(out)
     try:
         with open_fragmented(target, fps, sound.sample_rate, sound.layout) as video:
-            for clip in clips:
-                frames, count = _add(video, clip, sound, frames, fps), count + 1
+            for clip, heard in sound.beside(clips, fps):
+                video.add(clip, heard)
+                frames, count = frames + len(clip), count + 1
                 first = first or time.perf_counter() - started
     except BrokenPipeError:
         say(f"{out}: the reader left after {frames} frames", err=True)

@@ -22,9 +22,21 @@ def append_line(path: Path, content: dict[str, Any]) -> None:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a log that are whole; nothing where there is no such file."""
-    lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    return _whole_lines(path.read_bytes()) if path.is_file() else []
+
+
+def read_tail(path: Path, most: int) -> list[dict[str, Any]]:
+    """The whole lines among so many bytes at the end of a log; nothing where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+        return _whole_lines(file.read())
+
+
+def _whole_lines(data: bytes) -> list[dict[str, Any]]:
     found = []
-    for line in lines:
+    for line in data.split(b"\n"):
         try:
             content = json.loads(line)
         except (ValueError, RecursionError):

@@ -73,6 +73,45 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
                 os.close(descriptor)
 
 
+def holder_of(folder: Path) -> int | None:
+    """The process of this machine that holds a folder now; None where nobody does, or one that cannot be told for sure.
+
+    What a lock's file says is not believed: the process that it names must have that very file open, and the kernel
+    must refuse the lock.
+    """
+    path = folder / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(descriptor)
+        else:
+            return None
+        named = holder.get("pid", "")
+        is_here = holder.get("host") == socket.gethostname() and named.isascii() and named.isdecimal()
+        return int(named) if is_here and _has_open(int(named), os.fstat(descriptor)) else None
+    finally:
+        os.close(descriptor)
+
+
+def _has_open(process: int, file: os.stat_result) -> bool:
+    """Whether a process has a file open, by device and inode."""
+    if process == os.getpid():
+        # Who looks has it open too.
+        with _guard:
+            return (file.st_dev, file.st_ino) in _held
+    with suppress(OSError), os.scandir(f"/proc/{process}/fd") as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if os.path.samestat(os.stat(entry.path), file):
+                    return True
+    return False
+
+
 def _acquire(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

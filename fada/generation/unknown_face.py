@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -47,3 +49,23 @@ def told(found: float) -> str:
         "farthest of theirs): expect another face than this, or none. A model of drawn faces knows no photographs; "
         "train one on footage (docs/guides/prepare.md), or import one (docs/guides/released.md)"
     )
+
+
+@contextmanager
+def unknown_faces_told(tell: Callable[[str], None]) -> Iterator[None]:
+    """While the block runs, `tell` is given what is said of a portrait that the model does not know; nobody else is.
+
+    Python's way of showing warnings is one for the whole process: one such block at a time.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnknownFace)
+        show = warnings.showwarning
+
+        def told_or_shown(message: Warning | str, category: type[Warning], *where: Any, **rest: Any) -> None:
+            if issubclass(category, UnknownFace):
+                tell(str(message))
+            else:
+                show(message, category, *where, **rest)
+
+        warnings.showwarning = told_or_shown
+        yield

@@ -6,7 +6,7 @@ copied: they end where their own blocks end, not where the last frame does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import av
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from fada.media.channels import Downmix, SampleReader, layout_of
 from fada.media.container import Source, audio_stream, open_container
 from fada.media.decoding import decode_stream
+from fada.media.frame_count import sample_range
 from fada.media.sound_timeline import sound_blocks
 
 AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -66,6 +67,14 @@ class SoundTrack:
         # A copy: a view would keep what was taken alive.
         self._rest = joined[:, samples:].copy()
         return joined[:, :samples]
+
+    def beside(self, clips: Iterable[np.ndarray], fps: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Clips of frames (n, H, W, 3) that follow each other, each with the sound (channels, N) of its time."""
+        frames = 0
+        for clip in clips:
+            span = sample_range(frames, frames + len(clip), self.sample_rate, fps)
+            frames += len(clip)
+            yield clip, self.take(span.stop - span.start)
 
     def _samples(self, frame: av.AudioFrame) -> np.ndarray:
         if _stored_layout(frame) == self.layout and frame.layout.nb_channels == self.channels:

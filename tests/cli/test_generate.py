@@ -280,7 +280,7 @@ def test_generate_says_which_student_of_a_run_it_takes(
 def test_a_whole_model_needs_no_teacher(cli, inputs, pipeline: dict) -> None:
     outcome = cli("generate", "--model", "m", *inputs, "--out", "v.mp4", "--teacher", "run")
     assert outcome.code == 2
-    assert "m is no difference from a teacher; it needs none" in outcome.err
+    assert "m: is no difference from a teacher; leave --teacher out" in outcome.err
 
 
 def test_generate_refuses_another_ending_than_mp4(cli, inputs: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from fada.files import locks
 from fada.files.errors import FolderBusy
-from fada.files.locks import LOCK, locked
+from fada.files.locks import LOCK, holder_of, locked
 
 HOLD = """
 import sys, time
@@ -111,3 +111,41 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None
     with pytest.raises(OSError, match="symbolic links"), locked(tmp_path, "training"):
         pass
     assert secret.read_text() == "mine"
+
+
+def test_the_holder_is_the_process_that_has_the_lock(tmp_path: Path) -> None:
+    assert holder_of(tmp_path) is None
+    with held_by_another(tmp_path) as process:
+        assert holder_of(tmp_path) == process
+    assert holder_of(tmp_path) is None
+
+
+def test_a_lock_that_names_somebody_else_names_nobody(tmp_path: Path) -> None:
+    """Whoever writes into a folder must not choose which process is stopped."""
+    with held_by_another(tmp_path):
+        signed = json.loads((tmp_path / LOCK).read_text())
+        for forged in (os.getppid(), os.getpid(), 1, "x", -1, True):
+            (tmp_path / LOCK).write_text(json.dumps({**signed, "pid": forged}))
+            assert holder_of(tmp_path) is None
+        (tmp_path / LOCK).write_text(json.dumps({**signed, "host": "elsewhere"}))
+        assert holder_of(tmp_path) is None
+
+
+def test_a_lock_that_nobody_holds_has_no_holder_whatever_it_says(tmp_path: Path) -> None:
+    import socket
+
+    (tmp_path / LOCK).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    with (tmp_path / LOCK).open():
+        assert holder_of(tmp_path) is None
+
+
+def test_a_lock_that_is_a_link_has_no_holder(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    with held_by_another(tmp_path / "real"):
+        (tmp_path / LOCK).symlink_to(tmp_path / "real" / LOCK)
+        assert holder_of(tmp_path) is None
+
+
+def test_a_process_that_holds_a_folder_finds_itself(tmp_path: Path) -> None:
+    with locked(tmp_path, "training"):
+        assert holder_of(tmp_path) == os.getpid()

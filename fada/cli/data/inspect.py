@@ -45,7 +45,11 @@ def inspect(
         if out is not None:
             check_report(out, place, overwrite=overwrite)
     if page is not None:
-        shown, clips = _write_page(place, page, {"strict": strict, "lenient": lenient}, most)
+        from fada.cli.progress import progress_bar
+        from fada.data.inspection import write_scored_page
+
+        with progress_bar("drawing") as progress:
+            shown, clips = write_scored_page(place, page, {"strict": strict, "lenient": lenient}, most, progress)
         console.print(f"{page}: {shown if shown == clips else f'{shown} of {clips}'} clips", soft_wrap=True)
         return
     from fada.cli.inspection import contact_sheet_of, summary
@@ -59,21 +63,3 @@ def inspect(
 
         write_png(sheet, contact_sheet_of(place, rows))
         console.print(f"contact sheet: {sheet}")
-
-
-def _write_page(folder: Path, page: Path, files: dict[str, str], most: int) -> tuple[int, int]:
-    """Write the page of a folder of clips; returns how many clips are on it, and how many there are."""
-    from fada.cli.progress import progress_bar
-    from fada.data.inspection import write_page
-    from fada.data.scores import count_scores, draw_scores, load_thresholds
-
-    thresholds = {name: load_thresholds(file) for name, file in files.items()}
-    rows, clips = draw_scores(folder, most), count_scores(folder)
-    limits = {name: each.limits for name, each in thresholds.items()}
-    fails = {
-        name: [score for score, limit in each.by_score.items() if limit.unmeasured == "fail"]
-        for name, each in thresholds.items()
-    }
-    with progress_bar("drawing") as progress:
-        write_page(folder, rows, limits, page, fails, progress, clips)
-    return len(rows), clips

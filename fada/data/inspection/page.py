@@ -46,6 +46,7 @@ def write_page(
     unmeasured_fails: Mapping[str, Collection[str]] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     clips: int | None = None,
+    videos: str | None = None,
 ) -> Path:
     """Write the page, whole or not at all.
 
@@ -57,19 +58,21 @@ def write_page(
         unmeasured_fails: by set, the scores that a clip must have.
         on_progress: called with (posters made, in all).
         clips: of the folder, where `rows` are only some of them; the page says so.
+        videos: where the clips lie for whoever opens the page, a URL that ends in a slash; None links from the page to
+            the folder.
     """
-    videos = [clip_file(folder, row["key"], ".mp4") for row in rows]
-    posters = _posters(videos, on_progress)
+    found = [clip_file(folder, row["key"], ".mp4") for row in rows]
+    posters = _posters(found, on_progress)
     fails = {name: set((unmeasured_fails or {}).get(name, ())) for name in SETS}
     data = {
-        "videos": _link(folder, path.parent),
+        "videos": _link(folder, path.parent) if videos is None else videos,
         "axes": AXES,
         "scores": [
             {"name": score.name, "axis": score.axis, "unit": score.unit, "meaning": score.meaning}
             for score in SCORES.values()
         ],
         "clips": {fact: [row[fact] for row in rows] for fact in _FACTS},
-        "files": [quote(video.relative_to(folder).as_posix()) for video in videos],
+        "files": [quote(video.relative_to(folder).as_posix()) for video in found],
         "values": {name: [_short(row.get(name)) for row in rows] for name in SCORES},
         "limits": {
             name: {
