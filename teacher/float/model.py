@@ -85,13 +85,11 @@ class Float(AvatarDenoiser):
         reference, motion = inputs.reference.to(self.dtype), inputs.motion.to(self.dtype)
         audio = self.audio_projection(inputs.audio.to(self.dtype))
         before, heard = audio.split([motion.shape[1], audio.shape[1] - motion.shape[1]], dim=1)
-        if inputs.has_motion is not None:
-            motion, before = (scale_rows(each, inputs.has_motion) for each in (motion, before))
         if self.is_relative:
-            # Of clips without motion frames these are the portrait.
-            motion = (
-                motion - (reference if inputs.has_motion is None else scale_rows(reference, inputs.has_motion))[:, None]
-            )
+            motion = motion - reference[:, None]
+        if inputs.has_motion is not None:
+            # Of clips without motion frames these are zeros, or the portrait.
+            motion, before = (scale_rows(each, inputs.has_motion) for each in (motion, before))
         tokens = self.vector_field.embed_motion(motion)
         return Conditions(reference, heard, before, inputs.emotion.to(self.dtype), tokens)
 
