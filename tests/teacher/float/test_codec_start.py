@@ -81,3 +81,9 @@ def test_the_rest_of_w_is_what_it_was() -> None:
 def test_fewer_samples_than_directions_are_enough() -> None:
     codec = started([clips(1, frames=2)[0]])
     assert torch.isfinite(codec.factors(clips(1)[0])).all()
+
+
+def test_at_first_only_the_finest_level_s_mask_is_nearly_one() -> None:
+    flows = started(clips()).dec.to_flows
+    masks = [float(each.bias[0, 2, 0, 0]) for each in flows]  # type: ignore[index, union-attr]
+    assert masks == [0.0] * (len(flows) - 1) + [codec_start.START_MASK]
