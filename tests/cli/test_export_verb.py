@@ -24,7 +24,7 @@ def test_without_options_the_whole_model_is_exported(cli, exported, tmp_path: Pa
     outcome = cli("export", str(tmp_path), "--out", "model")
     assert (outcome.code, outcome.out) == (0, "exported to model\n"), outcome.err
     assert exported == [{"student": None, "built": None, "contents": Contents(), "teacher": None,
-                         "origin": Origin(), "figures": ""}]  # fmt: skip
+                         "origin": Origin(), "figures": "", "name": None}]  # fmt: skip
 
 
 def test_options_reach_the_export(cli, exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
