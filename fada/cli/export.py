@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -103,6 +104,7 @@ def export(
         raise typer.BadParameter(f"{'--private' if private else '--revision'} goes with --push-to: where to?")
 
     from fada.export.push import push, push_target
+    from fada.pretrained.hub import HubFault
 
     target = None if push_to is None else push_target(push_to, revision)
 
@@ -137,7 +139,12 @@ def export(
         SafeConsole().print(_table(out))
     say(f"exported {_label(run, student)}to {out}")
     if target is not None:
-        say(f"pushed to {target}: {push(out, target, private=private)}")
+        try:
+            say(f"pushed to {target}: {push(out, target, private=private)}")
+        except HubFault as error:
+            branch = "" if revision is None else f" --revision {revision}"
+            again = f"hf upload {target.repo} {shlex.quote(str(out))}{branch}"
+            raise HubFault(f"{error} ({out} is whole; once that is put right, `{again}` uploads it)") from error
 
 
 def _label(run: Path, student: str | None) -> str:

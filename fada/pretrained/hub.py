@@ -153,6 +153,8 @@ def hub_faults(name: HubName, otherwise: str = "") -> Iterator[None]:
     at = constants.ENDPOINT
     try:
         yield
+    except HubFault:
+        raise
     except GatedRepoError as error:
         raise HubFault(
             f"{name}: {otherwise}{at} gives it to those alone whom its authors let in; ask on the model's page, then "
@@ -171,8 +173,8 @@ def hub_faults(name: HubName, otherwise: str = "") -> Iterator[None]:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{at} does not answer"
         raise HubFault(
-            f"{name}: {otherwise}not whole in the hub's cache ({constants.HF_HUB_CACHE}), and {why}; fetch it once with "
-            "a network, or give a folder"
+            f"{name}: {otherwise}not whole in the hub's cache ({constants.HF_HUB_CACHE}), and {why}; fetch it "
+            "once with a network, or give a folder"
         ) from error
     except HfHubHTTPError as error:
         code = error.response.status_code if error.response is not None else None
