@@ -47,6 +47,7 @@ class Hub:
     address: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
+    stores_nothing: bool = False
     stored: Files = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
@@ -78,8 +79,18 @@ def serving(hub: Hub) -> Iterator[Hub]:
         def do_PUT(self) -> None:
             self._answer("PUT")
 
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
         def _answer(self, method: str) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = self._body()
             path = urlsplit(self.path).path
             hub.asked.append(f"{method} {unquote(path)}")
             knows = self.headers.get("Authorization") == f"Bearer {hub.token}"
@@ -116,6 +127,8 @@ def _refused(code: int, kind: str) -> Answer:
 
 
 def _answered(hub: Hub, method: str, path: str, body: bytes, knows: bool) -> Answer:
+    if hub.stores_nothing and method == "PUT":
+        return 403, {}, b""
     if method == "PUT" and path.startswith("/store/"):
         hub.stored[path.removeprefix("/store/")] = body
         return 200, {}, b""

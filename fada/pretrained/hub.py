@@ -182,5 +182,10 @@ def hub_faults(name: HubName, otherwise: str = "") -> Iterator[None]:
         raise HubFault(f"{name}: {at} refuses: {error.server_message or code}{what}") from error
     except http_error as error:
         raise HubFault(f"{name}: {at} does not answer ({error}); try again later") from error
+    except RuntimeError as error:
+        # What an upload in threads makes of whatever ended it. Its address, which may be signed, is not for logs.
+        cause = error.__cause__
+        status = f"status {cause.response.status_code}" if isinstance(cause, HfHubHTTPError) else type(cause).__name__
+        raise HubFault(f"{name}: {error} ({status}); try again later") from error
     except ValueError as error:
         raise HubFault(f"{name}: huggingface_hub does not take what {at} holds or says ({error})") from error

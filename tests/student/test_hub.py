@@ -26,6 +26,8 @@ from tests.hub_stand_in import Files, Hub, serving
 
 MODEL = {"model_index.json": b"{}", "vae/config.json": b"{}", "vae/diffusion_pytorch_model.safetensors": b"weights"}
 NAME = HubName("someone/portraits")
+# huggingface_hub's own, where it uploads large files without its newer protocol.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
 @pytest.fixture
@@ -156,6 +158,16 @@ def test_who_may_not_write_is_told_to_log_in(hub: Hub, small: Path, monkeypatch:
     with pytest.raises(HubFault, match="hf auth login") as told:
         push(small, NAME)
     assert "hf_another" not in str(told.value)
+
+
+def test_an_upload_that_breaks_off_is_told(hub: Hub, small: Path) -> None:
+    (small / "vae").mkdir()
+    (small / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"weights")
+    hub.stores_nothing = True
+    with pytest.raises(
+        HubFault, match=r"^someone/portraits: Error while uploading 'vae/[^:]* \(status 403\); try again"
+    ):
+        push(small, NAME)
 
 
 @pytest.mark.parametrize(
