@@ -45,22 +45,24 @@ def open_model(
     """The pipeline that a folder holds, or that a student's difference and its teacher are together.
 
     Args:
-        model, student: as of `load_pipeline`.
+        model, student: as of `load_pipeline`; or a model on the hub, `owner/name` or `owner/name@revision`.
         teacher: of a difference: the teacher it belongs to, or its run.
         named: how the caller is given the teacher, for messages.
 
     Raises:
-        ValueError: there is no model, it is damaged, or a difference and no teacher, or a teacher and no difference.
+        ValueError: there is no model, it is damaged, or a difference and no teacher, or a teacher and no difference;
+            the hub does not give it.
     """
     from fada.assembly.models import find_teacher
     from fada.export.delta import load_delta
     from fada.generation.pipelines import DIFFERENCE
-    from fada.pretrained.shipped import located
+    from fada.pretrained.hub import model_folder
 
-    if not (located(model) / DIFFERENCE).is_file():
+    model = model_folder(model)
+    if not (model / DIFFERENCE).is_file():
         if teacher is not None:
             raise ValueError(f"{model}: is no difference from a teacher; leave {named} out")
         return load_pipeline(model, student)
     if teacher is None:
         raise ValueError(f"{model}: holds a student's difference from its teacher: name that with {named}")
-    return load_delta(located(model), find_teacher(teacher))
+    return load_delta(model, find_teacher(model_folder(teacher)))

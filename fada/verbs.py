@@ -35,7 +35,8 @@ def load(
     """The avatar pipeline that a folder holds, a `DiffusionPipeline` of diffusers, on its device and ready for calls.
 
     Args:
-        model: a run, a student or teacher in it, an exported folder, or `shipped:drawn`, the teacher that comes along.
+        model: a run, a student or teacher in it, an exported folder, `shipped:drawn`, the teacher that comes along, or
+            `owner/name` or `owner/name@revision` on the hub.
         student: of a run: which student, or `teacher`; default: the recipe's last phase.
         teacher: of a student exported as a difference: the teacher it belongs to, or its run.
         device: `cpu`, `cuda`, `cuda:N` or `mps`; default: cuda if there is one.

@@ -32,8 +32,9 @@ def directions(
     from fada.generation.directions import directions_sheet
     from fada.media.contact_sheet import write_png
     from fada.media.image import read_image
+    from fada.pretrained.hub import model_folder
 
     portrait = read_image(image)
-    pipeline = jobs.load_pipeline(model)
+    pipeline = jobs.load_pipeline(model_folder(model))
     write_png(out, directions_sheet(pipeline, portrait))
     say(f"{out}: {pipeline.vae.directions} directions, from -2 to +2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,11 +69,20 @@ def export(
     base_model: Annotated[
         str | None, typer.Option("--base-model", metavar="NAME", help="For the card; default: likewise.")
     ] = None,
+    push_to: Annotated[
+        str | None,
+        typer.Option("--push-to", metavar="OWNER/NAME", help="Upload the folder to this repository on the hub too."),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Of --push-to: a repository that is private.")] = False,
+    revision: Annotated[
+        str | None, typer.Option("--revision", metavar="BRANCH", help="Of --push-to: the branch; default: main.")
+    ] = None,
 ) -> None:
     """Export a run's student as a folder with a model card.
 
     Safetensors only. A whole model loads with FadaPipeline.from_pretrained and in `fada generate`; a difference holds
-    none of the teacher's weights and needs its folder to load (`fada generate --teacher`).
+    none of the teacher's weights and needs its folder to load (`fada generate --teacher`). --push-to needs a login
+    of the hub's own: `hf auth login`, or HF_TOKEN.
 
     Examples:
 
@@ -82,12 +92,21 @@ def export(
       fada export runs/teacher --out models/teacher --student teacher --dtype bf16
       fada export runs/demo --out models/demo-delta --as delta --dtype bf16
       fada export runs/demo --out models/demo-lora --as lora --rank 32
+      fada export runs/demo --out models/demo-fast --push-to owner/name --private
     """
     given: dict[str, Any] = {"dtype": dtype and str(dtype), "rank": rank, "keep": keep}
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
         if form is not Form.LORA and name != "dtype":
             raise typer.BadParameter(f"--{name} does not go with --as {form}: it is for differences of low rank")
+
+    if push_to is None and (private or revision is not None):
+        raise typer.BadParameter(f"{'--private' if private else '--revision'} goes with --push-to: where to?")
+
+    from fada.export.push import push, push_target
+    from fada.pretrained.hub import HubFault
+
+    target = None if push_to is None else push_target(push_to, revision)
 
     from fada.export.model_card import Origin
     from fada.export.run_export import Contents, export_run
@@ -112,12 +131,20 @@ def export(
         teacher=teacher,
         origin=Origin(licence, base_model),
         figures="" if built is not None else _figures(run, student),
+        name=target and str(target),
     )
     if form is not Form.FULL:
         from fada.terminal import SafeConsole
 
         SafeConsole().print(_table(out))
     say(f"exported {_label(run, student)}to {out}")
+    if target is not None:
+        try:
+            say(f"pushed to {target}: {push(out, target, private=private)}")
+        except HubFault as error:
+            branch = "" if revision is None else f" --revision {revision}"
+            again = f"hf upload {target.repo} {shlex.quote(str(out))}{branch}"
+            raise HubFault(f"{error} ({out} is whole; once that is put right, `{again}` uploads it)") from error
 
 
 def _label(run: Path, student: str | None) -> str:

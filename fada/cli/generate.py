@@ -26,7 +26,10 @@ STANDARD_OUTPUT = Path("-")
 
 def generate(
     model: Annotated[
-        Path, typer.Option(metavar="DIR", help="A run, a student or teacher in it, or an exported folder.")
+        Path,
+        typer.Option(
+            metavar="DIR", help="A run, a student or teacher in it, an exported folder, or owner/name on the hub."
+        ),
     ],
     image: Annotated[Path, typer.Option(metavar="I", help="The portrait, any picture.")],
     audio: Annotated[Path, typer.Option(metavar="A", help="The speech, any sound file (or a video's sound).")],
@@ -280,9 +283,10 @@ def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipel
     """The pipeline that a folder holds, or that it and its teacher are together."""
     from fada import jobs
     from fada.export.run_models import label_of, models_of
-    from fada.pretrained.shipped import located
+    from fada.pretrained.hub import model_folder
 
-    if models_of(located(model)):
+    model = model_folder(model)
+    if models_of(model):
         # A run holds several: say which it is.
         say(f"model: {label_of(jobs.find_model(model, student))}", err=True)
     return jobs.open_model(model, student, teacher)

@@ -26,9 +26,9 @@ from fada.export.shared_folder import copy_component, copy_config, shareable_con
 from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.generation.fitting import check_parts
 from fada.generation.pipelines import DIFFERENCE, PIPELINES, pipeline_class
+from fada.pretrained.hub import model_folder
 from fada.pretrained.networks import check_fit, read_component, read_config
 from fada.pretrained.pipelines import INDEX, check_index, component_folder
-from fada.pretrained.shipped import located
 from fada.pretrained.weight_hash import weights_hash
 from fada.pretrained.weights import read_safetensors
 
@@ -121,7 +121,7 @@ def load_delta(folder: str | Path, teacher_folder: str | Path) -> AvatarPipeline
     Raises:
         DeltaError: no difference is there, it is of a newer version, or the teacher is another one.
     """
-    folder, teacher_folder = Path(folder), located(Path(teacher_folder))
+    folder, teacher_folder = model_folder(Path(folder)), model_folder(Path(teacher_folder))
     told = read_delta(folder)
     index, marks = told["pipeline"], told["teacher"]["parts"]
     bases = {part: read_weights(teacher_folder / part) for part in marks}

@@ -139,7 +139,7 @@ def origin_of(folders: Sequence[Path]) -> Origin:
 
 def _front_matter(facts: CardFacts) -> dict[str, Any]:
     licence, base = facts.origin.licence, facts.origin.base_model
-    front: dict[str, Any] = {"library_name": "diffusers"}
+    front: dict[str, Any] = {"library_name": "diffusers", "pipeline_tag": "image-to-video"}
     if licence is not None:
         is_short = IDENTIFIER.fullmatch(licence.lower()) is not None
         front["license"] = licence.lower() if is_short else "other"

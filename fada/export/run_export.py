@@ -21,6 +21,7 @@ from fada.files.shareable import shareable, shareable_text
 from fada.files.strict_json import JSONFault, read_table
 from fada.files.whole import whole_folder
 from fada.generation.pipelines import DIFFERENCE, default_settings, pipeline_class
+from fada.pretrained.hub import model_folder
 from fada.pretrained.networks import read_config
 from fada.pretrained.pipelines import INDEX, Index, check_index, component_folder
 from fada.pretrained.shipped import located
@@ -64,6 +65,7 @@ def export_run(
     teacher: Path | None = None,
     origin: Origin = Origin(),  # noqa: B008 - frozen
     figures: str = "",
+    name: str | None = None,
 ) -> Path:
     """Write a run's student (default: its recipe's last; `teacher` for the teacher) to `out`, with its card and recipe.
 
@@ -72,6 +74,7 @@ def export_run(
         teacher: what a difference is formed against, a model's folder or a run; default: the run's (`teacher_of`).
         origin: licence and base model for the card; what it leaves open is looked for in the folders of the teacher.
         figures: a Markdown table for the card.
+        name: how the card names the model; default: the last part of `out`.
 
     Raises:
         ExportError: there is no such model, no teacher to form a difference against, or `out` is not empty.
@@ -79,7 +82,7 @@ def export_run(
     """
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ExportError(f"{out}: is not empty; give another folder with --out, or empty this one")
-    base = teacher_of(run) if teacher is None else teacher_in(teacher)
+    base = teacher_of(run) if teacher is None else teacher_in(model_folder(teacher))
     if teacher is not None and base is None:
         raise ExportError(f"{teacher}: no teacher here (no model_index.json); give its folder, or the run it is from")
     with whole_folder(out, has_manifest=False) as partial:
@@ -87,7 +90,7 @@ def export_run(
         if built is not None:
             built.save_pretrained(str(model), safe_serialization=True)
         _write(model, base, partial, contents, run)
-        card = _card(out.name, run, model, partial, origin.or_else(_origin(run, base)), figures)
+        card = _card(name or out.name, run, model, partial, origin.or_else(_origin(run, base)), figures)
         (partial / "README.md").write_text(card, encoding="utf-8")
         if built is not None:
             shutil.rmtree(model)

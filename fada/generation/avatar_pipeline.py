@@ -135,7 +135,7 @@ class AvatarPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
-        """Load what `save_pretrained` wrote, from a folder of this machine; the folder's own code is never run.
+        """Load what `save_pretrained` wrote, from a folder or the hub (`owner/name@revision`); its code is never run.
 
         Args:
             options: components and settings in place of the folder's, and `torch_dtype` and `variant` of its weights.

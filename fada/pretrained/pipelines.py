@@ -17,9 +17,9 @@ from fada.files.errors import FolderFault
 from fada.files.folders import inside
 from fada.files.names import PLAIN_NAME
 from fada.pretrained.errors import ModelFolderError
+from fada.pretrained.hub import model_folder
 from fada.pretrained.networks import check_settings, load_network, load_scheduler, read_config
 from fada.pretrained.settings import shortly
-from fada.pretrained.shipped import located
 
 INDEX = "model_index.json"
 _SAFE_OPTIONS = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
@@ -141,7 +141,7 @@ def component_folder(folder: Path, name: str) -> Path:
 
 
 def open_pipeline(pipeline: Any, folder: str | Path, components: Components, **options: Any) -> Any:
-    """A pipeline out of its folder.
+    """A pipeline out of its folder, or of the hub (`model_folder`).
 
     Args:
         options: components and settings in place of the folder's; `torch_dtype` and `variant` of the weights.
@@ -149,9 +149,9 @@ def open_pipeline(pipeline: Any, folder: str | Path, components: Components, **o
     Raises:
         ModelFolderError: see `read_index`, `load_network`; or an option that there is not.
     """
-    folder = located(Path(folder))
+    folder = model_folder(Path(folder))
     if not folder.is_dir():
-        raise ModelFolderError(f"{folder}: no such folder; models are opened from this machine only")
+        raise ModelFolderError(f"{folder}: no such folder")
     index = read_index(folder, pipeline, components)
     dtype, variant = options.pop("torch_dtype", None), options.pop("variant", None)
     given = {name: options.pop(name) for name in list(options) if name in components}

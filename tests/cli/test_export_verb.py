@@ -24,7 +24,7 @@ def test_without_options_the_whole_model_is_exported(cli, exported, tmp_path: Pa
     outcome = cli("export", str(tmp_path), "--out", "model")
     assert (outcome.code, outcome.out) == (0, "exported to model\n"), outcome.err
     assert exported == [{"student": None, "built": None, "contents": Contents(), "teacher": None,
-                         "origin": Origin(), "figures": ""}]  # fmt: skip
+                         "origin": Origin(), "figures": "", "name": None}]  # fmt: skip
 
 
 def test_options_reach_the_export(cli, exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -38,7 +38,8 @@ def test_options_reach_the_export(cli, exported, monkeypatch: pytest.MonkeyPatch
                   "0.2", "--teacher", "t", "--license", "mit", "--base-model", "x/y", "--student", "fast")  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert exported == [{"student": "fast", "built": None, "contents": Contents("lora", "bf16", 8, 0.2),
-                         "teacher": Path("t"), "origin": Origin("mit", "x/y"), "figures": ""}]  # fmt: skip
+                         "teacher": Path("t"), "origin": Origin("mit", "x/y"), "figures": "",
+                         "name": None}]  # fmt: skip
     assert "denoising_unet  difference" in outcome.out
     assert "5.00  0.750" in outcome.out
     assert "kept: share of the difference at rank 8; of all parts 0.750" in outcome.out

@@ -59,7 +59,8 @@ def test_a_card_says_what_it_is_what_it_needs_and_how_it_was_made(student_run: P
     out = export_run(student_run, tmp_path / "model", origin=origin, figures="| figure | N |")
     card = (out / "README.md").read_text()
     assert front_matter(card) == {
-        "library_name": "diffusers", "license": "apache-2.0", "base_model": "someone/portraits",
+        "library_name": "diffusers", "pipeline_tag": "image-to-video", "license": "apache-2.0",
+        "base_model": "someone/portraits",
         "base_model_relation": "finetune", "tags": ["talking-head", "audio-driven", "fada", "distillation"],
     }  # fmt: skip
     recipe = (student_run / "recipe.yaml").read_text().strip()
@@ -81,7 +82,7 @@ def test_python_in_a_card_is_python() -> None:
 def test_an_unknown_licence_is_said_to_be_unknown() -> None:
     card = model_card(CardFacts("a", CONFIG, is_guided=True))
     assert f"licence: {UNKNOWN_LICENCE}" in card
-    assert set(front_matter(card)) == {"library_name", "tags"}
+    assert set(front_matter(card)) == {"library_name", "pipeline_tag", "tags"}
 
 
 def test_a_licence_without_a_short_name_and_a_model_without_a_hub_s_name_stay_texts() -> None:

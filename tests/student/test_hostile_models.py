@@ -252,8 +252,8 @@ def test_options_that_would_bring_code_or_pickles_are_refused(model: Path, optio
 
 
 def test_a_model_s_address_is_no_folder() -> None:
-    with pytest.raises(ModelFolderError, match="someone/model: no such folder; models are opened from this machine"):
-        FadaPipeline.from_pretrained("someone/model")
+    with pytest.raises(ModelFolderError, match="no such folder, and no name of a model on the hub"):
+        FadaPipeline.from_pretrained("hub:someone/model")
 
 
 def test_a_clip_longer_than_a_net_knows_is_told_before_a_call(model: Path) -> None:
