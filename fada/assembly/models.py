@@ -251,7 +251,9 @@ def _model_in(folder: Path, student: str | None) -> Path:
             raise ValueError(f"{folder}: no model named {student!r}; choose from {', '.join(models) or 'none'}")
         return models[student]
     if not models:
-        raise ValueError(f"{folder}: no model here (no {INDEX}, teacher/ or students/); give a run or a model")
+        raise ValueError(
+            f"{folder}: no model here (no {INDEX}, teacher/ or students/); give a run or a model, or owner/name"
+        )
     return default_model(folder)
 
 

@@ -131,7 +131,7 @@ def export(
         teacher=teacher,
         origin=Origin(licence, base_model),
         figures="" if built is not None else _figures(run, student),
-        name=target and str(target),
+        name=None if target is None else str(target),
     )
     if form is not Form.FULL:
         from fada.terminal import SafeConsole

@@ -283,10 +283,9 @@ def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipel
     """The pipeline that a folder holds, or that it and its teacher are together."""
     from fada import jobs
     from fada.export.run_models import label_of, models_of
-    from fada.pretrained.hub import model_folder
+    from fada.pretrained.shipped import located
 
-    model = model_folder(model)
-    if models_of(model):
+    if models_of(located(model)):
         # A run holds several: say which it is.
         say(f"model: {label_of(jobs.find_model(model, student))}", err=True)
     return jobs.open_model(model, student, teacher)

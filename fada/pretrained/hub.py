@@ -17,7 +17,6 @@ from pathlib import Path
 
 from fada.files.whole import sync_tree, temporary_name
 from fada.pretrained.errors import ModelFolderError
-from fada.pretrained.settings import shortly
 from fada.pretrained.shipped import located
 
 ENDINGS = (".safetensors", ".json", ".yaml", ".md")
@@ -59,22 +58,18 @@ def is_held(file: str) -> bool:
 def model_folder(path: Path) -> Path:
     """Where a model lies that somebody names: a folder, `shipped:NAME`, or a model on the hub, which is downloaded.
 
-    Whatever this machine has under the name wins. HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean
+    Whatever this machine has under the name wins; what is no name on the hub stays as it is.
+    HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean
     to huggingface_hub; what is in its cache is opened without the hub too.
 
     Raises:
-        HubFault: the hub has no such model, or does not give it; or the name is neither a folder's nor one of the hub.
+        HubFault: the hub has no such model, or does not give it.
         ModelFolderError: nothing of that name comes with the package.
     """
     folder = located(path)
-    if os.path.lexists(folder) or path.is_absolute():
-        return folder
     name = hub_name(str(path))
-    if name is None:
-        raise HubFault(
-            f"{shortly(str(path))[1:-1]}: no such folder, and no name of a model on the hub; "
-            "give a run, a model's folder, owner/name or owner/name@revision"
-        )
+    if name is None or os.path.lexists(folder):
+        return folder
     from huggingface_hub import cached_assets_path, constants, snapshot_download
 
     with hub_faults(name, "no such folder here, and "):

@@ -151,7 +151,7 @@ def open_pipeline(pipeline: Any, folder: str | Path, components: Components, **o
     """
     folder = model_folder(Path(folder))
     if not folder.is_dir():
-        raise ModelFolderError(f"{folder}: no such folder")
+        raise ModelFolderError(f"{folder}: no such folder, and no name of a model on the hub (owner/name@revision)")
     index = read_index(folder, pipeline, components)
     dtype, variant = options.pop("torch_dtype", None), options.pop("variant", None)
     given = {name: options.pop(name) for name in list(options) if name in components}

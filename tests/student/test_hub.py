@@ -310,8 +310,11 @@ def test_what_the_hub_does_not_give_is_told(hub: Hub, monkeypatch: pytest.Monkey
 )
 def test_what_is_neither_folder_nor_name_asks_nobody(hub: Hub, text: str) -> None:
     assert hub_name(text) is None
-    with pytest.raises(HubFault, match="no such folder, and no name of a model on the hub; give a run"):
-        model_folder(Path(text))
+    assert model_folder(Path(text)) == Path(text)
+    with pytest.raises(ValueError, match=r"no such folder, and no name of a model on the hub \(owner/name@revision\)"):
+        FadaPipeline.from_pretrained(text)
+    with pytest.raises(ValueError, match="give a run or a model, or owner/name"):
+        jobs.open_model(Path(text))
     assert not hub.asked
 
 
