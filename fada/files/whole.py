@@ -100,6 +100,23 @@ def whole_folder(path: str | os.PathLike[str], *, has_manifest: bool = True) -> 
             shutil.rmtree(temporary)
 
 
+def name_unless_there(finished: Path, folder: Path) -> None:
+    """Give a finished folder its name; one of that name, which another process finished first, stays."""
+    try:
+        os.rename(finished, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+
+
+def link_or_copy(file: Path, to: Path) -> None:
+    """A second name for a file, or its copy: on another disk, or on a file system without hard links."""
+    try:
+        os.link(file, to)
+    except OSError:
+        shutil.copyfile(file, to)
+
+
 def set_aside(path: Path) -> Path | None:
     """Give what has this name another one, `NAME.aside-1` and so on, and return it; None where nothing is there.
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fada.files.whole import sync_tree, temporary_name
+from fada.files.whole import link_or_copy, name_unless_there, sync_tree, temporary_name
 from fada.pretrained.errors import ModelFolderError
 from fada.pretrained.shipped import located
 
@@ -104,26 +104,13 @@ def _plain(snapshot: Path, cache: Path, models: Path) -> Path:
     try:
         for path, file in files.items():
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
-            _link_or_copy(file, partial / path)
+            link_or_copy(file, partial / path)
         partial.mkdir(exist_ok=True)
         sync_tree(partial)
-        try:
-            os.rename(partial, folder)
-        except OSError:
-            # Another process was faster.
-            if not folder.is_dir():
-                raise
+        name_unless_there(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
-
-
-def _link_or_copy(file: Path, to: Path) -> None:
-    try:
-        os.link(file, to)
-    except OSError:
-        # Another disk, or a file system without hard links.
-        shutil.copyfile(file, to)
 
 
 @contextmanager
