@@ -95,9 +95,11 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
+        from fada.engine.signals import STARTED_HERE
+
         code = report(error)
         # Whoever started this process asked it to stop: to torch's launcher anything but 0 is a failure.
-        return 0 if code == STOPPED and "FADA_STARTED_HERE" in os.environ else code
+        return 0 if code == STOPPED and STARTED_HERE in os.environ else code
     return 0
 
 

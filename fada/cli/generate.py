@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fada.cli.named_numbers import asked_motion, asked_shares
+from fada.cli.options import ModelDevice, ModelDtype
 from fada.cli.say import say
 from fada.cli.scale_options import asked_scales, check_names
 from fada.files.output_file import check_output
@@ -88,13 +89,8 @@ def generate(
             metavar="DIR", help="Of a student exported as a difference: the teacher it belongs to, or its run."
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Default: cuda if there is one.")
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(metavar="fp32|bf16|fp16", help="Of the networks; default: bf16 where cuda has it, else fp32."),
-    ] = None,
+    device: ModelDevice = None,
+    dtype: ModelDtype = None,
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the networks: minutes at first, for long or many videos.")
     ] = False,

@@ -57,6 +57,11 @@ Device = Annotated[
         help="Where encoders compute; with cuda each worker has a GPU of its own, or a share of one.",
     ),
 ]
+ModelDevice = Annotated[str | None, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Default: cuda if there is one.")]
+ModelDtype = Annotated[
+    str | None,
+    typer.Option(metavar="fp32|bf16|fp16", help="Of the networks; default: bf16 where cuda has it, else fp32."),
+]
 KeepMedia = Annotated[
     bool,
     typer.Option("--keep-media/--drop-media", help="Whether frames and sound stay beside what is made of them."),

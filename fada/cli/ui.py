@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fada.cli.options import ModelDevice, ModelDtype
 from fada.cli.say import say
 
 
@@ -19,7 +20,7 @@ def ui(
     ] = None,
     host: Annotated[
         str, typer.Option(help="The address to listen on; other than this machine's own needs a token.")
-    ] = ("127.0.0.1"),
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
     token: Annotated[
         str | None,
@@ -29,13 +30,8 @@ def ui(
             "none on 127.0.0.1, elsewhere a new one, which is printed.",
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Default: cuda if there is one.")
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(metavar="fp32|bf16|fp16", help="Of the networks; default: bf16 where cuda has it, else fp32."),
-    ] = None,
+    device: ModelDevice = None,
+    dtype: ModelDtype = None,
     threads: Annotated[int | None, typer.Option(min=1, max=1024, help="Processor threads.")] = None,
     most_seconds: Annotated[float, typer.Option(min=1, max=21600, help="Longest sound that is taken.")] = 600.0,
     most_megabytes: Annotated[int, typer.Option(min=1, max=4096, help="Largest upload.")] = 256,

@@ -16,12 +16,9 @@ import torch
 
 from fada.engine.failures import TrainingFailed
 from fada.engine.loop import Interrupted
-from fada.engine.signals import on_stop
+from fada.engine.signals import STARTED_HERE, on_stop
 from fada.media.processors import usable_processors
 from fada.media.threads import inherited
-
-STARTED_HERE = "FADA_STARTED_HERE"
-"""In the environment of processes that `start_processes` started: the report is left to whoever started them."""
 
 
 def is_started_here() -> bool:

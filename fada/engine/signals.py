@@ -1,4 +1,4 @@
-"""Handling the signals that ask a run to stop."""
+"""Handling the signals that ask a run to stop; no torch, so that whoever asks may import it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+STARTED_HERE = "FADA_STARTED_HERE"
+"""In the environment of processes that one of fada's started and waits for (launch.py): that one passes signals on, and
+the report is left to it."""
 
 
 @contextmanager

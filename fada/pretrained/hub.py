@@ -58,9 +58,8 @@ def is_held(file: str) -> bool:
 def model_folder(path: Path) -> Path:
     """Where a model lies that somebody names: a folder, `shipped:NAME`, or a model on the hub, which is downloaded.
 
-    Whatever this machine has under the name wins; what is no name on the hub stays as it is.
-    HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean
-    to huggingface_hub; what is in its cache is opened without the hub too.
+    Whatever this machine has under the name wins; what is no name on the hub stays as it is. HF_HOME, HF_ENDPOINT,
+    HF_HUB_OFFLINE and HF_TOKEN mean what they mean to huggingface_hub; what is in its cache is opened without the hub.
 
     Raises:
         HubFault: the hub has no such model, or does not give it.

@@ -75,6 +75,10 @@ class AllowedFolders:
                 return str(Path(root.name) / relative) if len(self.roots) > 1 or path == root else str(relative)
         return path.name
 
+    def named(self, path: Path) -> dict[str, str]:
+        """Place and label of a path, for a list of the page."""
+        return {"place": self.place(path), "label": self.shown(path)}
+
     def walk(self) -> Iterator[Path]:
         """The allowed folders and those in them, each once, by name; no link is followed and nothing hidden is seen."""
         seen: set[Path] = set()

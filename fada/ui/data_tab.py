@@ -26,7 +26,7 @@ async def folders(request: Request) -> Response:
     """Folders with a table of scores."""
     allowed = rooms_of(request).allowed
     found = (await in_thread(listing_of, allowed)).clips
-    return JSONResponse([{"place": allowed.place(each), "label": allowed.shown(each)} for each in found])
+    return JSONResponse([allowed.named(each) for each in found])
 
 
 @explained

@@ -17,7 +17,7 @@ async def reports(request: Request) -> Response:
     """All reports."""
     allowed = rooms_of(request).allowed
     found = (await in_thread(listing_of, allowed)).reports
-    return JSONResponse([{"place": allowed.place(each), "label": allowed.shown(each)} for each in found])
+    return JSONResponse([allowed.named(each) for each in found])
 
 
 @explained

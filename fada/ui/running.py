@@ -18,13 +18,12 @@ from pathlib import Path
 
 import psutil
 
+from fada.engine.signals import STARTED_HERE
 from fada.files.folders import kind_of
 from fada.files.locks import holder_of
 from fada.files.strict_json import JSONFault, read_table
 from fada.recipe.earlier import ENVIRONMENT, RECIPE, RUN
 
-STARTED_HERE = "FADA_STARTED_HERE"
-"""As in engine/launch.py, without torch: in the environment of processes that one of fada's started and waits for."""
 _TOLD = 4000
 """Bytes of what a run said last."""
 

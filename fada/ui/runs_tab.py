@@ -92,8 +92,7 @@ def _named(request: Request, folder: Path) -> dict[str, Any]:
     rooms = rooms_of(request)
     state = "stopping" if rooms.runner.is_stopping(folder) else state_of(folder)
     return {
-        "place": rooms.allowed.place(folder),
-        "label": rooms.allowed.shown(folder),
+        **rooms.allowed.named(folder),
         # One that has just been started does not hold its folder yet.
         "state": "running" if state != "stopping" and rooms.runner.is_running(folder) else state,
     }

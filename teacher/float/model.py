@@ -100,8 +100,9 @@ class Float(AvatarDenoiser):
         hears, feels = (moved(branches >= least, device) for least in (1, 2))
         audio = torch.cat([pick(conditions.motion_audio), scale_rows(pick(conditions.audio), hears)], dim=1)
         emotion = scale_rows(pick(conditions.emotion), feels)
-        told = self.vector_field.embed_conditions(pick(conditions.reference), audio, emotion)
-        return Rows(told, pick(conditions.motion), pick(conditions.reference) if self.is_relative else None)
+        reference = pick(conditions.reference)
+        told = self.vector_field.embed_conditions(reference, audio, emotion)
+        return Rows(told, pick(conditions.motion), reference if self.is_relative else None)
 
     def evaluate(
         self, latents: Latents, t: PerSample, conditions: Rows, use_temporal: bool = True, shows_motion: bool = False

@@ -189,7 +189,8 @@ class Decoder(nn.Module):
 
 
 class MotionAutoencoder(ModelMixin, ConfigMixin):
-    """The codec (`fada.teacher.codec.Codec`), whose latents (F, style_dim) lie in the span of its directions.
+    """The codec (`fada.teacher.codec.Codec`), whose latents lie in the span of its directions: (F, D), of which D is
+    style_dim, or with `coordinates` motion_dim, and V the unit matrix.
 
     Latents are `V (lambda - shift) * scaling_factor`. One scale for all directions, so that they stay orthonormal, and
     such that a coordinate has unit variance within a clip, on average (`fit_scale`): noise of unit variance in all of
