@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -65,6 +66,17 @@ ModelDtype = Annotated[
 KeepMedia = Annotated[
     bool,
     typer.Option("--keep-media/--drop-media", help="Whether frames and sound stay beside what is made of them."),
+]
+FaceEmbedder = Annotated[
+    Path | None,
+    typer.Option(metavar="ONNX", help="An ArcFace network: store an embedding of each clip's face (for Hallo)."),
+]
+EmotionClassifier = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="A wav2vec2 of transformers that classifies emotions: store what is heard in each clip (for FLOAT).",
+    ),
 ]
 DropFrames = Annotated[
     bool,

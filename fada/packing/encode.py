@@ -13,7 +13,7 @@ from fada.data.shards.reading import ShardError, read_index
 from fada.data.shards.shard_set import shard_folders
 from fada.files.outputs import output_folder
 from fada.packing.encode_plan import plan_set
-from fada.packing.encode_shard import NOTES, LoadEncoders, encode_shard, gone, on_device, start_encoding
+from fada.packing.encode_shard import NOTES, encode_shard, gone, start_encoding
 from fada.packing.shard_workers import Workers, by_this_process, by_workers
 from fada.packing.shards import KIND, was_sharded
 from fada.packing.shards_in_making import (
@@ -22,7 +22,7 @@ from fada.packing.shards_in_making import (
     gather,
     open_set_folders,
 )
-from fada.run.data import features_of
+from fada.packing.tools import LoadTools
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Encoded:
 def encode_shards(
     source: str | Location,
     out: str | Location,
-    load: LoadEncoders,
+    load: LoadTools,
     *,
     keeps_media: bool = True,
     keeps_frames: bool = True,
@@ -55,7 +55,7 @@ def encode_shards(
     Args:
         source: a set of shards, or a folder with its splits; here or in an object store.
         out: a folder, or a URL; splits get folders in it.
-        load: loads the VAE and the audio encoder; called here and once in each worker.
+        load: loads a VAE and what else there is; called here and once in each worker.
         keeps_media: whether frames and sound stay beside the features.
         keeps_frames: whether frames stay where sound does.
         workers: how many work at once; None is this process alone, on a cluster one per processor or GPU.
@@ -77,19 +77,23 @@ def encode_shards(
         # Other machines stand in other folders.
         source, out = (_absolute(Location(each)) for each in (source, out))
     places = _places(Location(source), Location(out))
-    encoders = load()
-    features = features_of(*encoders)
+    tools = load()
+    if tools.vae is None:
+        raise ValueError("shards are encoded with a VAE")
+    features = tools.features()
     keeps = ("frames", "audio") if keeps_media and keeps_frames else ("audio",) if keeps_media else ()
+    if tools.face_embedder is not None:
+        _check_landmarks([place for place, _ in places])
     with ExitStack() as held:
         _hold(held, Location(source), Location(out), [target for _, target in places])
         sets = [plan_set(place, target, features, keeps, overwrite) for place, target in places]
         resumed = {str(each.out): len(each.finished) for each in sets}
         if who.are_others:
-            del encoders
+            del tools
             start = partial(start_encoding, load, features, device)
             outcomes = by_workers(sets, start, who, Location(out), gone)
         else:
-            outcomes = by_this_process(sets, partial(encode_shard, encoders=on_device(encoders, device)))
+            outcomes = by_this_process(sets, partial(encode_shard, tools=tools.on(device)))
         gather(sets, outcomes, on_progress)
         indices = {str(each.out): each.finish() for each in sets if not each.faults}
         said = faults_of(sets, "encoded")
@@ -119,6 +123,18 @@ def _places(source: Location, out: Location) -> list[tuple[Location, Location]]:
                 "both; give the shards that still hold them"
             )
     return pairs
+
+
+def _check_landmarks(places: list[Location]) -> None:
+    """Before the first clip is encoded, not when its turn comes."""
+    for place in places:
+        index = read_index(place)
+        found = index.parts.get("landmarks", 0)
+        if found != index.samples:
+            raise ShardError(
+                f"{place}: {found} of {index.samples} clips have landmarks, and a face embedding needs them; shard "
+                "clips of fada data prepare, or encode without --face-embedder"
+            )
 
 
 def _hold(held: ExitStack, source: Location, out: Location, targets: list[Location]) -> None:

@@ -17,14 +17,18 @@ KEPT: Mapping[tuple[str, ...], str] = {("frames", "audio"): "kept", ("audio",): 
 NAMES = {
     "vae": "the VAE",
     "audio_encoder": "the audio encoder",
+    "masks": "how masks are drawn",
     "face_embedder": "the face embedder",
     "emotion_classifier": "the emotion classifier",
-    "masks": "how masks are drawn",
     "encoding": "the version of the encoding",
     "sharding": "the version of the sharding",
     "media": "frames and sound",
 }
 """What a shard is made of, for people."""
+
+
+FOUND: Mapping[str, str] = {"face_embedder": "face", "emotion_classifier": "emotion"}
+"""Networks that find something of a clip, and the part that it is kept in."""
 
 
 def plan_set(
@@ -38,8 +42,11 @@ def plan_set(
     index = read_index(source)
     common = {**features, "masks": DRAWN_MASKS, "media": KEPT[keeps]}
     common["encoding"] = str(ENCODING)
+    anew = tuple(part for name, part in FOUND.items() if name in features and name in index.features)
     tasks = {
-        number: EncodeTask(str(source), shard, number, str(out), {"input": _hash_of(source, shard), **common}, keeps)
+        number: EncodeTask(
+            str(source), shard, number, str(out), {"input": _hash_of(source, shard), **common}, keeps, anew
+        )
         for number, shard in enumerate(index.shards)
     }
     # Masks of an earlier drawing stay only where there are no landmarks to draw them from; states where they are made.
@@ -47,10 +54,16 @@ def plan_set(
         name: value for name, value in index.features.items() if name not in common and name != "audio_encoder"
     }
     masks = DRAWN_MASKS if index.parts.get("landmarks") else index.features.get("masks")
-    made_by = {**features, **({"masks": masks} if masks else {}), **passed_on}
+    made_by = in_order({**features, **({"masks": masks} if masks else {}), **passed_on})
     made = SetInMaking(str(source), out, out / NOTES, index.samples, made_by, tasks)
     made.take_up({"input": "the input shard", **NAMES}, overwrite)
     return made
+
+
+def in_order(features: Mapping[str, str]) -> dict[str, str]:
+    """Features as an index has them, in one order whatever made them first."""
+    known = [name for name in NAMES if name in features]
+    return {name: features[name] for name in (*known, *(name for name in features if name not in NAMES))}
 
 
 def _hash_of(source: Location, shard: ShardInfo) -> str:

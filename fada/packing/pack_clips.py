@@ -7,77 +7,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
-from fada.assembly.models import AudioEncoder
-from fada.data.audio.speech_emotion import SpeechEmotion
 from fada.data.clips.clip import REJECTED, Clip, ClipError, read_clip, read_record
 from fada.data.clips.clip_files import clip_file
 from fada.data.clips.sample_emotion import with_emotion
 from fada.data.clips.sample_keypoints import with_keypoints
-from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
 from fada.data.prepare.masks import read_landmarks
 from fada.data.shards.files import write_tar
 from fada.data.shards.index import ShardInfo
 from fada.data.shards.location import Location
-from fada.data.shards.reading import Sample, ShardError
+from fada.data.shards.reading import Sample
 from fada.data.shards.rows import rows_of
 from fada.data.shards.table import table_of
-from fada.packing.encode_shard import on_device
 from fada.packing.shard_records import Finished, put_record
 from fada.packing.shards_in_making import ShardFault
-from fada.packing.with_masks import with_masks
-from fada.run.data import encode_samples, features_of
+from fada.packing.tools import LoadTools, Tools, with_features, worker_tools
 
 NOTES = ".shard"
 """Folder of the records, in that of the shards."""
 _FILES = (".mp4", ".wav", ".landmarks.safetensors")
 """A clip's files beside its record."""
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What makes features of clips; without them clips are only packed."""
-
-    vae: AutoencoderKL | None = None
-    audio_encoder: AudioEncoder | None = None
-    face_embedder: FaceEmbedder | None = None
-    emotion_classifier: SpeechEmotion | None = None
-
-    def features(self) -> dict[str, str]:
-        """What decides the features, as an index says it."""
-        made = {} if self.vae is None else features_of(self.vae, self.audio_encoder)
-        if self.face_embedder is not None:
-            made = {**made, "face_embedder": self.face_embedder.fingerprint}
-        if self.emotion_classifier is not None:
-            made = {**made, "emotion_classifier": self.emotion_classifier.fingerprint()}
-        return made
-
-    def on(self, device: str) -> Tools:
-        """The same with the encoders on a device.
-
-        Raises:
-            ShardError: this machine has no such device.
-        """
-        if self.vae is None:
-            return self
-        vae, audio_encoder = on_device((self.vae, self.audio_encoder), device)
-        classifier = None if self.emotion_classifier is None else self.emotion_classifier.to(device)
-        return Tools(vae, audio_encoder, self.face_embedder, classifier)
-
-
-LoadTools = Callable[[], Tools]
-"""Called once in each worker, so it must be picklable."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +87,9 @@ def start_packing(
     """What a worker does with each task, its tools loaded.
 
     Raises:
-        ShardError: they are others than those of the command, or there is no such device.
+        ShardError: as `worker_tools`.
     """
-    tools = load()
-    if tools.features() != features:
-        raise ShardError(
-            f"{socket.gethostname()}: a worker has the encoders {tools.features()}, the command {features}; the models "
-            "must be the same on all machines, and must not change meanwhile"
-        )
-    return partial(pack_clips, tools=tools.on(device))
+    return partial(pack_clips, tools=worker_tools(load, features, device))
 
 
 def pack_clips(task: PackTask, tools: Tools) -> ShardInfo | ShardFault:
@@ -208,15 +160,9 @@ def _record(folder: Path, key: str) -> dict[str, Any]:
 
 
 def _samples(task: PackTask, tools: Tools) -> Iterator[Sample]:
-    samples: Iterable[Sample] = (_read_sample(task.folder, key, decision) for key, decision in task.clips)
-    if tools.face_embedder is not None:
-        samples = _with_faces(samples, tools.face_embedder)
-    if tools.emotion_classifier is not None:
-        samples = _with_classified(samples, tools.emotion_classifier)
-    if tools.vae is not None:
-        samples = with_masks(encode_samples(samples, tools.vae, tools.audio_encoder, task.keeps))
+    samples = (_read_sample(task.folder, key, decision) for key, decision in task.clips)
     try:
-        yield from samples
+        yield from with_features(samples, tools, task.keeps)
     except ClipError:
         raise
     except ValueError as error:
@@ -250,22 +196,3 @@ def _landmarks(folder: Path, clip: Clip) -> dict[str, Tensor] | None:
             f"{file}: {len(clip.frames)} frames expected, got {len(found['landmarks'])}; prepare the clip again"
         )
     return found
-
-
-def _with_faces(samples: Iterable[Sample], embedder: FaceEmbedder) -> Iterator[Sample]:
-    """The samples with the embedding of their face, from the first frame that shows it whole."""
-    for sample in samples:
-        assert sample.frames is not None
-        assert sample.landmarks is not None
-        landmarks = sample.landmarks["landmarks"].double().numpy()
-        five = landmarks[:, list(FIVE_POINTS)]
-        # Without such a frame the first: what lies outside is black.
-        shown = int(((five > 0) & (five < 1)).all((1, 2)).argmax())
-        yield replace(sample, face=embedder.embed(sample.frames[shown], landmarks[shown]))
-
-
-def _with_classified(samples: Iterable[Sample], classifier: SpeechEmotion) -> Iterator[Sample]:
-    """The samples with the emotion that is heard in their speech, where the truth tells of none."""
-    for sample in samples:
-        assert sample.audio is not None
-        yield sample if sample.emotion is not None else replace(sample, emotion=classifier.label(sample.audio))

@@ -26,12 +26,10 @@ from fada.data.shards.files import INDEX_FILE
 from fada.data.shards.location import Location
 from fada.data.shards.reading import ShardError, ShardIndex, check_replaced, read_index
 from fada.files.outputs import check_apart, output_folder
-from fada.packing.encode_plan import KEPT, NAMES
+from fada.packing.encode_plan import KEPT, NAMES, in_order
 from fada.packing.pack_clips import (
     NOTES,
-    LoadTools,
     PackTask,
-    Tools,
     decided,
     gone,
     hash_states,
@@ -49,6 +47,7 @@ from fada.packing.shards_in_making import (
     gather,
     open_set_folders,
 )
+from fada.packing.tools import LoadTools, Tools
 from fada.packing.with_masks import DRAWN_MASKS
 from fada.run.data import ENCODING, SAMPLES_PER_SHARD
 
@@ -90,7 +89,7 @@ def shard_clips(
     """Clips to shards, a folder per split; with a VAE and an encoder features and masks are stored too.
 
     Clips with landmarks, and drawn ones, get their keypoints (`fada.data.clips.keypoints`). The same call again takes
-    up     what     a broken-off one has done. A clip that cannot be read stops its shard alone.
+    up what a broken-off one has done. A clip that cannot be read stops its shard alone.
 
     Args:
         out: a folder, or a URL in an object store.
@@ -237,8 +236,7 @@ def _planned(
     if tools.vae is not None:
         common |= {"masks": DRAWN_MASKS, "encoding": str(ENCODING)}
         if any(landmarks_file(folder, key).is_file() for key in chosen.keys):
-            embedder = {"face_embedder": features.pop("face_embedder")} if "face_embedder" in features else {}
-            features = {**features, "masks": DRAWN_MASKS, **embedder}
+            features = {**features, "masks": DRAWN_MASKS}
     clips = list(zip(chosen.keys, chosen.decisions, strict=True))
     tasks = {
         number: PackTask(
@@ -251,7 +249,7 @@ def _planned(
         )
         for number, digest in enumerate(chosen.inputs)
     }
-    made = SetInMaking(str(folder), out, out / NOTES, len(clips), dict(features), tasks)
+    made = SetInMaking(str(folder), out, out / NOTES, len(clips), in_order(features), tasks)
     made.take_up({"input": "the hash of its clips", **NAMES}, overwrite)
     return made
 

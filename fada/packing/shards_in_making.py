@@ -91,7 +91,7 @@ class SetInMaking(Generic[Task]):
     out: Location
     notes: Location
     samples: int
-    features: dict[str, object]
+    features: Mapping[str, object]
     tasks: dict[int, Task]
     finished: dict[int, Finished] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)

@@ -9,8 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fada.data.audio.features import LogMelEncoder
-from fada.packing.encode_shard import Encoders
-from fada.packing.pack_clips import Tools
+from fada.packing.tools import Tools
 from fada.teacher.vae import load_vae
 
 
@@ -33,13 +32,8 @@ class _MortalEncoder(LogMelEncoder):
         return super().forward(audio, frames)
 
 
-def load_mortal(vae: Path, died: Path, spared: int) -> Encoders:
+def load_mortal(vae: Path, died: Path, spared: int) -> Tools:
     """A VAE, and a log-mel encoder of eight bins that dies once, but not in the spared process."""
     encoder = _MortalEncoder(8)
     encoder.died, encoder.spared = died, spared
-    return load_vae(vae), encoder
-
-
-def load_mortal_tools(vae: Path, died: Path, spared: int) -> Tools:
-    """The same, to make shards of clips."""
-    return Tools(*load_mortal(vae, died, spared))
+    return Tools(load_vae(vae), encoder)

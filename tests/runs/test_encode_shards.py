@@ -20,11 +20,12 @@ from fada.data.shards.location import Location
 from fada.data.shards.reading import Sample, ShardError, read_index, read_shards, write_shards
 from fada.data.workers.crew import Lost
 from fada.files.errors import FolderFault
-from fada.packing import encode_shard, shard_workers, shards
+from fada.packing import encode_shard, shard_workers, shards, tools
 from fada.packing.encode import encode_shards
-from fada.packing.encode_shard import NOTES, load_encoders
+from fada.packing.encode_shard import NOTES
 from fada.packing.shard_records import read_records
 from fada.packing.shards_in_making import ShardProgress
+from fada.packing.tools import load_tools
 from fada.run.data import encode_samples
 from fada.run.stored_features import load_latents
 from fada.teacher.vae import new_vae
@@ -43,6 +44,29 @@ class FirstPixels:
         return torch.from_numpy(frame[0, :4].astype(np.float32).ravel())
 
 
+class LastPixels:
+    """Another one."""
+
+    fingerprint = "last pixels"
+
+    def embed(self, frame: np.ndarray, landmarks: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(frame[-1, -4:].astype(np.float32).ravel())
+
+
+class AllOf(torch.nn.Module):
+    """Stands for a classifier of speech: hears one emotion in everything."""
+
+    def __init__(self, emotion: int) -> None:
+        super().__init__()
+        self.emotion = emotion
+
+    def fingerprint(self) -> str:
+        return f"all of {self.emotion}"
+
+    def label(self, audio: np.ndarray) -> torch.Tensor:
+        return torch.eye(7)[self.emotion]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six clips as shards of two, `plain` and with features (`direct`); the encoders' folders `vae` and `audio`."""
@@ -57,26 +81,27 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "SAMPLES_PER_SHARD", 2)
         shards.shard_clips(folder / "clips", folder / "plain")
-        shards.shard_clips(folder / "clips", folder / "direct", *load_encoders(folder / "vae", folder / "audio"))
+        load = partial(load_tools, folder / "vae", folder / "audio")
+        shards.shard_clips(folder / "clips", folder / "direct", load=load)
     return folder
 
 
 @pytest.fixture
 def load(made: Path) -> Callable[[], Any]:
-    return partial(load_encoders, made / "vae", made / "audio")
+    return partial(load_tools, made / "vae", made / "audio")
 
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Fills with the keys of clips as they are encoded."""
     keys: list[str] = []
-    plain = encode_shard.encode_samples
+    plain = tools.encode_samples
 
     def note(samples: list[Sample], *rest: Any) -> Iterator[Sample]:
         keys.append(samples[0].key)
         return plain(samples, *rest)
 
-    monkeypatch.setattr(encode_shard, "encode_samples", note)
+    monkeypatch.setattr(tools, "encode_samples", note)
     return keys
 
 
@@ -95,8 +120,8 @@ def stop_at(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt
         return plain(samples, *_)
 
-    plain = encode_shard.encode_samples
-    monkeypatch.setattr(encode_shard, "encode_samples", stopped)
+    plain = tools.encode_samples
+    monkeypatch.setattr(tools, "encode_samples", stopped)
 
 
 def test_the_bytes_are_those_that_shard_writes_with_the_same_encoders(made: Path, tmp_path: Path, load) -> None:
@@ -197,10 +222,10 @@ def test_what_was_made_of_something_else_is_refused_or_made_anew(
     if change == "vae":
         torch.manual_seed(1)
         new_vae((8, 16), 4).save_pretrained(str(tmp_path / "vae"))
-        load = partial(load_encoders, tmp_path / "vae", made / "audio")
+        load = partial(load_tools, tmp_path / "vae", made / "audio")
     elif change == "audio":
         LogMelEncoder(16).save_pretrained(tmp_path / "audio")
-        load = partial(load_encoders, made / "vae", tmp_path / "audio")
+        load = partial(load_tools, made / "vae", tmp_path / "audio")
     elif change == "media":
         options = {"keeps_media": False}
     else:
@@ -254,7 +279,7 @@ def test_a_shard_that_no_worker_survives_is_named(made: Path, tmp_path: Path, lo
 
 def test_a_worker_with_other_encoders_says_so(made: Path) -> None:
     with pytest.raises(ShardError, match=r"a worker has the encoders .*, the command .*same on all machines"):
-        encode_shard.start_encoding(partial(load_encoders, made / "vae", made / "audio"), {"vae": "0"})
+        encode_shard.start_encoding(partial(load_tools, made / "vae", made / "audio"), {"vae": "0"})
 
 
 def test_frames_and_sound_may_go_and_face_and_landmarks_stay(made: Path, tmp_path: Path, load) -> None:
@@ -262,7 +287,7 @@ def test_frames_and_sound_may_go_and_face_and_landmarks_stay(made: Path, tmp_pat
     shutil.copytree(made / "clips", clips, ignore=shutil.ignore_patterns("k1.*"))
     face: Any = FirstPixels()
     shards.shard_clips(clips, tmp_path / "plain", face_embedder=face)
-    shards.shard_clips(clips, tmp_path / "direct", *load(), face_embedder=face)
+    shards.shard_clips(clips, tmp_path / "direct", load=lambda: replace(load(), face_embedder=face))
     encode_shards(str(tmp_path / "plain/train"), str(tmp_path / "whole"), load)
     assert files(tmp_path / "whole") == files(tmp_path / "direct/train")
     encode_shards(str(tmp_path / "plain/train"), str(tmp_path / "small"), load, keeps_media=False)
@@ -279,6 +304,38 @@ def test_frames_and_sound_may_go_and_face_and_landmarks_stay(made: Path, tmp_pat
         assert torch.equal(small.face, whole.face)
     with pytest.raises(ShardError, match="small: 0 of 4 clips hold frames and 0 sound, and features are made of both"):
         encode_shards(str(tmp_path / "small"), str(tmp_path / "again"), load)
+
+
+def test_faces_and_emotions_are_found_here_too_and_found_anew_by_other_networks(
+    made: Path, tmp_path: Path, load
+) -> None:
+    clips = tmp_path / "clips"
+    shutil.copytree(made / "clips", clips, ignore=shutil.ignore_patterns("k1.*", "k5.*"))
+    true = {"emotion": {"label": [0.0, 0.0, 0.0, 0.75, 0.25, 0.0, 0.0]}}
+    record = json.loads((clips / "k2.json").read_text())
+    record["meta"]["truth"] = true
+    (clips / "k2.json").write_text(json.dumps(record))
+    first: Any = replace(load(), face_embedder=FirstPixels(), emotion_classifier=AllOf(2))
+    other: Any = replace(load(), face_embedder=LastPixels(), emotion_classifier=AllOf(5))
+    shards.shard_clips(clips, tmp_path / "plain")
+    for name, tools_of in (("first", first), ("other", other)):
+        shards.shard_clips(clips, tmp_path / f"direct-{name}", load=lambda tools_of=tools_of: tools_of)
+    encode_shards(str(tmp_path / "plain"), str(tmp_path / "found"), lambda: first)
+    assert files(tmp_path / "found") == files(tmp_path / "direct-first")
+    encode_shards(str(tmp_path / "found"), str(tmp_path / "anew"), lambda: other)
+    assert files(tmp_path / "anew") == files(tmp_path / "direct-other")
+    found = {each.key: each for each in read_shards(tmp_path / "anew/train")}
+    assert {key: each.emotion.argmax().item() for key, each in found.items()} == {"k0": 5, "k2": 3, "k3": 5, "k4": 5}
+    # Without networks of their own what was found stays, and the index says by which.
+    encode_shards(str(tmp_path / "found"), str(tmp_path / "passed"), load)
+    assert files(tmp_path / "passed") == files(tmp_path / "direct-first")
+
+
+def test_faces_need_landmarks_of_all_clips(made: Path, tmp_path: Path, load) -> None:
+    face: Any = FirstPixels()
+    with pytest.raises(ShardError, match=r"train: 4 of 5 clips have landmarks, and a face embedding needs them"):
+        encode_shards(str(made / "plain"), str(tmp_path / "out"), lambda: replace(load(), face_embedder=face))
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_fada_did_not_make_or_encode_is_not_touched(made: Path, tmp_path: Path, load) -> None:

@@ -21,13 +21,13 @@ from fada.data.shards.format import PARTS
 from fada.data.shards.reading import Sample, ShardError, read_index, read_shards
 from fada.packing import pack_clips as pack_clips_module
 from fada.packing import shards
-from fada.packing.load_tools import load_tools
 from fada.packing.pack_clips import NOTES, labelled
 from fada.packing.shards import shard_clips
 from fada.packing.shards_in_making import ShardProgress
+from fada.packing.tools import load_tools
 from fada.packing.with_masks import MASK_BLUR
 from fada.teacher.vae import encode_frames, new_vae
-from tests.runs.mortal_encoders import load_mortal_tools
+from tests.runs.mortal_encoders import load_mortal
 
 FRAMES = 5
 
@@ -271,7 +271,7 @@ def test_shards_of_a_broken_off_call_that_follow_from_something_else_are_named(s
 
 
 def test_a_worker_that_is_killed_is_named_and_costs_nothing(seven: Path, caplog) -> None:
-    mortal = partial(load_mortal_tools, seven / "vae", seven / "died", os.getpid())
+    mortal = partial(load_mortal, seven / "vae", seven / "died", os.getpid())
     shard_clips(seven / "clips", seven / "out", load=mortal, workers=1)
     assert (seven / "died").exists()
     shard_clips(seven / "clips", seven / "whole", load=partial(load_tools, seven / "vae", seven / "audio", None))

@@ -15,12 +15,11 @@ from fada.data.shards.reading import ShardError
 from fada.data.workers.ray_crew import ClusterError, RayCrew
 from fada.packing import shards
 from fada.packing.encode import encode_shards
-from fada.packing.encode_shard import load_encoders
-from fada.packing.load_tools import load_tools
 from fada.packing.shards import shard_clips
+from fada.packing.tools import load_tools
 from fada.teacher.vae import new_vae
 from tests.ray_cluster import cluster_here
-from tests.runs.mortal_encoders import load_mortal, load_mortal_tools
+from tests.runs.mortal_encoders import load_mortal
 from tests.runs.test_shard_clips import files, put_clip, put_landmarks
 from tests.seen_gpus import start_seeing
 
@@ -69,7 +68,7 @@ def test_packing_survives_a_killed_worker_and_writes_the_same_bytes(
     cluster, made: Path, tmp_path: Path, caplog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards, "SAMPLES_PER_SHARD", 2)
-    mortal = partial(load_mortal_tools, made / "vae", tmp_path / "died", os.getpid())
+    mortal = partial(load_mortal, made / "vae", tmp_path / "died", os.getpid())
     shard_clips(made / "clips", tmp_path / "out", load=mortal, workers=2, cluster="ray")
     assert (tmp_path / "died").exists()
     assert len([said for said in caplog.messages if "its worker died" in said]) == 1
@@ -104,7 +103,7 @@ def test_more_gpus_than_the_cluster_has_are_not_waited_for(cluster, tmp_path: Pa
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU that the cluster says it has")
 def test_a_machine_without_a_gpu_is_named(cluster, made: Path, tmp_path: Path) -> None:
-    load = partial(load_encoders, made / "vae", made / "audio")
+    load = partial(load_tools, made / "vae", made / "audio")
     with pytest.raises(
         ShardError, match=r"cannot encode on 'cuda' \(.*\); give --device cpu, or work where there is one"
     ):

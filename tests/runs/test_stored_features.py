@@ -25,8 +25,8 @@ from fada.data.shards import shard_set
 from fada.data.shards.held_out import HeldOutClips
 from fada.data.shards.reading import DamagedShardWarning, read_index, read_shards, write_shards
 from fada.packing.encode import encode_shards
-from fada.packing.encode_shard import load_encoders
 from fada.packing.shards import shard_clips
+from fada.packing.tools import load_tools
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.run import data as build_data
@@ -246,7 +246,7 @@ def test_workers_are_for_gpus_and_for_stored_clips(recipe: Recipes, made: Path) 
 def test_states_made_of_sound_are_those_that_would_be_stored(recipe: Recipes, made: Path, tmp_path: Path) -> None:
     vae = made / "vae"
     small = encode_shards(
-        str(made / "plain"), str(made / "sound"), partial(load_encoders, vae, None), keeps_frames=False
+        str(made / "plain"), str(made / "sound"), partial(load_tools, vae, None), keeps_frames=False
     ).indices[str(made / "sound/train")]
     assert {part for part, count in small.parts.items() if count} == {"audio", "latents"}
     assert "audio_encoder" not in small.features

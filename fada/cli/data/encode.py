@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from fada.cli.encoders import located_encoders
-from fada.cli.options import Cluster, Device, DropFrames, EncodingDevice, KeepMedia, Overwrite, ShardWorkers
+from fada.cli.options import (
+    Cluster,
+    Device,
+    DropFrames,
+    EmotionClassifier,
+    EncodingDevice,
+    FaceEmbedder,
+    KeepMedia,
+    Overwrite,
+    ShardWorkers,
+)
 from fada.cli.say import say
 
 
@@ -32,6 +42,8 @@ def encode(
             "the sound (audio.states: from_sound).",
         ),
     ] = None,
+    face_embedder: FaceEmbedder = None,
+    emotion_classifier: EmotionClassifier = None,
     keeps_media: KeepMedia = True,
     drops_frames: DropFrames = False,
     workers: ShardWorkers = None,
@@ -42,14 +54,16 @@ def encode(
     """Shards of frames and sound to shards with latents, audio states and masks, shard by shard.
 
     Each shard becomes one of the same number, with the same clips in the same order: the bytes that fada data shard
-    writes when it is given the encoders. Landmarks and face embeddings are passed on. The same command again goes on
-    where it stopped. A damaged shard is named and not encoded; the others are.
+    writes when it is given the encoders. What else
+    there is (landmarks, face embeddings, emotions) is passed on, or made anew by the network that is named. The same
+    command again goes on where it stopped. A damaged shard is named and not encoded; the others are.
 
     Examples:
 
       fada data encode data/shards --out data/encoded --vae weights/vae --audio-encoder weights/wav2vec2
       fada data encode data/shards/train --out data/encoded/train --vae V --audio-encoder A --workers 8 --drop-media
       fada data encode data/shards --out data/encoded --vae weights/vae --drop-frames --device cuda --workers 8
+      fada data encode data/shards --out data/encoded --vae weights/vae --emotion-classifier weights/emotion
       fada data encode s3://bucket/raw --out s3://bucket/encoded --vae /disk/vae --audio-encoder /disk/w2v --cluster ray
     """
     if audio_encoder is None and not keeps_media:
@@ -58,15 +72,15 @@ def encode(
 
     from fada.cli.progress import progress_bar
     from fada.packing.encode import encode_shards
-    from fada.packing.encode_shard import load_encoders
+    from fada.packing.tools import load_tools
 
-    vae, audio_encoder = located_encoders(vae, audio_encoder)
-    heard = None if audio_encoder is None else audio_encoder.absolute()
+    encoders = located_encoders(vae, audio_encoder)
+    models = [None if path is None else path.absolute() for path in (*encoders, face_embedder, emotion_classifier)]
     with progress_bar("encoding clips", unit="clips") as progress:
         made = encode_shards(
             shards,
             out,
-            partial(load_encoders, vae.absolute(), heard),
+            partial(load_tools, *models),
             keeps_media=keeps_media,
             keeps_frames=not drops_frames,
             workers=workers,

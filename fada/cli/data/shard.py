@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from fada.cli.encoders import located_encoders
-from fada.cli.options import Cluster, Device, DropFrames, EncodingDevice, KeepMedia, Overwrite, ShardWorkers
+from fada.cli.options import (
+    Cluster,
+    Device,
+    DropFrames,
+    EmotionClassifier,
+    EncodingDevice,
+    FaceEmbedder,
+    KeepMedia,
+    Overwrite,
+    ShardWorkers,
+)
 from fada.cli.say import say
 
 
@@ -28,17 +38,8 @@ def shard(
     audio_encoder: Annotated[
         Path | None, typer.Option(metavar="PATH", help="An audio encoder's folder: store its states too.")
     ] = None,
-    face_embedder: Annotated[
-        Path | None,
-        typer.Option(metavar="ONNX", help="An ArcFace network: store an embedding of each clip's face (for Hallo)."),
-    ] = None,
-    emotion_classifier: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="A wav2vec2 of transformers that classifies emotions: store what is heard in each clip (for FLOAT).",
-        ),
-    ] = None,
+    face_embedder: FaceEmbedder = None,
+    emotion_classifier: EmotionClassifier = None,
     takes_all: Annotated[
         bool, typer.Option("--all", help="Also clips that fada data filter put into neither set.")
     ] = False,
@@ -74,8 +75,8 @@ def shard(
     from fada.cli.progress import progress_bar
     from fada.data.shards.location import Location
     from fada.data.shards.reading import INDEX_FILE
-    from fada.packing.load_tools import load_tools
     from fada.packing.shards import shard_clips
+    from fada.packing.tools import load_tools
 
     target = Location(out)
     encoders = (None, None) if vae is None or audio_encoder is None else located_encoders(vae, audio_encoder)
