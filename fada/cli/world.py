@@ -52,6 +52,10 @@ def make(
         bool,
         typer.Option("--emotion", help="Every person feels one of seven emotions, which face and voice show."),
     ] = False,
+    from_rest: Annotated[
+        bool,
+        typer.Option("--from-rest", help="With --emotion: faces are at rest at first, and what is felt comes up."),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Draw talking faces as mp4 + wav + truth (json).
@@ -94,6 +98,7 @@ def make(
             version=version,
             beyond_share=beyond,
             emotion=emotion,
+            from_rest=from_rest,
             progress=progress,
         )
     say(f"{out}: {world.made} clips drawn, {world.kept} were there")

@@ -102,6 +102,7 @@ class DrawnWorld:
                 version=world.version,
                 beyond_share=world.beyond_share,
                 emotion=world.emotion,
+                from_rest=world.from_rest,
                 progress=lambda done, of: status.update(f"drawing clips: {done} of {of}"),
             )
 
@@ -147,10 +148,10 @@ class DrawnWorld:
 
     def hash(self) -> str:
         """Over all that the training clips follow from."""
-        told = self.section.model_dump(exclude={"test_clips", "version", "beyond_share", "emotion"})
+        told = self.section.model_dump(exclude={"test_clips", "version", "beyond_share", "emotion", "from_rest"})
         # What version 1 lacks is left out where it is not used: its clips, and runs on them, are what they were.
         beyond = [self.section.beyond_share] if self.section.beyond_share else []
-        felt = ["emotion"] if self.section.emotion else []
+        felt = [name for name in ("emotion", "from_rest") if getattr(self.section, name)]
         return hash_of([told, self.size, self.section.version, *beyond, *felt])
 
 

@@ -314,7 +314,14 @@ def _samples(recipe: Recipe, count: int) -> Iterator[Sample]:
         return
     with tempfile.TemporaryDirectory() as folder:
         make_world(
-            folder, count, world.seed + 1, recipe.clip.size, world.frames, flawed_share=0.0, emotion=world.emotion
+            folder,
+            count,
+            world.seed + 1,
+            recipe.clip.size,
+            world.frames,
+            flawed_share=0.0,
+            emotion=world.emotion,
+            from_rest=world.from_rest,
         )
         for key in list_clips(folder):
             clip = read_clip(folder, key)

@@ -42,6 +42,7 @@ def make_clip(
     version: int = 1,
     reach: str = "full",
     emotion: bool = False,
+    from_rest: bool = False,
 ) -> Clip:
     """The clip number `index` of a split; equal arguments give equal bytes.
 
@@ -60,13 +61,16 @@ def make_clip(
         reach: of version 2: "full"; "narrow" leaves out loud speech, far postures and some looks; "beyond" shows these,
             without flaws also in quality B.
         emotion: the person feels one of seven emotions at some intensity: face and voice follow it (feeling.py).
+        from_rest: the face is at rest in the first frame, and what is felt comes up in it within half a second.
 
     Raises:
         ValueError: an argument is out of its range.
     """
     _check(seed, index, size, frames, quality, split, version, reach)
+    if from_rest and not emotion:
+        raise ValueError("from_rest: only what is felt comes up; draw the clip with emotion, too")
     feeling = draw_feeling(_stream(seed, split, index, _FEELING)) if emotion else None
-    identity, speech, motion, effort = plan_clip(seed, index, frames, split, version, reach, feeling)
+    identity, speech, motion, effort = plan_clip(seed, index, frames, split, version, reach, feeling, from_rest)
     voice = identity.voice if feeling is None else feeling.voice(identity.voice)
     sound = synthesise(speech, voice, _stream(seed, split, index, _SOUND))
     if version > 1:
@@ -94,19 +98,20 @@ def make_clip(
         "truth": _truth(identity, shown, heard, camera, size) | ({"moves_freely": True} if version > 1 else {}),
     }
     if feeling is not None:
-        meta = _with_feeling(meta, feeling, shown)
+        meta = _with_feeling(meta, feeling, shown, from_rest)
     for each in flaws:
         if each.kind == "upscaled":
             meta["crop"] = {"side": round(size / each.magnitude, 2)}
     return Clip(clip_key(seed, index, split), pixels, sound[first : first + frames * per_frame], meta=meta)
 
 
-def _with_feeling(meta: dict[str, Any], feeling: Feeling, shown: Motion) -> dict[str, Any]:
+def _with_feeling(meta: dict[str, Any], feeling: Feeling, shown: Motion, from_rest: bool) -> dict[str, Any]:
     """The meta of a clip whose person feels something, with the truth about it."""
     assert shown.slant is not None
     assert shown.lid is not None
     told = {"emotion": feeling.to_meta(), "slant": _numbers(shown.slant), "lid": _numbers(shown.lid)}
-    return meta | {"world": meta["world"] | {"emotion": True}, "truth": meta["truth"] | told}
+    world = meta["world"] | {"emotion": True} | ({"from_rest": True} if from_rest else {})
+    return meta | {"world": world, "truth": meta["truth"] | told}
 
 
 def clip_key(seed: int, index: int, split: str) -> str:
@@ -122,6 +127,7 @@ def plan_clip(
     version: int = 1,
     reach: str = "full",
     feeling: Feeling | None = None,
+    from_rest: bool = False,
 ) -> tuple[Identity, Speech, Motion, float]:
     """Identity, speech, motion and loudness of a clip, MARGIN frames longer at both ends, before anything is drawn."""
     long = frames + 2 * MARGIN
@@ -140,7 +146,7 @@ def plan_clip(
         effort = min(1.0, draw_effort(limits, free) * louder)
         motion = move_freely(speech, long, effort, limits, motion_stream)
     if feeling is not None:
-        motion = with_feeling(motion, feeling, _stream(seed, split, index, _SWELLING))
+        motion = with_feeling(motion, feeling, _stream(seed, split, index, _SWELLING), MARGIN if from_rest else None)
     return identity, speech, motion, effort
 
 

@@ -48,6 +48,10 @@ RESTING = np.array([0.09, 0.0, 0.0, 0.0])
 """(4,) features in the mean of clips whose people feel nothing: what is left of the brows' own movement."""
 _SWELL = 0.12
 """How far an emotion comes and goes within a clip, as a share of it."""
+_AT_REST = (2.0, 8.0)
+"""Frames that a face is at rest at first, where what it feels comes up: any number between these."""
+_RISE = 8.0
+"""Frames that it comes up in."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,16 @@ def at_tempo(speech: Speech, tempo: float, duration: float) -> Speech:
     return Speech(vowels, *(read(each) for each in (speech.fricative, speech.murmur, speech.burst, speech.pitch)))
 
 
-def with_feeling(motion: Motion, feeling: Feeling, rng: np.random.Generator) -> Motion:
-    """A motion with the face that goes with a feeling, in place of the expression that it had by itself."""
+def with_feeling(motion: Motion, feeling: Feeling, rng: np.random.Generator, rests_at: int | None = None) -> Motion:
+    """A motion with the face that goes with a feeling, in place of the expression that it had by itself.
+
+    rests_at: a frame in which, as in those before, the face is at rest; what it feels comes up after it.
+    """
     frames = len(motion.aperture)
-    curves = feeling.features()[:, None] * (1.0 + _SWELL * _swell(frames, rng))
+    felt = 1.0 + _SWELL * _swell(frames, rng)
+    if rests_at is not None:
+        felt = felt * _rise(frames, rests_at + rng.uniform(*_AT_REST))
+    curves = feeling.features()[:, None] * felt
     brow, slant, lid, corner = curves
     return replace(
         motion,
@@ -116,6 +126,12 @@ def with_feeling(motion: Motion, feeling: Feeling, rng: np.random.Generator) -> 
         slant=slant,
         lid=lid,
     )
+
+
+def _rise(frames: int, start: float) -> np.ndarray:
+    """(F,) a smooth curve from 0, up to the start, to 1."""
+    share = np.clip((np.arange(frames) - start) / _RISE, 0.0, 1.0)
+    return share * share * (3.0 - 2.0 * share)
 
 
 def _swell(frames: int, rng: np.random.Generator) -> np.ndarray:

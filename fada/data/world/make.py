@@ -42,6 +42,7 @@ class _Job:
     version: int = 1
     reach: str = "full"
     emotion: bool = False
+    from_rest: bool = False
 
 
 def make_world(
@@ -58,6 +59,7 @@ def make_world(
     version: int = 1,
     beyond_share: float = 0.0,
     emotion: bool = False,
+    from_rest: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> World:
     """Draw clips into a folder, without loss; clips that are there already are kept.
@@ -72,6 +74,7 @@ def make_world(
         beyond_share: share of the training clips that show what set A then leaves out (draw.make_clip, `reach`), as
             every second clip of the test split does; they are of quality B and have no flaws.
         emotion: every person feels something, which face and voice show (draw.make_clip).
+        from_rest: faces are at rest in their first frames, and what is felt comes up.
         progress: called with (clips done, clips in all) after each clip.
 
     Raises:
@@ -88,6 +91,8 @@ def make_world(
             f"beyond_share must be between 0 and 1 - flawed_share, and 0 in version 1, got {beyond_share} with "
             f"flawed_share {flawed_share} in version {version}"
         )
+    if from_rest and not emotion:
+        raise ValueError("from_rest: only what is felt comes up; set emotion, too")
     if version not in VERSIONS:
         raise ValueError(f"version must be one of {', '.join(map(str, VERSIONS))}, got {version}")
     if workers < 1:
@@ -98,10 +103,10 @@ def make_world(
     for index in range(test_clips):
         reach = "full" if not beyond_share else "beyond" if is_at(index, 0.5) else "narrow"
         jobs.append(_Job(str(folder), seed, index, size, frames, "A", "test", None, version, reach))
-    jobs = [replace(job, emotion=emotion) for job in jobs]
+    jobs = [replace(job, emotion=emotion, from_rest=from_rest) for job in jobs]
     with output_folder(folder, KIND, "drawing clips", was_ours=is_world):
         told = ({"kinds": list(kinds)} if kinds else {}) | ({"beyond_share": beyond_share} if beyond_share else {})
-        told |= {"emotion": True} if emotion else {}
+        told |= ({"emotion": True} if emotion else {}) | ({"from_rest": True} if from_rest else {})
         _claim(folder, settings | told)
         missing = [job for job in jobs if not _is_drawn(folder, clip_key(job.seed, job.index, job.split))]
         kept = len(jobs) - len(missing)
@@ -189,6 +194,7 @@ def _draw_one(job: _Job) -> None:
         version=job.version,
         reach=job.reach,
         emotion=job.emotion,
+        from_rest=job.from_rest,
     )
     write_clip(job.folder, clip, quality="lossless")
 
@@ -220,6 +226,6 @@ def _drawn_with(file: Path) -> dict[str, Any] | None:
         record = read_record(file)
         world = record["meta"]["world"]
         told = {"frames": record["frames"], "seed": world["seed"], "version": world["version"]}
-        return told | {"emotion": bool(world.get("emotion"))}
+        return told | {name: bool(world.get(name)) for name in ("emotion", "from_rest")}
     except (ClipError, KeyError, TypeError):
         return None

@@ -55,9 +55,14 @@ class World(Section):
     emotion: bool = False
     """Every clip's person feels one of seven emotions, more or less: brows, lids and mouth corners show it, and pitch,
     tempo and loudness of the voice. For families that are given an emotion."""
+    from_rest: bool = False
+    """Faces are at rest in the first frames of a clip, and what is felt comes up in half a second: a first frame as
+    portrait then tells nothing of it. Needs emotion."""
 
     @model_validator(mode="after")
-    def shares_fit(self) -> World:
+    def settings_fit(self) -> World:
+        if self.from_rest and not self.emotion:
+            raise ValueError("from_rest: only what is felt comes up; set emotion: true, too")
         if self.beyond_share and self.version == 1:
             raise ValueError(f"beyond_share: needs version: 2, got {self.beyond_share:g} with version 1")
         if self.flawed_share + self.beyond_share > 1.0:
