@@ -25,6 +25,8 @@ from fada.data.world.feeling import DIRECTIONS, Feeling, at_tempo, draw_feeling,
 from fada.data.world.keypoints import keypoints_of_truth
 from fada.data.world.measure_head import at_rest
 from fada.data.world.speech import plan_speech
+from fada.recipe import load_recipe
+from fada.recipe.errors import RecipeError
 
 RECORDED: list[tuple[int, dict[str, Any], str]] = [
     (0, {}, "d677aa5c3f590945c905eb7f"),
@@ -196,3 +198,62 @@ def test_a_folder_keeps_to_one_of_both(tmp_path: Path) -> None:
         make_world(tmp_path, 2, size=32, frames=3, emotion=True)
     make_world(tmp_path, 2, size=32, frames=3)
     assert len(list_clips(tmp_path)) == 2
+
+
+def test_faces_that_begin_at_rest_tell_of_nothing_in_their_first_frames_and_of_all_after_them() -> None:
+    for version in (1, 2):
+        always, rising = (felt("fear", 0.8, version=version, frames=50, from_rest=each) for each in (False, True))
+        truth, other = rising.meta["truth"], always.meta["truth"]
+        for name in ("slant", "lid", "corners"):
+            curve, whole = np.array(truth[name]), np.array(other[name])
+            assert not curve[:3].any()
+            # At rest for 2 to 8 frames, coming up in 8; the swell is the same.
+            np.testing.assert_array_equal(curve[16:], whole[16:])
+            assert (np.abs(curve) <= np.abs(whole) + 1e-4).all()
+        assert rising.meta["world"] == always.meta["world"] | {"from_rest": True}
+        # Voice, words and label are those of one who felt it from the start.
+        assert np.array_equal(rising.audio, always.audio)
+        assert truth["emotion"] == other["emotion"]
+
+
+def test_what_is_felt_comes_up_half_way_in_the_middle_of_its_rise() -> None:
+    motion = draw.plan_clip(1, 4, 50, "train")[2]
+
+    class Fixed:
+        def uniform(self, low: float, high: float) -> float:
+            # Of two numbers without a swell, then the frames at rest.
+            return 5.0 if (low, high) == (2.0, 8.0) else 0.0 if low == 0.0 else float("inf")
+
+    rng: Any = Fixed()
+    slant = with_feeling(motion, Feeling("sad", 1.0), rng, rests_at=10).slant
+    assert slant is not None
+    # 3 s² - 2 s³ of the share s of eight frames after frame 15, times 1.1.
+    np.testing.assert_allclose(slant[[15, 17, 19, 21, 23]], 1.1 * np.array([0, 0.15625, 0.5, 0.84375, 1]))
+
+
+def test_clips_with_emotions_are_bit_for_bit_what_they_were_before_faces_could_begin_at_rest() -> None:
+    clip = make_clip(7, 0, size=64, frames=16, emotion=True)
+    digest = hashlib.sha256(clip.frames.tobytes())
+    digest.update(clip.audio.tobytes())
+    digest.update(json.dumps(clip.meta, sort_keys=True).encode())
+    assert digest.hexdigest()[:24] == "20bff45c2cdb1e6014409ee5"
+
+
+def test_a_rest_needs_something_to_be_felt(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="from_rest: only what is felt comes up"):
+        make_clip(1, 0, from_rest=True)
+    with pytest.raises(ValueError, match="from_rest: only what is felt comes up"):
+        make_world(tmp_path / "w", 1, from_rest=True)
+    assert not (tmp_path / "w").exists()
+    with pytest.raises(RecipeError, match=r"from_rest: only what is felt comes up; set emotion: true"):
+        load_recipe("tiny/smoke", ["data.world={from_rest: true}"])
+
+
+def test_a_folder_keeps_to_faces_that_begin_at_rest(tmp_path: Path) -> None:
+    make = ["world", "make", str(tmp_path), "--clips", "1", "--size", "32", "--frames", "3", "--emotion"]
+    assert command([*make, "--from-rest"]) == 0
+    with pytest.raises(ValueError, match="holds a drawn world of other settings"):
+        make_world(tmp_path, 2, size=32, frames=3, emotion=True)
+    (tmp_path / "world.json").write_text("{")
+    with pytest.raises(ValueError, match=r"clips there are of another world .*'from_rest': True"):
+        make_world(tmp_path, 2, size=32, frames=3, emotion=True)
