@@ -45,10 +45,10 @@ def load(
     Raises:
         ValueError: there is no model, it is damaged, or names what is not permitted.
     """
-    from fada import jobs
+    from fada.export.opening import open_model
     from fada.generation.devices import pick_device, pick_dtype
 
-    pipeline = jobs.open_model(Path(model), student, None if teacher is None else Path(teacher), named="teacher")
+    pipeline = open_model(Path(model), student, None if teacher is None else Path(teacher), named="teacher")
     place = pick_device(device)
     return pipeline.to(place, pick_dtype(dtype, place)).optimize()
 

@@ -28,13 +28,12 @@ def directions(
     if out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{out}: the sheet is a PNG; name a file that ends in .png")
     check_output(out, image, overwrite=overwrite)
-    from fada import jobs
+    from fada.export.opening import open_model
     from fada.generation.directions import directions_sheet
     from fada.media.contact_sheet import write_png
     from fada.media.image import read_image
-    from fada.pretrained.hub import model_folder
 
     portrait = read_image(image)
-    pipeline = jobs.load_pipeline(model_folder(model))
+    pipeline = open_model(model)
     write_png(out, directions_sheet(pipeline, portrait))
     say(f"{out}: {pipeline.vae.directions} directions, from -2 to +2")

@@ -182,12 +182,15 @@ def generate(
     faces = FaceModels(face_landmarker, face_embedder)
     portrait = faces.cropped(portrait)
 
+    # Loads torch, so it comes first: it does so the fast way.
+    from fada.export.opening import open_model
     from fada.generation.devices import pick_device, pick_dtype, use_threads
 
     use_threads(threads)
     place = pick_device(device)
     precision = pick_dtype(dtype, place)
-    pipeline = _open(model, student, teacher)
+    _tell_which(model, student)
+    pipeline = open_model(model, student, teacher)
     if solver or spacing:
         _check_sampler(pipeline, solver, spacing)
     if scales:
@@ -275,16 +278,14 @@ def _check_motion(pipeline: AvatarPipeline, motion: Mapping[int, float]) -> None
         raise typer.BadParameter(f"--{error}") from None
 
 
-def _open(model: Path, student: str | None, teacher: Path | None) -> AvatarPipeline:
-    """The pipeline that a folder holds, or that it and its teacher are together."""
-    from fada import jobs
+def _tell_which(model: Path, student: str | None) -> None:
+    """Of a run, which of its models is taken."""
+    from fada.export.opening import find_model
     from fada.export.run_models import label_of, models_of
     from fada.pretrained.shipped import located
 
     if models_of(located(model)):
-        # A run holds several: say which it is.
-        say(f"model: {label_of(jobs.find_model(model, student))}", err=True)
-    return jobs.open_model(model, student, teacher)
+        say(f"model: {label_of(find_model(model, student))}", err=True)
 
 
 def _files_of(clip: Path | None) -> tuple[Path, ...]:

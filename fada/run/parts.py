@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from torch import Tensor, nn
 
-from fada.assembly.models import model_fault
 from fada.engine.parallel import from_main
 from fada.engine.tensor_files import DamagedFile, load_tensors
+from fada.export.opening import model_fault
 from fada.run.folder import put_aside
 
 

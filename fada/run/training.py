@@ -9,12 +9,13 @@ from typing import TypeVar
 from accelerate import Accelerator
 from rich.console import Console
 
-from fada.assembly.models import audio_encoder, faces_known_to, find_teacher, pipeline
+from fada.assembly.models import audio_encoder, faces_known_to, pipeline
 from fada.assembly.settings import accelerator, default_scales, default_steps
 from fada.engine.checkpoint_state import read_checkpoint
 from fada.engine.checkpoints import Checkpoints, checkpoint_fault
 from fada.engine.optimizer import AVERAGE
 from fada.engine.trained_state import WEIGHT
+from fada.export.opening import find_teacher
 from fada.files.folders import inside
 from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.recipe.errors import RecipeError

@@ -17,17 +17,13 @@ from torch import nn
 
 from fada.assembly.models import (
     faces_known_to,
-    find_teacher,
     frozen_copy,
-    model_fault,
     new_teacher,
     open_teacher,
     save_pipeline,
     start_from,
 )
-from fada.assembly.models import (
-    pipeline as new_pipeline,
-)
+from fada.assembly.models import pipeline as new_pipeline
 from fada.assembly.settings import (
     accelerator,
     batch_shape,
@@ -56,6 +52,7 @@ from fada.engine.progress import sample_bar
 from fada.engine.run_log import RunLog
 from fada.engine.tensor_files import save_tensors
 from fada.eval.bench.results import fingerprint as hash_of
+from fada.export.opening import find_teacher, model_fault
 from fada.files.folders import inside
 from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.recipe.schema import Recipe

@@ -11,11 +11,11 @@ import numpy as np
 from diffusers import AutoencoderKL
 from rich.console import Console
 
-from fada.assembly.models import find_teacher, header_faults
 from fada.data.sampling.seeds import seeded
 from fada.data.shards.reading import Sample
 from fada.engine.progress import step_bar
 from fada.eval.bench.results import fingerprint as hash_of
+from fada.export.opening import find_teacher, header_faults
 from fada.files.folders import inside
 from fada.files.manifest import MANIFEST, find_fault, read_manifest, write_manifest
 from fada.files.whole import whole_folder

@@ -12,12 +12,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from fada.assembly.models import find_teacher, new_teacher, open_teacher
+from fada.assembly.models import new_teacher, open_teacher
 from fada.assembly.settings import default_scales, default_steps
 from fada.data.shards.bytes_per_hour import computed, in_words, measured
 from fada.data.shards.reading import INDEX_FILE
 from fada.data.shards.shard_set import ShardSet
 from fada.diffusion.guidance import needed_branches
+from fada.export.opening import find_teacher
 from fada.pretrained.shipped import located
 from fada.recipe.errors import RecipeError
 from fada.recipe.paths import missing_paths

@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
-from fada.assembly.models import find_model, find_teacher
 from fada.data.clips.clip import Clip
 from fada.engine.parallel import from_main, is_main, main_only
 from fada.eval.bench.bench import measure_clips, run_bench
@@ -22,6 +21,7 @@ from fada.eval.bench.summary import mean_of, metric_names
 from fada.eval.bench.systems import BenchClip, System
 from fada.eval.bench.undistilled import Search
 from fada.eval.report import Sweep, write_report
+from fada.export.opening import find_model, find_teacher
 from fada.export.run_models import label_of
 from fada.files.folders import MARK, inside, kind_of, take_folder
 from fada.files.whole import clear_leftovers, write_json

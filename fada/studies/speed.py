@@ -17,7 +17,7 @@ from rich.console import Console
 from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-from fada.assembly.models import audio_encoder, find_teacher, new_teacher, pipeline
+from fada.assembly.models import audio_encoder, new_teacher, pipeline
 from fada.assembly.settings import default_scales, default_steps, distill_settings, recompute
 from fada.data.audio.features import AudioEncoder
 from fada.data.audio.wav2vec2 import Wav2Vec2Encoder
@@ -39,6 +39,7 @@ from fada.eval.speed.passes import measure_passes
 from fada.eval.speed.public_way import public_way
 from fada.eval.speed.report import SpeedReport
 from fada.eval.speed.steps import StepsSetting, measure_steps, training_steps
+from fada.export.opening import find_teacher
 from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.generation.pipelines import open_pipeline
 from fada.recipe.errors import RecipeError

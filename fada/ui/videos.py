@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fada import jobs
 from fada.data.clips.emotion import EMOTIONS, NEUTRAL
+from fada.export.opening import open_model
 from fada.export.run_models import label_of
 from fada.files.shareable import shareable_text
 from fada.generation.avatar_pipeline import AvatarPipeline
@@ -125,7 +125,7 @@ class Studio:
             self._open = None
             gc.collect()
             place = pick_device(self.device)
-            opened = jobs.open_model(folder).to(place, pick_dtype(self.dtype, place)).optimize()
+            opened = open_model(folder).to(place, pick_dtype(self.dtype, place)).optimize()
             self._open = (key, opened)
         return self._open[1]
 

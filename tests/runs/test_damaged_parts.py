@@ -13,9 +13,9 @@ import torch
 from rich.console import Console
 
 from fada import jobs
-from fada.assembly.models import find_model, model_fault
 from fada.data.sampling.dataset import hash_clips
 from fada.engine.tensor_files import save_tensors
+from fada.export.opening import find_model, model_fault
 from fada.files.folders import kind_of
 from fada.run.data import prepare_data
 from fada.run.parts import load_stage

@@ -13,7 +13,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from fada import jobs
-from fada.assembly.models import load_pipeline
+from fada.export.opening import load_pipeline
 from fada.export.run_export import export_run
 
 QUIET = Console(quiet=True)

@@ -16,9 +16,10 @@ from PIL import Image
 from rich.console import Console
 
 from fada import jobs
-from fada.assembly.models import find_model, find_teacher, load_pipeline, pipeline, untrained
+from fada.assembly.models import pipeline, untrained
 from fada.assembly.settings import default_scales
 from fada.cli.app import run as fada
+from fada.export.opening import find_model, find_teacher, load_pipeline
 from fada.export.run_export import ExportError, export_run
 from fada.media.video import read_video
 from fada.recipe import load_recipe

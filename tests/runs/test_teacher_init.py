@@ -10,7 +10,8 @@ from diffusers import UNet2DConditionModel
 from rich.console import Console
 
 from fada import jobs
-from fada.assembly.models import load_pipeline, start_from
+from fada.assembly.models import start_from
+from fada.export.opening import load_pipeline
 from fada.recipe.errors import RecipeError
 from fada.recipe.sections.teacher import Noise
 from fada.teacher.dual_unet.inflation import import_sd15

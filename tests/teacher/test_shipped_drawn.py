@@ -11,10 +11,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fada.assembly.models import find_teacher, open_teacher
+from fada.assembly.models import open_teacher
 from fada.data.world import make_clip, measure_aperture
 from fada.eval.bench.measure import heard_aperture, measured_aperture
 from fada.eval.metrics import mouth
+from fada.export.opening import find_teacher
 from fada.files.manifest import describe, list_files
 from fada.generation.avatar_pipeline import AvatarPipeline
 from fada.generation.pipelines import open_pipeline

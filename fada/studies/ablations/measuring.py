@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from fada.assembly.models import load_pipeline
 from fada.engine.tensor_files import load_tensors, save_tensors
 from fada.eval.bench.measure import measure_clip
 from fada.eval.bench.results import fingerprint as hash_of
@@ -24,6 +23,7 @@ from fada.eval.bench.results import kept_json
 from fada.eval.bench.systems import BenchClip
 from fada.eval.metrics.catalogue import METRICS_VERSION
 from fada.eval.statistics.set_metrics import latent_set_metrics
+from fada.export.opening import load_pipeline
 from fada.files.folders import inside
 from fada.files.json_lines import read_lines
 from fada.files.whole import write_json

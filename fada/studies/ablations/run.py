@@ -16,10 +16,10 @@ from typing import Any
 
 from rich.console import Console
 
-from fada.assembly.models import load_pipeline, model_fault
 from fada.eval.bench.results import fingerprint as hash_of
 from fada.eval.bench.results import kept_json
 from fada.eval.metrics.catalogue import METRICS_VERSION
+from fada.export.opening import load_pipeline, model_fault
 from fada.files.folders import MARK, check_folder, inside, kind_of, take_folder
 from fada.files.locks import locked
 from fada.files.whole import clear_leftovers, remove_listed, write_json

@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from fada.assembly.models import load_pipeline
 from fada.assembly.settings import default_scales, default_steps
 from fada.eval.bench.results import kept_json
 from fada.eval.report import Sweep
+from fada.export.opening import load_pipeline
 from fada.files.whole import write_json
 from fada.studies.ablations.baselines import TEACHER, reference_of
 from fada.studies.ablations.measuring import Parts, half_of

@@ -16,13 +16,13 @@ from typing import Any, ClassVar
 
 from rich.console import Console
 
-from fada.assembly.models import load_pipeline
 from fada.data.shards.reading import ShardError, read_index
 from fada.engine.tensor_files import load_tensors, save_tensors
 from fada.eval.bench.results import fingerprint as hash_of
 from fada.eval.bench.results import kept_json
 from fada.eval.bench.systems import BenchClip
 from fada.eval.metrics.catalogue import METRICS_VERSION
+from fada.export.opening import load_pipeline
 from fada.files.errors import FolderFault
 from fada.files.folders import inside, take_folder
 from fada.files.locks import locked
