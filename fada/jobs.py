@@ -5,7 +5,6 @@ from __future__ import annotations
 from fada.files.uncollected import uncollected
 
 with uncollected():
-    from fada.export.opening import find_model, load_pipeline, open_model
     from fada.run.replay import replay
     from fada.run.training import distill, from_checkpoint, prepare, train_teacher
     from fada.studies.dry_run import dry_run
@@ -17,10 +16,7 @@ __all__ = [
     "bench_share",
     "distill",
     "dry_run",
-    "find_model",
     "from_checkpoint",
-    "load_pipeline",
-    "open_model",
     "prepare",
     "replay",
     "train_teacher",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fada.jobs
+import fada.export.opening
 from fada.family import Guidance
 from fada.media.audio import read_audio, write_wav
 from fada.media.frame_count import frame_count
@@ -54,7 +54,7 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         def optimize(self, **how: Any) -> None: ...
 
-    return lambda: monkeypatch.setattr(fada.jobs, "load_pipeline", lambda folder, student=None: Pipeline())
+    return lambda: monkeypatch.setattr(fada.export.opening, "load_pipeline", lambda folder, student=None: Pipeline())
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen.update(folder=folder, student=student)
         return Pipeline()
 
-    monkeypatch.setattr(fada.jobs, "load_pipeline", load)
+    monkeypatch.setattr(fada.export.opening, "load_pipeline", load)
     return seen
 
 
@@ -242,15 +242,13 @@ def test_generate_names_a_device_or_type_that_is_not_there(
 def test_a_difference_is_opened_with_its_teacher(
     cli, inputs, pipeline: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fada.export import delta
-
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "delta.json").write_text("{}")
     (tmp_path / "run" / "teacher").mkdir(parents=True)
     (tmp_path / "run" / "teacher" / "model_index.json").write_text("{}")
     opened = []
-    load = fada.jobs.load_pipeline
-    monkeypatch.setattr(delta, "load_delta", lambda *folders: opened.append(folders) or load(*folders))
+    load = fada.export.opening.load_pipeline
+    monkeypatch.setattr(fada.export.opening, "load_delta", lambda *folders: opened.append(folders) or load(*folders))
     arguments = ("generate", "--model", str(tmp_path / "m"), *inputs, "--out", str(tmp_path / "v.mp4"))
     outcome = cli(*arguments)
     assert outcome.code == 2
@@ -328,7 +326,7 @@ def streaming(pipeline: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict
             total = len(sound) // 640
             return (np.full((min(12, total - at), 32, 32, 3), 128, np.uint8) for at in range(0, total, 12))
 
-    monkeypatch.setattr(fada.jobs, "load_pipeline", lambda folder, student=None: Streams())
+    monkeypatch.setattr(fada.export.opening, "load_pipeline", lambda folder, student=None: Streams())
     return pipeline
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fada.jobs
+import fada.export.opening
 from fada.data.prepare import face_embedding, models, portrait_clues
 from fada.media.audio import write_wav
 from fada.media.image import write_png
@@ -50,7 +50,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     class Made(list[Any]):
         clips, nfe, stage_seconds = 1, 6, {"denoise": 1.0}
 
-    monkeypatch.setattr(fada.jobs, "load_pipeline", lambda folder, student=None: Pipeline())
+    monkeypatch.setattr(fada.export.opening, "load_pipeline", lambda folder, student=None: Pipeline())
     monkeypatch.setattr(models, "FaceFinder", Finder)
     monkeypatch.setattr(face_embedding, "FaceEmbedder", lambda path: ("embedder", path))
     monkeypatch.setattr(portrait_clues, "portrait_clues", lambda *read: read)

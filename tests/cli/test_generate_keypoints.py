@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-import fada.jobs
+import fada.export.opening
 from fada.data.clips import clip_keypoints
 from fada.data.clips.clip import Clip, ClipError, write_clip
 from fada.data.clips.keypoints import Keypoints
@@ -67,7 +67,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     moving = [face(0.01 * frame) for frame in range(30)]
     driving = Keypoints(*(torch.stack(each) for each in zip(*(k.tensors().values() for k in moving), strict=True)))
-    monkeypatch.setattr(fada.jobs, "load_pipeline", lambda folder, student=None: Pipeline())
+    monkeypatch.setattr(fada.export.opening, "load_pipeline", lambda folder, student=None: Pipeline())
     monkeypatch.setattr(models, "FaceFinder", Finder)
     monkeypatch.setattr(portrait_clues, "portrait_keypoints", lambda picture, finder: face(0.1))
     monkeypatch.setattr(clip_keypoints, "keypoints_of_clip", lambda clip: driving)
@@ -126,7 +126,7 @@ def test_with_neither_it_says_what_to_give(seen: dict[str, Any], call: Any) -> N
 def test_a_model_that_is_shown_none_refuses_them(
     seen: dict[str, Any], call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(fada.jobs.load_pipeline(Path())), "needs_keypoints", False)
+    monkeypatch.setattr(type(fada.export.opening.load_pipeline(Path())), "needs_keypoints", False)
     result = call("--keypoints", "clip.mp4")
     assert result.code == 2
     assert "--keypoints: this model is shown none; leave it out" in result.err

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fada.jobs
+import fada.export.opening
 from fada.media.audio import write_wav
 from fada.media.image import write_png
 
@@ -29,7 +29,7 @@ def generate(cli: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def opened(*_: Any) -> None:
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(fada.jobs, "load_pipeline", opened)
+    monkeypatch.setattr(fada.export.opening, "load_pipeline", opened)
     inputs = ("--image", str(folder / "face.png"), "--audio", str(folder / "voice.wav"))
 
     def call(out: Path, *options: str) -> Any:
@@ -192,7 +192,7 @@ def test_a_stream_may_go_to_a_pipe(cli: Any, folder: Path, monkeypatch: pytest.M
         def stream(self, image: np.ndarray, chunks: Any, **options: Any) -> Any:
             return (np.full((5, 32, 32, 3), 128, np.uint8) for _ in range(3))
 
-    monkeypatch.setattr(fada.jobs, "load_pipeline", lambda folder, student=None: Streams())
+    monkeypatch.setattr(fada.export.opening, "load_pipeline", lambda folder, student=None: Streams())
     os.mkfifo(folder / "v.mp4")
     received: list[bytes] = []
     reader = threading.Thread(target=lambda: received.append((folder / "v.mp4").read_bytes()), daemon=True)

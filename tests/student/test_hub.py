@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import fada
-from fada import jobs
 from fada.cli.app import run as run_fada
+from fada.export.opening import open_model
 from fada.export.push import files_to_push, push
 from fada.export.run_export import export_run
 from fada.files.errors import FolderFault
@@ -227,7 +227,7 @@ def test_a_model_of_pickles_alone_is_not_taken(hub: Hub) -> None:
     index = {"_class_name": "FadaPipeline"}
     hub.add("someone/portraits", {"model_index.json": json.dumps(index).encode(), "vae/model.bin": b"pickle"})
     with pytest.raises(ValueError, match="lacks the component vae"):
-        jobs.open_model(Path("someone/portraits"))
+        open_model(Path("someone/portraits"))
 
 
 @pytest.mark.parametrize("name", ["../../../../escaped.json", "vae/../../../../../escaped.json"])
@@ -314,7 +314,7 @@ def test_what_is_neither_folder_nor_name_asks_nobody(hub: Hub, text: str) -> Non
     with pytest.raises(ValueError, match=r"no such folder, and no name of a model on the hub \(owner/name@revision\)"):
         FadaPipeline.from_pretrained(text)
     with pytest.raises(ValueError, match="give a run or a model, or owner/name"):
-        jobs.open_model(Path(text))
+        open_model(Path(text))
     assert not hub.asked
 
 
