@@ -34,15 +34,23 @@ def whole_file(path: str | os.PathLike[str], *, is_synced: bool = True) -> Itera
         is_synced: whether a power cut leaves it whole too; False for what can be made again and is checked when read.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / temporary_name(path.suffix)
-    # Made here, and only here: a link that lies in wait under this name makes it fail.
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+    try:
+        _make(temporary)
+    except FileNotFoundError:
+        # Only then: of a cache's many small files the folder is there but for the first.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(temporary)
     try:
         yield temporary
         put_whole(temporary, path, is_synced=is_synced)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _make(temporary: Path) -> None:
+    """Made here, and only here: a link that lies in wait under this name makes it fail."""
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
 
 
 def put_whole(file: Path, path: Path, *, is_synced: bool = True) -> None:

@@ -103,7 +103,6 @@ class PartsCache:
             self._added += _HEAD_BYTES + len(data)
             if self._added >= self.limit / LOOKS:
                 self._make_room()
-            file.parent.mkdir(exist_ok=True)
             with whole_file(file, is_synced=False) as half, half.open("wb") as stream:
                 stream.write(_length_of(len(data)) + secrets.token_bytes(4))
                 stream.write(data)
