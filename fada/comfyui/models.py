@@ -46,7 +46,9 @@ def place_of(model: str) -> str:
         return str(own / model)
     if hub_name(model) is None:
         beside = "" if own is None else f", nor in {own}"
-        raise ValueError(f"model: there is no {model[:200]!r} here{beside}; give a folder, shipped:drawn, or owner/name")
+        raise ValueError(
+            f"model: there is no {model[:200]!r} here{beside}; give a folder, shipped:drawn, or owner/name"
+        )
     return model
 
 

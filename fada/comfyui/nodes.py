@@ -1,7 +1,7 @@
 """The nodes, in ComfyUI's classic form: what they take and give as class attributes, one method that does it.
 
-ComfyUI runs nodes in torch's inference mode. A model that is made in it could not be used outside, and clips are decoded
-in a second thread, which is outside; so these leave it.
+ComfyUI runs nodes in torch's inference mode. A model that is made in it could not be used outside, and clips are made in
+a second thread, which is outside; so these leave it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class LoadAvatar:
         return {
             "required": {
                 "model": _text(
-                    "A run, a model's folder, its name in models/fada, shipped:drawn, or owner/name[@revision] on the hub",
+                    "A run or model's folder, its name in models/fada, shipped:drawn, or owner/name[@revision] on the hub",
                     "shipped:drawn",
                 ),
                 "device": (devices, {"default": AUTO, "tooltip": "auto: where ComfyUI computes"}),
@@ -122,8 +122,10 @@ class LoadAvatar:
         }
         missing = [name for name, (given, is_needed) in needed.items() if is_needed and not given]
         if missing:
-            raise ValueError(f"{' and '.join(missing)}: a {type(pipeline).__name__} is conditioned on the portrait's face; "
-                             "give the path of the model that reads it (docs/guides/comfyui.md)")  # fmt: skip
+            raise ValueError(
+                f"{' and '.join(missing)}: a {type(pipeline).__name__} is conditioned on the portrait's face; give the "
+                "path of the model that reads it (docs/guides/comfyui.md)"
+            )
         return (Avatar(pipeline, FaceModels(*(Path(each) if each else None for each in (landmarker, embedder)))),)
 
 

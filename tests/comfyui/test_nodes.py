@@ -1,4 +1,4 @@
-"""The nodes against ComfyUI's contract: what they declare, what they give, how they fail, and a workflow from end to end.
+"""The nodes against ComfyUI's contract: what they declare, what they give, how they fail, from end to end.
 
 The contract is that of the public server (execution.py and server.py of ComfyUI 0.3.64), written down here.
 """
@@ -104,6 +104,7 @@ def test_frames_are_those_of_fada_generate_and_the_sound_goes_along(student: Pat
     made = fada.generate(student, PORTRAIT, tmp_path / "speech.wav", steps=4, seed=3, scales={"audio": 4.0})
     assert images.shape == (12, 16, 16, 3)
     assert images.dtype == torch.float32
+    assert not images.is_inference()
     # Eight bits survive the way into floats and back.
     assert np.array_equal((images * 255).round().numpy().astype(np.uint8), made.frames)
     assert fps == 25.0
@@ -194,7 +195,7 @@ def test_a_family_that_reads_faces_names_the_inputs_that_it_needs(monkeypatch: p
     monkeypatch.setattr(nodes, "load_once", lambda _: SimpleNamespace(needs_face=True, needs_keypoints=False))
     monkeypatch.delenv("FADA_FACE_LANDMARKER", raising=False)
     monkeypatch.setenv("FADA_FACE_EMBEDDER", "embedder.onnx")
-    with pytest.raises(ValueError, match="^face_landmarker: a SimpleNamespace is conditioned"):
+    with pytest.raises(ValueError, match=r"^face_landmarker: a SimpleNamespace is conditioned"):
         load("x")
     assert load("x", face_landmarker="faces.task").faces == FaceModels(Path("faces.task"), Path("embedder.onnx"))
 
@@ -244,6 +245,8 @@ def test_transparency_is_left_out_and_values_beyond_white_are_white(student: Pat
     wanted = np.clip(np.round((PORTRAIT / 255 * 2 - 0.5) * 255), 0, 255)
     assert np.abs(portrait_of(with_alpha) - wanted).max() <= 1
     assert np.array_equal(portrait_of(IMAGE), PORTRAIT)
+    # 127.5 is nearer to 128 than to 127, as even goes.
+    assert (portrait_of(torch.full((1, 2, 2, 3), 0.5)) == 128).all()
 
 
 def test_speech_is_heard_as_from_a_file(tmp_path: Path) -> None:
