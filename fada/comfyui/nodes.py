@@ -1,7 +1,7 @@
 """The nodes, in ComfyUI's classic form: what they take and give as class attributes, one method that does it.
 
-ComfyUI runs nodes in torch's inference mode. A model that is made in it could not be used outside, and clips are made in
-a second thread, which is outside; so these leave it.
+ComfyUI runs nodes in torch's inference mode. A model that is made in it could not be used outside, and clips are made
+in a second thread, which is outside; so these leave it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class LoadAvatar:
         return {
             "required": {
                 "model": _text(
-                    "A run or model's folder, its name in models/fada, shipped:drawn, or owner/name[@revision] on the hub",
+                    "A run, a model's folder, its name in models/fada, shipped:drawn, or owner/name on the hub",
                     "shipped:drawn",
                 ),
                 "device": (devices, {"default": AUTO, "tooltip": "auto: where ComfyUI computes"}),
