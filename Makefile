@@ -65,10 +65,11 @@ test-slow: $(STAMP)  ## the long tests
 	$(BIN)/python -m pytest -q -m slow
 
 # Extras that do not belong into one environment, each in its own, with the tests that need it.
-test-extras: .venv-iqa/.installed .venv-syncnet/.installed .venv-ui/.installed  ## tests with pyiqa, syncnet-python and the studio, an environment for each
+test-extras: .venv-iqa/.installed .venv-syncnet/.installed .venv-ui/.installed .venv-trackers/.installed  ## tests with pyiqa, syncnet-python, the studio and experiment trackers, an environment for each
 	.venv-iqa/bin/python -m pytest -q -m iqa tests/data/scores
 	.venv-syncnet/bin/python -m pytest -q -m syncnet tests/data/scores
 	.venv-ui/bin/python -m pytest -q -m ui tests/ui
+	.venv-trackers/bin/python -m pytest -q -m trackers tests/engine
 
 .venv-%/.installed: pyproject.toml $(LOCKS) requirements.%.lock
 	$(call install,.venv-$*,$*)

@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
 CUDA_LOCK, CPU_LOCK, BUILD_LOCK = (ROOT / f"requirements.{kind}.lock" for kind in ("cuda", "cpu", "build"))
-EXTRAS = ("iqa", "syncnet", "docs", "ui")
+EXTRAS = ("iqa", "syncnet", "docs", "ui", "trackers")
 """Extras with an environment of their own, and a lock of what it has beside the base."""
 PYTHON = "3.11"
 _CUDA = re.compile(r"(nvidia|cuda)-.*|triton|torch")
