@@ -6,6 +6,7 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, SupportsFloat
 
@@ -69,6 +70,9 @@ class RunLog:
                 tell(tracker)
             except Exception as error:
                 self._trackers.remove(tracker)
+                # A run that stays open would be in the way of the next phase's.
+                with suppress(Exception):
+                    tracker.close()
                 self.say(f"{tracker.name}: {type(error).__name__}: {error}; the training goes on without this tracker")
 
     @property

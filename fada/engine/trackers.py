@@ -13,9 +13,9 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
@@ -222,10 +222,12 @@ class _Mlflow(_Accelerates):
         mlflow.log_image(pixels, artifact_file=f"{name}-{step:06d}.png")
 
     def video(self, name: str, gif: bytes, size: tuple[int, int], step: int) -> None:
+        # The name may be one in folders.
+        at = PurePosixPath(f"{name}-{step:06d}.gif")
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / f"{name}-{step:06d}.gif"
+            file = Path(folder) / at.name
             file.write_bytes(gif)
-            self.started.log_artifact(str(file))
+            self.started.log_artifact(str(file), None if str(at.parent) == "." else str(at.parent))
 
 
 class _Trackio(_Accelerates):
@@ -260,7 +262,7 @@ class _Trackio(_Accelerates):
             self.started.log({name: trackio.Video(str(file), format="gif")}, step=step)
 
 
-_KINDS: Mapping[str, type[_Accelerates]] = {kind.name: kind for kind in (_Wandb, _Mlflow, _Trackio)}  # type: ignore[type-abstract]
+_KINDS: Mapping[str, Callable[[TrackedPhase], Tracker]] = {"wandb": _Wandb, "mlflow": _Mlflow, "trackio": _Trackio}
 
 
 def told_of(facts: Any, name: str = "") -> Iterator[tuple[str, float | str]]:

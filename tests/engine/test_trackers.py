@@ -153,6 +153,11 @@ class Fails:
 
     def __init__(self) -> None:
         self.told: list[int] = []
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+        raise OSError("no space left")
 
     def scalars(self, values: Any, step: int) -> None:
         self.told.append(step)
@@ -168,6 +173,7 @@ def test_a_tracker_that_fails_is_left_out_and_the_others_go_on(tmp_path: Path, w
     log = log_of(tmp_path, "fast", fails)
     take(log, 1, 2, 3)
     assert fails.told == [1, 2]
+    assert fails.is_closed
     assert [step for step, values in wandb[0]["logged"] if "train/loss" in values] == [1, 2, 3]
     lines = (tmp_path / "work" / "fast" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]

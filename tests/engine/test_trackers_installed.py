@@ -1,10 +1,11 @@
-"""The trackers' own packages, offline: two starts of a phase are one run, and what was told can be read from their files.
+"""The trackers' own packages, offline: two starts of a phase are one run, and their files have what was told.
 
 Run by `make test-extras`, in an environment with the extra of that name.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def train(folder: Path, name: Any, first: int) -> tuple[RunLog, str]:
         if step != first + 2:
             log.flush(step)
     log.image("preview", PIXELS, first + 3)
-    log.video("talking", np.stack([PIXELS] * 3), first + 3, fps=25.0)
+    log.video("shown/talking", np.stack([PIXELS] * 3), first + 3, fps=25.0)
     log.close()
     # One that had failed would be gone.
     assert len(log._trackers) == 1
@@ -80,15 +81,21 @@ def test_mlflow_has_both_starts_in_one_run(tmp_path: Path) -> None:
     assert base.execute("select key, value from params").fetchall() == [("seed", "3")]
     base.close()
     kept = {path.name for path in (tmp_path / "trackers" / "mlruns").rglob("*-00000?.*")}
-    assert kept == {f"{name}-{step:06d}.{kind}" for name, kind in (("preview", "png"), ("talking", "gif")) for step in (3, 6)}
+    assert kept == {
+        f"{name}-{step:06d}.{kind}" for name, kind in (("preview", "png"), ("talking", "gif")) for step in (3, 6)
+    }
 
 
 def test_trackio_has_both_starts_in_one_run(tmp_path: Path) -> None:
-    import trackio
-
     _, first = train(tmp_path, "trackio", 0)
     _, again = train(tmp_path, "trackio", 3)
     assert first == again
-    (run,) = [run for run in trackio.Api().runs("demo-s") if run.name == first]
-    losses = [(each["step"], each["value"]) for each in run.history("train/loss")]
+    base = sqlite3.connect(tmp_path / "home" / "demo-s.db")
+    told = [(name, step, json.loads(line)) for name, step, line in base.execute(
+        "select run_name, step, metrics from metrics order by id")]  # fmt: skip
+    base.close()
+    assert {name for name, *_ in told} == {first}
+    losses = [(step, values["train/loss"]) for _, step, values in told if "train/loss" in values]
     assert losses == [(1, 0.5), (3, 1.25), (4, 2.0), (6, 2.75)]
+    kinds = {name: value["_type"] for *_, values in told for name, value in values.items() if isinstance(value, dict)}
+    assert kinds == {"train/x": "trackio.histogram", "preview": "trackio.image", "shown/talking": "trackio.video"}
