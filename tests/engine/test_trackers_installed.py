@@ -62,7 +62,7 @@ def test_wandb_has_both_starts_under_one_id(tmp_path: Path) -> None:
     assert len(files) == 2
     for file in files:
         assert b"train/loss" in file.read_bytes()
-        assert {path.suffix for path in file.parent.glob("files/media/*/*")} == {".png", ".gif"}
+        assert {path.suffix for path in file.parent.glob("files/media/**/*") if path.is_file()} == {".png", ".gif"}
     told = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"hunter2" not in told
 
