@@ -18,7 +18,7 @@ env: $(STAMP)  ## make .venv if it is missing or out of date
 # Everything from the locks into the environment $(1), with the lock of the extra $(2) where one is named: files whose
 # hashes are not in them are refused, and nothing else is resolved or downloaded. uv where there is one (seconds), else
 # pip (minutes). First what source packages are built with, then torch: its CPU build where that is found, else its
-# ordinary one with the CUDA libraries.
+# ordinary one with the CUDA libraries; an extra last, whose lock may put another version in place of the base's.
 define install
 @test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 @$(1)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -31,7 +31,8 @@ fi; \
 locked="$$install --require-hashes"; \
 $$locked -r requirements.build.lock; \
 $$locked -r requirements.cpu.lock 2>$(1)/.no-cpu-build || $$locked -r requirements.cuda.lock; \
-$$locked -r requirements.lock $(if $(2),-r requirements.$(2).lock); \
+$$locked -r requirements.lock; \
+$(if $(2),$$locked -r requirements.$(2).lock; )\
 $$install -e .; \
 $(1)/bin/python -m pip check --disable-pip-version-check
 @touch $@
@@ -65,10 +66,11 @@ test-slow: $(STAMP)  ## the long tests
 	$(BIN)/python -m pytest -q -m slow
 
 # Extras that do not belong into one environment, each in its own, with the tests that need it.
-test-extras: .venv-iqa/.installed .venv-syncnet/.installed .venv-ui/.installed  ## tests with pyiqa, syncnet-python and the studio, an environment for each
+test-extras: .venv-iqa/.installed .venv-syncnet/.installed .venv-ui/.installed .venv-trackers/.installed  ## tests with pyiqa, syncnet-python, the studio and experiment trackers, an environment for each
 	.venv-iqa/bin/python -m pytest -q -m iqa tests/data/scores
 	.venv-syncnet/bin/python -m pytest -q -m syncnet tests/data/scores
 	.venv-ui/bin/python -m pytest -q -m ui tests/ui
+	.venv-trackers/bin/python -m pytest -q -m trackers tests/engine
 
 .venv-%/.installed: pyproject.toml $(LOCKS) requirements.%.lock
 	$(call install,.venv-$*,$*)

@@ -22,8 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
 CUDA_LOCK, CPU_LOCK, BUILD_LOCK = (ROOT / f"requirements.{kind}.lock" for kind in ("cuda", "cpu", "build"))
-EXTRAS = ("iqa", "syncnet", "docs", "ui")
+EXTRAS = ("iqa", "syncnet", "docs", "ui", "trackers")
 """Extras with an environment of their own, and a lock of what it has beside the base."""
+OLDER = frozenset({"trackers"})
+"""Of them those whose packages forbid versions of the base: their locks hold others, which are installed over them."""
 PYTHON = "3.11"
 _CUDA = re.compile(r"(nvidia|cuda)-.*|triton|torch")
 _BUILD = re.compile(r"setuptools")
@@ -37,6 +39,7 @@ HEADERS = {
     "cpu": "torch's CPU build, for machines where it is found. Made by `make lock`.",
     "build": "What source packages are built with, installed first. Made by `make lock`.",
     **{extra: f"What the extra {extra} has beside requirements.lock. Made by `make lock`." for extra in EXTRAS},
+    **{extra: f"What the extra {extra} has over requirements.lock. Made by `make lock`." for extra in OLDER},
 }
 
 
@@ -118,7 +121,7 @@ def main() -> None:
         # Kept to the versions of the base, whatever it upgrades to.
         whole = compile_pins(read_pins(file) | pins, ["dev", extra], upgrade=False)
         differing = [name for name in pins if _version(whole.get(name, "")) != _version(pins[name])]
-        if differing:
+        if differing and extra not in OLDER:
             raise SystemExit(f"{extra}: wants other versions of {', '.join(differing)} than the base; pin them apart")
         # Also what the base has on some platforms alone, and the extra on more.
         write_lock(file, extra, {name: lines for name, lines in whole.items() if lines != pins.get(name)})

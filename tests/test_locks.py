@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-LOCKS = ("", ".cuda", ".cpu", ".build", ".iqa", ".syncnet", ".docs", ".ui")
+LOCKS = ("", ".cuda", ".cpu", ".build", ".iqa", ".syncnet", ".docs", ".ui", ".trackers")
 _PIN = re.compile(r"(?P<name>[a-z0-9.-]+)==(?P<version>[^\s;]+)(?P<marker> ; [^\\]+)?(?= \\$)")
 _HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}")
 
@@ -55,7 +55,7 @@ def wanted(project_root: Path, *extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("extra", "kind"),
-    [("dev", ""), ("iqa", ".iqa"), ("syncnet", ".syncnet"), ("docs", ".docs"), ("ui", ".ui")],
+    [("dev", ""), *((extra, f".{extra}") for extra in ("iqa", "syncnet", "docs", "ui", "trackers"))],
 )
 def test_what_pyproject_asks_for_is_locked_within_its_range(
     project_root: Path, locked: dict[str, dict[str, str]], extra: str, kind: str

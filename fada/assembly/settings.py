@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from fada.data.sampling.dataset import BatchShape
 from fada.data.shards.stored_clips import StoredClips
 from fada.engine.loop import LoopSettings
 from fada.engine.parallel import ParallelSettings, new_accelerator
+from fada.engine.trackers import TrackedPhase, Tracker, open_trackers
+from fada.files.folders import inside
 from fada.recipe.schema import Recipe
 from fada.recipe.sections.distill import Loss, Phase
 from fada.recipe.sections.section import Section
@@ -59,6 +62,13 @@ def loop_settings(recipe: Recipe, steps: int, lr: float, facts: Mapping[str, Any
     shared = shared_fields(recipe.engine, LoopSettings)
     shared["warmup"] = min(recipe.engine.warmup, max(1, steps // 4))
     return LoopSettings(steps=steps, lr=lr, seed=recipe.seed, facts=facts, **shared)
+
+
+def trackers_of(recipe: Recipe, logs: Path, phase: str) -> list[Tracker]:
+    """The recipe's trackers, for one phase whose own files lie in `logs`."""
+    facts = recipe.model_dump(mode="json", exclude={"output"})
+    tracked = TrackedPhase(inside(recipe.output, "trackers"), recipe.name, phase, facts)
+    return open_trackers(recipe.engine.trackers, logs, tracked)
 
 
 def recompute(recipe: Recipe, network: nn.Module) -> None:

@@ -26,6 +26,7 @@ EXTRAS = {
     "syncnet": "fada data filter --syncnet (fada bench has SyncNet's network itself)",
     "cluster": "fada data prepare on Ray; shards in object stores; DeepSpeed's fused operators",
     "hallo": "fada data shard --face-embedder; Hallo as a teacher; identity similarity in fada bench",
+    "trackers": "engine.trackers: wandb, mlflow, trackio",
     "ui": "fada ui, the studio",
     "docs": "make docs, the site of the documents",
     "dev": "make check, make test",

@@ -15,14 +15,16 @@ def run_training(recipe: Any, console: Any, train: Callable[[], object], command
 
     Raises:
         RecipeError: a file or folder that the recipe names is not here.
-        ValueError: nor is what divides the training.
+        ValueError: nor is what divides the training, or a tracker of it.
     """
     from fada import jobs
     from fada.engine import launch, parallel
+    from fada.engine.trackers import check_trackers
     from fada.recipe.paths import check_paths
 
     check_paths(recipe)
     parallel.check_strategy(recipe.engine.strategy)
+    check_trackers(recipe.engine.trackers)
     count = launch.processes_to_start(recipe.engine.processes)
     if count > 1:
         jobs.prepare(recipe, console)

@@ -1,13 +1,14 @@
-"""What a run tells: lines on the console, TensorBoard, and a JSON line per log step."""
+"""What a run tells: lines on the console, experiment trackers, and a JSON line per log step."""
 
 from __future__ import annotations
 
 import io
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import TYPE_CHECKING, SupportsFloat
 
 import numpy as np
 import psutil
@@ -15,25 +16,36 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.text import Text
-from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import SummaryWriter
 
 from fada.engine.figures import numbers_of
+from fada.engine.tensorboard import TensorBoard
 from fada.files.json_lines import append_line, keep_steps
 from fada.files.whole import whole_file
 from fada.terminal import SafeConsole, printable
 
 if TYPE_CHECKING:
     from fada.engine.objective import StepLoss
+    from fada.engine.trackers import Tracker
 
 
 class RunLog:
-    """Collects what happens between two log lines, then writes it to `folder` and to the console.
+    """Collects what happens between two log lines, then writes it to `folder`, and tells trackers and the console.
 
-    Only the main process of a run writes.
+    Only the main process of a run writes. A tracker that fails is left out from then on, and the console says so: what
+    it was told is in `log.jsonl` too.
+
+    Args:
+        trackers: default: TensorBoard in `folder`.
     """
 
-    def __init__(self, folder: Path, name: str, console: Console | None = None, is_main: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        console: Console | None = None,
+        is_main: bool = True,
+        trackers: Sequence[Tracker] | None = None,
+    ) -> None:
         self.name = name
         self.is_main = is_main
         self.console = console or SafeConsole()
@@ -43,23 +55,25 @@ class RunLog:
         self._scalars: dict[str, list[SupportsFloat]] = defaultdict(list)
         self._samples: dict[str, list[torch.Tensor]] = defaultdict(list)
         self._folder = folder
-        self._open: Any = None
-        self._first = 0
-
-    @property
-    def _writer(self) -> Any:
-        """TensorBoard's, opened when it is first needed."""
-        if self._open is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            # What an earlier start wrote of later steps is hidden.
-            self._open = SummaryWriter(str(self._folder), purge_step=self._first + 1)
-        return self._open
+        self._trackers: list[Tracker] = [TensorBoard(folder)] if trackers is None else [*trackers]
 
     def resume(self, step: int) -> None:
         """Forget what an earlier start wrote of steps after this one: they are done again."""
-        self._first = step
         if self.is_main:
             keep_steps(self._lines, step)
+            self._tell(lambda tracker: tracker.resume(step))
+
+    def _tell(self, tell: Callable[[Tracker], None]) -> None:
+        """Tell every tracker that has not failed yet."""
+        for tracker in [*self._trackers]:
+            try:
+                tell(tracker)
+            except Exception as error:
+                self._trackers.remove(tracker)
+                # A run that stays open would be in the way of the next phase's.
+                with suppress(Exception):
+                    tracker.close()
+                self.say(f"{tracker.name}: {type(error).__name__}: {error}; the training goes on without this tracker")
 
     @property
     def _lines(self) -> Path:
@@ -109,44 +123,44 @@ class RunLog:
             self.latest_data_share = sum(kept["seconds_data"]) / sum(kept["seconds"])
         means["memory_gib"] = _memory() / 2**30
         if self.is_main:
-            for name, value in means.items():
-                self._writer.add_scalar(f"train/{name}", value, step)
+            append_line(self._lines, {"step": step, **means})
+            named = {f"train/{name}": value for name, value in means.items()}
+            self._tell(lambda tracker: tracker.scalars(named, step))
             for name, parts in self._samples.items():
                 found = torch.cat([part.flatten() for part in parts]).float().cpu()
-                found = found[torch.isfinite(found)]
-                if len(found):
-                    self._writer.add_histogram(f"train/{name}", found, step)
-            append_line(self._lines, {"step": step, **means})
-            self._writer.flush()
+                values = found[torch.isfinite(found)].numpy()
+                if len(values):
+                    self._tell_histogram(f"train/{name}", values, step)
+            self._tell(lambda tracker: tracker.flush())
         self._scalars.clear()
         self._samples.clear()
         return means
 
+    def _tell_histogram(self, name: str, values: np.ndarray, step: int) -> None:
+        self._tell(lambda tracker: tracker.histogram(name, values, step))
+
     def image(self, name: str, pixels: np.ndarray, step: int) -> None:
-        """A picture (H, W, 3) uint8, for TensorBoard and as FOLDER/NAME-STEP.png."""
+        """A picture (H, W, 3) uint8, for trackers and as FOLDER/NAME-STEP.png."""
         if not self.is_main:
             return
-        self._writer.add_image(name, pixels, step, dataformats="HWC")
+        self._tell(lambda tracker: tracker.image(name, pixels, step))
         path = self._folder / f"{name}-{step:06d}.png"
         with whole_file(path) as temporary:
             Image.fromarray(pixels).save(temporary)
 
     def video(self, name: str, frames: np.ndarray, step: int, fps: float) -> None:
-        """A video (F, H, W, 3) uint8, as an animation (TensorBoard wants GIFs)."""
+        """A video (F, H, W, 3) uint8, as an animation: a GIF."""
         if not self.is_main:
             return
         stream = io.BytesIO()
         pictures = [Image.fromarray(frame) for frame in frames]
         pictures[0].save(stream, "GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0)
         height, width = frames.shape[1:3]
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=stream.getvalue())
-        summary = Summary(value=[Summary.Value(tag=name, image=image)])
-        self._writer._get_file_writer().add_summary(summary, step)
+        self._tell(lambda tracker: tracker.video(name, stream.getvalue(), (height, width), step))
 
     def close(self) -> None:
         """Finish the files."""
-        if self._open is not None:
-            self._open.close()
+        self._tell(lambda tracker: tracker.close())
 
 
 def _memory() -> int:

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from fada.assembly.settings import accelerator, batch_shape, loop_settings
+from fada.assembly.settings import accelerator, batch_shape, loop_settings, trackers_of
 from fada.data.sampling.seeds import seeded
 from fada.data.shards.reading import Sample
 from fada.engine.loop import Preview, fit
@@ -79,7 +79,7 @@ def train_codec(recipe: Recipe, folder: Path, made_of: dict[str, str], console: 
     work = inside(folder, CODEC)
     facts = {**made_of, "samples_per_step": shape.per_step}
     settings = loop_settings(recipe, training.steps, training.lr, facts)
-    log = RunLog(work, CODEC, console)
+    log = RunLog(work, CODEC, console, trackers=trackers_of(recipe, work, CODEC))
     try:
         shown = _preview(training, sources["test"]) if settings.preview_every else None
         found = fit(training.objective, settings, prepared, work, log, shown)

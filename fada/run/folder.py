@@ -33,6 +33,7 @@ FREE = (
     ("engine", "preview_every"),
     ("engine", "log_every"),
     ("engine", "threads"),
+    ("engine", "trackers"),
     ("engine", "data_workers"),
     ("engine", "processes"),
     ("engine", "accumulate"),

@@ -33,6 +33,7 @@ from fada.assembly.settings import (
     distill_settings,
     loop_settings,
     recompute,
+    trackers_of,
 )
 from fada.data.sampling.clip_source import LatentClip
 from fada.data.sampling.dataset import ClipSampler, hash_clips, portraits_of
@@ -374,7 +375,8 @@ class Run:
         """Train, and leave the averaged weights in `result`; `shown` is the pipeline around it, for previews."""
         recompute(self.recipe, objective.module)
         folder = inside(self.folder, "work", work)
-        log = RunLog(folder, name, self.console, prepared.is_main_process)
+        trackers = trackers_of(self.recipe, folder, work)
+        log = RunLog(folder, name, self.console, prepared.is_main_process, trackers)
         preview = None if shown is None else previews(shown, result, self.data, prepared.device)
         try:
             with reading_ahead(objective.sampler, data_workers(self.recipe, prepared.device, self.data.train)):

@@ -76,6 +76,22 @@ def test_a_wrong_override_stops_before_anything_is_built(cli, calls, verb: tuple
     assert calls == []
 
 
+def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_made(
+    cli, calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "wandb" else find_spec(name))
+    outcome = cli("distill", "tiny/smoke", "engine.trackers=[tensorboard, wandb]")
+    assert (outcome.code, calls) == (2, [])
+    assert "error: engine.trackers: wandb is not installed here; run: pip install wandb" in outcome.err
+    outcome = cli("distill", "tiny/smoke", "engine.trackers=[neptune]")
+    assert (outcome.code, calls) == (2, [])
+    assert "engine.trackers.0" in outcome.err
+    assert "tensorboard" in outcome.err
+
+
 @pytest.mark.parametrize("strategy", ["zero1", "zero3"])
 def test_a_divided_training_without_deepspeed_is_refused_before_anything_is_made(
     cli, calls, monkeypatch: pytest.MonkeyPatch, strategy: str

@@ -25,6 +25,7 @@ Strategy = Literal["ddp", "zero1", "zero2", "zero3"]
 Place = Literal["device", "cpu"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["constant", "cosine"]
+TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 
 class Engine(Section):
@@ -77,6 +78,10 @@ class Engine(Section):
     """Steps between previews at fixed seeds; 0 turns them off."""
     log_every: Steps = 10
     """Steps between log lines."""
+    trackers: Listed[TrackerName] = ("tensorboard",)
+    """Where figures, histograms and previews go beside the run's `log.jsonl`: `tensorboard`, and, where their packages
+    are installed (`fada[trackers]`), `wandb`, `mlflow`, `trackio`; [] for none. On this machine alone unless the
+    environment says otherwise."""
     threads: Few | None = None
     """CPU threads of torch; default: torch's own choice."""
     data_workers: Annotated[int, Field(ge=0, le=64)] | None = None

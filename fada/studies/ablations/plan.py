@@ -100,7 +100,7 @@ def kind_of_start(recipe: Recipe) -> str:
     content = recipe.model_dump(mode="json", exclude={"name": True, "output": True, "bench": True, "seed": True})
     content["distill"].pop("sampling")
     content["distill"]["phases"] = content["distill"]["phases"][:-1]
-    for free in ("threads", "checkpoint_every", "log_every"):
+    for free in ("threads", "checkpoint_every", "log_every", "trackers"):
         content["engine"].pop(free)
     content = in_earlier_words(content, has_defaults=True)
     distill = recipe.distill
