@@ -44,7 +44,7 @@ def any_hash(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_weights_everything_is_off_and_says_what_it_lacks() -> None:
     real = open_instruments([])
     found = by_name(real)
-    assert len(found) == 11
+    assert len(found) == 15
     assert all(one.reason.startswith("no ") for one in found.values())
     assert found["sync_c"].reason.startswith("no syncnet_v2.model")
     assert "no face_landmarker_v2_with_blendshapes.task" in found["sync_c"].reason
