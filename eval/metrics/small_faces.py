@@ -36,6 +36,6 @@ def grey_face(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     least, most = points.min(axis=0), points.max(axis=0)
     half = MARGIN * float((most - least).max()) / 2
     middle = (least + most) / 2
-    box = tuple(int(edge) for edge in np.concatenate([middle - half, middle + half]).round())
-    face = Image.fromarray(picture).convert("L").crop(box)
+    left, top, right, bottom = np.concatenate([middle - half, middle + half]).round().tolist()
+    face = Image.fromarray(picture).convert("L").crop((left, top, right, bottom))
     return np.asarray(face.resize((SIDE, SIDE), Image.Resampling.BILINEAR))

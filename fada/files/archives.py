@@ -78,7 +78,7 @@ def _of_zip(archive: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, byt
 class _Limited(io.RawIOBase):
     """A stream that ends in an error once more was read of it than a package of weights has."""
 
-    def __init__(self, archive: Path, stream: IO[bytes]) -> None:
+    def __init__(self, archive: Path, stream: gzip.GzipFile | io.BufferedReader) -> None:
         self._archive, self._stream, self._left = archive, stream, MOST_BYTES
 
     def read(self, size: int = -1) -> bytes:

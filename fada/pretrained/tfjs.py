@@ -54,7 +54,8 @@ def _entries(graph: bytes) -> list[Any]:
 def _described(entry: Any) -> tuple[str, list[int], np.dtype[Any]]:
     fields = entry if isinstance(entry, dict) else {}
     name, shape, kind = fields.get("name"), fields.get("shape"), fields.get("dtype")
-    is_shape = isinstance(shape, list) and all(type(side) is int and 0 <= side < 2**20 for side in shape)
+    sides = shape if isinstance(shape, list) else [-1]
+    is_shape = all(type(side) is int and 0 <= side < 2**20 for side in sides)
     if not isinstance(name, str) or not is_shape or kind not in _KINDS or "quantization" in fields:
         raise ModelFolderError(f"TensorFlow.js: weights are float32 or int32 with name and shape, got {shortly(entry)}")
-    return name, shape, _KINDS[kind]
+    return name, sides, _KINDS[kind]
