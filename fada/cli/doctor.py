@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "deepspeed", "safetensors", "webdataset", "av", "numpy")
 EXTRAS = {
     "data": "fada data prepare, filter, inspect DIR; fada generate --face-landmarker",
-    "metrics": "faces, lip-sound offset, blendshape E-FID, identity similarity, E-FID and Sync-C/D in fada bench",
+    "metrics": "faces, lip-sound offset, blendshape E-FID, identity similarity, E-FID and Sync-C/D in fada bench; "
+    "fada data filter --dnsmos",
     "iqa": "fada data filter --iqa; IQA by Q-Align in fada bench",
     "syncnet": "fada data filter --syncnet (fada bench has SyncNet's network itself)",
     "cluster": "fada data prepare on Ray; shards in object stores; DeepSpeed's fused operators",
