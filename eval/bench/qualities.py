@@ -24,7 +24,7 @@ from fada.eval.statistics.intervals import (
 
 QUALITY_KINDS: Mapping[str, tuple[str, ...]] = {
     "mouth": ("mouth_correlation_synth", "sync_d", "lip_correlation", "lip_sound_correlation"),
-    "identity": ("identity_error_synth", "identity_similarity", "still_colour_error"),
+    "identity": ("identity_error_synth", "identity_similarity", "identity_mobileface", "still_colour_error"),
     "pictures": ("fvd_r", "fd_latent_synth", "fd_latent"),
 }
 """Per kind the first that was measured decides. The last kind's are distances over all clips."""

@@ -25,6 +25,7 @@ DISTANCES: dict[str, Distance] = {
     "fvd_i3d": frechet_distance,
     "efid": frechet_distance,
     "efid_blendshape": frechet_distance,
+    "fd_mobileface": frechet_distance,
 }
 """Metrics over all clips of a system, by name."""
 

@@ -14,10 +14,13 @@ from fada.eval.metrics.face_alignment import aligned_face
 from fada.eval.metrics.fidelity import same_length
 from fada.eval.metrics.lip_sound import lip_sound
 from fada.eval.metrics.lip_sync import lip_sync
+from fada.eval.metrics.networks.emotion_xception import EmotionXception
 from fada.eval.metrics.networks.face_coefficients import FaceCoefficients
 from fada.eval.metrics.networks.lpips import Lpips
+from fada.eval.metrics.networks.mobileface import MobileFace
 from fada.eval.metrics.networks.syncnet import SyncNet
 from fada.eval.metrics.niqe import Pristine, niqe
+from fada.eval.metrics.small_faces import emotion_probabilities, grey_face, mobileface_embeddings
 from fada.eval.metrics.video_features import expression_coefficients
 
 if TYPE_CHECKING:
@@ -37,6 +40,22 @@ LPIPS = {"implementation": "LPIPS 0.1, AlexNet", "input": "all frames at their o
 LIP_SOUND = {"implementation": "landmarks against the sound's level, +-12 frames", "input": "all frames"}
 SYNC = {"implementation": "SyncNet v2, +-15 frames", "input": "224 px of the lower face by landmarks, int16 MFCC"}
 IDENTITY = {"implementation": "ArcFace, cosine to the portrait", "input": f"{SAMPLED} frames, 112 px by landmarks"}
+MOBILEFACE = {
+    "implementation": "MobileFace V3 (LFW 95.5 % as published), cosine to the portrait",
+    "input": f"{SAMPLED} frames, 112 px by landmarks to ArcFace's five points",
+}
+MOBILEFACE_TRUTH = {
+    "implementation": "MobileFace V3, cosine to the true frame of the same time",
+    "input": f"{SAMPLED} frames, 112 px by landmarks to ArcFace's five points",
+}
+MOBILEFACE_FEATURES = {
+    "implementation": "MobileFace V3, 256-d, length 1",
+    "input": "all frames, 112 px by landmarks to ArcFace's five points",
+}
+EMOTION = {
+    "implementation": "big_XCEPTION (FER-2013), half the L1 distance of 7 probabilities to the true frame's",
+    "input": "all frames, 64 px grey, square of 1.1 face heights by landmarks",
+}
 INCEPTION = {"implementation": "Inception v3 of 2015, 2048-d", "input": "all frames, 299 px, TensorFlow 1's bilinear"}
 RESNET3D = {"implementation": "3D ResNet-50 (Kinetics), 2048-d", "input": "16 frames, 112 px, Pillow's bicubic"}
 I3D = {"implementation": "I3D (Kinetics-400), 400 logits", "input": "16 frames, 224 px, bilinear, [-1, 1]"}
@@ -107,6 +126,58 @@ def identity_of(embedder: FaceEmbedder) -> Measure:
         points, frames = some_frames(footage.face().points), some_frames(footage.frames)
         cosines = [own @ embedding(frame, marks) for frame, marks in zip(frames, points, strict=True)]
         return {"identity_similarity": float(np.mean(cosines))}
+
+    return measure
+
+
+def mobileface_of(network: MobileFace) -> Measure:
+    """Mean cosine between the embeddings of eight frames and the portrait's: 1 for the same picture."""
+
+    def measure(footage: Footage) -> dict[str, float]:
+        (own,) = _embeddings(network, footage.reference[None], footage.portraits_face().points)
+        found = _embeddings(network, some_frames(footage.frames), some_frames(footage.face().points))
+        return {"identity_mobileface": float((found @ own).mean())}
+
+    return measure
+
+
+def mobileface_truth_of(network: MobileFace) -> Measure:
+    """Mean cosine between the embeddings of eight frames and of the true frames at the same time."""
+
+    def measure(footage: Footage) -> dict[str, float]:
+        frames, truth = (some_frames(one) for one in same_length(footage.frames, footage.truth()))
+        points, true = (some_frames(one) for one in same_length(footage.face().points, footage.true_face().points))
+        cosines = _embeddings(network, frames, points) * _embeddings(network, truth, true)
+        return {"identity_mobileface_truth": float(cosines.sum(axis=1).mean())}
+
+    return measure
+
+
+def mobileface_features(network: MobileFace, footage: Footage) -> np.ndarray:
+    """Embeddings of length 1 of all frames (F, 256)."""
+    return _embeddings(network, footage.frames, footage.face().points)
+
+
+def _embeddings(network: MobileFace, frames: np.ndarray, points: np.ndarray) -> np.ndarray:
+    from fada.data.prepare.face_embedding import align_face
+
+    size = frames.shape[2], frames.shape[1]
+    faces = [align_face(frame, marks[:, :2] / size) for frame, marks in zip(frames, points, strict=True)]
+    return mobileface_embeddings(network, np.stack(faces))
+
+
+def emotion_distance_of(network: EmotionXception) -> Measure:
+    """How far the probabilities of seven expressions are from the true frames': 0 the same, 1 surely others."""
+
+    def probabilities(frames: np.ndarray, points: np.ndarray) -> np.ndarray:
+        faces = [grey_face(frame, marks[:, :2]) for frame, marks in zip(frames, points, strict=True)]
+        return emotion_probabilities(network, np.stack(faces))
+
+    def measure(footage: Footage) -> dict[str, float]:
+        found = probabilities(footage.frames, footage.face().points)
+        true = probabilities(footage.truth(), footage.true_face().points)
+        found, true = same_length(found, true)
+        return {"emotion_distance_truth": float(np.abs(found - true).sum(axis=1).mean() / 2)}
 
     return measure
 

@@ -22,10 +22,12 @@ from fada.eval.bench.footage import FaceReader, Footage
 from fada.eval.instruments import metrics_of_video as of_video
 from fada.eval.instruments.instruments import FeatureInstrument, RealInstruments, VideoInstrument
 from fada.eval.instruments.weights import Absent, Found, find
+from fada.eval.metrics.networks.emotion_xception import load_emotion_xception
 from fada.eval.metrics.networks.face_coefficients import load_face_coefficients
 from fada.eval.metrics.networks.i3d import load_i3d
 from fada.eval.metrics.networks.inception import load_fid_inception
 from fada.eval.metrics.networks.lpips import load_lpips
+from fada.eval.metrics.networks.mobileface import load_mobileface
 from fada.eval.metrics.networks.resnet3d import load_resnet3d
 from fada.eval.metrics.networks.syncnet import load_syncnet
 from fada.eval.metrics.niqe import Pristine
@@ -56,6 +58,12 @@ def open_instruments(folders: Sequence[Path]) -> RealInstruments:
                    lambda path, _: reader.needed(of_video.sync_of_video(_placed(load_syncnet(path)))), hears=True),
             _video(("identity_similarity",), of_video.IDENTITY, ("face-embedder", LANDMARKER), folders,
                    lambda path, _: reader.needed(of_video.identity_of(_face_embedder(path)))),
+            _video(("identity_mobileface",), of_video.MOBILEFACE, ("mobileface", LANDMARKER), folders,
+                   lambda path, _: reader.needed(of_video.mobileface_of(_placed(load_mobileface(path))))),
+            _video(("identity_mobileface_truth",), of_video.MOBILEFACE_TRUTH, ("mobileface", LANDMARKER), folders,
+                   lambda path, _: reader.needed(of_video.mobileface_truth_of(_placed(load_mobileface(path))))),
+            _video(("emotion_distance_truth",), of_video.EMOTION, ("emotion-xception", LANDMARKER), folders,
+                   lambda path, _: reader.needed(of_video.emotion_distance_of(_placed(load_emotion_xception(path))))),
         ),
         features=(
             _features("inception", ("fid", "kid"), "frames", of_video.INCEPTION, ("fid-inception",), folders,
@@ -69,6 +77,9 @@ def open_instruments(folders: Sequence[Path]) -> RealInstruments:
                           partial(of_video.expression_of, _placed(load_face_coefficients(path))))),
             _features("blendshapes", ("efid_blendshape",), "frames", of_video.BLENDSHAPES, (LANDMARKER,), folders,
                       lambda _: reader.needed(of_video.blendshapes_of)),
+            _features("mobileface", ("fd_mobileface",), "frames", of_video.MOBILEFACE_FEATURES,
+                      ("mobileface", LANDMARKER), folders, lambda path, _: reader.needed(
+                          partial(of_video.mobileface_features, _placed(load_mobileface(path))))),
         ),
         read_face=None if reader.reader is None else reader.reader.read,
         no_face_reason=reader.reason,

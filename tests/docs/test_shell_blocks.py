@@ -27,7 +27,7 @@ STAND_INS = {
     "runs/real-small/recipe.yaml": "real/small",
 }
 """Recipes that a reader has, and one that is like them."""
-OTHERS = {"hf", "source", "tensorboard", "ray", "ffplay", "cp", "echo", "mkdir", "pre-commit", "uv"}
+OTHERS = {"hf", "source", "tensorboard", "ray", "ffplay", "cp", "echo", "mkdir", "pre-commit", "uv", "npm"}
 """Programs of others, whose options nobody here can check."""
 
 

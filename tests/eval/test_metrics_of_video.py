@@ -19,6 +19,7 @@ from fada.eval.metrics.mfcc import mfcc
 from fada.eval.metrics.networks.lpips import AlexNetFeatures, Heads, Lpips
 from fada.eval.metrics.niqe import Pristine, _halved, _of_blocks
 from fada.eval.metrics.not_measurable import NotMeasurable
+from fada.eval.metrics.small_faces import grey_face
 from fada.eval.metrics.video_features import (
     expression_coefficients,
     i3d_features,
@@ -199,6 +200,95 @@ def test_identity_is_one_for_the_portrait_and_falls_with_what_the_embedder_sees(
 
     assert similarity(50) == pytest.approx(1.0)
     assert similarity(50) > similarity(90) > similarity(200)
+
+
+class Levels(nn.Module):
+    """In a face network's place: the mean of each of its input's four quarters, shifted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(faces.mean(1, keepdim=True), 2).flatten(1) + self.shift
+
+
+def seen_at(frames: np.ndarray, portrait: np.ndarray, truth: np.ndarray | None = None) -> Footage:
+    return Footage(
+        frames=frames, audio=np.ones(640 * len(frames)), fps=FPS, sample_rate=RATE, reference=portrait,
+        truth_frames=truth, read_face=lambda video: a_face(len(video)),
+    )  # fmt: skip
+
+
+def test_mobileface_is_one_for_the_portrait_whatever_its_level_and_less_for_another_face() -> None:
+    one, other = texture(64, 2)
+    measure = of_video.mobileface_of(Levels())  # type: ignore[arg-type]
+
+    def similarity(picture: np.ndarray) -> float:
+        return measure(seen_at(np.stack([picture] * 10), one))["identity_mobileface"]
+
+    assert similarity(one) == pytest.approx(1.0)
+    assert similarity(other) < 0.9999
+
+
+def test_mobileface_to_the_truth_compares_frames_of_the_same_time() -> None:
+    video = texture(64, 12)
+    measure = of_video.mobileface_truth_of(Levels())  # type: ignore[arg-type]
+
+    def similarity(truth: np.ndarray) -> float:
+        return measure(seen_at(video, video[0], truth))["identity_mobileface_truth"]
+
+    assert similarity(video) == pytest.approx(1.0)
+    # Eight of twelve frames are looked at; of a longer truth only what the video has too.
+    assert similarity(np.concatenate([video, video])) == pytest.approx(1.0)
+    assert similarity(video[::-1].copy()) < 0.9999
+
+
+def test_embeddings_of_every_frame_have_length_one() -> None:
+    found = of_video.mobileface_features(Levels(), seen_at(texture(64, 11), texture(64)[0]))  # type: ignore[arg-type]
+    assert found.shape == (11, 4)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, rtol=1e-6)
+
+
+class Certain(nn.Module):
+    """In the expression network's place: surely the first class for dark faces, surely the second for bright ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bright = nn.Parameter(torch.tensor([0.0, 1.0]))
+
+    def forward(self, faces: Tensor) -> Tensor:
+        assert faces.shape[1:] == (1, 64, 64)
+        is_bright = (faces.mean(dim=(1, 2, 3)) > 100).float()[:, None]
+        return is_bright * self.bright + (1 - is_bright) * (1 - self.bright)
+
+
+def test_the_expression_distance_is_the_share_of_frames_with_surely_another_expression() -> None:
+    truth = np.zeros((8, 64, 64, 3), np.uint8)
+    video = truth.copy()
+    video[:2] = 255
+    measure = of_video.emotion_distance_of(Certain())  # type: ignore[arg-type]
+    assert measure(seen_at(video, truth[0], truth)) == {"emotion_distance_truth": pytest.approx(2 / 8)}
+    assert measure(seen_at(truth, truth[0], truth)) == {"emotion_distance_truth": 0.0}
+    with pytest.raises(NotMeasurable, match="no true video"):
+        measure(seen_at(video, truth[0]))
+
+
+def test_a_grey_face_is_the_square_around_its_landmarks_and_black_beyond_the_picture() -> None:
+    picture = np.zeros((100, 100, 3), np.uint8)
+    picture[20:80, 20:80] = 200
+    # 1.1 times 60 pixels around (50, 50): 17 to 83, three pixels of it dark.
+    corners = np.array([(20.0, 20.0), (80.0, 80.0)])
+    face = grey_face(picture, corners)
+    assert face.shape == (64, 64)
+    assert face[32, 32] == 200
+    assert face[0, 32] == face[32, 0] == face[63, 32] == face[32, 63] == 0
+    assert face[5, 32] == face[32, 58] == 200
+    # Higher than wide: the square has the height, its middle is the landmarks' middle.
+    narrow = grey_face(picture, np.array([(45.0, 20.0), (55.0, 80.0)]))
+    np.testing.assert_array_equal(narrow, face)
+    beyond = grey_face(np.full((40, 40, 3), 200, np.uint8), np.array([(20.0, 20.0), (60.0, 60.0)]))
+    assert (beyond[10, 10], beyond[60, 60]) == (200, 0)
 
 
 def test_blendshapes_and_the_reason_without_a_face() -> None:

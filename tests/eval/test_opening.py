@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from fada.eval.bench.footage import Footage
+from fada.eval.bench.footage import FaceReading, Footage
 from fada.eval.instruments import opening
 from fada.eval.instruments.instruments import RealInstruments
+from fada.eval.instruments.metrics_of_video import FIVE_POINTS
 from fada.eval.instruments.opening import open_instruments
 from fada.eval.instruments.weights import WEIGHTS
+from fada.eval.metrics.networks.emotion_xception import EmotionXception
 from fada.eval.metrics.networks.face_coefficients import FaceCoefficients
 from fada.eval.metrics.networks.i3d import InceptionI3d
 from fada.eval.metrics.networks.lpips import AlexNetFeatures, Heads
+from fada.eval.metrics.networks.mobileface import MobileFace
 
 
 def by_name(real: RealInstruments) -> dict[str, Any]:
@@ -44,7 +48,7 @@ def any_hash(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_weights_everything_is_off_and_says_what_it_lacks() -> None:
     real = open_instruments([])
     found = by_name(real)
-    assert len(found) == 11
+    assert len(found) == 15
     assert all(one.reason.startswith("no ") for one in found.values())
     assert found["sync_c"].reason.startswith("no syncnet_v2.model")
     assert "no face_landmarker_v2_with_blendshapes.task" in found["sync_c"].reason
@@ -66,6 +70,34 @@ def test_weights_that_are_there_open_their_instruments(tmp_path: Path) -> None:
     digest = hashlib.sha256((tmp_path / "rgb_imagenet.pt").read_bytes()).hexdigest()
     assert real.protocols()["fvd_i3d"]["weights"] == {"rgb_imagenet.pt": digest}
     assert set(real.protocols()["lpips_truth"]["weights"]) == {"alexnet-owt-7be5be79.pth", "alex.pth"}
+
+
+@pytest.mark.usefixtures("any_hash")
+def test_small_face_networks_give_the_measures_of_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = np.random.default_rng(0).uniform(10, 54, (478, 3))
+    for place, mark in zip(((22, 26), (42, 26), (32, 34), (25, 44), (40, 44)), FIVE_POINTS, strict=True):
+        marks[mark, :2] = place
+
+    def read(frames: np.ndarray) -> FaceReading:
+        return FaceReading(np.stack([marks] * len(frames)), np.zeros((len(frames), 52)), frames.shape[1:3])
+
+    reader = SimpleNamespace(read=read, finder=SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(opening, "FaceFinder", lambda path: None)
+    monkeypatch.setattr(opening, "FaceReader", lambda finder: reader)
+    (tmp_path / "face_landmarker.task").touch()
+    torch.manual_seed(0)
+    save_file(MobileFace().state_dict(), tmp_path / "mobileface.safetensors")
+    save_file(EmotionXception().state_dict(), tmp_path / "emotion_xception.safetensors")
+    found = by_name(open_instruments([tmp_path]))
+    frames = np.random.default_rng(1).integers(0, 255, (3, 64, 64, 3), np.uint8)
+    footage = Footage(frames, np.ones(10), 25.0, 16000, frames[0], frames[::-1].copy(), read)
+    for name in ("identity_mobileface", "identity_mobileface_truth", "emotion_distance_truth"):
+        values, reasons = found[name].values(footage)
+        assert reasons == {}
+        assert list(values) == [name]
+        assert isinstance(values[name], float)
+    assert found["mobileface"].of(footage).shape == (3, 256)
+    assert found["mobileface"].metrics == ("fd_mobileface",)
 
 
 @pytest.mark.usefixtures("any_hash")

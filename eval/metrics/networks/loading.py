@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fada.pretrained.errors import ModelFolderError
-from fada.pretrained.weights import read_pickle
+from fada.pretrained.weights import read_pickle, read_safetensors
 from fada.teacher.released import key_faults, listed
 from fada.terminal import printable
 
@@ -30,7 +30,7 @@ def load_network(
 
     Args:
         build: makes the network, whose parameters carry the public names; called without memory for them.
-        path: a pickle of tensors.
+        path: a pickle of tensors, or a file of safetensors.
         inside: key of the table of tensors, where the file holds other things too.
         prefix: what the file puts before every name, such as ``module.``.
         leave: beginnings of names that the file holds and the network does not use.
@@ -62,7 +62,7 @@ def load_network(
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        loaded = read_pickle(path)
+        loaded = read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
     except ModelFolderError as error:
         # torch's own words would advise to trust the file.
         kind = type(error.__cause__).__name__

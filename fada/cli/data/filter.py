@@ -35,6 +35,14 @@ def filter_clips(
         Path | None,
         typer.Option(metavar="PATH", help="SyncNet's weights (syncnet_v2.model): measure by it too (fada[syncnet])."),
     ] = None,
+    dnsmos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="DNSMOS's network (sig_bak_ovr.onnx, by fada weights get speech): how good the speech sounds "
+            "(fada[metrics]).",
+        ),
+    ] = None,
     histograms: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write a histogram of every score here, with its thresholds.")
     ] = None,
@@ -69,7 +77,7 @@ def filter_clips(
       fada data filter data/clips --strict my-strict.yaml --histograms scores.png
       fada data filter data/clips --strict my-strict.yaml --thresholds-only
       fada data filter /disk/clips --cluster ray=HOST:6379
-      fada data filter data/clips --iqa piqe --syncnet weights/syncnet_v2.model
+      fada data filter data/clips --iqa piqe --syncnet weights/syncnet_v2.model --dnsmos weights/sig_bak_ovr.onnx
     """
     from fada.cli.progress import progress_bar
     from fada.data.clips.clip import list_clips, read_record
@@ -96,7 +104,7 @@ def filter_clips(
         check_report(histograms, folder, overwrite=overwrite)
     if thresholds_only and histograms is not None:
         raise typer.BadParameter("--histograms: are drawn of scores that are looked at; leave --thresholds-only out")
-    models = Models(face_landmarker, iqa, iqa_weights, syncnet)
+    models = Models(face_landmarker, iqa, iqa_weights, syncnet, dnsmos)
     thresholds = load_thresholds(strict), load_thresholds(lenient)
     console = SafeConsole()
     if thresholds_only:

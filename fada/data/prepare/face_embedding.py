@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from fada.data.prepare.models import ModelError
-from fada.media.threads import thread_limit
+from fada.data.prepare.onnx_session import open_session, port_shapes
 
 SIDE = 112
 """Of the aligned face, in pixels."""
@@ -46,25 +46,18 @@ class FaceEmbedder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not Path(path).is_file():
             raise ModelError(f"{path}: no face embedder there; give {_WHERE}")
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ModelError(
-                "embedding faces needs onnxruntime: install the extra `hallo` (pip install 'fada[hallo]')"
-            ) from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # Beside other work its threads would spin while they wait for one another.
-        options.intra_op_num_threads = thread_limit()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         content = Path(path).read_bytes()
         self.fingerprint = hashlib.sha256(content).hexdigest()[:16]
         """Of the file: the start of its SHA-256."""
         try:
-            self._session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no base of their own
-            raise ModelError(f"{path}: not readable as ONNX ({error}); give {_WHERE}") from error
-        shapes = [port.shape for port in (*self._session.get_inputs(), *self._session.get_outputs())]
+            self._session: Any = open_session(content)
+        except ImportError as error:
+            raise ModelError(
+                "embedding faces needs onnxruntime: install the extra `hallo` (pip install 'fada[hallo]')"
+            ) from error
+        except ValueError as error:
+            raise ModelError(f"{path}: {error}; give {_WHERE}") from error
+        shapes = port_shapes(self._session)
         if [shape[1:] for shape in shapes] != [[3, SIDE, SIDE], [512]]:
             raise ModelError(
                 f"{path}: a face embedder has one input (1, 3, {SIDE}, {SIDE}) and one output (1, 512), this has "

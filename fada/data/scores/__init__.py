@@ -1,6 +1,7 @@
 """Scores of clips on five axes, and the sets A and B that thresholds make of them."""
 
 from fada.data.scores.catalogue import AXES, SCORES, Score
+from fada.data.scores.dnsmos import SpeechQuality, SpeechQualityError
 from fada.data.scores.folder import Models, ScoredFolder, score_folder
 from fada.data.scores.measure import score_clip
 from fada.data.scores.plots import plot_scores
@@ -21,6 +22,8 @@ __all__ = [
     "Score",
     "ScoredFolder",
     "ScoresError",
+    "SpeechQuality",
+    "SpeechQualityError",
     "SyncNet",
     "SyncNetError",
     "Thresholds",

@@ -16,6 +16,8 @@ from fada.data.clips.clip import ClipError, list_clips, read_clip, read_record
 from fada.data.clips.clip_files import clip_file
 from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.sampling.pool import in_processes, on_cluster
+from fada.data.scores.catalogue import SCORES
+from fada.data.scores.dnsmos import SpeechQuality, check_weights
 from fada.data.scores.face import find_face
 from fada.data.scores.measure import VERSION, Scores, score_clip
 from fada.data.scores.quality import ImageQuality
@@ -28,8 +30,8 @@ from fada.files.whole import write_text
 
 Reasons = dict[str, str]
 """Why scores are missing, by score."""
-Identity = tuple[str, str, str]
-"""SHA-256 of the face model, the metric of image quality, SHA-256 of SyncNet's weights."""
+Identity = tuple[str, ...]
+"""SHA-256 of the face model, the metric of image quality, SHA-256 of SyncNet's weights; where DNSMOS is used, its."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ class Models:
     iqa_weights: Path | None = None
     syncnet: Path | None = None
     """SyncNet's weights."""
+    dnsmos: Path | None = None
+    """DNSMOS's network."""
 
     def absolute(self) -> Models:
         """The same by absolute paths."""
-        paths = (
-            None if path is None else path.absolute() for path in (self.face_landmarker, self.iqa_weights, self.syncnet)
-        )
-        face_landmarker, iqa_weights, syncnet = paths
-        return Models(face_landmarker, self.iqa, iqa_weights, syncnet)
+        given = (self.face_landmarker, self.iqa_weights, self.syncnet, self.dnsmos)
+        face_landmarker, iqa_weights, syncnet, dnsmos = (None if path is None else path.absolute() for path in given)
+        return Models(face_landmarker, self.iqa, iqa_weights, syncnet, dnsmos)
 
     def identity(self) -> Identity:
         """What scores depend on.
@@ -58,12 +60,15 @@ class Models:
         Raises:
             ModelError: the face model is missing.
             SyncNetError: SyncNet's weights are missing.
+            SpeechQualityError: DNSMOS's network is missing, or another file.
         """
         if self.syncnet is not None and not self.syncnet.is_file():
             raise SyncNetError(f"--syncnet {self.syncnet}: no such file; give syncnet_v2.model")
         face = "" if self.face_landmarker is None else check_model(self.face_landmarker, "face landmarker")
         lips = "" if self.syncnet is None else hash_file(self.syncnet)
-        return face, self.iqa or "", lips
+        # Only where it is used: scores from before there was DNSMOS stay what they are.
+        speech = () if self.dnsmos is None else (check_weights(self.dnsmos),)
+        return (face, self.iqa or "", lips, *speech)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class _Tools:
     finder: FaceFinder | None
     quality: ImageQuality | None
     syncnet: SyncNet | None
+    dnsmos: SpeechQuality | None
 
     @classmethod
     def load(cls, models: Models) -> _Tools:
@@ -80,6 +86,7 @@ class _Tools:
             None if models.face_landmarker is None else FaceFinder(models.face_landmarker),
             None if models.iqa is None else ImageQuality(models.iqa, models.iqa_weights),
             None if models.syncnet is None else SyncNet(models.syncnet),
+            None if models.dnsmos is None else SpeechQuality(models.dnsmos),
         )
 
     def close(self) -> None:
@@ -125,6 +132,7 @@ def score_folder(
         ModelError: the face model is missing or unusable.
         QualityError: the metric of image quality cannot be had.
         SyncNetError: SyncNet cannot be had.
+        SpeechQualityError: DNSMOS cannot be had.
         ClusterError: ray is not installed, or the cluster cannot be used.
     """
     models = models or Models()
@@ -176,7 +184,8 @@ def _path(folder: Path, key: str) -> Path:
 def _kept(folder: Path, key: str, model: Identity) -> tuple[Scores, Reasons] | None:
     try:
         record = json.loads(_path(folder, key).read_bytes())
-        kept: tuple[Scores, Reasons] = record["scores"], record["unmeasured"]
+        # An earlier version knew fewer scores.
+        kept: tuple[Scores, Reasons] = dict.fromkeys(SCORES) | record["scores"], record["unmeasured"]
         return kept if record["state"] == _state(folder, key, model) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -195,7 +204,7 @@ def _measure(folder: Path, key: str, tools: _Tools, model: Identity) -> Measured
             clip = read_clip(folder, key)
         with clock("face"):
             face = find_face(folder, clip, tools.finder)
-        scores = score_clip(clip, face, tools.quality, tools.syncnet, clock, reasons)
+        scores = score_clip(clip, face, tools.quality, tools.syncnet, tools.dnsmos, clock, reasons)
     except (ClipError, ValueError) as error:
         return str(error)
     kept = {"state": _state(folder, key, model), "scores": scores, "unmeasured": reasons}

@@ -12,6 +12,7 @@ from fada.data.prepare import measure as prepared
 from fada.data.prepare.sync import SyncMeasurement, measure_sync
 from fada.data.scores import picture
 from fada.data.scores.catalogue import SCORES
+from fada.data.scores.dnsmos import SpeechQuality
 from fada.data.scores.face import FaceTrack
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.speech import speech_share
@@ -37,6 +38,7 @@ def score_clip(
     face: FaceTrack | None,
     quality: ImageQuality | None = None,
     syncnet: SyncNet | None = None,
+    dnsmos: SpeechQuality | None = None,
     clock: Clock | None = None,
     reasons: dict[str, str] | None = None,
 ) -> Scores:
@@ -46,6 +48,7 @@ def score_clip(
         face: None where no face is known: what needs one stays None.
         quality: a metric of image quality; without one `iqa` stays None.
         syncnet: without it its three scores stay None.
+        dnsmos: likewise.
         clock: told how long each axis takes.
         reasons: given, for each score that could not be measured of this clip, why.
 
@@ -64,6 +67,9 @@ def score_clip(
             found["iqa"] = quality(clip.frames)
     with clock("speech"):
         found["speech_share"] = speech_share(clip.audio)
+        if dnsmos is not None:
+            names = ("dnsmos_signal", "dnsmos_background", "dnsmos_overall")
+            found |= dict(zip(names, dnsmos(clip.audio) or (None,) * 3, strict=True))
     if face is not None:
         with clock("sync"):
             found |= _sync(clip, face)

@@ -8,6 +8,7 @@ import math
 import zlib
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,17 @@ def weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             made[name] = 1 + 0.1 * noise.abs()
         else:
             made[name] = 0.1 * noise
+    return made
+
+
+def graph_weights(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
+    """Random weights of a TensorFlow.js graph, each from its own name: slopes and biases small, matrices and
+    convolutions (..., in, out) or (height, width, channels, 1) of a size that keeps signals alive."""
+    made = {}
+    for name, shape in shapes.items():
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+        inputs = math.prod(shape[:2] if shape[-1] == 1 else shape[:-1])
+        made[name] = (noise * (math.sqrt(2 / inputs) if len(shape) > 1 else 0.3)).numpy()
     return made
 
 

@@ -1,0 +1,94 @@
+"""Published TensorFlow.js graphs as the weights of our networks: new names, torch's layouts, nothing left over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fada.eval.metrics.networks.emotion_xception import WIDTHS
+from fada.eval.metrics.networks.mobileface import STAGES
+from fada.pretrained.errors import ModelFolderError
+from fada.pretrained.settings import shortly
+
+Constants = Mapping[str, np.ndarray]
+_FIXED = ("Maximum", "Minimum", "Pad", "flatten/Const", "minusscalar0_second", "mulscalar0_second", "reduction_indices")
+"""Beginnings or ends of constants that are no weights: what they say stands in our networks' code."""
+
+
+def mobileface_weights(constants: Constants) -> dict[str, Tensor]:
+    """Of ``mobileface``: a state of `MobileFace`; raises ModelFolderError where a weight is missing or unknown."""
+    taken = _Taken(constants)
+    taken.convolution("stem.0", "conv1_weight")
+    taken.vector("stem.1.weight", "prelu1_gamma")
+    for place in range(len(STAGES)):
+        ours, theirs = f"stages.{place}", f"stage{place + 1}_unit1"
+        taken.convolution(f"{ours}.mix", f"{theirs}_conv0_0_weight")
+        taken.depthwise(f"{ours}.halve.0", f"{theirs}_conv0_1_df")
+        taken.vector(f"{ours}.halve.1.weight", f"{theirs}_prelu0_gamma")
+        for layer, number in ((0, 1), (2, 2)):
+            taken.depthwise(f"{ours}.depthwise.{layer}", f"{theirs}_conv{number}_df")
+            taken.vector(f"{ours}.depthwise.{layer + 1}.weight", f"{theirs}_prelu{number}_gamma")
+    # The matrix reads places row by row with their channels; what scales its answers is folded into it.
+    matrix = taken.array("dense/kernel").reshape(4, 4, STAGES[-1][1], -1) * taken.array("batchnorm0/mul")
+    taken.keep("embedding.weight", matrix.transpose(3, 2, 0, 1))
+    taken.vector("embedding.bias", "batchnorm0/sub")
+    return taken.whole()
+
+
+def emotion_xception_weights(constants: Constants) -> dict[str, Tensor]:
+    """Of ``emotion``: a state of `EmotionXception`; raises ModelFolderError where a weight is missing or unknown."""
+    taken, model = _Taken(constants), "StatefulPartitionedCall/model_1"
+
+    def with_bias(name: str, source: str) -> None:
+        taken.convolution(name, f"{model}/{source}_weights")
+        taken.vector(f"{name}.bias", f"{model}/{source}_bn_offset")
+
+    with_bias("stem.0", "conv2d_1/Conv2D")
+    with_bias("stem.2", "conv2d_2/Conv2D")
+    # These are numbered in the graph's own order.
+    depthwise = (("unknown_9", "unknown_15"), ("unknown_26", "unknown_32"))
+    for place in range(len(WIDTHS)):
+        with_bias(f"blocks.{place}.plain", f"conv2d_{place + 3}/Conv2D")
+        for half, name in enumerate(("first", "second")):
+            number = 2 * place + half + 1
+            taken.depthwise(f"blocks.{place}.{name}.depthwise", depthwise[place][half])
+            with_bias(f"blocks.{place}.{name}.mix", f"separable_conv2d_{number}/separable_conv2d")
+    taken.convolution("classes", "unknown_43")
+    taken.vector("classes.bias", "unknown_44")
+    return taken.whole()
+
+
+class _Taken:
+    """A graph's constants on their way into a state: each is taken once."""
+
+    def __init__(self, constants: Constants) -> None:
+        self._left = dict(constants)
+        self._state: dict[str, Tensor] = {}
+
+    def array(self, source: str) -> np.ndarray:
+        if source not in self._left:
+            raise ModelFolderError(f"TensorFlow.js: the graph has no weights {source}; fetch the package again")
+        return self._left.pop(source)
+
+    def keep(self, name: str, found: np.ndarray) -> None:
+        self._state[name] = torch.from_numpy(np.array(found, np.float32, order="C"))
+
+    def vector(self, name: str, source: str) -> None:
+        self.keep(name, self.array(source))
+
+    def convolution(self, name: str, source: str) -> None:
+        """(height, width, in, out) to (out, in, height, width)."""
+        self.keep(f"{name}.weight", self.array(source).transpose(3, 2, 0, 1))
+
+    def depthwise(self, name: str, source: str) -> None:
+        """(height, width, channels, 1) to (channels, 1, height, width)."""
+        self.keep(f"{name}.weight", self.array(source).transpose(2, 3, 0, 1))
+
+    def whole(self) -> dict[str, Tensor]:
+        unknown = [name for name in self._left if not name.startswith(_FIXED) and not name.endswith(_FIXED)]
+        if unknown:
+            raise ModelFolderError(f"TensorFlow.js: the graph has weights that are not known: {shortly(unknown[0])}")
+        return self._state

