@@ -147,7 +147,7 @@ def test_the_workflow_runs_targets_and_verbs_that_exist(project_root: Path) -> N
     assert made >= {"check", "test", "docs", "wheel"}
     assert made <= set(make_targets(project_root))
     called = {part.split()[1] for line in lines for part in line.split(" && ") if part.startswith("fada ")}
-    assert called - {"--version"} <= {verb[0] for verb in verbs(app)}
+    assert called - {"--version", "--help"} <= {verb[0] for verb in verbs(app)}
 
 
 def test_commits_are_checked_by_the_tools_of_make_check(project_root: Path) -> None:
