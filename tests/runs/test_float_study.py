@@ -140,19 +140,19 @@ def test_the_page_tests_the_claims_alone_and_keeps_what_was_written_by_hand(tmp_
         "| no-velocity-loss | squared errors of single frames alone | `teacher.stages.all.velocity_weight=0.0` | 1.50 |"
         in text
     )
-    assert "| *true latents, decoded* | 1 | 1.00 |" in text
+    assert "| *true latents, decoded* | 1 | 1.000 |" in text
     # Jitter is a share of the truth's 4: differences 0.25, 0.275, 0.25, p of the t-test 0.00104, times four tests that
     # there are. Cross-attention's three are of -0.5 and -0.4: p 0.0704, times three.
     row = (
         "| the velocity loss makes motion smoother | no-velocity-loss | jitter, of the truth's | +0.26 ± 0.04 | 0.004 |"
     )
     assert f"{row} **holds** |" in text
-    assert "| cross-attention | mouth follows sound, r | -0.45 ± 0.64 | 0.211 | open |" in text
+    assert "| cross-attention | mouth follows sound, r | -0.450 ± 0.635 | 0.211 | open |" in text
     assert "| x0 | mouth follows sound, r | – | – | open |" in text
     # Not tested, but shown: half the step between windows is no claim of this row.
-    assert "| no-velocity-loss | +1.03 ± 0.14 |" in text
+    assert "| no-velocity-loss | +1.033 ± 0.143 |" in text
     assert "The paper's row, at emotion scale 1, on 4 clips of every seed." in text
-    assert "| 1 | 1 | 0.25 | 0.250 | – | 0.12 | 0.06 |" in text
+    assert "| 1 | 1 | 0.250 | 0.250 | – | 0.12 | 0.06 |" in text
     (tmp_path / "page.md").write_text(text.replace("Not written yet.", "By hand."))
     assert "By hand." in write_float_page(given, tmp_path / "page.md").read_text()
 

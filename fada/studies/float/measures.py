@@ -40,7 +40,7 @@ def _ratio(name: str, over: str) -> Any:
 
 
 MEASURES = {
-    "response": Measure("mouth follows sound, r", _mean("response")),
+    "response": Measure("mouth follows sound, r", _mean("response"), digits=3),
     "lag": Measure("lag, frames", _mean("lag")),
     "emotion_error": Measure("expression error", _mean("emotion_error"), digits=3),
     "emotion_strength": Measure("expression strength", _mean("emotion_strength")),
