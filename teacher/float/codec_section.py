@@ -34,8 +34,8 @@ class CodecTraining(Section):
     lip_squared: Weight = 20.0
     """Weight of the squared error at the lips; beside the published losses. Mouths are shut most of the time, and of
     what is not known yet absolute errors ask for the median: a shut mouth."""
-    eye_squared: Weight = 20.0
-    """Weight of the squared error at the eyes, brows and lids among them: they move less, and more seldom."""
+    eye_squared: Weight = 0.0
+    """Weight of the same at the eyes, brows and lids among them: they move less, and more seldom."""
     adversarial: Weight = 0.0
     """Weight of the discriminator of whole pictures."""
     eye_adversarial: Weight = 0.0
