@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL
 from fada.assembly.models import AudioEncoder
 from fada.data.audio.features import load_audio_encoder
 from fada.data.audio.speech_emotion import SpeechEmotion, load_speech_emotion
-from fada.data.prepare.face_embedding import FIVE_POINTS, FaceEmbedder
+from fada.data.prepare import face_embedding
 from fada.data.shards.format import Sample
 from fada.data.shards.reading import ShardError
 from fada.packing.with_masks import with_masks
@@ -28,7 +28,7 @@ class Tools:
 
     vae: AutoencoderKL | None = None
     audio_encoder: AudioEncoder | None = None
-    face_embedder: FaceEmbedder | None = None
+    face_embedder: face_embedding.FaceEmbedder | None = None
     emotion_classifier: SpeechEmotion | None = None
 
     def features(self) -> dict[str, str]:
@@ -81,7 +81,7 @@ def load_tools(
     return Tools(
         None if vae is None else load_codec(vae),
         None if audio_encoder is None else load_audio_encoder(audio_encoder),
-        None if face_embedder is None else FaceEmbedder(face_embedder),
+        None if face_embedder is None else face_embedding.FaceEmbedder(face_embedder),
         None if emotion_classifier is None else load_speech_emotion(emotion_classifier),
     )
 
@@ -116,13 +116,13 @@ def with_features(samples: Iterable[Sample], tools: Tools, keeps: tuple[str, ...
     yield from samples
 
 
-def _with_faces(samples: Iterable[Sample], embedder: FaceEmbedder) -> Iterator[Sample]:
+def _with_faces(samples: Iterable[Sample], embedder: face_embedding.FaceEmbedder) -> Iterator[Sample]:
     """The samples with the embedding of their face, from the first frame that shows it whole."""
     for sample in samples:
         assert sample.frames is not None
         assert sample.landmarks is not None
         landmarks = sample.landmarks["landmarks"].double().numpy()
-        five = landmarks[:, list(FIVE_POINTS)]
+        five = landmarks[:, list(face_embedding.FIVE_POINTS)]
         # Without such a frame the first: what lies outside is black.
         shown = int(((five > 0) & (five < 1)).all((1, 2)).argmax())
         yield replace(sample, face=embedder.embed(sample.frames[shown], landmarks[shown]))

@@ -54,6 +54,8 @@ READS = {
     r"import_module\(|__import__\(|AutoModel|AutoConfig|trust_remote_code=True|getattr\(torch,": {
         # Modules that families name, which are code themselves: nothing of a folder.
         *("family.py", "__init__.py"),
+        # ComfyUI's own, by names that stand in the code.
+        "comfyui/host.py",
     },
     r"(?<![A-Za-z])(kind|Wav2Vec2Model|AutoencoderKL|DiffusionPipeline|DDIMScheduler)\.from_pretrained\(": {
         *("pretrained/networks.py", "pretrained/wav2vec2.py"),

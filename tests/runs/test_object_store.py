@@ -17,6 +17,7 @@ from fada.data.shards.location import Location, LocationError
 from fada.data.shards.reading import DamagedShardWarning, Sample, ShardError, read_index, read_shards, write_shards
 from fada.media.image import read_image
 from fada.packing.encode import encode_shards
+from fada.packing.tools import Tools
 from fada.run.data import prepare_data
 from fada.teacher.vae import new_vae
 
@@ -80,17 +81,17 @@ def test_shards_are_encoded_from_a_store_into_it_as_on_disk_and_once(bucket: str
     write_shards(samples, tmp_path / "raw/train", 2)
     torch.manual_seed(0)
     encoders = (new_vae((8, 16), 4).eval(), LogMelEncoder(8))
-    encode_shards(str(tmp_path / "raw"), str(tmp_path / "out"), lambda: encoders)
-    encode_shards(f"{bucket}/raw", f"{bucket}/out", lambda: encoders)
+    encode_shards(str(tmp_path / "raw"), str(tmp_path / "out"), lambda: Tools(*encoders))
+    encode_shards(f"{bucket}/raw", f"{bucket}/out", lambda: Tools(*encoders))
     here, there = Location(tmp_path / "out/train"), Location(f"{bucket}/out/train")
     names = [name for name in here.files() if not name.startswith(".")]
     assert names == there.files()
     assert [here.read(name) for name in names] == [there.read(name) for name in names]
     there.remove(read_index(there).shards[1].name)
-    assert encode_shards(f"{bucket}/raw", f"{bucket}/out", lambda: encoders).resumed == {str(there): 1}
+    assert encode_shards(f"{bucket}/raw", f"{bucket}/out", lambda: Tools(*encoders)).resumed == {str(there): 1}
     assert [here.read(name) for name in names] == [there.read(name) for name in names]
     with pytest.raises(ShardError, match=r"is the input .*, or one holds the other"):
-        encode_shards(f"{bucket}/raw", f"{bucket}/raw/train", lambda: encoders)
+        encode_shards(f"{bucket}/raw", f"{bucket}/raw/train", lambda: Tools(*encoders))
 
 
 def test_samples_come_back_and_another_writing_replaces_them(bucket: str) -> None:

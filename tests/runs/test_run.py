@@ -81,8 +81,10 @@ def test_an_untrained_student_is_the_teacher_in_the_students_windows(smoke, fini
             each(image, audio, steps=6, guidance=guidance, decode=False).latents
             for each in (untrained(recipe, teacher), copied)
         )  # fmt: skip
-        assert torch.equal(made, expected)
-        assert not torch.equal(made, teacher(image, audio, steps=6, guidance=guidance, decode=False).latents)
+        # Equal weights elsewhere in memory: on some processors products then differ in their last bits.
+        torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-4)
+        other = teacher(image, audio, steps=6, guidance=guidance, decode=False).latents
+        assert not torch.allclose(made, other, atol=1e-3)
 
 
 def test_checkpoints_know_the_student_that_a_phase_started_from(finished: Path) -> None:

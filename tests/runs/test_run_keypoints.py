@@ -24,6 +24,7 @@ from fada.data.world import make_world
 from fada.data.world.keypoints import keypoints_of_truth
 from fada.packing.encode import encode_shards
 from fada.packing.shards import shard_clips
+from fada.packing.tools import Tools
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
 from fada.run.data import RunData, prepare_data
@@ -183,7 +184,7 @@ def test_encoding_shards_of_the_version_before_adds_them(tmp_path: Path) -> None
     write_shards(read_shards(tmp_path / "new/train", parts=("frames", "audio", "landmarks")), tmp_path / "old", 2)
     assert read_index(tmp_path / "old").parts["keypoints"] == 0
     torch.manual_seed(0)
-    encoders = new_vae((8, 16), 4).eval(), LogMelEncoder(8)
+    encoders = Tools(new_vae((8, 16), 4).eval(), LogMelEncoder(8))
     encode_shards(str(tmp_path / "old"), str(tmp_path / "encoded"), lambda: encoders)
     assert read_index(tmp_path / "encoded").parts["keypoints"] == 1
     (clip,) = load_latents(tmp_path / "encoded", keypoints=True)

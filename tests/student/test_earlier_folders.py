@@ -48,7 +48,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def assert_generates(built: AvatarPipeline, earlier: Path, name: str, face: FaceClues | None = None) -> None:
     found = built(PORTRAIT, SOUND, face=face, seed=3).latents
-    torch.testing.assert_close(found, load_file(earlier / "expected.safetensors")[name], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found, load_file(earlier / "expected.safetensors")[name], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)

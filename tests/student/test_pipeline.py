@@ -224,8 +224,9 @@ def test_a_loaded_pipeline_samples_at_matched_points_as_the_saved_one_did(tmp_pa
     assert loaded.scheduler.windows == made.scheduler.windows
     audio = np.sin(np.arange(8000) / 30).astype(np.float32)
     latents = [each(PORTRAIT, audio, steps=6, decode=False).latents for each in (made, loaded, student_pipeline())]
-    assert torch.equal(latents[0], latents[1])
-    assert not torch.allclose(latents[0], latents[2])
+    # Equal weights elsewhere in memory: on some processors products then differ in their last bits.
+    torch.testing.assert_close(latents[0], latents[1], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(latents[0], latents[2], atol=1e-3)
 
 
 def test_chunks_are_a_calls_frames_with_an_encoder_that_hears_the_whole_sound() -> None:

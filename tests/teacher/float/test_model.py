@@ -123,9 +123,9 @@ def test_an_emotion_that_is_not_used_is_zeros_whatever_clips_have(model: Float) 
 
 
 def test_recipes_whose_networks_leave_emotions_out_ask_no_clips_for_them() -> None:
-    off = "data.world.emotion=false"
+    off = ["data.world.emotion=false", "data.world.from_rest=false"]
     with pytest.raises(RecipeError, match=r"data\.world\.emotion: FLOAT is given an emotion; set it to true"):
-        load_recipe("tiny/float", [off])
-    without = load_recipe("tiny/float", [off, "teacher.network.uses_emotion=false"])
+        load_recipe("tiny/float", off)
+    without = load_recipe("tiny/float", [*off, "teacher.network.uses_emotion=false"])
     assert without.teacher.conditions == frozenset()
     assert load_recipe("tiny/float").teacher.conditions == frozenset({"emotion"})
