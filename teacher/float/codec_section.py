@@ -34,8 +34,6 @@ class CodecTraining(Section):
     lip_squared: Weight = 20.0
     """Weight of the squared error at the lips; beside the published losses. Mouths are shut most of the time, and of
     what is not known yet absolute errors ask for the median: a shut mouth."""
-    eye_squared: Weight = 0.0
-    """Weight of the same at the eyes, brows and lids among them: they move less, and more seldom."""
     adversarial: Weight = 0.0
     """Weight of the discriminator of whole pictures."""
     eye_adversarial: Weight = 0.0
@@ -68,9 +66,7 @@ class CodecTraining(Section):
     def needs_boxes(self) -> bool:
         """Whether clips must say where eyes and lips are."""
         adversarial = (self.eye_adversarial, self.lip_adversarial)
-        return any(
-            (self.component, self.eye_squared, self.lip_squared, *adversarial, self.eye_statistics, self.lip_statistics)
-        )
+        return any((self.component, self.lip_squared, *adversarial, self.eye_statistics, self.lip_statistics))
 
 
 class Codec(AnyCodec):

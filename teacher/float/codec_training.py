@@ -49,7 +49,6 @@ class CodecWeights:
     perceptual: float = 0.0
     component: float = 0.0
     lip_squared: float = 0.0
-    eye_squared: float = 0.0
     adversarial: float = 0.0
     eye_adversarial: float = 0.0
     lip_adversarial: float = 0.0
@@ -132,7 +131,6 @@ class CodecAndJudges(nn.Module):
         found.add("l1", weights.l1, lambda: F.l1_loss(drawn, real))
         found.add("squared", weights.squared, lambda: F.mse_loss(drawn, real))
         found.add("lip_squared", weights.lip_squared, lambda: F.mse_loss(*shown["lip"]))
-        found.add("eye_squared", weights.eye_squared, lambda: F.mse_loss(*shown["eye"]))
         found.add("perceptual", weights.perceptual, lambda: perceptual(drawn, real).mean())
         for name in LOCAL:
             found.add(
