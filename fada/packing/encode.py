@@ -13,7 +13,7 @@ from fada.data.shards.reading import ShardError, read_index
 from fada.data.shards.shard_set import shard_folders
 from fada.files.outputs import output_folder
 from fada.packing.encode_plan import plan_set
-from fada.packing.encode_shard import NOTES, encode_shard, gone, start_encoding
+from fada.packing.encode_shard import NOTES, encode_shard, gone
 from fada.packing.shard_workers import Workers, by_this_process, by_workers
 from fada.packing.shards import KIND, was_sharded
 from fada.packing.shards_in_making import (
@@ -22,7 +22,7 @@ from fada.packing.shards_in_making import (
     gather,
     open_set_folders,
 )
-from fada.packing.tools import LoadTools
+from fada.packing.tools import LoadTools, with_tools
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def encode_shards(
         resumed = {str(each.out): len(each.finished) for each in sets}
         if who.are_others:
             del tools
-            start = partial(start_encoding, load, features, device)
+            start = partial(with_tools, encode_shard, load, features, device)
             outcomes = by_workers(sets, start, who, Location(out), gone)
         else:
             outcomes = by_this_process(sets, partial(encode_shard, tools=tools.on(device)))

@@ -5,7 +5,7 @@ A shard is taken whole or not at all: damage that readers step over would be los
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +24,7 @@ from fada.data.shards.rows import rows_of
 from fada.data.shards.table import table_of
 from fada.packing.shard_records import Finished, put_record
 from fada.packing.shards_in_making import ShardFault
-from fada.packing.tools import LoadTools, Tools, with_features, worker_tools
+from fada.packing.tools import Tools, with_features
 
 NOTES = ".encode"
 """Folder of the records, in that of the shards."""
@@ -60,17 +60,6 @@ class EncodeTask:
 
 class _Damaged(Exception):
     """A sample that cannot be taken over; its message is that of the fault."""
-
-
-def start_encoding(
-    load: LoadTools, features: dict[str, str], device: str = "cpu"
-) -> Callable[[EncodeTask], ShardInfo | ShardFault]:
-    """What a worker does with each task, its tools loaded and on a device.
-
-    Raises:
-        ShardError: as `worker_tools`.
-    """
-    return partial(encode_shard, tools=worker_tools(load, features, device))
 
 
 def encode_shard(task: EncodeTask, tools: Tools) -> ShardInfo | ShardFault:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from fada.data.shards.rows import rows_of
 from fada.data.shards.table import table_of
 from fada.packing.shard_records import Finished, put_record
 from fada.packing.shards_in_making import ShardFault
-from fada.packing.tools import LoadTools, Tools, with_features, worker_tools
+from fada.packing.tools import Tools, with_features
 
 NOTES = ".shard"
 """Folder of the records, in that of the shards."""
@@ -79,17 +78,6 @@ def hash_states(states: Iterable[str]) -> str:
     for state in states:
         digest.update(state.encode() + b"\0")
     return digest.hexdigest()
-
-
-def start_packing(
-    load: LoadTools, features: dict[str, str], device: str = "cpu"
-) -> Callable[[PackTask], ShardInfo | ShardFault]:
-    """What a worker does with each task, its tools loaded.
-
-    Raises:
-        ShardError: as `worker_tools`.
-    """
-    return partial(pack_clips, tools=worker_tools(load, features, device))
 
 
 def pack_clips(task: PackTask, tools: Tools) -> ShardInfo | ShardFault:

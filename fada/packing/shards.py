@@ -36,7 +36,6 @@ from fada.packing.pack_clips import (
     labelled,
     landmarks_file,
     pack_clips,
-    start_packing,
     state_of,
 )
 from fada.packing.shard_workers import Workers, by_this_process, by_workers
@@ -47,7 +46,7 @@ from fada.packing.shards_in_making import (
     gather,
     open_set_folders,
 )
-from fada.packing.tools import LoadTools, Tools
+from fada.packing.tools import LoadTools, Tools, with_tools
 from fada.packing.with_masks import DRAWN_MASKS
 from fada.run.data import ENCODING, SAMPLES_PER_SHARD
 
@@ -141,7 +140,7 @@ def shard_clips(
         making = list(sets.values())
         if who.are_others:
             del tools
-            start = partial(start_packing, load, features, device)
+            start = partial(with_tools, pack_clips, load, features, device)
             outcomes = by_workers(making, start, who, target, gone)
         else:
             outcomes = by_this_process(making, partial(pack_clips, tools=tools.on(device)))

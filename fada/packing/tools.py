@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from diffusers import AutoencoderKL
@@ -19,6 +21,8 @@ from fada.data.shards.reading import ShardError
 from fada.packing.with_masks import with_masks
 from fada.run.data import encode_samples, features_of
 from fada.teacher.codec import load_codec
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,10 @@ def load_tools(
     )
 
 
-def worker_tools(load: LoadTools, features: dict[str, str], device: str) -> Tools:
-    """A worker's tools, on its device.
+def with_tools(
+    work: Callable[..., Outcome], load: LoadTools, features: dict[str, str], device: str = "cpu"
+) -> Callable[..., Outcome]:
+    """What a worker does with each task: `work` with `tools` of its own, loaded and on its device.
 
     Raises:
         ShardError: they are others than those of the command, or there is no such device.
@@ -98,7 +104,7 @@ def worker_tools(load: LoadTools, features: dict[str, str], device: str) -> Tool
             f"{socket.gethostname()}: a worker has the encoders {tools.features()}, the command {features}; their "
             "folders must hold the same on all machines, and must not change meanwhile"
         )
-    return tools.on(device)
+    return partial(work, tools=tools.on(device))
 
 
 def with_features(samples: Iterable[Sample], tools: Tools, keeps: tuple[str, ...]) -> Iterator[Sample]:

@@ -279,7 +279,7 @@ def test_a_shard_that_no_worker_survives_is_named(made: Path, tmp_path: Path, lo
 
 def test_a_worker_with_other_encoders_says_so(made: Path) -> None:
     with pytest.raises(ShardError, match=r"a worker has the encoders .*, the command .*same on all machines"):
-        encode_shard.start_encoding(partial(load_tools, made / "vae", made / "audio"), {"vae": "0"})
+        tools.with_tools(encode_shard.encode_shard, partial(load_tools, made / "vae", made / "audio"), {"vae": "0"})
 
 
 def test_frames_and_sound_may_go_and_face_and_landmarks_stay(made: Path, tmp_path: Path, load) -> None:

@@ -24,6 +24,7 @@ from fada.generation.pipelines import open_pipeline
 from fada.media.audio import write_wav
 from fada.media.image import write_png
 from fada.media.video import read_video
+from fada.packing.tools import load_tools
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
@@ -203,7 +204,7 @@ def test_it_is_exported(finished: Path, tmp_path: Path, form: Any) -> None:
 
 def test_shards_hold_its_latents_and_a_run_takes_them(finished: Path, recipe: Recipes, tmp_path: Path) -> None:
     LogMelEncoder(4).save_pretrained(tmp_path / "audio")
-    assert isinstance(load_codec(finished / "vae"), MotionAutoencoder)
+    assert isinstance(load_tools(finished / "vae", tmp_path / "audio").vae, MotionAutoencoder)
     clips = finished / "data" / "clips"
     assert command(["data", "shard", str(clips), "--out", str(tmp_path / "shards"), "--vae", str(finished / "vae"),
                     "--audio-encoder", str(tmp_path / "audio")]) == 0  # fmt: skip

@@ -54,9 +54,9 @@ def encode(
     """Shards of frames and sound to shards with latents, audio states and masks, shard by shard.
 
     Each shard becomes one of the same number, with the same clips in the same order: the bytes that fada data shard
-    writes when it is given the encoders. What else
-    there is (landmarks, face embeddings, emotions) is passed on, or made anew by the network that is named. The same
-    command again goes on where it stopped. A damaged shard is named and not encoded; the others are.
+    writes when it is given the encoders. What else there is (landmarks, face embeddings, emotions) is passed on, or
+    made anew by the network that is named. The same command again goes on where it stopped. A damaged shard is named
+    and not encoded; the others are.
 
     Examples:
 
