@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from fada.data.shards.kept_memory import keep_memory
 from fada.data.shards.location import Location, LocationError
 from fada.data.shards.open_files import LARGEST_READ, Version
 from fada.data.shards.parts_cache import PartsCache
@@ -20,7 +21,7 @@ Neighbours = Callable[[], Iterable[Mapping[str, tuple[int, int]]]]
 """Places of the members of samples that lie beside each other, the one that is asked for among them."""
 GAP = 2**20
 """Bytes between two parts up to which one request gets both."""
-BLOCK = 16 * 2**20
+BLOCK = 24 * 2**20
 """Bytes of neighbouring samples that one request brings, where they are wanted soon and kept."""
 SMALLEST_CACHE = 256 * BLOCK
 """Bytes of a cache from which on blocks are brought: of a smaller one they would be gone before they are asked for."""
@@ -60,6 +61,9 @@ class StoreFiles:
     def __init__(self, location: Location, sizes: Mapping[str, int], cache: PartsCache | None = None) -> None:
         self._location, self._sizes, self._cache, self._process = location, dict(sizes), cache, os.getpid()
         self._kept: list[str] = []
+        if cache is not None:
+            # Blocks come one after another.
+            keep_memory()
         self.version: Version | None = None
         """Of what `read_parts` read last: numbers of the cache's entries, None where any of it is new."""
 
