@@ -1,15 +1,17 @@
-"""Memory that a process frees and keeps: the same pages serve again, and it is told so where a store is read."""
+"""Memory that a process frees and keeps: the same pages serve again, and it is told so where clips are read."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from fada.data.shards import kept_memory, ranges
-from fada.data.shards.location import Location
-from fada.data.shards.parts_cache import PartsCache
-from fada.data.shards.ranges import BLOCK, StoreFiles
+from fada.data.shards import kept_memory, shard_set
+from fada.data.shards.ranges import BLOCK
+from fada.data.shards.reading import Sample, write_shards
+from fada.data.shards.shard_set import ShardSet
 
 # Pieces of a megabyte, 100 at once: glibc's own rule gives them back, and gets them again page by page.
 BY_TURNS = """
@@ -40,13 +42,15 @@ def test_a_block_fits_into_what_is_kept() -> None:
     assert BLOCK < kept_memory.LARGEST
 
 
-def test_who_keeps_blocks_of_a_store_keeps_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_reads_clips_keeps_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards([Sample("clip", {"quality": "A"}, latents=torch.zeros(2, 4, 2, 2).half())], tmp_path / "set", 1)
     told: list[bool] = []
-    monkeypatch.setattr(ranges, "keep_memory", lambda: told.append(True))
-    StoreFiles(Location("memory://kept"), {})
-    assert not told
-    StoreFiles(Location("memory://kept"), {}, PartsCache(tmp_path / "cache", 2**20))
-    assert told
+    monkeypatch.setattr(shard_set, "keep_memory", lambda: told.append(True))
+    found = ShardSet(tmp_path / "set")
+    assert len(told) == 1
+    # As a worker gets it.
+    pickle.loads(pickle.dumps(found))
+    assert len(told) == 2
 
 
 def test_another_c_library_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

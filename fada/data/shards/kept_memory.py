@@ -15,8 +15,8 @@ KEPT = 2**28
 def keep_memory() -> bool:
     """Let this process keep what it frees, and say whether its C library can be told so (glibc).
 
-    By itself glibc gives a large block back as soon as it is free, and each of its pages comes anew, empty, with an
-    interruption: reading 24 MB blocks of a store took twice the system's time, now and then.
+    By itself glibc gives large blocks back as soon as they are free, and each of their pages comes anew, empty, with an
+    interruption: now and then reading clips took twice the system's time for that.
     """
     try:
         tell = ctypes.CDLL(None).mallopt

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from fada.data.shards.kept_memory import keep_memory
 from fada.data.shards.location import Location, LocationError
 from fada.data.shards.open_files import LARGEST_READ, Version
 from fada.data.shards.parts_cache import PartsCache
@@ -23,6 +22,8 @@ GAP = 2**20
 """Bytes between two parts up to which one request gets both."""
 BLOCK = 24 * 2**20
 """Bytes of neighbouring samples that one request brings, where they are wanted soon and kept."""
+MOST_SPANS = 4096
+"""Of which it is remembered what they are kept together with."""
 SMALLEST_CACHE = 256 * BLOCK
 """Bytes of a cache from which on blocks are brought: of a smaller one they would be gone before they are asked for."""
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -61,9 +62,7 @@ class StoreFiles:
     def __init__(self, location: Location, sizes: Mapping[str, int], cache: PartsCache | None = None) -> None:
         self._location, self._sizes, self._cache, self._process = location, dict(sizes), cache, os.getpid()
         self._kept: list[str] = []
-        if cache is not None:
-            # Blocks come one after another.
-            keep_memory()
+        self._blocks: dict[tuple[str, tuple[int, int]], list[tuple[int, int]]] = {}
         self.version: Version | None = None
         """Of what `read_parts` read last: numbers of the cache's entries, None where any of it is new."""
 
@@ -72,11 +71,6 @@ class StoreFiles:
         names, self._kept = self._kept, []
         # All of them, not up to the first.
         return self._cache is not None and sum(self._cache.forget(name) for name in names) > 0
-
-    @property
-    def keeps_blocks(self) -> bool:
-        """Whether neighbours may be brought along: there is a cache that holds them until they are asked for."""
-        return self._cache is not None and not self._cache.is_full and self._cache.limit >= SMALLEST_CACHE
 
     def read_parts(
         self, name: str, places: Mapping[str, tuple[int, int]], neighbours: Neighbours | None = None
@@ -119,33 +113,60 @@ class StoreFiles:
         """Parts of a span (offset in it, bytes), and the number of what was kept of it; None for what was brought."""
         if self._cache is None:
             return _cut(self._asked(name, first, last), cuts), None
+        block = None if neighbours is None else self._block_of(name, (first, last), neighbours)
+        if block is not None:
+            return self._of_block(self._cache, name, block, (first, last), cuts)
         key = self._key(name, first, last)
         self._kept.append(key)
         kept = self._cache.parts(key, cuts)
         if kept is not None:
             return kept
-        together = [] if neighbours is None or not self.keeps_blocks else self._spans_of(name, neighbours())
-        if len(together) < 2 or (first, last) not in together:
-            data = self._asked(name, first, last)
-            self._cache.keep(key, data)
-            return _cut(data, cuts), None
-        return self._block(name, together, (first, last), cuts)
+        data = self._asked(name, first, last)
+        self._cache.keep(key, data)
+        return _cut(data, cuts), None
 
-    def _block(
-        self, name: str, together: Sequence[tuple[int, int]], wanted: tuple[int, int], cuts: Sequence[tuple[int, int]]
+    def _of_block(
+        self,
+        cache: PartsCache,
+        name: str,
+        block: Sequence[tuple[int, int]],
+        wanted: tuple[int, int],
+        cuts: Sequence[tuple[int, int]],
     ) -> tuple[list[bytes], int | None]:
-        """As `_read`, of one of spans that lie together; one request brings them all, once in a machine."""
-        assert self._cache is not None
-        begin, end = min(first for first, _ in together), max(last for _, last in together)
-        with self._cache.bringing(self._key(name, begin, end)):
-            kept = self._cache.parts(self._key(name, *wanted), cuts)
+        """As `_read`, of one of spans that lie together; one request brings them all, once in a machine.
+
+        They are kept as one entry: a file for each would cost more than what is in it.
+        """
+        begin, end = block[0][0], block[-1][1]
+        key = f"{self._key(name, begin, end)} {len(block)}"
+        before = sum(last - first for first, last in block if first < wanted[0])
+        places = [(before + offset, size) for offset, size in cuts]
+        self._kept.append(key)
+        kept = cache.parts(key, places)
+        if kept is not None:
+            return kept
+        if cache.is_full:
+            return _cut(self._asked(name, *wanted), cuts), None
+        with cache.bringing(key):
+            kept = cache.parts(key, places)
             if kept is not None:
                 return kept
             data = memoryview(self._asked(name, begin, end))
-            for first, last in sorted(together, key=lambda span: span == wanted):
-                # The one that is wanted comes last: where the others fill the cache, it is not the one that goes.
-                self._cache.keep(self._key(name, first, last), data[first - begin : last - begin])
+            cache.keep(key, *(data[first - begin : last - begin] for first, last in block))
             return _cut(data[wanted[0] - begin : wanted[1] - begin], cuts), None
+
+    def _block_of(self, name: str, wanted: tuple[int, int], neighbours: Neighbours) -> list[tuple[int, int]] | None:
+        """The spans that are kept together with one, in their order; None where it is kept alone."""
+        assert self._cache is not None
+        if self._cache.limit < SMALLEST_CACHE:
+            return None
+        if (name, wanted) not in self._blocks:
+            if len(self._blocks) >= MOST_SPANS:
+                self._blocks.clear()
+            together = sorted(self._spans_of(name, neighbours()))
+            self._blocks |= dict.fromkeys(((name, span) for span in (*together, wanted)), together)
+        together = self._blocks[name, wanted]
+        return together if len(together) > 1 and wanted in together else None
 
     def _spans_of(self, name: str, samples: Iterable[Mapping[str, tuple[int, int]]]) -> list[tuple[int, int]]:
         """What requests would ask for samples one by one."""

@@ -23,6 +23,7 @@ import numpy as np
 from fada.data.sampling.clip_source import DamagedClip
 from fada.data.shards.format import Sample, check_members, decode_sample, suffixes_of
 from fada.data.shards.index import ShardError, ShardIndex
+from fada.data.shards.kept_memory import keep_memory
 from fada.data.shards.location import Location, UnexpectedSize
 from fada.data.shards.open_files import OpenFiles
 from fada.data.shards.parts_cache import PartsCache
@@ -50,6 +51,8 @@ class ShardSet:
     """
 
     def __init__(self, folder: str | Path | Location, cache: PartsCache | None = None) -> None:
+        # Clips come one after another, and blocks of a store.
+        keep_memory()
         self.place = Location(folder)
         self.index = read_index(self.place)
         self.table = table_of_set(self.place, self.index)
@@ -66,6 +69,10 @@ class ShardSet:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_looked_at": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        keep_memory()
 
     def sample(self, number: int, parts: Collection[str]) -> Sample:
         """A sample with these parts, read now.
