@@ -55,3 +55,11 @@ def test_a_model_is_opened_without_what_trains() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_draws_clips_starts_without_torch_and_before_the_first_sound_without_scipys_signals() -> None:
+    code = (
+        "import sys; import fada.data.world; print([each for each in ('torch', 'scipy.signal') if each in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,16 +1,17 @@
 """Emotions as models are given them: soft labels over seven classes, in the order of FLOAT's public code.
 
-Where a sample's label comes from is sample_emotion.py.
+Where a sample's label comes from is sample_emotion.py. torch is loaded where a label is made: processes that draw clips
+know the names of emotions, and mostly make none.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """The classes in their order."""
@@ -25,6 +26,8 @@ def emotion_of(named: Mapping[str, float]) -> Tensor:
     Raises:
         ValueError: a name is no emotion's, a share is no number in [0, 1], or they are over 1 together.
     """
+    import torch
+
     label = [0.0] * len(EMOTIONS)
     for name, share in named.items():
         if name not in EMOTIONS:
@@ -46,6 +49,8 @@ def soft_label(values: Any) -> Tensor:
     Raises:
         ValueError: they are not seven shares in the order of `EMOTIONS` that sum to 1.
     """
+    import torch
+
     try:
         label = torch.as_tensor(values).detach().float().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
