@@ -1,7 +1,7 @@
 """Emotions as models are given them: soft labels over seven classes, in the order of FLOAT's public code.
 
-Where a sample's label comes from is sample_emotion.py. torch is loaded where a label is made: processes that draw clips
-know the names of emotions, and mostly make none.
+Where a sample's label comes from is sample_emotion.py. torch is loaded where a model's label is made: processes that
+draw clips do without.
 """
 
 from __future__ import annotations
@@ -24,10 +24,19 @@ def emotion_of(named: Mapping[str, float]) -> Tensor:
     """Soft label (7,) float32 of shares by name; what they leave to 1 is neutral's.
 
     Raises:
-        ValueError: a name is no emotion's, a share is no number in [0, 1], or they are over 1 together.
+        ValueError: as `shares_of`.
     """
     import torch
 
+    return torch.tensor(shares_of(named), dtype=torch.float32)
+
+
+def shares_of(named: Mapping[str, float]) -> list[float]:
+    """The same as seven numbers, without torch.
+
+    Raises:
+        ValueError: a name is no emotion's, a share is no number in [0, 1], or they are over 1 together.
+    """
     label = [0.0] * len(EMOTIONS)
     for name, share in named.items():
         if name not in EMOTIONS:
@@ -40,7 +49,7 @@ def emotion_of(named: Mapping[str, float]) -> Tensor:
         said = " and ".join(f"{name}={share:g}" for name, share in named.items())
         raise ValueError(f"emotion: shares must be 1 together at most, got {said} = {total:g}; lower one of them")
     label[NEUTRAL] += max(0.0, 1 - total)
-    return torch.tensor(label, dtype=torch.float32)
+    return label
 
 
 def soft_label(values: Any) -> Tensor:
