@@ -25,6 +25,9 @@ from fada.media.processors import usable_processors
 from fada.recipe.schema import Recipe
 from fada.run.folder import put_aside
 
+FRAMES_PER_WORKER = 1000
+"""A process draws no fewer: as many are drawn here while another one starts."""
+
 
 class Source(Protocol):
     """Clips of one split."""
@@ -97,7 +100,7 @@ class DrawnWorld:
                 self.size,
                 world.frames,
                 world.flawed_share,
-                workers=min(4, usable_processors()),
+                workers=max(1, min(4, usable_processors(), total * world.frames // FRAMES_PER_WORKER)),
                 test_clips=world.test_clips,
                 version=world.version,
                 beyond_share=world.beyond_share,

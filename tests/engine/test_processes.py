@@ -35,9 +35,55 @@ def assert_near(left: Path, right: Path, rtol: float = 1e-4, atol: float = 1e-6)
     torch.testing.assert_close(*used, rtol=rtol, atol=atol)
 
 
+class Dying:
+    """A slow ZeRO-2 run of two processes that writes a checkpoint after every step."""
+
+    def __init__(self, out: Path, start) -> None:
+        self.start = start
+        self.checkpoints = out / "zero2" / "checkpoints"
+        self.order = {"out": out, "strategies": ["zero2"], "delay": 0.1, "checkpoint_every": 1}
+
+    def begin(self, until: str) -> list[psutil.Process]:
+        """Start, and wait until a checkpoint (a pattern), or the beginning of one, is there; the processes."""
+        self.launcher = self.start(2, [self.order])
+        deadline = time.monotonic() + 120
+        while not list(self.checkpoints.glob(until)) and time.monotonic() < deadline:
+            assert self.launcher.poll() is None, self.launcher.communicate()[0][-4000:]
+            time.sleep(0.002)
+        children = psutil.Process(self.launcher.pid).children(recursive=True)
+        return [child for child in children if "worker.py" in " ".join(child.cmdline())]
+
+    def end(self) -> int:
+        self.launcher.communicate(timeout=120)
+        return int(self.launcher.returncode)
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, finish) -> Path:
-    """One process: plain, ZeRO alone, accumulating; two: every strategy, in fp32 and bf16, and stopped and resumed."""
+def killed(tmp_path_factory: pytest.TempPathFactory, start) -> Dying:
+    """Such a run, of which first one process was killed, then both while a checkpoint was being written."""
+    run = Dying(tmp_path_factory.mktemp("killed"), start)
+
+    run.begin("step-00000002")[1].kill()
+    assert run.end() != 0
+
+    ranks = run.begin(".fada-*.partial")
+    for process in [psutil.Process(run.launcher.pid), *ranks]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    run.end()
+    folders = list(run.checkpoints.glob("step-*"))
+    assert folders
+    assert all(checkpoint_fault(folder) is None for folder in folders)
+    assert not (run.order["out"] / "zero2" / "result.safetensors").exists()
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, finish, killed: Dying) -> Path:
+    """One process: plain, ZeRO alone, accumulating; two: every strategy, in fp32 and bf16, and stopped and resumed.
+
+    Of two processes the last alone is asked to stop: both must agree to do so, and at the same step.
+    """
     out = tmp_path_factory.mktemp("trained")
     # DeepSpeed keeps parameters of fewer than 100,000 weights whole: without this, these would never be divided.
     divided = out / "divided.json"
@@ -80,6 +126,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, finish) -> Path:
                 {"out": out / name, "strategies": STRATEGIES, "deepspeed": divided, "precision": precision}
                 for name, precision in (("parts", "fp32"), ("bf16-parts", "bf16"))
             ),
+            {**killed.order, "delay": 0},
         ],
     )
     finish(1, [{"out": out / "back", "strategies": ["zero1"], "name": "back"}])
@@ -143,53 +190,7 @@ def test_checkpoints_of_shards_hold_whole_parameters_without_the_frozen_ones(tra
     assert torch.equal(found["first.weight", "average"], result(trained / "two" / "zero3")["first.weight"])
 
 
-class Dying:
-    """A slow ZeRO-2 run of two processes that writes a checkpoint after every step."""
-
-    def __init__(self, out: Path, start) -> None:
-        self.start = start
-        self.checkpoints = out / "zero2" / "checkpoints"
-        self.order = {"out": out, "strategies": ["zero2"], "delay": 0.1, "checkpoint_every": 1}
-
-    def begin(self, until: str) -> list[psutil.Process]:
-        """Start, and wait until a checkpoint (a pattern), or the beginning of one, is there; the processes."""
-        self.launcher = self.start(2, [self.order])
-        deadline = time.monotonic() + 120
-        while not list(self.checkpoints.glob(until)) and time.monotonic() < deadline:
-            assert self.launcher.poll() is None, self.launcher.communicate()[0][-4000:]
-            time.sleep(0.002)
-        children = psutil.Process(self.launcher.pid).children(recursive=True)
-        return [child for child in children if "worker.py" in " ".join(child.cmdline())]
-
-    def end(self) -> int:
-        self.launcher.communicate(timeout=120)
-        return int(self.launcher.returncode)
-
-
-def test_a_run_survives_kills_and_stops_and_ends_as_if_nothing_had_been(
-    trained: Path, start, finish, tmp_path: Path
-) -> None:
-    run = Dying(tmp_path, start)
-
-    run.begin("step-00000002")[1].kill()
-    assert run.end() != 0
-
-    # All of them, while a checkpoint is being written.
-    ranks = run.begin(".fada-*.partial")
-    for process in [psutil.Process(run.launcher.pid), *ranks]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    run.end()
-    folders = list(run.checkpoints.glob("step-*"))
-    assert folders
-    assert all(checkpoint_fault(folder) is None for folder in folders)
-
-    # One is asked to stop: all must agree to do so at the same step.
-    run.begin("step-00000005")[1].terminate()
-    assert run.end() == 0
-    assert not (tmp_path / "zero2" / "result.safetensors").exists()
-
-    finish(2, [{**run.order, "delay": 0}])
-    expected = result(trained / "two" / "zero2")
-    assert all(torch.equal(result(tmp_path / "zero2")[name], value) for name, value in expected.items())
-    assert losses(tmp_path / "zero2") == losses(trained / "two" / "zero2")
+def test_a_run_survives_kills_and_ends_as_if_nothing_had_been(trained: Path, killed: Dying) -> None:
+    out = killed.order["out"] / "zero2"
+    assert all(torch.equal(result(out)[name], value) for name, value in result(trained / "two" / "zero2").items())
+    assert losses(out) == losses(trained / "two" / "zero2")

@@ -51,13 +51,18 @@ class Net(nn.Module):
 class Plane:
     """Learn a fixed function of seven numbers."""
 
-    def __init__(self, shape: BatchShape, delay: float = 0.0, recomputes: bool = False) -> None:
+    def __init__(
+        self, shape: BatchShape, delay: float = 0.0, recomputes: bool = False, until: int | None = None
+    ) -> None:
         torch.manual_seed(0)
         self.module: nn.Module = Net(recomputes)
-        self.shape, self.delay = shape, delay
+        self.shape, self.delay, self.until = shape, delay, until
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         time.sleep(self.delay)
+        if step + 1 == self.until:
+            # Ask this process to stop, as a user does.
+            os.kill(os.getpid(), signal.SIGTERM)
         # What this process holds of the weights between two steps.
         held = sum(parameter.numel() for parameter in self.module.parameters())
         rows = [
@@ -100,26 +105,20 @@ def train(order: dict[str, object], strategy: str, name: str) -> None:
         log_every=1,
         facts={"samples_per_step": shape.per_step},
     )
-    preview = _stop_after(int(str(order["until"]))) if "until" in order else None
+    # The last process alone is asked: all must agree to stop at the same step.
+    until = int(str(order["until"])) if "until" in order and accelerator.is_last_process else None
     try:
-        objective = Plane(shape, float(order.get("delay", 0)), bool(order.get("recomputes", False)))
-        result = fit(objective, loop, accelerator, folder, log, preview)
-    except Interrupted:
+        objective = Plane(shape, float(order.get("delay", 0)), bool(order.get("recomputes", False)), until)
+        result = fit(objective, loop, accelerator, folder, log, lambda *_: None)
+        assert "until" not in order, "asked to stop, it went on"
+    except Interrupted as stopped:
+        if f"stopped at step {order['until']} of" not in str(stopped):
+            raise
         return
     finally:
         log.close()
     if accelerator.is_main_process:
         save_file(result, str(folder / "result.safetensors"))
-
-
-def _stop_after(step: int):
-    """Ask this process to stop as a user does, once a step is done."""
-
-    def preview(done: int, log: RunLog, weights: object) -> None:
-        if done == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    return preview
 
 
 def main() -> None:

@@ -14,16 +14,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _drawn_here() -> Iterator[None]:
-    """A handful of clips takes less time than starting processes that draw them."""
-    from fada.run import sources
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sources, "usable_processors", lambda: 1)
-        yield
-
-
-@pytest.fixture(scope="module", autouse=True)
 def _toy() -> Iterator[None]:
     from toy.family import TOY
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,13 @@ def test_a_model_is_opened_without_what_trains() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_clips_are_drawn_without_torch_and_read_without_scipys_signals(tmp_path: Path) -> None:
+    code = (
+        "import sys; from fada.data.world import make_world; print('scipy.signal' in sys.modules)\n"
+        "make_world(sys.argv[1], 1, size=32, frames=2, emotion=True); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "world")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

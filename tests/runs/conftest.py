@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from fada import jobs
-from fada.media.processors import usable_processors
 from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
-from fada.run import sources
 
 QUIET = Console(quiet=True)
 
@@ -24,25 +22,20 @@ Smoke = Callable[..., Recipe]
 
 
 @pytest.fixture(scope="session")
-def smoke() -> Iterator[Smoke]:
+def smoke() -> Smoke:
     """``smoke(folder, "key=value", …)``: the smoke recipe with another output, and overrides.
 
-    With one thread from the first sum on, whatever ran in this process before; its few clips are drawn in this process:
-    others would take longer to start.
+    With one thread from the first sum on, whatever ran in this process before.
     """
     own = "engine.threads=1"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sources, "usable_processors", lambda: 1)
-        yield lambda folder, *overrides: load_recipe("tiny/smoke", [f"output={folder}", own, *overrides])
+    return lambda folder, *overrides: load_recipe("tiny/smoke", [f"output={folder}", own, *overrides])
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, smoke: Smoke) -> Path:
-    """A finished run of the smoke recipe, its clips drawn by processes."""
+    """A finished run of the smoke recipe."""
     folder = tmp_path_factory.mktemp("run") / "smoke"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sources, "usable_processors", usable_processors)
-        jobs.distill(smoke(folder), QUIET)
+    jobs.distill(smoke(folder), QUIET)
     jobs.bench(smoke(folder), QUIET)
     return folder
 

@@ -28,7 +28,6 @@ from fada.packing.tools import load_tools
 from fada.recipe import load_recipe
 from fada.recipe.errors import RecipeError
 from fada.recipe.schema import Recipe
-from fada.run import sources
 from fada.run.data import prepare_data
 from fada.run.training import objective_of
 from fada.teacher.codec import load_codec
@@ -53,10 +52,8 @@ def recipe() -> Recipes:
 def finished(recipe: Recipes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with its report."""
     folder = tmp_path_factory.mktemp("run") / "float"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sources, "usable_processors", lambda: 1)
-        jobs.distill(recipe(folder), QUIET)
-        jobs.bench(recipe(folder), QUIET)
+    jobs.distill(recipe(folder), QUIET)
+    jobs.bench(recipe(folder), QUIET)
     return folder
 
 
@@ -103,9 +100,7 @@ def test_its_stage_learns_what_its_section_says(finished: Path, recipe: Recipes)
 
 def test_a_run_whose_networks_leave_emotions_out_needs_none(recipe: Recipes, tmp_path: Path) -> None:
     asked = recipe(tmp_path / "plain", "data.world.emotion=false", "teacher.network.uses_emotion=false")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sources, "usable_processors", lambda: 1)
-        (student, *_) = jobs.distill(asked, QUIET)
+    (student, *_) = jobs.distill(asked, QUIET)
     assert prepare_data(asked, asked.output, QUIET).train[0].emotion is None
     assert open_pipeline(student)(PORTRAIT, SOUND, decode=False).latents.isfinite().all()
 

@@ -15,7 +15,6 @@ from fada.eval.bench.results import read_json
 from fada.eval.statistics.intervals import Interval
 from fada.files.errors import FolderFault
 from fada.recipe import load_recipe
-from fada.run import sources
 from fada.run.training_run import Run
 from fada.studies.float import measures
 from fada.studies.float import study as studies
@@ -161,10 +160,8 @@ def test_the_page_tests_the_claims_alone_and_keeps_what_was_written_by_hand(tmp_
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose codec and shards are finished, and nothing else."""
     folder = tmp_path_factory.mktemp("given") / "float"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sources, "usable_processors", lambda: 1)
-        with Run(load_recipe("tiny/float", [f"output={folder}", *SMALL]), QUIET).opened("making") as run:
-            _ = run.data
+    with Run(load_recipe("tiny/float", [f"output={folder}", *SMALL]), QUIET).opened("making") as run:
+        _ = run.data
     return folder
 
 
@@ -200,7 +197,6 @@ def test_rows_train_on_a_given_runs_latents_and_leave_it_as_it_is(
     assert kept["truth"]["frechet"] < 1e-9
     assert {each["emotion_error"] for each in kept["clips"].values()} == {None}
     # Without a given run the study makes codec and shards of the same recipe in its own folder: the same values.
-    monkeypatch.setattr(sources, "usable_processors", lambda: 1)
     small = tuple(each for each in SMALL if not each.startswith("distill"))
     own = replace(study, out=tmp_path / "own", given=None, overrides=(*small, *study.overrides))
     again = run_study(own, QUIET, tmp_path / "own.md", only=[rows[1]])

@@ -45,6 +45,7 @@ def settings(finished: Path) -> list[str]:
         f"vae.path={finished / 'vae'}",
         # A step of two processes takes seconds: they gather every layer of a divided teacher, at every evaluation.
         "distill.phases.balanced.steps=1",
+        "distill.phases.balanced.solver.steps=1",
         "distill.phases.fast.steps=6",
         "distill.phases.fast.solver.steps=1",
         "engine.checkpoint_every=2",

@@ -23,7 +23,6 @@ from fada.recipe.errors import RecipeError
 from fada.recipe.loading import load_recipe
 from fada.recipe.schema import Recipe
 from fada.run import codec as run_codec
-from fada.run import sources
 from fada.run.sources import sources_of
 from fada.run.vae import open_vae, prepare_vae
 from fada.teacher.float.codec_section import Codec
@@ -60,14 +59,6 @@ def _talker() -> Iterator[None]:
     family.register(replace(TOY, **names, codec_section=Codec, stages=("all",)))  # type: ignore[arg-type]
     yield
     del family._registered["talker"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _drawn_here() -> Iterator[None]:
-    """A handful of clips takes less time than starting processes that draw them."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sources, "usable_processors", lambda: 1)
-        yield
 
 
 def recipe(run: Path, *changes: str) -> Recipe:

@@ -21,7 +21,6 @@ from fada.media.image import write_png
 from fada.media.video import read_video
 from fada.recipe import load_recipe
 from fada.recipe.schema import Recipe
-from fada.run import sources
 from fada.run.data import prepare_data
 from fada.run.training_run import Run
 from fada.teacher.v_express.model import VExpress
@@ -51,10 +50,8 @@ def recipe() -> Recipes:
 def finished(recipe: Recipes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with its report."""
     folder = tmp_path_factory.mktemp("run") / "v-express"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sources, "usable_processors", lambda: 1)
-        jobs.distill(recipe(folder), QUIET)
-        jobs.bench(recipe(folder), QUIET)
+    jobs.distill(recipe(folder), QUIET)
+    jobs.bench(recipe(folder), QUIET)
     return folder
 
 

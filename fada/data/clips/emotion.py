@@ -1,16 +1,17 @@
 """Emotions as models are given them: soft labels over seven classes, in the order of FLOAT's public code.
 
-Where a sample's label comes from is sample_emotion.py.
+Where a sample's label comes from is sample_emotion.py. torch is loaded where a model's label is made: processes that
+draw clips do without.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """The classes in their order."""
@@ -21,6 +22,17 @@ _SLACK = 1e-3
 
 def emotion_of(named: Mapping[str, float]) -> Tensor:
     """Soft label (7,) float32 of shares by name; what they leave to 1 is neutral's.
+
+    Raises:
+        ValueError: as `shares_of`.
+    """
+    import torch
+
+    return torch.tensor(shares_of(named), dtype=torch.float32)
+
+
+def shares_of(named: Mapping[str, float]) -> list[float]:
+    """The same as seven numbers, without torch.
 
     Raises:
         ValueError: a name is no emotion's, a share is no number in [0, 1], or they are over 1 together.
@@ -37,7 +49,7 @@ def emotion_of(named: Mapping[str, float]) -> Tensor:
         said = " and ".join(f"{name}={share:g}" for name, share in named.items())
         raise ValueError(f"emotion: shares must be 1 together at most, got {said} = {total:g}; lower one of them")
     label[NEUTRAL] += max(0.0, 1 - total)
-    return torch.tensor(label, dtype=torch.float32)
+    return label
 
 
 def soft_label(values: Any) -> Tensor:
@@ -46,6 +58,8 @@ def soft_label(values: Any) -> Tensor:
     Raises:
         ValueError: they are not seven shares in the order of `EMOTIONS` that sum to 1.
     """
+    import torch
+
     try:
         label = torch.as_tensor(values).detach().float().cpu()
     except (TypeError, ValueError, RuntimeError) as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fada.data.clips.emotion import EMOTIONS, emotion_of
+from fada.data.clips.emotion import EMOTIONS, shares_of
 from fada.data.world.motion import FPS, Motion
 from fada.data.world.speech import CONTROL_RATE, Speech, Voice
 
@@ -84,7 +84,7 @@ class Feeling:
 
     def to_meta(self) -> dict[str, Any]:
         """Name, intensity and soft label as JSON values."""
-        label = emotion_of({self.name: self.intensity}).double().numpy()
+        label = np.array(shares_of({self.name: self.intensity}), dtype=np.float32).astype(np.float64)
         return {"name": self.name, "intensity": round(self.intensity, 4), "label": np.round(label, 6).tolist()}
 
 

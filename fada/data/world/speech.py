@@ -2,13 +2,15 @@
 
 Formant synthesis: a glottal pulse train runs through one fixed resonator chain per vowel, and the vowels are mixed
 by the syllables' envelopes. Knows nothing of faces; the mouth (motion.py) reads the same envelopes.
+
+scipy.signal is loaded at the first sound: half a second that processes which only read clips do without.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import butter, lfilter, sosfilt
 
 from fada.media.sample_rate import SAMPLE_RATE
 
@@ -149,7 +151,7 @@ def synthesise(speech: Speech, voice: Voice, rng: np.random.Generator) -> np.nda
             sound += _to_samples(level) * _resonate(source, [f * voice.tract for f in vowel.formants])
     if speech.murmur.max() > 0:
         sound += 0.22 * _to_samples(speech.murmur) * _resonate(source, [250.0, 1000.0, 2200.0])
-    hiss = sosfilt(butter(2, 3500.0, "highpass", fs=SAMPLE_RATE, output="sos"), noise)
+    hiss = scipy.signal.sosfilt(scipy.signal.butter(2, 3500.0, "highpass", fs=SAMPLE_RATE, output="sos"), noise)
     sound += 0.22 * _to_samples(speech.fricative) * hiss + 0.3 * _to_samples(speech.burst) * noise
     sound = 0.14 * sound + 0.0012 * rng.standard_normal(count)
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
@@ -180,5 +182,5 @@ def _resonate(source: np.ndarray, formants: list[float]) -> np.ndarray:
     for number, frequency in enumerate(formants):
         radius = np.exp(-np.pi * (70.0 + 40.0 * number) / SAMPLE_RATE)
         middle = -2.0 * radius * np.cos(2.0 * np.pi * frequency / SAMPLE_RATE)
-        out = lfilter([1.0 + middle + radius**2], [1.0, middle, radius**2], out)
+        out = scipy.signal.lfilter([1.0 + middle + radius**2], [1.0, middle, radius**2], out)
     return out / (np.sqrt(np.mean(np.square(out))) + 1e-9)

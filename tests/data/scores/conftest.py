@@ -14,7 +14,7 @@ from fada.data.world import FLAW_KINDS, make_world
 def flawed_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 clips of 2.4 s at 96 pixels: 10 clean, and one of every flaw."""
     folder = tmp_path_factory.mktemp("scores") / "world"
-    make_world(folder, clips=20, size=96, frames=60, flawed_share=0.5, workers=2, kinds=FLAW_KINDS)
+    make_world(folder, clips=20, size=96, frames=60, flawed_share=0.5, kinds=FLAW_KINDS)
     return folder
 
 

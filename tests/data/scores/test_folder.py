@@ -68,15 +68,7 @@ def test_a_clip_that_changed_is_measured_again_a_decision_is_no_change(world: Pa
     assert score_folder(world).measured == 1
 
 
-def test_two_processes_measure_what_one_does(world: Path, scored: ScoredFolder) -> None:
-    shutil.rmtree(world / ".scores")
-    for key in list_clips(world)[4:]:
-        (world / f"{key}.json").unlink()
-    two = score_folder(world, workers=2)
-    assert two.scores == {key: scored.scores[key] for key in list_clips(world)}
-
-
-def test_killed_processes_cost_no_clip(world: Path, scored: ScoredFolder) -> None:
+def test_two_processes_measure_what_one_does_also_where_they_are_killed(world: Path, scored: ScoredFolder) -> None:
     shutil.rmtree(world / ".scores")
     for key in list_clips(world)[6:]:
         (world / f"{key}.json").unlink()
