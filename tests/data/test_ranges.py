@@ -216,6 +216,33 @@ def test_by_shard_neighbours_come_with_one_request_and_every_byte_once_whoever_a
     assert sum(last - first for first, last in asked) < 1.5 * size
 
 
+def test_a_block_is_one_entry_of_the_spans_alone_and_others_between_the_same_ends_are_another(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "SMALLEST_CACHE", 0)
+    monkeypatch.setattr(ranges, "GAP", 0)
+    data = bytes(range(100))
+    Location(store)._store.pipe_file(f"{Location(store)._root}/object", data)
+    asked: list[tuple[int, int]] = []
+    original = Location.read_range
+    monkeypatch.setattr(
+        Location, "read_range", lambda self, name, *span: (asked.append(span), original(self, name, *span))[1]
+    )
+    cache = PartsCache(tmp_path / "c", 2**33)
+    for first, second in (((0, 10), (50, 50)), ((0, 20), (60, 40))):
+        samples = [{"x": first}, {"x": second}]
+        # Two processes of a machine.
+        for offset, size in (first, second, second):
+            files = StoreFiles(Location(store), {"object": 100}, cache)
+            assert files.read_parts("object", {"x": (offset, size)}, lambda samples=samples: samples) == {
+                "x": data[offset : offset + size]
+            }
+    assert asked == [(0, 100), (0, 100)]
+    # What lies between the spans is not kept; an entry has a head of eight bytes.
+    entries = [each for each in (tmp_path / "c").glob("??/*") if not each.name.startswith(".")]
+    assert sorted(each.stat().st_size for each in entries) == [68, 68]
+
+
 def extent(shards: ShardSet, number: int) -> tuple[int, int]:
     """First byte and end of a sample's members."""
     places = shards.table.members_of(number).values()

@@ -86,7 +86,7 @@ def test_a_mutant_that_never_ends_is_killed_by_the_time_limit(tree: Path, tmp_pa
     write_list(tree, {**KILLED, "old": "    return a + b", "new": "    while True:\n        pass"})
     (mutant,) = read_mutants(tree / "tests" / "mutants", tree)
     copy = Tree(tree, tmp_path / "copy")
-    outcome = copy.try_mutant(mutant, limit=4.0)
+    outcome = copy.try_mutant(mutant, limit=2.5)
     copy.close()
     assert (outcome.result, outcome.by) == ("killed", "time limit")
 

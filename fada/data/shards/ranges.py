@@ -4,11 +4,14 @@ again.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from fada.data.shards.location import Location, LocationError
@@ -50,6 +53,18 @@ def tried_again(what: str, read: Callable[[], Answer]) -> Answer:
     raise AssertionError
 
 
+@dataclass(frozen=True)
+class Block:
+    """Spans of an object that are kept as one entry, one after the other: a file for each would cost more than what is
+    in it.
+
+    key: of the entry. places: where in it each span (first byte, end) begins.
+    """
+
+    key: str
+    places: Mapping[tuple[int, int], int]
+
+
 class StoreFiles:
     """Objects of a folder in a store that are read at any place.
 
@@ -62,7 +77,7 @@ class StoreFiles:
     def __init__(self, location: Location, sizes: Mapping[str, int], cache: PartsCache | None = None) -> None:
         self._location, self._sizes, self._cache, self._process = location, dict(sizes), cache, os.getpid()
         self._kept: list[str] = []
-        self._blocks: dict[tuple[str, tuple[int, int]], list[tuple[int, int]]] = {}
+        self._blocks: dict[tuple[str, tuple[int, int]], Block | None] = {}
         self.version: Version | None = None
         """Of what `read_parts` read last: numbers of the cache's entries, None where any of it is new."""
 
@@ -126,47 +141,44 @@ class StoreFiles:
         return _cut(data, cuts), None
 
     def _of_block(
-        self,
-        cache: PartsCache,
-        name: str,
-        block: Sequence[tuple[int, int]],
-        wanted: tuple[int, int],
-        cuts: Sequence[tuple[int, int]],
+        self, cache: PartsCache, name: str, block: Block, wanted: tuple[int, int], cuts: Sequence[tuple[int, int]]
     ) -> tuple[list[bytes], int | None]:
-        """As `_read`, of one of spans that lie together; one request brings them all, once in a machine.
-
-        They are kept as one entry: a file for each would cost more than what is in it.
-        """
-        begin, end = block[0][0], block[-1][1]
-        key = f"{self._key(name, begin, end)} {len(block)}"
-        before = sum(last - first for first, last in block if first < wanted[0])
-        places = [(before + offset, size) for offset, size in cuts]
-        self._kept.append(key)
-        kept = cache.parts(key, places)
+        """As `_read`, of one of spans that lie together; one request brings them all, once in a machine."""
+        places = [(block.places[wanted] + offset, size) for offset, size in cuts]
+        self._kept.append(block.key)
+        kept = cache.parts(block.key, places)
         if kept is not None:
             return kept
         if cache.is_full:
             return _cut(self._asked(name, *wanted), cuts), None
-        with cache.bringing(key):
-            kept = cache.parts(key, places)
+        with cache.bringing(block.key):
+            kept = cache.parts(block.key, places)
             if kept is not None:
                 return kept
-            data = memoryview(self._asked(name, begin, end))
-            cache.keep(key, *(data[first - begin : last - begin] for first, last in block))
+            begin = min(first for first, _ in block.places)
+            data = memoryview(self._asked(name, begin, max(last for _, last in block.places)))
+            cache.keep(block.key, *(data[first - begin : last - begin] for first, last in block.places))
             return _cut(data[wanted[0] - begin : wanted[1] - begin], cuts), None
 
-    def _block_of(self, name: str, wanted: tuple[int, int], neighbours: Neighbours) -> list[tuple[int, int]] | None:
-        """The spans that are kept together with one, in their order; None where it is kept alone."""
+    def _block_of(self, name: str, wanted: tuple[int, int], neighbours: Neighbours) -> Block | None:
+        """The spans that are kept together with one; None where it is kept alone."""
         assert self._cache is not None
         if self._cache.limit < SMALLEST_CACHE:
             return None
         if (name, wanted) not in self._blocks:
             if len(self._blocks) >= MOST_SPANS:
                 self._blocks.clear()
-            together = sorted(self._spans_of(name, neighbours()))
-            self._blocks |= dict.fromkeys(((name, span) for span in (*together, wanted)), together)
-        together = self._blocks[name, wanted]
-        return together if len(together) > 1 and wanted in together else None
+            together = sorted({*self._spans_of(name, neighbours()), wanted})
+            block = self._together(name, together) if len(together) > 1 else None
+            self._blocks |= dict.fromkeys(((name, span) for span in together), block)
+        return self._blocks[name, wanted]
+
+    def _together(self, name: str, spans: Sequence[tuple[int, int]]) -> Block:
+        sizes = [last - first for first, last in spans]
+        places = dict(zip(spans, accumulate(sizes[:-1], initial=0), strict=True))
+        # Other parts of the same samples lie in other spans between the same ends.
+        told = hashlib.sha256(repr(spans).encode()).hexdigest()[:16]
+        return Block(f"{self._key(name, spans[0][0], max(last for _, last in spans))} {told}", places)
 
     def _spans_of(self, name: str, samples: Iterable[Mapping[str, tuple[int, int]]]) -> list[tuple[int, int]]:
         """What requests would ask for samples one by one."""
