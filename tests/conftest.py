@@ -53,11 +53,12 @@ TOGETHER = (
 )
 """Files that share a session fixture of many seconds: one process runs them, and makes it once."""
 LONGEST = (
-    # Two processes that never wait; beside them those that do little but wait for what hangs, and then the same again.
-    "tests/engine/test_processes.py",
-    "tests/data/test_prepare_ray.py",
+    # Begins with two processes that never wait; beside them those that do little but wait for what hangs.
     "tests/runs/test_run.py",
+    "tests/data/test_prepare_ray.py",
     "tests/data/test_prepare_executors.py",
+    # Two processes again, beside one that never waits.
+    "tests/engine/test_processes.py",
     "tests/runs/test_shards_on_ray.py",
     "tests/runs/test_hallo.py",
     "tests/runs/test_broken_runs.py",
