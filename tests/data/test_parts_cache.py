@@ -1,5 +1,6 @@
 """A bounded cache on disk: what is kept, what goes first, and that neither a kill nor a full disk does harm."""
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -167,3 +168,36 @@ def test_an_object_is_asked_for_once_and_one_of_another_size_again(tmp_path: Pat
         assert files.read_parts("x.tar", {"a": (3, 2), "b": (10, 1)}) == {"a": b"\x03\x04", "b": b"\x0a"}
     assert asked == [("x.tar", 3, 11), ("x.tar", 3, 11)]
     location._store.store.clear()
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, None])
+def test_where_room_cannot_be_taken_at_once_things_are_kept_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    def refuses(*_: int) -> None:
+        assert number is not None
+        raise OSError(number, "not here")
+
+    if number is None:
+        # As on macOS.
+        monkeypatch.delattr(parts_cache.os, "posix_fallocate")
+    else:
+        monkeypatch.setattr(parts_cache.os, "posix_fallocate", refuses)
+    cache = PartsCache(tmp_path / "c", 2**20)
+    cache.keep("a", b"one", b"two")
+    assert not cache.is_full
+    assert cache.parts("a", None)[0] == [b"onetwo"]  # type: ignore[index]
+
+
+def test_a_disk_without_room_for_a_whole_entry_ends_the_keeping(tmp_path: Path, monkeypatch, caplog) -> None:
+    def full(descriptor: int, offset: int, size: int) -> None:
+        assert (offset, size) == (0, 8 + 6)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(parts_cache.os, "posix_fallocate", full)
+    cache = PartsCache(tmp_path / "c", 2**20)
+    cache.keep("a", b"one", b"two")
+    assert cache.is_full
+    assert "No space left" in caplog.text
+    assert cache.parts("a", None) is None
+    assert not [each for each in (tmp_path / "c").glob("??/*") if each.is_file()]

@@ -7,6 +7,7 @@ meets a number for the first time. A disk that is full costs the cache, not the 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
@@ -76,8 +77,9 @@ class PartsCache:
 
     def keep(self, name: str, *pieces: bytes | memoryview) -> None:
         """Keep bytes under a name, of pieces one after the other, where there is room for them."""
-        if not self.is_full and _HEAD_BYTES + sum(map(len, pieces)) <= self.limit / LOOKS:
-            self._keep(self._file(name), pieces)
+        size = _HEAD_BYTES + sum(map(len, pieces))
+        if not self.is_full and size <= self.limit / LOOKS:
+            self._keep(self._file(name), size, pieces)
 
     @contextmanager
     def bringing(self, name: str) -> Iterator[None]:
@@ -98,16 +100,14 @@ class PartsCache:
         digest = hashlib.sha256(name.encode()).hexdigest()
         return self.folder / digest[:2] / digest
 
-    def _keep(self, file: Path, pieces: Sequence[bytes | memoryview]) -> None:
-        size = sum(map(len, pieces))
+    def _keep(self, file: Path, size: int, pieces: Sequence[bytes | memoryview]) -> None:
         try:
-            self._added += _HEAD_BYTES + size
+            self._added += size
             if self._added >= self.limit / LOOKS:
                 self._make_room()
             with whole_file(file, is_synced=False) as half, half.open("wb") as stream:
-                # Room for all of it at once takes a third less than piece by piece, and a full disk says so now.
-                os.posix_fallocate(stream.fileno(), 0, _HEAD_BYTES + size)
-                stream.write(_length_of(size) + secrets.token_bytes(4))
+                _take_room(stream.fileno(), size)
+                stream.write(_length_of(size - _HEAD_BYTES) + secrets.token_bytes(4))
                 stream.writelines(pieces)
         except OSError as error:
             self.is_full = True
@@ -136,6 +136,22 @@ class PartsCache:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["folder"], state["limit"])  # type: ignore[misc]
+
+
+def _take_room(descriptor: int, size: int) -> None:
+    """Room for a file's bytes at once, where system and file system can: it takes a third less than piece by piece.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except AttributeError:
+        # macOS has no such call.
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV):
+            raise
 
 
 def _read(file: Path, places: Sequence[tuple[int, int]] | None) -> tuple[list[bytes], int] | None:
