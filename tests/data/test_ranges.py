@@ -243,6 +243,24 @@ def test_a_block_is_one_entry_of_the_spans_alone_and_others_between_the_same_end
     assert sorted(each.stat().st_size for each in entries) == [68, 68]
 
 
+def test_spans_that_are_too_much_for_one_entry_are_brought_and_kept_alone(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "SMALLEST_CACHE", 0)
+    monkeypatch.setattr(ranges, "GAP", 0)
+    Location(store)._store.pipe_file(f"{Location(store)._root}/object", bytes(range(100)))
+    asked: list[tuple[int, int]] = []
+    original = Location.read_range
+    monkeypatch.setattr(
+        Location, "read_range", lambda self, name, *span: (asked.append(span), original(self, name, *span))[1]
+    )
+    # Entries of 60 bytes: 10 and 50 with a head of eight are one each, together they are too much.
+    files = StoreFiles(Location(store), {"object": 100}, PartsCache(tmp_path / "c", 60 * 64))
+    for place in ((0, 10), (50, 50), (0, 10), (50, 50)):
+        files.read_parts("object", {"x": place}, lambda: [{"x": (0, 10)}, {"x": (50, 50)}])
+    assert asked == [(0, 10), (50, 100)]
+
+
 def extent(shards: ShardSet, number: int) -> tuple[int, int]:
     """First byte and end of a sample's members."""
     places = shards.table.members_of(number).values()

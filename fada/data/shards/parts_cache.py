@@ -77,9 +77,13 @@ class PartsCache:
 
     def keep(self, name: str, *pieces: bytes | memoryview) -> None:
         """Keep bytes under a name, of pieces one after the other, where there is room for them."""
-        size = _HEAD_BYTES + sum(map(len, pieces))
-        if not self.is_full and size <= self.limit / LOOKS:
-            self._keep(self._file(name), size, pieces)
+        size = sum(map(len, pieces))
+        if not self.is_full and self.takes(size):
+            self._keep(self._file(name), _HEAD_BYTES + size, pieces)
+
+    def takes(self, size: int) -> bool:
+        """Whether so many bytes are few enough for one entry."""
+        return _HEAD_BYTES + size <= self.limit / LOOKS
 
     @contextmanager
     def bringing(self, name: str) -> Iterator[None]:

@@ -169,7 +169,8 @@ class StoreFiles:
             if len(self._blocks) >= MOST_SPANS:
                 self._blocks.clear()
             together = sorted({*self._spans_of(name, neighbours()), wanted})
-            block = self._together(name, together) if len(together) > 1 else None
+            takes = self._cache.takes(sum(last - first for first, last in together))
+            block = self._together(name, together) if takes and len(together) > 1 else None
             self._blocks |= dict.fromkeys(((name, span) for span in together), block)
         return self._blocks[name, wanted]
 
