@@ -34,6 +34,12 @@ class CodecTraining(Section):
     lip_squared: Weight = 20.0
     """Weight of the squared error at the lips; beside the published losses. Mouths are shut most of the time, and of
     what is not known yet absolute errors ask for the median: a shut mouth."""
+    motion: Weight = 1.0
+    """Weight of what teaches the motion encoder directly: how much of what happens to patches of eyes and lips, and to
+    where they are, its numbers do not tell two small networks."""
+    motion_until: Share = 0.25
+    """Share of the steps, the first ones, in which nothing but this is learned, from four times as many pairs: before
+    there is motion to show, a decoder only learns that there is none."""
     adversarial: Weight = 0.0
     """Weight of the discriminator of whole pictures."""
     eye_adversarial: Weight = 0.0
@@ -65,8 +71,8 @@ class CodecTraining(Section):
     @property
     def needs_boxes(self) -> bool:
         """Whether clips must say where eyes and lips are."""
-        adversarial = (self.eye_adversarial, self.lip_adversarial)
-        return any((self.component, self.lip_squared, *adversarial, self.eye_statistics, self.lip_statistics))
+        local = (self.eye_adversarial, self.lip_adversarial, self.eye_statistics, self.lip_statistics)
+        return any((self.component, self.lip_squared, self.motion, *local))
 
 
 class Codec(AnyCodec):
@@ -87,6 +93,9 @@ class Codec(AnyCodec):
     fills: bool = True
     """The decoder adds to the picture what it draws itself (an opening mouth); false, as released: a picture is what is
     seen in the portrait."""
+    motion_encoder: bool = True
+    """Motion is read by an encoder of its own, which looks at eyes and lips closely; false, as released: from w, in
+    which a codec that learns from little data sees neither brows nor a mouth's corners."""
     coordinates: bool = True
     """Latents are the `motion_dim` numbers along the directions; false, as released: vectors of `style_dim`, of whose
     dimensions the vector field has to learn which ones move."""

@@ -23,6 +23,7 @@ from fada.data.shards.format import Sample
 from fada.engine.objective import StepLoss
 from fada.teacher.codec import CodecTraining, LoadLpips
 from fada.teacher.float import codec_losses as losses
+from fada.teacher.float.codec_patches import PatchLosses, of_patches
 from fada.teacher.float.codec_section import Codec
 from fada.teacher.float.codec_section import CodecTraining as Train
 from fada.teacher.float.codec_start import start_as_portrait, start_from_motion
@@ -38,6 +39,8 @@ START_FRAMES, START_PIXELS = 2048, 2**26
 """Frames in which a new codec looks for motion, and their pixels: at most; of large pictures fewer are as good."""
 SCALED_FRAMES = 512
 """Frames from which shift and scale of latents are found."""
+MOTION_PAIRS = 4
+"""Times as many pairs in steps that teach motion alone, which cost so much less."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class CodecWeights:
     perceptual: float = 0.0
     component: float = 0.0
     lip_squared: float = 0.0
+    motion: float = 0.0
     adversarial: float = 0.0
     eye_adversarial: float = 0.0
     lip_adversarial: float = 0.0
@@ -93,11 +97,19 @@ class CodecAndJudges(nn.Module):
         self.codec, self.weights = codec, weights
         widths = {"global": GLOBAL_WIDTHS, "eye": LOCAL_WIDTHS, "lip": LOCAL_WIDTHS}
         self.judges = nn.ModuleDict({name: PatchDiscriminator(widths[name]) for name in weights.judges})
+        learns_motion = codec.motion is not None and weights.motion > 0
+        self.patches = PatchLosses(codec.directions) if learns_motion else None
         # Not a submodule: nothing of it belongs into a checkpoint.
         self._perceptual = (perceptual,)
 
     def forward(
-        self, pixels: Tensor, boxes: Mapping[str, Tensor], *, has_judges: bool, penalty: float
+        self,
+        pixels: Tensor,
+        boxes: Mapping[str, Tensor],
+        *,
+        has_judges: bool,
+        penalty: float,
+        has_pictures: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss, and its parts by name.
 
@@ -106,24 +118,45 @@ class CodecAndJudges(nn.Module):
             boxes: (2 B, 4) by name, `eye` and `lip`.
             has_judges: whether discriminators learn and are heeded in this step.
             penalty: how many steps the gradient penalty counts for; 0: it is none of this step's.
+            has_pictures: whether the decoder learns in this step, and not the motion encoder alone.
         """
+        found, motion = _Sum(pixels.new_zeros(())), None
+        if self.patches is not None:
+            assert self.codec.motion is not None
+            motion, places = self.codec.motion(pixels)
+            parts = self.patches(pixels, boxes, motion, places)
+            found.parts.update(parts)
+            found.total = found.total + self.weights.motion * of_patches(parts)
+        if has_pictures:
+            self._draw(found, pixels, boxes, motion, has_judges=has_judges, penalty=penalty)
+        return found.total, {name: value.detach() for name, value in found.parts.items()}
+
+    def _draw(
+        self,
+        found: _Sum,
+        pixels: Tensor,
+        boxes: Mapping[str, Tensor],
+        motion: Tensor | None,
+        *,
+        has_judges: bool,
+        penalty: float,
+    ) -> None:
+        """Losses of pictures that the codec makes."""
         rows = torch.arange(len(pixels), device=pixels.device)
         others = rows.roll(len(rows) // 2)
         real = pixels[others]
-        drawn = self.codec.driven(pixels, rows, others).float()
+        drawn = self.codec.driven(pixels, rows, others, motion).float()
         side = pixels.shape[-1] // 2
         # What is judged: whole pictures and patches, drawn and real.
         shown = {"global": (drawn, real)}
         for name, each in boxes.items():
             shown[name] = (losses.patches(drawn, each[others], side), losses.patches(real, each[others], side))
-        found = _Sum(drawn.new_zeros(()))
         self._compare(found, shown)
         if has_judges:
             for name, judge in self.judges.items():
                 assert isinstance(judge, PatchDiscriminator)
                 self._heed(found, name, judge, *shown[name])
                 self._teach(found, name, judge, *shown[name], penalty)
-        return found.total, {name: value.detach() for name, value in found.parts.items()}
 
     def _compare(self, found: _Sum, shown: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Losses that look at pixels."""
@@ -163,6 +196,7 @@ class CodecObjective:
 
     Args:
         judges_from: the first step in which discriminators learn and are heeded.
+        pictures_from: the first step in which the decoder learns; before, the motion encoder alone, if there is one.
         r1_every: steps between gradient penalties, each of which counts as many times; 0: none.
     """
 
@@ -175,13 +209,18 @@ class CodecObjective:
         *,
         judges_from: int,
         r1_every: int,
+        pictures_from: int = 0,
     ) -> None:
         self.module, self.pairs, self.shape, self.seed = module, pairs, shape, seed
         self.judges_from, self.r1_every = judges_from, r1_every
+        self.pictures_from = 0 if module.patches is None else pictures_from
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """Of the pairs that follow from the step's number."""
-        batch = self.pairs.batch(self.seed, step, self.shape.samples(micro))
+        has_pictures, samples = step >= self.pictures_from, self.shape.samples(micro)
+        if not has_pictures:
+            samples = [MOTION_PAIRS * each + more for each in samples for more in range(MOTION_PAIRS)]
+        batch = self.pairs.batch(self.seed, step, samples)
         device = next(self.module.parameters()).device
         boxes = {"eye": batch.eyes, "lip": batch.mouth}
         has_penalty = self.r1_every and step % self.r1_every == 0
@@ -190,6 +229,7 @@ class CodecObjective:
             {name: each.to(device) for name, each in boxes.items() if each is not None},
             has_judges=step >= self.judges_from,
             penalty=float(self.r1_every) if has_penalty else 0.0,
+            has_pictures=has_pictures,
         )
         return StepLoss(total, parts, keys=batch.keys)
 
@@ -228,15 +268,17 @@ def train_codec(
     assert isinstance(section, Codec)
     train = section.train
     pairs = FramePairs(samples, recipe.clip.size, int(train.memory_gib * 2**30), has_boxes=train.needs_boxes)
-    start_from_motion(codec, pairs.by_clip(min(START_FRAMES, START_PIXELS // recipe.clip.size**2)))
+    if codec.motion is None:
+        start_from_motion(codec, pairs.by_clip(min(START_FRAMES, START_PIXELS // recipe.clip.size**2)))
     perceptual: losses.Perceptual = losses.pyramid_distance
     if train.lpips_backbone is not None and train.lpips_heads is not None:
         perceptual = load_lpips(train.lpips_backbone, train.lpips_heads)
-    with seeded(recipe.seed, "discriminators of the codec"):
+    with seeded(recipe.seed, "what is trained beside the codec"):
         module = CodecAndJudges(codec, CodecWeights(**shared_by_name(train)), perceptual)
     objective = CodecObjective(
         module, pairs, shape, recipe.seed,
         judges_from=round(train.adversarial_from * train.steps), r1_every=train.r1_every,
+        pictures_from=round(train.motion_until * train.steps),
     )  # fmt: skip
     return CodecTraining(objective, train.steps, train.lr, codec.retold, lambda: finish(codec, pairs))
 

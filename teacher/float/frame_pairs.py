@@ -126,6 +126,6 @@ def _kept_of(sample: Sample, size: int, stride: int, *, has_boxes: bool) -> _Kep
     if keypoints is None:
         raise ValueError(
             f"{sample.key}: nothing says where eyes and lips are; prepare the clips with fada data prepare, or set "
-            "teacher.codec.train's weights of component, eyes and lips to 0"
+            "teacher.codec.train's weights of component, motion, eyes and lips to 0"
         )
     return _Kept(sample.key, frames, (eye_boxes(keypoints.points)[::stride], mouth_boxes(keypoints.lip_box)[::stride]))

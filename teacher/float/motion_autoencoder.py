@@ -20,6 +20,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor, nn
 
 from fada.teacher.float import codec_settings
+from fada.teacher.float.motion_encoder import MotionEncoder
 from fada.teacher.float.style_layers import (
     ConvLayer,
     Edges,
@@ -82,14 +83,14 @@ class AppearanceEncoder(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The portrait's side and the motion's side, which share all but the last layers."""
+    """The portrait's side and the motion's side, which as released share all but the last layers."""
 
-    def __init__(self, channels: Sequence[int], style_dim: int, motion_dim: int) -> None:
+    def __init__(self, channels: Sequence[int], style_dim: int, motion_dim: int, *, reads_motion: bool) -> None:
         super().__init__()
         self.net_app = AppearanceEncoder(channels, style_dim)
-        self.fc = nn.Sequential(
-            *(EqualLinear(style_dim, style_dim) for _ in range(4)), EqualLinear(style_dim, motion_dim)
-        )
+        # Where an encoder of its own reads motion there is nothing to read from w.
+        layers = [EqualLinear(style_dim, style_dim) for _ in range(4)] + [EqualLinear(style_dim, motion_dim)]
+        self.fc = nn.Sequential(*layers) if reads_motion else None
 
 
 class Directions(nn.Module):
@@ -209,6 +210,9 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             fraction of its pixels; in released ones, in halves of the picture at every level.
         fills: the decoder adds to the picture what it draws itself (an opening mouth, at first nothing); released ones
             show only what is seen in the portrait.
+        motion_encoder: lambda is read by an encoder of its own (motion_encoder.py), and of w nothing lies along the
+            directions but minus the portrait's lambda, so that w's sum holds the difference of two poses; released
+            codecs read lambda from w.
         coordinates: latents are the numbers along the directions, (F, motion_dim); released ones are vectors.
         scaling_factor, shift: of latents, above; shift is a number per direction, empty: zeros.
 
@@ -228,6 +232,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         edges: Edges = "released",
         in_pixels: bool = False,
         fills: bool = False,
+        motion_encoder: bool = False,
         coordinates: bool = False,
         scaling_factor: float = 1.0,
         shift: Sequence[float] = (),
@@ -243,7 +248,8 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             raise ValueError(f"motion_dim must be from 1 to style_dim ({style_dim}), got {motion_dim}")
         if shift and len(shift) != motion_dim:
             raise ValueError(f"shift must have a number for each of {motion_dim} directions, got {len(shift)}")
-        self.enc = Encoder(widths, style_dim, motion_dim)
+        self.enc = Encoder(widths, style_dim, motion_dim, reads_motion=not motion_encoder)
+        self.motion = MotionEncoder(motion_dim) if motion_encoder else None
         self.dec = Decoder(widths, style_dim, motion_dim, edges, in_pixels=in_pixels, fills=fills)
 
     def latent_shape(self, size: int) -> tuple[int, ...]:
@@ -265,7 +271,8 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     def appearance(self, portrait: np.ndarray) -> Appearance:
         """What decoding needs of a portrait (H, W, 3) uint8, once for a whole video."""
         (pixels,) = self.passes(portrait[None])
-        return self.dec.appearance(*self.enc.net_app(pixels))
+        w, maps = self.enc.net_app(pixels)
+        return self.dec.appearance(self._at_rest(w, self._lambda(pixels, w)), maps)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, appearance: Appearance) -> np.ndarray:
@@ -324,22 +331,39 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def factors(self, frames: np.ndarray) -> Tensor:
         """The encoder's lambda (F, motion_dim) of frames (F, H, W, 3) uint8, in float32."""
-        return torch.cat([self.enc.fc(self.enc.net_app(pixels)[0]).float() for pixels in self.passes(frames)])
+        return torch.cat([self._lambda(pixels).float() for pixels in self.passes(frames)])
 
     def retold(self, frames: np.ndarray) -> np.ndarray:
         """Frames (F, H, W, 3) uint8, each made of the first one's appearance and its own motion."""
         return self.decode(self.encode(frames), self.appearance(frames[0]))
 
-    def driven(self, pixels: Tensor, sources: Tensor, drivers: Tensor) -> Tensor:
+    def driven(self, pixels: Tensor, sources: Tensor, drivers: Tensor, motion: Tensor | None = None) -> Tensor:
         """Pictures (N, 3, H, W) of portraits `pixels[sources]`, moved as `pixels[drivers]`; with gradients.
 
         Args:
             pixels: (B, 3, H, W) in [-1, 1], each encoded once. sources, drivers: (N,), numbers of rows.
+            motion: their lambda (B, motion_dim), where it is known already.
         """
         w, maps = self.enc.net_app(pixels)
-        motion = self.enc.fc(w)[drivers] @ self.dec.direction().T
-        appearance = self.dec.appearance(w, maps)
-        return self.dec(w[sources] + motion, [each[sources] for each in appearance.maps])
+        if motion is None:
+            motion = self._lambda(pixels, w)
+        appearance = self.dec.appearance(self._at_rest(w, motion), maps)
+        moved = motion[drivers] @ self.dec.direction().T
+        return self.dec(appearance.w[sources] + moved, [each[sources] for each in appearance.maps])
+
+    def _lambda(self, pixels: Tensor, w: Tensor | None = None) -> Tensor:
+        """Lambda (B, motion_dim) of pictures (B, 3, H, W), whose w need not be known where it is not read from it."""
+        if self.motion is not None:
+            return self.motion(pixels)[0]
+        assert self.enc.fc is not None
+        return self.enc.fc(self.enc.net_app(pixels)[0] if w is None else w)
+
+    def _at_rest(self, w: Tensor, motion: Tensor) -> Tensor:
+        """w (B, style_dim) of portraits, to which a frame's lambda is added; `motion` (B, motion_dim) is their own."""
+        if self.motion is None:
+            return w
+        directions = self.dec.direction()
+        return w - (w @ directions + motion) @ directions.T
 
     @property
     def frames_per_pass(self) -> int:

@@ -89,12 +89,18 @@ class Doubling(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """A convolution whose weights are of unit variance, and scaled when they are used."""
+    """A convolution whose weights are of unit variance, and scaled when they are used.
 
-    def __init__(self, wide: int, out: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
+    Args:
+        lr_mul: how many times faster than others it learns: its weights are as many times smaller, and scaled back.
+    """
+
+    def __init__(
+        self, wide: int, out: int, kernel: int, stride: int = 1, padding: int = 0, lr_mul: float = 1.0
+    ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out, wide, kernel, kernel))
-        self.scale = 1 / math.sqrt(wide * kernel**2)
+        self.weight = nn.Parameter(torch.randn(out, wide, kernel, kernel) / lr_mul)
+        self.scale = lr_mul / math.sqrt(wide * kernel**2)
         self.stride, self.padding = stride, padding
 
     def forward(self, x: Tensor, gain: float = 1.0, bias: Tensor | None = None) -> Tensor:
@@ -106,15 +112,15 @@ class EqualConv2d(nn.Module):
 class EqualLinear(nn.Module):
     """A linear layer of the same kind."""
 
-    def __init__(self, wide: int, out: int, bias: float = 0.0) -> None:
+    def __init__(self, wide: int, out: int, bias: float = 0.0, lr_mul: float = 1.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out, wide))
-        self.bias = nn.Parameter(torch.full((out,), bias))
-        self.scale = 1 / math.sqrt(wide)
+        self.weight = nn.Parameter(torch.randn(out, wide) / lr_mul)
+        self.bias = nn.Parameter(torch.full((out,), bias / lr_mul))
+        self.scale, self.lr_mul = lr_mul / math.sqrt(wide), lr_mul
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, wide) to (B, out)."""
-        return F.linear(x, self.weight * self.scale, self.bias)
+        return F.linear(x, self.weight * self.scale, self.bias * self.lr_mul if self.lr_mul != 1.0 else self.bias)
 
 
 class FusedLeakyReLU(nn.Module):

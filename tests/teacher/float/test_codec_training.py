@@ -24,7 +24,7 @@ from fada.teacher.float.frame_pairs import FramePairs
 from fada.teacher.float.motion_autoencoder import MotionAutoencoder
 
 NONE = CodecWeights(l1=0.0)
-ALL = CodecWeights(1.0, 1.0, 0.5, 0.5, 5.0, 0.1, 0.1, 0.1, 0.1, 0.1, 10.0)
+ALL = CodecWeights(1.0, 1.0, 0.5, 0.5, 5.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 10.0)
 
 
 @pytest.fixture(scope="module")
