@@ -64,9 +64,7 @@ class PatchLosses(nn.Module):
         self.eye, self.lip = Redrawn(motion_dim), Redrawn(motion_dim)
         self.box = EqualLinear(motion_dim, 8, lr_mul=LR_MUL)
 
-    def forward(
-        self, pixels: Tensor, boxes: Mapping[str, Tensor], motion: Tensor, found: Tensor
-    ) -> dict[str, Tensor]:
+    def forward(self, pixels: Tensor, boxes: Mapping[str, Tensor], motion: Tensor, found: Tensor) -> dict[str, Tensor]:
         """Losses by name.
 
         Args:

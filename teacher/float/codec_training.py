@@ -9,7 +9,7 @@ Source of the losses: FLOAT (arXiv:2412.01064), section 3.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
@@ -217,7 +217,8 @@ class CodecObjective:
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """Of the pairs that follow from the step's number."""
-        has_pictures, samples = step >= self.pictures_from, self.shape.samples(micro)
+        has_pictures = step >= self.pictures_from
+        samples: Sequence[int] = self.shape.samples(micro)
         if not has_pictures:
             samples = [MOTION_PAIRS * each + more for each in samples for more in range(MOTION_PAIRS)]
         batch = self.pairs.batch(self.seed, step, samples)

@@ -29,10 +29,11 @@ def test_what_cannot_be_is_refused(values: dict[str, Any], message: str) -> None
 
 
 def test_boxes_are_needed_by_any_local_loss_alone() -> None:
-    plain = {"component": 0.0, "lip_squared": 0.0}
+    plain = {"component": 0.0, "lip_squared": 0.0, "motion": 0.0}
     assert not CodecTraining.model_validate(plain).needs_boxes
     assert not CodecTraining.model_validate({**plain, "adversarial": 1.0}).needs_boxes
-    for name in ("component", "lip_squared", "eye_adversarial", "lip_adversarial", "eye_statistics", "lip_statistics"):
+    local = ("eye_adversarial", "lip_adversarial", "eye_statistics", "lip_statistics")
+    for name in ("component", "lip_squared", "motion", *local):
         assert CodecTraining.model_validate({**plain, name: 0.1}).needs_boxes
 
 

@@ -18,6 +18,7 @@ from fada.data.world.draw import make_clip
 from fada.engine.loop import LoopSettings, fit
 from fada.engine.run_log import RunLog
 from fada.teacher.float.codec_losses import patches, pyramid_distance
+from fada.teacher.float.codec_patches import of_patches
 from fada.teacher.float.codec_start import start_as_portrait, start_from_motion
 from fada.teacher.float.codec_training import CodecAndJudges, CodecObjective, CodecWeights, finish
 from fada.teacher.float.frame_pairs import FramePairs
@@ -33,19 +34,29 @@ def held() -> FramePairs:
     return FramePairs((Sample(each.key, each.meta, each.frames) for each in clips), 32, 10**9, has_boxes=True)
 
 
-def module(weights: CodecWeights, starts: bool = True) -> CodecAndJudges:
+def module(weights: CodecWeights, starts: bool = True, motion_encoder: bool = False) -> CodecAndJudges:
     torch.manual_seed(2)
     codec = MotionAutoencoder(
-        size=32, style_dim=16, motion_dim=4, channels=(8, 8, 8, 6), edges="replicated", in_pixels=True, fills=True
-    )
+        size=32, style_dim=16, motion_dim=4, channels=(8, 8, 8, 6), edges="replicated", in_pixels=True, fills=True,
+        motion_encoder=motion_encoder,
+    )  # fmt: skip
     if starts:
         start_as_portrait(codec)
     return CodecAndJudges(codec, weights, pyramid_distance)
 
 
-def objective(held: FramePairs, weights: CodecWeights, judges_from: int = 0, r1_every: int = 2) -> CodecObjective:
-    made = module(weights)
-    return CodecObjective(made, held, BatchShape(2), 5, judges_from=judges_from, r1_every=r1_every)
+def objective(
+    held: FramePairs,
+    weights: CodecWeights,
+    judges_from: int = 0,
+    r1_every: int = 2,
+    pictures_from: int = 0,
+    motion_encoder: bool = False,
+) -> CodecObjective:
+    made = module(weights, motion_encoder=motion_encoder)
+    return CodecObjective(
+        made, held, BatchShape(2), 5, judges_from=judges_from, r1_every=r1_every, pictures_from=pictures_from
+    )
 
 
 def parts(held: FramePairs, weights: CodecWeights, step: int = 0) -> dict[str, float]:
@@ -69,6 +80,62 @@ def test_a_weight_that_is_not_zero_computes_its_own_losses_and_no_others(held: F
     found = parts(held, replace(NONE, **{name: 0.5}))
     assert found.keys() == NAMES[name]
     assert all(value > 0 for value in found.values())
+
+
+MOTION = {"eye_motion", "lip_motion", "box_motion", "boxes"}
+
+
+def test_motion_is_taught_alone_at_first_from_four_times_as_many_pairs_and_then_beside_pictures(
+    held: FramePairs,
+) -> None:
+    made = objective(held, replace(NONE, l1=1.0, motion=0.5), pictures_from=3, motion_encoder=True)
+    alone, beside = made.loss(made.module, 2, 0), made.loss(made.module, 3, 0)
+    assert alone.scalars.keys() == MOTION
+    assert [len(each.keys) for each in (alone, beside)] == [8, 2]
+    # All of one step's pairs are others', and those of a second process too.
+    assert held.batch(5, 2, range(8)).keys == alone.keys
+    assert beside.scalars.keys() == {"l1", *MOTION}
+    taught = of_patches({name: beside.scalars[name] for name in MOTION})
+    assert beside.total.item() == pytest.approx(0.5 * taught.item() + beside.scalars["l1"].item(), rel=1e-5)
+    alone.total.backward()
+    learned = {name.split(".")[0] for name, each in made.module.named_parameters() if each.grad is not None}
+    assert learned == {"patches", "codec"}
+    drawing = [*made.module.codec.enc.parameters(), *made.module.codec.dec.parameters()]
+    assert all(each.grad is None for each in drawing)
+
+
+def test_a_codec_that_reads_motion_from_w_is_not_taught_it_by_patches(held: FramePairs) -> None:
+    made = objective(held, replace(NONE, l1=1.0, motion=0.5), pictures_from=3)
+    found = made.loss(made.module, 0, 0)
+    assert found.scalars.keys() == {"l1"}
+    assert len(found.keys) == 2
+
+
+def test_pictures_teach_the_motion_encoder_too(held: FramePairs) -> None:
+    made = objective(held, replace(NONE, l1=1.0), motion_encoder=True)
+    # Where the decoder moves something; a new one stands still.
+    for each in made.module.codec.dec.to_flows:
+        each.conv.weight.data.normal_()  # type: ignore[union-attr, operator]
+    made.loss(made.module, 0, 0).total.backward()
+    assert made.module.codec.motion is not None
+    assert float(made.module.codec.motion.motion.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+
+
+def test_motion_is_learned_from_patches(held: FramePairs) -> None:
+    made = objective(held, replace(NONE, motion=1.0), pictures_from=1000, motion_encoder=True)
+    optimiser = torch.optim.Adam(made.module.parameters(), lr=3e-3)
+    told = []
+    for step in range(60):
+        optimiser.zero_grad()
+        loss = made.loss(made.module, step, 0)
+        loss.total.backward()
+        optimiser.step()
+        told.append({name: float(value) for name, value in loss.scalars.items()})
+    last = {name: sum(each[name] for each in told[-10:]) / 10 for name in MOTION}
+    assert told[0]["lip_motion"] == pytest.approx(1.0, abs=1e-3)
+    assert last["lip_motion"] < 0.8
+    assert last["box_motion"] < 0.5
+    assert last["boxes"] < 0.3 * told[0]["boxes"]
 
 
 def test_squared_errors_at_the_lips_are_those_of_their_patches(held: FramePairs) -> None:
@@ -121,7 +188,7 @@ def test_the_first_loss_of_a_new_codec_is_that_of_the_portrait_standing_still(he
 
 def train(held: FramePairs, folder: Path, steps: int = 4, stops_after: int | None = None) -> dict[str, Tensor]:
     """Trained weights by name; stopped once on the way, as by kill -9 right after a checkpoint."""
-    made = objective(held, ALL, judges_from=1)
+    made = objective(held, ALL, judges_from=1, pictures_from=2, motion_encoder=True)
     settings = LoopSettings(steps, 1e-2, warmup=1, checkpoint_every=2, log_every=1, seed=5, ema=0.9)
     log = RunLog(folder, "codec", Console(quiet=True))
 
@@ -147,7 +214,8 @@ def test_a_training_killed_after_a_checkpoint_ends_as_the_unbroken_one_bit_for_b
     assert train(held, tmp_path / "broken", stops_after=3) == {}
     resumed = train(held, tmp_path / "broken")
     assert unbroken.keys() == resumed.keys()
-    assert any(name.startswith("judges.") for name in unbroken)
+    for part in ("judges.", "patches.", "codec.motion."):
+        assert any(name.startswith(part) for name in unbroken)
     for name, value in unbroken.items():
         assert torch.equal(value, resumed[name]), name
 

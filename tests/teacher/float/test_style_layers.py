@@ -14,6 +14,8 @@ from fada.teacher.float.style_layers import (
     ConvLayer,
     Doubling,
     Edges,
+    EqualConv2d,
+    EqualLinear,
     ModulatedConv2d,
     ResBlock,
     StyledConv,
@@ -134,3 +136,21 @@ def test_flows_of_levels_add_up() -> None:
     factors = to_flow.conv.modulation(style) * to_flow.conv.scale
     own = torch.einsum("oc,bc,bchw->bohw", to_flow.conv.weight[0, :, :, 0, 0], factors, x)
     torch.testing.assert_close(to_flow(x, style, coarser), own + to_flow.upsample(coarser))
+
+
+@pytest.mark.parametrize("layer", ["conv", "linear"])
+def test_layers_that_learn_faster_start_alike_and_move_as_many_times_as_far(layer: str) -> None:
+    def made(lr_mul: float) -> EqualConv2d | EqualLinear:
+        torch.manual_seed(5)
+        return EqualConv2d(6, 4, 3, lr_mul=lr_mul) if layer == "conv" else EqualLinear(6, 4, 0.3, lr_mul=lr_mul)
+
+    x = torch.rand(2, 6, 3, 3) if layer == "conv" else torch.rand(2, 6)
+    moved = []
+    for network in (made(1.0), made(10.0)):
+        before = network(x)
+        torch.testing.assert_close(before, made(1.0)(x))
+        optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+        before.sum().backward()
+        optimiser.step()
+        moved.append(network(x) - before)
+    torch.testing.assert_close(moved[1], 10 * moved[0], rtol=1e-2, atol=1e-5)
