@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fada.teacher.float.codec_losses import patches
-from fada.teacher.float.motion_encoder import LR_MUL, TENTH
+from fada.teacher.float.motion_encoder import LR_MUL, REACH, TENTH
 from fada.teacher.float.style_layers import SLOPE, EqualConv2d, EqualLinear
 
 WIDTH = 24
@@ -71,7 +71,7 @@ class PatchLosses(nn.Module):
             pixels: (2 B, 3, H, W), the first frames of B pairs, then the second. boxes: true ones (2 B, 4), by name.
             motion, found: what the encoder says of them: lambda (2 B, M) and boxes (2 B, 2, 4).
         """
-        moved = motion.roll(len(motion) // 2, 0) - motion
+        moved = (motion.roll(len(motion) // 2, 0) - motion) / REACH
         losses = {}
         for name, network in (("eye", self.eye), ("lip", self.lip)):
             patch = patches(pixels, boxes[name], DRAWN)

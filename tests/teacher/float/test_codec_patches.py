@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fada.teacher.float.codec_losses import patches
 from fada.teacher.float.codec_patches import DRAWN, PatchLosses, Redrawn, of_patches, unexplained
+from fada.teacher.float.motion_encoder import REACH
 
 EYES = torch.tensor([[0.2, 0.3, 0.8, 0.5], [0.3, 0.3, 0.9, 0.5]])
 LIPS = torch.tensor([[0.3, 0.6, 0.7, 0.8], [0.3, 0.6, 0.7, 0.9]])
@@ -67,7 +68,7 @@ def test_boxes_count_by_their_place_and_five_times_by_their_movement() -> None:
 
 
 def test_movement_of_boxes_is_a_linear_part_of_motion() -> None:
-    motion = torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, 0.0]])
+    motion = REACH * torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, 0.0]])
     made, pixels, found = losses(motion=motion)
     assert found["box_motion"].item() != pytest.approx(0.0, abs=1e-3)
     with torch.no_grad():
