@@ -12,8 +12,9 @@ from fada.teacher.float.codec_losses import patches
 from fada.teacher.float.codec_patches import DRAWN, PatchLosses, Redrawn, of_patches, unexplained
 from fada.teacher.float.motion_encoder import REACH
 
-EYES = torch.tensor([[0.2, 0.3, 0.8, 0.5], [0.3, 0.3, 0.9, 0.5]])
-LIPS = torch.tensor([[0.3, 0.6, 0.7, 0.8], [0.3, 0.6, 0.7, 0.9]])
+# Two pairs: first frames of both, then second ones. The second pair stands still.
+EYES = torch.tensor([[0.2, 0.3, 0.8, 0.5], [0.1, 0.3, 0.7, 0.5], [0.3, 0.3, 0.9, 0.5], [0.1, 0.3, 0.7, 0.5]])
+LIPS = torch.tensor([[0.3, 0.6, 0.7, 0.8], [0.2, 0.6, 0.6, 0.8], [0.3, 0.6, 0.7, 0.9], [0.2, 0.6, 0.6, 0.8]])
 TRUE = torch.stack([EYES, LIPS], dim=1)
 
 
@@ -26,9 +27,9 @@ class Zeros(torch.nn.Module):
 
 def losses(found: Tensor = TRUE, motion: Tensor | None = None) -> tuple[PatchLosses, Tensor, dict[str, Tensor]]:
     torch.manual_seed(1)
-    made, pixels = PatchLosses(3), torch.rand(2, 3, 32, 32) * 2 - 1
+    made, pixels = PatchLosses(3), torch.rand(4, 3, 32, 32) * 2 - 1
     made.eye = made.lip = Zeros()  # type: ignore[assignment]
-    motion = torch.zeros(2, 3) if motion is None else motion
+    motion = torch.zeros(4, 3) if motion is None else motion
     return made, pixels, made(pixels, {"eye": EYES, "lip": LIPS}, motion, found)
 
 
@@ -55,7 +56,7 @@ def test_each_patch_is_compared_with_the_other_frame_s_in_its_own_box() -> None:
     _, pixels, found = losses()
     for name, boxes in (("eye", EYES), ("lip", LIPS)):
         patch = patches(pixels, boxes, DRAWN)
-        other = patch.flip(0)
+        other = patch[[2, 3, 0, 1]]
         expected = other.square().mean() / (patch - other).square().mean()
         assert found[f"{name}_motion"].item() == pytest.approx(float(expected))
 
@@ -63,12 +64,12 @@ def test_each_patch_is_compared_with_the_other_frame_s_in_its_own_box() -> None:
 def test_boxes_count_by_their_place_and_five_times_by_their_movement() -> None:
     assert losses()[2]["boxes"].item() == 0.0
     assert losses(TRUE + 0.1)[2]["boxes"].item() == pytest.approx(1.0, rel=1e-4)
-    one = TRUE + torch.tensor([0.1, 0.0])[:, None, None]
+    one = TRUE + torch.tensor([0.1, 0.1, 0.0, 0.0])[:, None, None]
     assert losses(one)[2]["boxes"].item() == pytest.approx(0.5 + 5 * 1.0, rel=1e-4)
 
 
 def test_movement_of_boxes_is_a_linear_part_of_motion() -> None:
-    motion = REACH * torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, 0.0]])
+    motion = REACH * torch.tensor([[0.0, 0.0, 0.0], [3.0, 0.0, 1.0], [1.0, 2.0, 0.0], [3.0, 0.0, 1.0]])
     made, pixels, found = losses(motion=motion)
     assert found["box_motion"].item() != pytest.approx(0.0, abs=1e-3)
     with torch.no_grad():
