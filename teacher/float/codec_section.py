@@ -93,9 +93,10 @@ class Codec(AnyCodec):
     fills: bool = True
     """The decoder adds to the picture what it draws itself (an opening mouth); false, as released: a picture is what is
     seen in the portrait."""
-    motion_encoder: bool = True
-    """Motion is read by an encoder of its own, which looks at eyes and lips closely; false, as released: from w, in
-    which a codec that learns from little data sees neither brows nor a mouth's corners."""
+    finds_face: bool = True
+    """Eyes and lips are found in pictures: motion is read by an encoder of its own that sees them closely, and the decoder
+    is told where they are; false, as released: motion is read from w, in which a codec that learns from little data sees
+    neither brows nor a mouth's corners."""
     coordinates: bool = True
     """Latents are the `motion_dim` numbers along the directions; false, as released: vectors of `style_dim`, of whose
     dimensions the vector field has to learn which ones move."""

@@ -22,7 +22,7 @@ class MotionAutoencoder(Settings):
     edges: Literal["released", "replicated"] = "released"
     in_pixels: bool = False
     fills: bool = False
-    motion_encoder: bool = False
+    finds_face: bool = False
     coordinates: bool = False
     scaling_factor: Annotated[float, Field(gt=1e-6, le=1e6)] = 1.0
     shift: Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(max_length=256)] = Field(default=[])

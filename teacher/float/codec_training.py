@@ -120,15 +120,16 @@ class CodecAndJudges(nn.Module):
             penalty: how many steps the gradient penalty counts for; 0: it is none of this step's.
             has_pictures: whether the decoder learns in this step, and not the motion encoder alone.
         """
-        found, motion = _Sum(pixels.new_zeros(())), None
+        found, read = _Sum(pixels.new_zeros(())), None
         if self.patches is not None:
             assert self.codec.motion is not None
             motion, places = self.codec.motion(pixels)
+            read = motion, places.detach()
             parts = self.patches(pixels, boxes, motion, places)
             found.parts.update(parts)
             found.total = found.total + self.weights.motion * of_patches(parts)
         if has_pictures:
-            self._draw(found, pixels, boxes, motion, has_judges=has_judges, penalty=penalty)
+            self._draw(found, pixels, boxes, read, has_judges=has_judges, penalty=penalty)
         return found.total, {name: value.detach() for name, value in found.parts.items()}
 
     def _draw(
@@ -136,7 +137,7 @@ class CodecAndJudges(nn.Module):
         found: _Sum,
         pixels: Tensor,
         boxes: Mapping[str, Tensor],
-        motion: Tensor | None,
+        read: tuple[Tensor, Tensor] | None,
         *,
         has_judges: bool,
         penalty: float,
@@ -145,7 +146,7 @@ class CodecAndJudges(nn.Module):
         rows = torch.arange(len(pixels), device=pixels.device)
         others = rows.roll(len(rows) // 2)
         real = pixels[others]
-        drawn = self.codec.driven(pixels, rows, others, motion).float()
+        drawn = self.codec.driven(pixels, rows, others, read).float()
         side = pixels.shape[-1] // 2
         # What is judged: whole pictures and patches, drawn and real.
         shown = {"global": (drawn, real)}

@@ -20,7 +20,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor, nn
 
 from fada.teacher.float import codec_settings
-from fada.teacher.float.motion_encoder import MotionEncoder
+from fada.teacher.float.motion_encoder import PLACES, MotionEncoder, place_maps
 from fada.teacher.float.style_layers import (
     ConvLayer,
     Edges,
@@ -47,11 +47,13 @@ PASS_PIXELS = 2**18
 class Appearance:
     """A portrait, or a batch of them: w (B, style_dim), and maps (B, C + 3, h, w) from 8 pixels up.
 
-    The last three channels of a map are its part of the picture, before it is warped.
+    The last three channels of a map are its part of the picture, before it is warped. places: (B, C, h, w) of the same
+    levels, what the decoder is told of where eyes and lips are; of a codec that finds none there are none.
     """
 
     w: Tensor
     maps: Sequence[Tensor]
+    places: Sequence[Tensor] = ()
 
 
 def _none_at_first(convolution: EqualConv2d) -> EqualConv2d:
@@ -135,6 +137,7 @@ class Decoder(nn.Module):
         *,
         in_pixels: bool = False,
         fills: bool = False,
+        finds_face: bool = False,
     ) -> None:
         super().__init__()
         self.direction = Directions(style_dim, motion_dim)
@@ -148,22 +151,33 @@ class Decoder(nn.Module):
             self.to_rgbs.append(ToRGB(out, edges))
             self.to_flows.append(ToFlow(out, style_dim, edges, 2.0 / 2 ** (level + 3) if in_pixels else 1.0))
         self.fills = nn.ModuleList([_none_at_first(EqualConv2d(out, 3, 1)) for out in channels[1:]]) if fills else None
+        told = [EqualConv2d(PLACES, out, 1) for out in channels[1:]]
+        self.places = nn.ModuleList(told) if finds_face else None
 
-    def appearance(self, w: Tensor, maps: Sequence[Tensor]) -> Appearance:
-        """What decoding needs of portraits. A map's part of the picture is made before the warp: both are linear."""
+    def appearance(self, w: Tensor, maps: Sequence[Tensor], boxes: Tensor | None = None) -> Appearance:
+        """What decoding needs of portraits. A map's part of the picture is made before the warp: both are linear.
+
+        Args:
+            boxes: (B, 2, 4), where eyes and lips are, for a decoder that is told.
+        """
         seen = []
         for place, (each, (_, _, to_rgb, _)) in enumerate(zip(maps, self._levels(), strict=True)):
             part = to_rgb.projected(each)
             # Of the finest map nothing but its part of the picture is ever warped.
             seen.append(part if place == len(maps) - 1 else torch.cat([each, part], dim=1))
-        return Appearance(w, seen)
+        if self.places is None or boxes is None:
+            return Appearance(w, seen)
+        return Appearance(
+            w, seen, [tell(place_maps(boxes, each.shape[-1])) for tell, each in zip(self.places, maps, strict=True)]
+        )
 
-    def forward(self, w: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """Pictures (B, 3, size, size), about [-1, 1], of w (B, style_dim); maps of one portrait, or of B."""
+    def forward(self, w: Tensor, maps: Sequence[Tensor], places: Sequence[Tensor] = ()) -> Tensor:
+        """Pictures (B, 3, size, size), about [-1, 1], of w (B, style_dim); maps and places of one portrait, or of B."""
         x = self.conv1(channels_last(self.input.input.expand(len(w), -1, -1, -1)), w)
         raw = picture = None
         for level, (seen, (conv1, conv2, to_rgb, to_flow)) in enumerate(zip(maps, self._levels(), strict=True)):
-            x = conv2(conv1(x, w), w)
+            x = conv1(x, w)
+            x = conv2(x + places[level] if places else x, w)
             raw = to_flow(x, w, raw)
             seen, mask = to_flow.warped(seen, raw)
             picture = to_rgb(seen[:, -3:] * mask, picture)
@@ -210,9 +224,10 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             fraction of its pixels; in released ones, in halves of the picture at every level.
         fills: the decoder adds to the picture what it draws itself (an opening mouth, at first nothing); released ones
             show only what is seen in the portrait.
-        motion_encoder: lambda is read by an encoder of its own (motion_encoder.py), and of w nothing lies along the
-            directions but minus the portrait's lambda, so that w's sum holds the difference of two poses; released
-            codecs read lambda from w.
+        finds_face: eyes and lips are found in pictures (motion_encoder.py): lambda is read by an encoder that sees them
+            closely, of w nothing lies along the directions but minus the portrait's lambda, so that w's sum holds the
+            difference of two poses, and the decoder is told where they are in the portrait. Released codecs read lambda
+            from w.
         coordinates: latents are the numbers along the directions, (F, motion_dim); released ones are vectors.
         scaling_factor, shift: of latents, above; shift is a number per direction, empty: zeros.
 
@@ -232,7 +247,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         edges: Edges = "released",
         in_pixels: bool = False,
         fills: bool = False,
-        motion_encoder: bool = False,
+        finds_face: bool = False,
         coordinates: bool = False,
         scaling_factor: float = 1.0,
         shift: Sequence[float] = (),
@@ -248,9 +263,11 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             raise ValueError(f"motion_dim must be from 1 to style_dim ({style_dim}), got {motion_dim}")
         if shift and len(shift) != motion_dim:
             raise ValueError(f"shift must have a number for each of {motion_dim} directions, got {len(shift)}")
-        self.enc = Encoder(widths, style_dim, motion_dim, reads_motion=not motion_encoder)
-        self.motion = MotionEncoder(motion_dim) if motion_encoder else None
-        self.dec = Decoder(widths, style_dim, motion_dim, edges, in_pixels=in_pixels, fills=fills)
+        self.enc = Encoder(widths, style_dim, motion_dim, reads_motion=not finds_face)
+        self.motion = MotionEncoder(motion_dim) if finds_face else None
+        self.dec = Decoder(
+            widths, style_dim, motion_dim, edges, in_pixels=in_pixels, fills=fills, finds_face=finds_face
+        )
 
     def latent_shape(self, size: int) -> tuple[int, ...]:
         """Of a frame.
@@ -272,7 +289,8 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         """What decoding needs of a portrait (H, W, 3) uint8, once for a whole video."""
         (pixels,) = self.passes(portrait[None])
         w, maps = self.enc.net_app(pixels)
-        return self.dec.appearance(self._at_rest(w, self._lambda(pixels, w)), maps)
+        motion, boxes = self.read(pixels, w)
+        return self.dec.appearance(self._at_rest(w, motion), maps, boxes)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, appearance: Appearance) -> np.ndarray:
@@ -331,32 +349,40 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def factors(self, frames: np.ndarray) -> Tensor:
         """The encoder's lambda (F, motion_dim) of frames (F, H, W, 3) uint8, in float32."""
-        return torch.cat([self._lambda(pixels).float() for pixels in self.passes(frames)])
+        return torch.cat([self.read(pixels)[0].float() for pixels in self.passes(frames)])
 
     def retold(self, frames: np.ndarray) -> np.ndarray:
         """Frames (F, H, W, 3) uint8, each made of the first one's appearance and its own motion."""
         return self.decode(self.encode(frames), self.appearance(frames[0]))
 
-    def driven(self, pixels: Tensor, sources: Tensor, drivers: Tensor, motion: Tensor | None = None) -> Tensor:
+    def driven(
+        self, pixels: Tensor, sources: Tensor, drivers: Tensor, read: tuple[Tensor, Tensor | None] | None = None
+    ) -> Tensor:
         """Pictures (N, 3, H, W) of portraits `pixels[sources]`, moved as `pixels[drivers]`; with gradients.
 
         Args:
             pixels: (B, 3, H, W) in [-1, 1], each encoded once. sources, drivers: (N,), numbers of rows.
-            motion: their lambda (B, motion_dim), where it is known already.
+            read: what `read` gives of them, where it is known already.
         """
         w, maps = self.enc.net_app(pixels)
-        if motion is None:
-            motion = self._lambda(pixels, w)
-        appearance = self.dec.appearance(self._at_rest(w, motion), maps)
+        motion, boxes = self.read(pixels, w) if read is None else read
+        seen = self.dec.appearance(self._at_rest(w, motion), maps, boxes)
         moved = motion[drivers] @ self.dec.direction().T
-        return self.dec(appearance.w[sources] + moved, [each[sources] for each in appearance.maps])
+        return self.dec(
+            seen.w[sources] + moved, *([each[sources] for each in part] for part in (seen.maps, seen.places))
+        )
 
-    def _lambda(self, pixels: Tensor, w: Tensor | None = None) -> Tensor:
-        """Lambda (B, motion_dim) of pictures (B, 3, H, W), whose w need not be known where it is not read from it."""
+    def read(self, pixels: Tensor, w: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Lambda (B, motion_dim) of pictures (B, 3, H, W), and boxes (B, 2, 4) of their eyes and lips if they are found.
+
+        Args:
+            w: theirs, where it is known already and lambda is read from it.
+        """
         if self.motion is not None:
-            return self.motion(pixels)[0]
+            motion, boxes = self.motion(pixels)
+            return motion, boxes.detach()
         assert self.enc.fc is not None
-        return self.enc.fc(self.enc.net_app(pixels)[0] if w is None else w)
+        return self.enc.fc(self.enc.net_app(pixels)[0] if w is None else w), None
 
     def _at_rest(self, w: Tensor, motion: Tensor) -> Tensor:
         """w (B, style_dim) of portraits, to which a frame's lambda is added; `motion` (B, motion_dim) is their own."""

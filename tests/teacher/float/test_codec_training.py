@@ -34,11 +34,11 @@ def held() -> FramePairs:
     return FramePairs((Sample(each.key, each.meta, each.frames) for each in clips), 32, 10**9, has_boxes=True)
 
 
-def module(weights: CodecWeights, starts: bool = True, motion_encoder: bool = False) -> CodecAndJudges:
+def module(weights: CodecWeights, starts: bool = True, finds_face: bool = False) -> CodecAndJudges:
     torch.manual_seed(2)
     codec = MotionAutoencoder(
         size=32, style_dim=16, motion_dim=4, channels=(8, 8, 8, 6), edges="replicated", in_pixels=True, fills=True,
-        motion_encoder=motion_encoder,
+        finds_face=finds_face,
     )  # fmt: skip
     if starts:
         start_as_portrait(codec)
@@ -51,9 +51,9 @@ def objective(
     judges_from: int = 0,
     r1_every: int = 2,
     pictures_from: int = 0,
-    motion_encoder: bool = False,
+    finds_face: bool = False,
 ) -> CodecObjective:
-    made = module(weights, motion_encoder=motion_encoder)
+    made = module(weights, finds_face=finds_face)
     return CodecObjective(
         made, held, BatchShape(2), 5, judges_from=judges_from, r1_every=r1_every, pictures_from=pictures_from
     )
@@ -88,7 +88,7 @@ MOTION = {"eye_motion", "lip_motion", "box_motion", "boxes"}
 def test_motion_is_taught_alone_at_first_from_four_times_as_many_pairs_and_then_beside_pictures(
     held: FramePairs,
 ) -> None:
-    made = objective(held, replace(NONE, l1=1.0, motion=0.5), pictures_from=3, motion_encoder=True)
+    made = objective(held, replace(NONE, l1=1.0, motion=0.5), pictures_from=3, finds_face=True)
     alone, beside = made.loss(made.module, 2, 0), made.loss(made.module, 3, 0)
     assert alone.scalars.keys() == MOTION
     assert [len(each.keys) for each in (alone, beside)] == [8, 2]
@@ -112,7 +112,7 @@ def test_a_codec_that_reads_motion_from_w_is_not_taught_it_by_patches(held: Fram
 
 
 def test_pictures_teach_the_motion_encoder_too(held: FramePairs) -> None:
-    made = objective(held, replace(NONE, l1=1.0), motion_encoder=True)
+    made = objective(held, replace(NONE, l1=1.0), finds_face=True)
     # Where the decoder moves something; a new one stands still.
     for each in made.module.codec.dec.to_flows:
         each.conv.weight.data.normal_()  # type: ignore[union-attr, operator]
@@ -122,7 +122,7 @@ def test_pictures_teach_the_motion_encoder_too(held: FramePairs) -> None:
 
 
 def test_motion_is_learned_from_patches(held: FramePairs) -> None:
-    made = objective(held, replace(NONE, motion=1.0), pictures_from=1000, motion_encoder=True)
+    made = objective(held, replace(NONE, motion=1.0), pictures_from=1000, finds_face=True)
     optimiser = torch.optim.Adam(made.module.parameters(), lr=3e-3)
     told = []
     for step in range(60):
@@ -188,7 +188,7 @@ def test_the_first_loss_of_a_new_codec_is_that_of_the_portrait_standing_still(he
 
 def train(held: FramePairs, folder: Path, steps: int = 4, stops_after: int | None = None) -> dict[str, Tensor]:
     """Trained weights by name; stopped once on the way, as by kill -9 right after a checkpoint."""
-    made = objective(held, ALL, judges_from=1, pictures_from=2, motion_encoder=True)
+    made = objective(held, ALL, judges_from=1, pictures_from=2, finds_face=True)
     settings = LoopSettings(steps, 1e-2, warmup=1, checkpoint_every=2, log_every=1, seed=5, ema=0.9)
     log = RunLog(folder, "codec", Console(quiet=True))
 

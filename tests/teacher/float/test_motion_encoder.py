@@ -21,7 +21,7 @@ def codec() -> MotionAutoencoder:
     torch.manual_seed(3)
     made = MotionAutoencoder(
         size=32, style_dim=24, motion_dim=4, channels=(8, 8, 8, 6), edges="replicated", fills=True,
-        motion_encoder=True, coordinates=True, scaling_factor=0.5, shift=[0.1, 0.2, 0.3, 0.4],
+        finds_face=True, coordinates=True, scaling_factor=0.5, shift=[0.1, 0.2, 0.3, 0.4],
     )  # fmt: skip
     return made.eval().requires_grad_(False)
 
@@ -90,7 +90,7 @@ def test_pictures_of_a_training_are_those_of_a_video() -> None:
     driven = made.driven(torch.cat([*made.passes(frames(2))]), rows, drivers)
     # The decoder's own numbers: pixels are rounded and clipped.
     expected = [
-        made.dec(seen.w + made.motion_of(made.encode(frames(2)[driver : driver + 1])), seen.maps)
+        made.dec(seen.w + made.motion_of(made.encode(frames(2)[driver : driver + 1])), seen.maps, seen.places)
         for row, driver in zip(rows.tolist(), drivers.tolist(), strict=True)
         for seen in (made.appearance(frames(2)[row]),)
     ]
@@ -101,7 +101,7 @@ def test_motion_that_is_known_is_not_read_again() -> None:
     made = codec()
     (pixels,) = made.passes(frames(2))
     rows = torch.arange(2)
-    known = torch.randn(2, 4)
+    known = torch.randn(2, 4), torch.tensor(USUAL).expand(2, -1, -1)
     calls: list[int] = []
     assert made.motion is not None
     made.motion.register_forward_hook(lambda *_: calls.append(1))
