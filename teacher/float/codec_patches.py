@@ -1,8 +1,7 @@
 """What teaches a motion encoder before there is a decoder: eyes and lips, drawn from the portrait's and from motion.
 
-A whole decoder learns for hundreds of steps before a brow's place in a picture is worth a gradient. Two small networks
-draw nothing but a patch, cut out where the face is: what lambda has to say there is what changes in it, and the boxes'
-own movement is a linear part of lambda. They are thrown away with the discriminators.
+A whole decoder learns for hundreds of steps before a brow's place in a picture is worth a gradient. What lambda has to
+say to those who draw patches is what changes in them, and how far the head moves is a linear part of lambda.
 """
 
 from __future__ import annotations
@@ -11,16 +10,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from fada.teacher.float.codec_losses import patches
+from fada.teacher.float.face_painter import FacePainter, regions, warped
 from fada.teacher.float.motion_encoder import LR_MUL, REACH, TENTH
-from fada.teacher.float.style_layers import SLOPE, EqualConv2d, EqualLinear
+from fada.teacher.float.style_layers import EqualLinear
 
-WIDTH = 24
-"""Channels of the networks that draw patches."""
-DRAWN = 48
-"""Pixels of a patch along its longer side."""
 WEIGHTS = {"eye_motion": 1.0, "lip_motion": 1.0, "box_motion": 0.5}
 """Of the logarithms of what is unexplained: what is nearly known still teaches as much as what is not."""
 BOXES = 2.0
@@ -31,56 +25,38 @@ FLOOR = 0.01
 """Of what is unexplained: less than this is as good as nothing."""
 
 
-class Redrawn(nn.Module):
-    """A patch of another moment of the same clip."""
-
-    def __init__(self, motion_dim: int) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(
-            [
-                EqualConv2d(5, WIDTH, 5, padding=2, lr_mul=LR_MUL),
-                EqualConv2d(WIDTH, WIDTH, 3, padding=1, lr_mul=LR_MUL),
-                EqualConv2d(WIDTH, WIDTH, 3, padding=1, lr_mul=LR_MUL),
-            ]
-        )
-        self.styles = nn.ModuleList([EqualLinear(motion_dim, 2 * WIDTH, lr_mul=LR_MUL) for _ in self.convs])
-        self.drawn = EqualConv2d(WIDTH, 3, 3, padding=1, lr_mul=LR_MUL)
-        nn.init.zeros_(self.drawn.weight)
-
-    def forward(self, patch: Tensor, moved: Tensor) -> Tensor:
-        """(B, 3, h, w) of a patch, moved by the difference (B, motion_dim) of two lambda; at first the patch itself."""
-        x = torch.cat([patch, _places(patch)], dim=1)
-        for conv, style in zip(self.convs, self.styles, strict=True):
-            gain, bias = style(moved)[:, :, None, None].chunk(2, dim=1)
-            x = F.leaky_relu(conv(x), SLOPE) * (1 + gain) + bias
-        return patch + self.drawn(x)
-
-
 class PatchLosses(nn.Module):
     """How much of what happens to eyes, to lips and to their boxes a lambda does not tell."""
 
     def __init__(self, motion_dim: int) -> None:
         super().__init__()
-        self.eye, self.lip = Redrawn(motion_dim), Redrawn(motion_dim)
         self.box = EqualLinear(motion_dim, 8, lr_mul=LR_MUL)
 
-    def forward(self, pixels: Tensor, boxes: Mapping[str, Tensor], motion: Tensor, found: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, painter: FacePainter, pixels: Tensor, boxes: Mapping[str, Tensor], motion: Tensor, found: Tensor
+    ) -> dict[str, Tensor]:
         """Losses by name.
 
         Args:
             pixels: (2 B, 3, H, W), the first frames of B pairs, then the second. boxes: true ones (2 B, 4), by name.
             motion, found: what the encoder says of them: lambda (2 B, M) and boxes (2 B, 2, 4).
         """
-        moved = (motion.roll(len(motion) // 2, 0) - motion) / REACH
-        losses = {}
-        for name, network in (("eye", self.eye), ("lip", self.lip)):
-            patch = patches(pixels, boxes[name], DRAWN)
-            other = patch.roll(len(patch) // 2, 0)
-            losses[f"{name}_motion"] = unexplained(network(patch, moved), other, patch)
         true = torch.stack([boxes["eye"], boxes["lip"]], dim=1)
-        shift = _moved(true)
-        told = TENTH * self.box(moved).unflatten(1, (2, 4))
-        losses["box_motion"] = unexplained(told, shift, torch.zeros_like(shift))
+        moved, shift = _moved(motion), _moved(true)
+        drawn = regions(true)
+        patch = painter.seen(pixels, drawn)
+        # Where the same part of the face is in the other frame: as far away as the head has moved, which the eyes tell.
+        other = painter.seen(_other(pixels), drawn + shift[:, :1, [0, 1, 0, 1]])
+        changes = painter.changes(patch, moved).unbind(1)
+        told = [
+            warped(each, change[:, :2]) + change[:, 2:] for each, change in zip(patch.unbind(1), changes, strict=True)
+        ]
+        losses = {
+            f"{name}_motion": unexplained(*parts)
+            for name, *parts in zip(("eye", "lip"), told, other.unbind(1), patch.unbind(1), strict=True)
+        }
+        told_shift = TENTH * self.box(moved / REACH).unflatten(1, (2, 4))
+        losses["box_motion"] = unexplained(told_shift, shift, torch.zeros_like(shift))
         wrong = (found - true) / TENTH, (_moved(found) - shift) / TENTH
         losses["boxes"] = wrong[0].square().mean() + MOVED * wrong[1].square().mean()
         return losses
@@ -99,13 +75,10 @@ def of_patches(parts: Mapping[str, Tensor]) -> Tensor:
     return total
 
 
-def _moved(boxes: Tensor) -> Tensor:
-    return boxes.roll(len(boxes) // 2, 0) - boxes
+def _other(rows: Tensor) -> Tensor:
+    """Of each row the other one of its pair."""
+    return rows.roll(len(rows) // 2, 0)
 
 
-def _places(patch: Tensor) -> Tensor:
-    """Where each pixel of a patch is, (B, 2, h, w) in [-1, 1]."""
-    height, width = patch.shape[2:]
-    down = torch.linspace(-1, 1, height, device=patch.device, dtype=patch.dtype)
-    across = torch.linspace(-1, 1, width, device=patch.device, dtype=patch.dtype)
-    return torch.stack(torch.meshgrid(down, across, indexing="ij")).expand(len(patch), -1, -1, -1)
+def _moved(rows: Tensor) -> Tensor:
+    return _other(rows) - rows

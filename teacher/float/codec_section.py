@@ -94,9 +94,9 @@ class Codec(AnyCodec):
     """The decoder adds to the picture what it draws itself (an opening mouth); false, as released: a picture is what is
     seen in the portrait."""
     finds_face: bool = True
-    """Eyes and lips are found in pictures: motion is read by an encoder of its own that sees them closely, and the decoder
-    is told where they are; false, as released: motion is read from w, in which a codec that learns from little data sees
-    neither brows nor a mouth's corners."""
+    """Eyes and lips are found in pictures: motion is read by an encoder of its own that sees them closely, and they are
+    drawn anew before the decoder warps the portrait; false, as released: motion is read from w, in which a codec that
+    learns from little data sees neither brows nor a mouth's corners."""
     coordinates: bool = True
     """Latents are the `motion_dim` numbers along the directions; false, as released: vectors of `style_dim`, of whose
     dimensions the vector field has to learn which ones move."""

@@ -123,9 +123,10 @@ class CodecAndJudges(nn.Module):
         found, read = _Sum(pixels.new_zeros(())), None
         if self.patches is not None:
             assert self.codec.motion is not None
+            assert self.codec.dec.painter is not None
             motion, places = self.codec.motion(pixels)
             read = motion, places.detach()
-            parts = self.patches(pixels, boxes, motion, places)
+            parts = self.patches(self.codec.dec.painter, pixels, boxes, motion, places)
             found.parts.update(parts)
             found.total = found.total + self.weights.motion * of_patches(parts)
         if has_pictures:

@@ -20,6 +20,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor, nn
 
 from fada.teacher.float import codec_settings
+from fada.teacher.float.face_painter import FacePainter, regions, warped
 from fada.teacher.float.motion_encoder import PLACES, MotionEncoder, place_maps
 from fada.teacher.float.style_layers import (
     ConvLayer,
@@ -47,13 +48,22 @@ PASS_PIXELS = 2**18
 class Appearance:
     """A portrait, or a batch of them: w (B, style_dim), and maps (B, C + 3, h, w) from 8 pixels up.
 
-    The last three channels of a map are its part of the picture, before it is warped. places: (B, C, h, w) of the same
-    levels, what the decoder is told of where eyes and lips are; of a codec that finds none there are none.
+    The last three channels of a map are its part of the picture, before it is warped.
+    Of a codec that finds eyes and lips there are, beside: places: (B, C, h, w) of the same levels, where in the picture
+    they are; patches (B, 2, 3, h', w') and regions (B, 2, 4), what of them is drawn anew (face_painter.py).
     """
 
     w: Tensor
     maps: Sequence[Tensor]
     places: Sequence[Tensor] = ()
+    patches: Tensor | None = None
+    regions: Tensor | None = None
+
+    def of(self, w: Tensor, rows: Tensor) -> Appearance:
+        """Those rows of the batch, with w (N, style_dim) of their frames."""
+        maps, places = ([each[rows] for each in part] for part in (self.maps, self.places))
+        face = (None if each is None else each[rows] for each in (self.patches, self.regions))
+        return Appearance(w, maps, places, *face)
 
 
 def _none_at_first(convolution: EqualConv2d) -> EqualConv2d:
@@ -153,40 +163,63 @@ class Decoder(nn.Module):
         self.fills = nn.ModuleList([_none_at_first(EqualConv2d(out, 3, 1)) for out in channels[1:]]) if fills else None
         told = [EqualConv2d(PLACES, out, 1) for out in channels[1:]]
         self.places = nn.ModuleList(told) if finds_face else None
+        self.painter = FacePainter(motion_dim) if finds_face else None
 
-    def appearance(self, w: Tensor, maps: Sequence[Tensor], boxes: Tensor | None = None) -> Appearance:
+    def appearance(
+        self, w: Tensor, maps: Sequence[Tensor], pixels: Tensor | None = None, boxes: Tensor | None = None
+    ) -> Appearance:
         """What decoding needs of portraits. A map's part of the picture is made before the warp: both are linear.
 
         Args:
-            boxes: (B, 2, 4), where eyes and lips are, for a decoder that is told.
+            pixels, boxes: the portraits (B, 3, H, W) and where their eyes and lips are (B, 2, 4), for a decoder that is
+                told.
         """
         seen = []
         for place, (each, (_, _, to_rgb, _)) in enumerate(zip(maps, self._levels(), strict=True)):
             part = to_rgb.projected(each)
             # Of the finest map nothing but its part of the picture is ever warped.
             seen.append(part if place == len(maps) - 1 else torch.cat([each, part], dim=1))
-        if self.places is None or boxes is None:
+        if self.places is None or self.painter is None:
             return Appearance(w, seen)
-        return Appearance(
-            w, seen, [tell(place_maps(boxes, each.shape[-1])) for tell, each in zip(self.places, maps, strict=True)]
-        )
+        assert pixels is not None
+        assert boxes is not None
+        places = [tell(place_maps(boxes, each.shape[-1])) for tell, each in zip(self.places, maps, strict=True)]
+        drawn = regions(boxes)
+        return Appearance(w, seen, places, self.painter.seen(pixels, drawn), drawn)
 
-    def forward(self, w: Tensor, maps: Sequence[Tensor], places: Sequence[Tensor] = ()) -> Tensor:
-        """Pictures (B, 3, size, size), about [-1, 1], of w (B, style_dim); maps and places of one portrait, or of B."""
+    def forward(self, w: Tensor, portrait: Appearance) -> Tensor:
+        """Pictures (B, 3, size, size), about [-1, 1], of w (B, style_dim) and of one portrait, or of B."""
         x = self.conv1(channels_last(self.input.input.expand(len(w), -1, -1, -1)), w)
         raw = picture = None
+        maps = [*portrait.maps[:-1], self._painted(w, portrait)]
         for level, (seen, (conv1, conv2, to_rgb, to_flow)) in enumerate(zip(maps, self._levels(), strict=True)):
             x = conv1(x, w)
-            x = conv2(x + places[level] if places else x, w)
+            x = conv2(x + portrait.places[level] if portrait.places else x, w)
             raw = to_flow(x, w, raw)
             seen, mask = to_flow.warped(seen, raw)
-            picture = to_rgb(seen[:, -3:] * mask, picture)
+            is_last = level == len(maps) - 1
+            part = seen[:, :3] if is_last else seen[:, -3:]
+            picture = to_rgb(part * mask, picture)
             if self.fills is not None:
                 picture = picture + self.fills[level](x)
-            if seen.shape[1] > 3:
+            if not is_last:
                 x = self._joined(x, seen[:, :-3], mask)
+            elif self.painter is not None:
+                picture = picture + seen[:, 3:]
         assert picture is not None
         return picture
+
+    def _painted(self, w: Tensor, portrait: Appearance) -> Tensor:
+        """The finest map (1 or B, 3, h, w); with eyes and lips drawn anew (B, 6, h, w), three of them to be added."""
+        finest = portrait.maps[-1]
+        if self.painter is None:
+            return finest
+        assert portrait.patches is not None
+        assert portrait.regions is not None
+        # Along the directions w is the difference of two lambda.
+        moved = w @ self.direction()
+        flow, colours = self.painter(portrait.patches, portrait.regions, moved, finest.shape[-1])
+        return torch.cat([warped(finest, flow), colours.to(finest.dtype)], dim=1)
 
     def _joined(self, x: Tensor, seen: Tensor, mask: Tensor) -> Tensor:
         """What the decoder made (B, C, h, w), and what is seen of the portrait.
@@ -290,14 +323,14 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         (pixels,) = self.passes(portrait[None])
         w, maps = self.enc.net_app(pixels)
         motion, boxes = self.read(pixels, w)
-        return self.dec.appearance(self._at_rest(w, motion), maps, boxes)
+        return self.dec.appearance(self._at_rest(w, motion), maps, pixels, boxes)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, appearance: Appearance) -> np.ndarray:
         """Frames (F, H, W, 3) uint8 of latents (F, D), some at a time so that memory stays bounded."""
         w = appearance.w + self.motion_of(latents.to(appearance.w.device).float()).to(appearance.w.dtype)
         pictures = [
-            ((self.dec(part, appearance.maps).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+            ((self.dec(part, appearance).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
             for part in w.split(self.frames_per_pass)
         ]
         return torch.cat(pictures).permute(0, 2, 3, 1).contiguous().numpy()
@@ -366,14 +399,12 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         """
         w, maps = self.enc.net_app(pixels)
         motion, boxes = self.read(pixels, w) if read is None else read
-        seen = self.dec.appearance(self._at_rest(w, motion), maps, boxes)
-        moved = motion[drivers] @ self.dec.direction().T
-        return self.dec(
-            seen.w[sources] + moved, *([each[sources] for each in part] for part in (seen.maps, seen.places))
-        )
+        portraits = self.dec.appearance(self._at_rest(w, motion), maps, pixels, boxes)
+        moved = portraits.w[sources] + motion[drivers] @ self.dec.direction().T
+        return self.dec(moved, portraits.of(moved, sources))
 
     def read(self, pixels: Tensor, w: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Lambda (B, motion_dim) of pictures (B, 3, H, W), and boxes (B, 2, 4) of their eyes and lips if they are found.
+        """Lambda (B, motion_dim) of pictures (B, 3, H, W), and boxes (B, 2, 4) of eyes and lips if they are found.
 
         Args:
             w: theirs, where it is known already and lambda is read from it.

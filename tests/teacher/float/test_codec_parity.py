@@ -46,7 +46,7 @@ def test_encoder_and_decoder_answer_as_the_public_code(size: int) -> None:
         w, maps = codec.enc.net_app(pictures[:1])
         factors = codec.enc.fc(codec.enc.net_app(pictures[1:])[0])
         latents = codec.latents_of(factors)
-        made = codec.dec(w + codec.motion_of(latents), codec.dec.appearance(w, maps).maps)
+        made = codec.dec(w + codec.motion_of(latents), codec.dec.appearance(w, maps))
     torch.testing.assert_close(w, recorded(size, "w"), atol=1e-6, rtol=0)
     torch.testing.assert_close(factors, recorded(size, "factors"), atol=1e-6, rtol=0)
     torch.testing.assert_close(latents, recorded(size, "motion"), atol=1e-6, rtol=0)

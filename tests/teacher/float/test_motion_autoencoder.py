@@ -151,7 +151,7 @@ def test_driving_both_ways_is_what_encoding_and_decoding_give() -> None:
     motion = codec.motion_of(codec.latents_of(codec.enc.fc(w)))
     for source, driver in ((0, 1), (1, 0)):
         seen: Appearance = codec.dec.appearance(w[source, None], [each[source, None] for each in maps])
-        alone = codec.dec(seen.w + motion[driver], seen.maps)
+        alone = codec.dec(seen.w + motion[driver], seen)
         torch.testing.assert_close(both[source, None], alone, atol=1e-5, rtol=1e-5)
 
 

@@ -90,7 +90,7 @@ def test_pictures_of_a_training_are_those_of_a_video() -> None:
     driven = made.driven(torch.cat([*made.passes(frames(2))]), rows, drivers)
     # The decoder's own numbers: pixels are rounded and clipped.
     expected = [
-        made.dec(seen.w + made.motion_of(made.encode(frames(2)[driver : driver + 1])), seen.maps, seen.places)
+        made.dec(seen.w + made.motion_of(made.encode(frames(2)[driver : driver + 1])), seen)
         for row, driver in zip(rows.tolist(), drivers.tolist(), strict=True)
         for seen in (made.appearance(frames(2)[row]),)
     ]
