@@ -37,7 +37,7 @@ class CodecTraining(Section):
     motion: Weight = 1.0
     """Weight of what teaches the motion encoder directly: how much of what happens to patches of eyes and lips, and to
     where they are, its numbers do not tell two small networks."""
-    motion_until: Share = 0.25
+    motion_until: Share = 0.45
     """Share of the steps, the first ones, in which nothing but this is learned, from four times as many pairs: before
     there is motion to show, a decoder only learns that there is none."""
     adversarial: Weight = 0.0
