@@ -35,11 +35,11 @@ class CodecTraining(Section):
     """Weight of the squared error at the lips; beside the published losses. Mouths are shut most of the time, and of
     what is not known yet absolute errors ask for the median: a shut mouth."""
     motion: Weight = 1.0
-    """Weight of what teaches the motion encoder directly: how much of what happens to patches of eyes and lips, and to
-    where they are, its numbers do not tell two small networks."""
+    """Weight of what teaches the motion encoder directly, from four times as many pairs: how much of what happens to
+    patches of eyes and lips, and to where they are, its numbers do not tell two small networks."""
     motion_until: Share = 0.45
-    """Share of the steps, the first ones, in which nothing but this is learned, from four times as many pairs: before
-    there is motion to show, a decoder only learns that there is none."""
+    """Share of the steps, the first ones, in which nothing but this is learned: before there is motion to show, a
+    decoder only learns that there is none."""
     adversarial: Weight = 0.0
     """Weight of the discriminator of whole pictures."""
     eye_adversarial: Weight = 0.0

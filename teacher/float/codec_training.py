@@ -40,7 +40,7 @@ START_FRAMES, START_PIXELS = 2048, 2**26
 SCALED_FRAMES = 512
 """Frames from which shift and scale of latents are found."""
 MOTION_PAIRS = 4
-"""Times as many pairs in steps that teach motion alone, which cost so much less."""
+"""Times as many pairs teach motion as are drawn whole, which costs so much more."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class CodecAndJudges(nn.Module):
         *,
         has_judges: bool,
         penalty: float,
-        has_pictures: bool = True,
+        drawn: int | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss, and its parts by name.
 
@@ -118,7 +118,8 @@ class CodecAndJudges(nn.Module):
             boxes: (2 B, 4) by name, `eye` and `lip`.
             has_judges: whether discriminators learn and are heeded in this step.
             penalty: how many steps the gradient penalty counts for; 0: it is none of this step's.
-            has_pictures: whether the decoder learns in this step, and not the motion encoder alone.
+            drawn: of how many pairs, the first ones, pictures are drawn; the others teach the motion encoder alone.
+                None: of all of them.
         """
         found, read = _Sum(pixels.new_zeros(())), None
         if self.patches is not None:
@@ -129,8 +130,14 @@ class CodecAndJudges(nn.Module):
             parts = self.patches(self.codec.dec.painter, pixels, boxes, motion, places)
             found.parts.update(parts)
             found.total = found.total + self.weights.motion * of_patches(parts)
-        if has_pictures:
+        if drawn is None:
             self._draw(found, pixels, boxes, read, has_judges=has_judges, penalty=penalty)
+        elif drawn:
+            first = torch.arange(drawn, device=pixels.device)
+            rows = torch.cat([first, first + len(pixels) // 2])
+            shown = {name: each[rows] for name, each in boxes.items()}
+            read = None if read is None else (read[0][rows], read[1][rows])
+            self._draw(found, pixels[rows], shown, read, has_judges=has_judges, penalty=penalty)
         return found.total, {name: value.detach() for name, value in found.parts.items()}
 
     def _draw(
@@ -215,13 +222,14 @@ class CodecObjective:
     ) -> None:
         self.module, self.pairs, self.shape, self.seed = module, pairs, shape, seed
         self.judges_from, self.r1_every = judges_from, r1_every
-        self.pictures_from = 0 if module.patches is None else pictures_from
+        self.pictures_from = pictures_from
 
     def loss(self, model: nn.Module, step: int, micro: int) -> StepLoss:
         """Of the pairs that follow from the step's number."""
-        has_pictures = step >= self.pictures_from
         samples: Sequence[int] = self.shape.samples(micro)
-        if not has_pictures:
+        drawn = None
+        if self.module.patches is not None:
+            drawn = len(samples) if step >= self.pictures_from else 0
             samples = [MOTION_PAIRS * each + more for each in samples for more in range(MOTION_PAIRS)]
         batch = self.pairs.batch(self.seed, step, samples)
         device = next(self.module.parameters()).device
@@ -232,7 +240,7 @@ class CodecObjective:
             {name: each.to(device) for name, each in boxes.items() if each is not None},
             has_judges=step >= self.judges_from,
             penalty=float(self.r1_every) if has_penalty else 0.0,
-            has_pictures=has_pictures,
+            drawn=drawn,
         )
         return StepLoss(total, parts, keys=batch.keys)
 

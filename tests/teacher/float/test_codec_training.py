@@ -91,12 +91,15 @@ def test_motion_is_taught_alone_at_first_from_four_times_as_many_pairs_and_then_
     made = objective(held, replace(NONE, l1=1.0, motion=0.5), pictures_from=3, finds_face=True)
     alone, beside = made.loss(made.module, 2, 0), made.loss(made.module, 3, 0)
     assert alone.scalars.keys() == MOTION
-    assert [len(each.keys) for each in (alone, beside)] == [8, 2]
+    assert [len(each.keys) for each in (alone, beside)] == [8, 8]
     # All of one step's pairs are others', and those of a second process too.
     assert held.batch(5, 2, range(8)).keys == alone.keys
     assert beside.scalars.keys() == {"l1", *MOTION}
     taught = of_patches({name: beside.scalars[name] for name in MOTION})
     assert beside.total.item() == pytest.approx(0.5 * taught.item() + beside.scalars["l1"].item(), rel=1e-5)
+    # Of two pairs pictures are drawn, of a new codec still ones.
+    first = held.batch(5, 3, range(8)).pixels[[0, 1, 8, 9]]
+    assert beside.scalars["l1"].item() == pytest.approx(float((first - first[[2, 3, 0, 1]]).abs().mean()), rel=1e-2)
     alone.total.backward()
     learned = {name.split(".")[0] for name, each in made.module.named_parameters() if each.grad is not None}
     assert learned == {"patches", "codec"}
