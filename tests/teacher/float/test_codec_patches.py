@@ -15,7 +15,7 @@ from fada.teacher.float.motion_encoder import REACH
 
 # Two pairs: first frames of both, then second ones. The second pair stands still.
 EYES = torch.tensor([[0.2, 0.3, 0.8, 0.5], [0.1, 0.3, 0.7, 0.5], [0.3, 0.35, 0.9, 0.55], [0.1, 0.3, 0.7, 0.5]])
-LIPS = torch.tensor([[0.3, 0.6, 0.7, 0.8], [0.2, 0.6, 0.6, 0.8], [0.4, 0.65, 0.8, 0.9], [0.2, 0.6, 0.6, 0.8]])
+LIPS = torch.tensor([[0.3, 0.6, 0.7, 0.8], [0.2, 0.6, 0.6, 0.8], [0.45, 0.65, 0.8, 0.9], [0.2, 0.6, 0.6, 0.8]])
 TRUE = torch.stack([EYES, LIPS], dim=1)
 PIXELS = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
@@ -72,7 +72,7 @@ def test_movement_of_boxes_is_a_linear_part_of_motion() -> None:
         # What the first pair's boxes do, in tenths, said by the first number. Weights are scaled by ten over the root
         # of three.
         made.box.weight.zero_()
-        made.box.weight[:, 0] = torch.tensor([1, 0.5, 1, 0.5, 1, 0.5, 1, 1]) * math.sqrt(3) / 10
+        made.box.weight[:, 0] = torch.tensor([1, 0.5, 1, 0.5, 1.5, 0.5, 1, 1]) * math.sqrt(3) / 10
     again = made(painter, PIXELS, {"eye": EYES, "lip": LIPS}, motion, TRUE)
     assert again["box_motion"].item() == pytest.approx(0.0, abs=1e-6)
 
