@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fada.teacher.float import codec_settings
 from fada.teacher.float.face_painter import FacePainter, regions, warped
-from fada.teacher.float.motion_encoder import PLACES, MotionEncoder, place_maps
+from fada.teacher.float.motion_encoder import MotionEncoder
 from fada.teacher.float.style_layers import (
     ConvLayer,
     Edges,
@@ -49,21 +49,19 @@ class Appearance:
     """A portrait, or a batch of them: w (B, style_dim), and maps (B, C + 3, h, w) from 8 pixels up.
 
     The last three channels of a map are its part of the picture, before it is warped.
-    Of a codec that finds eyes and lips there are, beside: places: (B, C, h, w) of the same levels, where in the picture
-    they are; patches (B, 2, 3, h', w') and regions (B, 2, 4), what of them is drawn anew (face_painter.py).
+    Of a codec that finds eyes and lips there are, beside, patches (B, 2, 3, h', w') and regions (B, 2, 4) of both, which
+    are drawn anew (face_painter.py).
     """
 
     w: Tensor
     maps: Sequence[Tensor]
-    places: Sequence[Tensor] = ()
     patches: Tensor | None = None
     regions: Tensor | None = None
 
     def of(self, w: Tensor, rows: Tensor) -> Appearance:
         """Those rows of the batch, with w (N, style_dim) of their frames."""
-        maps, places = ([each[rows] for each in part] for part in (self.maps, self.places))
         face = (None if each is None else each[rows] for each in (self.patches, self.regions))
-        return Appearance(w, maps, places, *face)
+        return Appearance(w, [each[rows] for each in self.maps], *face)
 
 
 def _none_at_first(convolution: EqualConv2d) -> EqualConv2d:
@@ -161,8 +159,6 @@ class Decoder(nn.Module):
             self.to_rgbs.append(ToRGB(out, edges))
             self.to_flows.append(ToFlow(out, style_dim, edges, 2.0 / 2 ** (level + 3) if in_pixels else 1.0))
         self.fills = nn.ModuleList([_none_at_first(EqualConv2d(out, 3, 1)) for out in channels[1:]]) if fills else None
-        told = [EqualConv2d(PLACES, out, 1) for out in channels[1:]]
-        self.places = nn.ModuleList(told) if finds_face else None
         self.painter = FacePainter(motion_dim) if finds_face else None
 
     def appearance(
@@ -171,21 +167,20 @@ class Decoder(nn.Module):
         """What decoding needs of portraits. A map's part of the picture is made before the warp: both are linear.
 
         Args:
-            pixels, boxes: the portraits (B, 3, H, W) and where their eyes and lips are (B, 2, 4), for a decoder that is
-                told.
+            pixels, boxes: the portraits (B, 3, H, W) and where their eyes and lips are (B, 2, 4), for a decoder that
+                draws them anew.
         """
         seen = []
         for place, (each, (_, _, to_rgb, _)) in enumerate(zip(maps, self._levels(), strict=True)):
             part = to_rgb.projected(each)
             # Of the finest map nothing but its part of the picture is ever warped.
             seen.append(part if place == len(maps) - 1 else torch.cat([each, part], dim=1))
-        if self.places is None or self.painter is None:
+        if self.painter is None:
             return Appearance(w, seen)
         assert pixels is not None
         assert boxes is not None
-        places = [tell(place_maps(boxes, each.shape[-1])) for tell, each in zip(self.places, maps, strict=True)]
         drawn = regions(boxes)
-        return Appearance(w, seen, places, self.painter.seen(pixels, drawn), drawn)
+        return Appearance(w, seen, self.painter.seen(pixels, drawn), drawn)
 
     def forward(self, w: Tensor, portrait: Appearance) -> Tensor:
         """Pictures (B, 3, size, size), about [-1, 1], of w (B, style_dim) and of one portrait, or of B."""
@@ -193,8 +188,7 @@ class Decoder(nn.Module):
         raw = picture = None
         maps = [*portrait.maps[:-1], self._painted(w, portrait)]
         for level, (seen, (conv1, conv2, to_rgb, to_flow)) in enumerate(zip(maps, self._levels(), strict=True)):
-            x = conv1(x, w)
-            x = conv2(x + portrait.places[level] if portrait.places else x, w)
+            x = conv2(conv1(x, w), w)
             raw = to_flow(x, w, raw)
             seen, mask = to_flow.warped(seen, raw)
             is_last = level == len(maps) - 1
@@ -259,8 +253,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             show only what is seen in the portrait.
         finds_face: eyes and lips are found in pictures (motion_encoder.py): lambda is read by an encoder that sees them
             closely, of w nothing lies along the directions but minus the portrait's lambda, so that w's sum holds the
-            difference of two poses, and the decoder is told where they are in the portrait. Released codecs read lambda
-            from w.
+            difference of two poses, and the decoder draws both anew. Released codecs read lambda from w.
         coordinates: latents are the numbers along the directions, (F, motion_dim); released ones are vectors.
         scaling_factor, shift: of latents, above; shift is a number per direction, empty: zeros.
 

@@ -37,11 +37,6 @@ USUAL = ((0.25, 0.3, 0.75, 0.5), (0.33, 0.6, 0.67, 0.8))
 """Boxes of eyes and lips before anything is learned."""
 TENTH = 0.1
 """Of the picture: a usual deviation of a box."""
-ACROSS, DOWN = 6, 4
-"""Cosines over a box, of which its places are products; a brow's two ends are told apart, and brow from lid."""
-PLACES = 2 * ACROSS * DOWN
-FADES = 1.2
-"""Where a box's places fade out, from its middle in halves of its sides."""
 
 
 class View(nn.Sequential):
@@ -79,21 +74,3 @@ class MotionEncoder(nn.Module):
         eyes, lips = (patches(close, each, PATCH) for each in boxes.detach().unbind(1))
         seen = [self.whole(overview), self.eyes(eyes), self.lips(lips), found.detach()]
         return REACH * self.motion(torch.cat(seen, dim=1)), boxes
-
-
-def place_maps(boxes: Tensor, side: int) -> Tensor:
-    """Where in its boxes of eyes and lips each pixel is, (B, PLACES, side, side), of boxes (B, 2, 4).
-
-    Products of cosines across and down the box, as of a DCT, that fade out beyond it: with them what one number moves
-    can differ between the ends of a brow from the first step on, where a decoder else has to find faces by itself.
-    """
-    middles = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) + 0.5) / side
-    waves = []
-    for first, last, count in ((boxes[..., 0], boxes[..., 2], ACROSS), (boxes[..., 1], boxes[..., 3], DOWN)):
-        half = ((last - first) / 2).clamp_min(1e-3)
-        places = (middles - ((first + last) / 2)[..., None]) / half[..., None]
-        numbers = torch.arange(count, device=boxes.device, dtype=boxes.dtype)[:, None]
-        faded = torch.exp(-((places / FADES) ** 4))[..., None, :]
-        waves.append(faded * torch.cos(numbers * (torch.pi / 2) * (places[..., None, :] + 1)))
-    across, down = waves
-    return torch.einsum("bcix,bcjy->bcijyx", across, down).flatten(1, 3)

@@ -9,7 +9,6 @@ from torch import Tensor
 from fada.teacher.float.codec_losses import patches
 from fada.teacher.float.face_painter import FLOW, FacePainter, Redrawn, pasted, regions, warped
 from fada.teacher.float.motion_autoencoder import MotionAutoencoder
-from fada.teacher.float.motion_encoder import place_maps
 
 BOXES = torch.tensor([[[0.25, 0.25, 0.75, 0.5], [0.375, 0.625, 0.625, 0.75]]])
 
@@ -126,18 +125,3 @@ def test_what_is_drawn_is_a_movement_of_the_portrait_and_colours_that_are_added_
         decoded(made, each, none + 0.5)
     torch.testing.assert_close(taken[1][:, :3, :, :-2], taken[0][:, :3, :, 2:], atol=1e-5, rtol=0)
     torch.testing.assert_close(taken[1][:, 3:], none + 0.5)
-
-
-def test_places_fade_out_beyond_their_box_and_tell_both_ends_apart() -> None:
-    maps = place_maps(BOXES, 64).unflatten(1, (2, 6, 4))
-    # The eyes' constant one: one in the middle of the box, nothing a box away.
-    assert float(maps[0, 0, 0, 0, 24, 32]) == pytest.approx(1.0, abs=1e-2)
-    assert float(maps[0, 0, 0, 0, 60, 32]) < 1e-3
-    assert float(maps[0, 1, 0, 0, 44, 32]) == pytest.approx(1.0, abs=1e-2)
-    # One half wave across: from one to minus one; one down.
-    left, right = (float(maps[0, 0, 1, 0, 24, x]) for x in (17, 46))
-    assert left == pytest.approx(-right, abs=1e-4)
-    assert left > 0.3
-    above, below = (float(maps[0, 0, 0, 1, y, 32]) for y in (17, 30))
-    assert above == pytest.approx(-below, abs=1e-4)
-    assert above > 0.3
