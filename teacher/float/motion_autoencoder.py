@@ -49,8 +49,8 @@ class Appearance:
     """A portrait, or a batch of them: w (B, style_dim), and maps (B, C + 3, h, w) from 8 pixels up.
 
     The last three channels of a map are its part of the picture, before it is warped.
-    Of a codec that finds eyes and lips there are, beside, patches (B, 2, 3, h', w') and regions (B, 2, 4) of both, which
-    are drawn anew (face_painter.py).
+    Of a codec that finds eyes and lips there are, beside, patches (B, 2, 3, h', w') and regions (B, 2, 4) of both,
+    which are drawn anew (face_painter.py).
     """
 
     w: Tensor
