@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fada.teacher.float.discriminators import PatchDiscriminator
+from fada.teacher.float.style_layers import whole
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """How different two batches of pictures look, (B,) each."""
@@ -64,7 +65,8 @@ def patches(pictures: Tensor, boxes: Tensor, side: int) -> Tensor:
     left, top, right, bottom = (each[:, None] for each in boxes.unbind(1))
     x, y = left + (right - left) * across, top + (bottom - top) * down
     grid = torch.stack([x[:, None].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)], dim=3) * 2 - 1
-    return F.grid_sample(pictures, grid.to(pictures), padding_mode="border", align_corners=False)
+    seen = F.grid_sample(whole(pictures), whole(grid), padding_mode="border", align_corners=False)
+    return seen.to(pictures.dtype)
 
 
 def looks_real(verdicts: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ class CodecTraining(Section):
     what is not known yet absolute errors ask for the median: a shut mouth."""
     motion: Weight = 1.0
     """Weight of what teaches the motion encoder directly, from four times as many pairs: how much of what happens to
-    patches of eyes and lips, and to where they are, its numbers do not tell two small networks."""
+    patches of eyes and lips, and to where they are, its numbers do not tell two small networks. 0: eyes and lips are
+    taken to be where they usually are."""
     motion_until: Share = 0.45
     """Share of the steps, the first ones, in which nothing but this is learned: before there is motion to show, a
     decoder only learns that there is none."""

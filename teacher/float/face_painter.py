@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from fada.teacher.float.codec_losses import patches
 from fada.teacher.float.motion_encoder import LR_MUL, REACH
-from fada.teacher.float.style_layers import SLOPE, EqualConv2d, EqualLinear
+from fada.teacher.float.style_layers import SLOPE, EqualConv2d, EqualLinear, whole
 
 WIDTH = 24
 """Channels of the networks that draw patches."""
@@ -85,18 +85,19 @@ class FacePainter(nn.Module):
         parts = []
         for change, box in zip(self.changes(seen, moved).unbind(1), drawn.unbind(1), strict=True):
             sides = torch.stack([box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]], dim=1)[:, :, None, None]
-            parts.append(pasted(torch.cat([change[:, :2] * sides.to(change), change[:, 2:]], dim=1), box, side))
+            parts.append(pasted(torch.cat([change[:, :2] * sides, change[:, 2:]], dim=1), box, side))
         flow, colours = (parts[0] + parts[1]).split([2, 3], dim=1)
         return flow, colours
 
 
 def warped(pictures: Tensor, flow: Tensor) -> Tensor:
     """Pictures (B or 1, C, h, w), each pixel taken from where the flow (B, 2, h, w) points, in halves of a picture."""
-    height, width = pictures.shape[2:]
-    grid = (_places(pictures)[:1] * _inner(height, width, pictures) + flow).permute(0, 2, 3, 1)
-    return F.grid_sample(
-        pictures.expand(len(flow), -1, -1, -1), grid.to(pictures), padding_mode="border", align_corners=False
-    )
+    flow = whole(flow)
+    # From -1 to 1 go the edges of a picture, and places its outer pixels' middles.
+    inner = flow.new_tensor([1 - 1 / pictures.shape[3], 1 - 1 / pictures.shape[2]])[:, None, None]
+    grid = (_places(flow)[:1] * inner + flow).permute(0, 2, 3, 1)
+    seen = whole(pictures).expand(len(flow), -1, -1, -1)
+    return F.grid_sample(seen, grid, padding_mode="border", align_corners=False).to(pictures.dtype)
 
 
 def pasted(patch: Tensor, boxes: Tensor, side: int) -> Tensor:
@@ -105,12 +106,7 @@ def pasted(patch: Tensor, boxes: Tensor, side: int) -> Tensor:
     left, top, right, bottom = (each[:, None] for each in boxes.unbind(1))
     x, y = (middles - left) / (right - left).clamp_min(1e-3), (middles - top) / (bottom - top).clamp_min(1e-3)
     grid = torch.stack([x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], dim=3) * 2 - 1
-    return F.grid_sample(patch, grid.to(patch).expand(len(patch), -1, -1, -1), align_corners=False)
-
-
-def _inner(height: int, width: int, like: Tensor) -> Tensor:
-    """Of places from -1 to 1 those of pixels' middles."""
-    return like.new_tensor([1 - 1 / width, 1 - 1 / height])[:, None, None]
+    return F.grid_sample(whole(patch), whole(grid).expand(len(patch), -1, -1, -1), align_corners=False)
 
 
 def _places(patch: Tensor) -> Tensor:

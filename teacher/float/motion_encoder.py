@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fada.teacher.float.codec_losses import patches
-from fada.teacher.float.style_layers import EqualConv2d, EqualLinear
+from fada.teacher.float.style_layers import EqualConv2d, EqualLinear, whole
 
 WIDTHS = (16, 32, 64, 64)
 """Of maps, each half as wide as the one before."""
@@ -70,7 +70,8 @@ class MotionEncoder(nn.Module):
         # So that a patch of a large picture is not made of single pixels far from each other.
         close = F.adaptive_avg_pool2d(pixels, CLOSE) if pixels.shape[-1] > CLOSE else pixels
         found = self.finder(overview)
-        boxes = pixels.new_tensor(USUAL) + TENTH * found.unflatten(1, (2, 4))
+        boxes = TENTH * whole(found).unflatten(1, (2, 4))
+        boxes = boxes + boxes.new_tensor(USUAL)
         eyes, lips = (patches(close, each, PATCH) for each in boxes.detach().unbind(1))
         seen = [self.whole(overview), self.eyes(eyes), self.lips(lips), found.detach()]
         return REACH * self.motion(torch.cat(seen, dim=1)), boxes

@@ -162,22 +162,28 @@ def test_every_parameter_that_learns_is_reached_by_a_loss() -> None:
     assert missed == []
 
 
-def test_laid_out_with_channels_last_it_is_the_same() -> None:
-    codec = small()
+@pytest.mark.parametrize("finds_face", [False, True])
+def test_laid_out_with_channels_last_it_is_the_same(finds_face: bool) -> None:
+    codec = small(finds_face=finds_face)
     before = codec.retold(frames())
     convolve_channels_last(codec)
     assert np.abs(codec.retold(frames()).astype(int) - before).max() <= 1
 
 
-def test_in_bfloat16_it_draws_nearly_the_same() -> None:
-    codec = small()
+@pytest.mark.parametrize("finds_face", [False, True])
+def test_in_bfloat16_it_draws_nearly_the_same(finds_face: bool) -> None:
+    codec = small(finds_face=finds_face)
     start_as_portrait(codec)
+    if codec.dec.painter is not None:
+        # As far as a flow goes that has learned something: about two pixels, and a tenth of the colours.
+        for each in (codec.dec.painter.eye, codec.dec.painter.lip):
+            each.drawn.weight.normal_(std=0.02)
     before = codec.retold(frames())
     assert np.abs(codec.to(torch.bfloat16).retold(frames()).astype(int) - before).max() <= 12
 
 
 def test_a_saved_codec_is_found_again(tmp_path: Path) -> None:
-    codec = small(scaling_factor=0.7, shift=[0.0, 1.0, 2.0, 3.0, 4.0], coordinates=True)
+    codec = small(scaling_factor=0.7, shift=[0.0, 1.0, 2.0, 3.0, 4.0], coordinates=True, finds_face=True)
     codec.save_pretrained(str(tmp_path))
     again = load_network(tmp_path, MotionAutoencoder)
     torch.testing.assert_close(again.encode(frames()), codec.encode(frames()))
