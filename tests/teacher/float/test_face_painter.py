@@ -125,3 +125,13 @@ def test_what_is_drawn_is_a_movement_of_the_portrait_and_colours_that_are_added_
         decoded(made, each, none + 0.5)
     torch.testing.assert_close(taken[1][:, :3, :, :-2], taken[0][:, :3, :, 2:], atol=1e-5, rtol=0)
     torch.testing.assert_close(taken[1][:, 3:], none + 0.5)
+
+
+def test_in_bfloat16_pixels_stay_where_they_are() -> None:
+    # The last pixels' places need more digits than it has.
+    picture = torch.rand(1, 3, 256, 256).bfloat16()
+    torch.testing.assert_close(warped(picture, torch.zeros(1, 2, 256, 256).bfloat16()), picture, atol=5e-3, rtol=0)
+    box, size = torch.tensor([[0.0, 0.0, 1.0, 0.5]]), 48
+    torch.testing.assert_close(patches(picture[:, :, :size, :size], box, size)[0], picture[0, :, :24, :48])
+    pasted_again = pasted(picture[:, :, :24, :48], box, size)
+    torch.testing.assert_close(pasted_again[0, :, :24], picture[0, :, :24, :48].float(), atol=5e-3, rtol=0)
