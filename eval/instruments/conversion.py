@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fada.data.scores.voice import VoiceEncoder
 from fada.eval.metrics.networks.emotion_xception import WIDTHS
 from fada.eval.metrics.networks.mobileface import STAGES
 from fada.pretrained.errors import ModelFolderError
@@ -88,6 +90,26 @@ def whisper_encoder_weights(variables: Constants) -> dict[str, Tensor]:
         pair(f"{ours}.final_layer_norm", f"{theirs}/ffn/layer_norm", "gamma", "beta")
     pair("layer_norm", "layer_norm", "gamma", "beta")
     return taken.whole()
+
+
+def voice_encoder_weights(checkpoint: Any) -> dict[str, Tensor]:
+    """Of Resemblyzer's checkpoint: a state of `VoiceEncoder`, without what only its training used.
+
+    Raises:
+        ModelFolderError: it has no `model_state`, or that one lacks a weight or has another shape.
+    """
+    given = checkpoint.get("model_state") if isinstance(checkpoint, dict) else None
+    if not isinstance(given, dict):
+        raise ModelFolderError("Resemblyzer: the checkpoint has no model_state; fetch the package again")
+    state = {}
+    for name, wanted in VoiceEncoder().state_dict().items():
+        found = given.get(name)
+        if not isinstance(found, Tensor) or found.shape != wanted.shape:
+            raise ModelFolderError(
+                f"Resemblyzer: {name} is missing or not {list(wanted.shape)}; fetch the package again"
+            )
+        state[name] = found.float().contiguous()
+    return state
 
 
 def _split_attention(taken: _Taken, name: str, source: str) -> None:

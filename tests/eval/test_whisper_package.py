@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from fada.data.audio.features import WhisperAudioEncoder, load_audio_encoder
 from fada.eval.instruments.conversion import whisper_encoder_weights
 from fada.eval.instruments.packages import PACKAGES, plan, write
+from fada.eval.instruments.weights import WEIGHTS, Absent, Found, find
 from fada.pretrained.errors import ModelFolderError
 
 RENAMED = {"out_proj": "self_attention/linear_1", "self_attn_layer_norm": "self_attention/layer_norm",
@@ -76,6 +78,21 @@ def test_variables_that_are_missing_or_more_are_refused() -> None:
     bias = "encoder/layer_0/self_attention/linear_0/bias"
     with pytest.raises(ModelFolderError, match=f"{bias}: Whisper's keys have none"):
         whisper_encoder_weights(variables | {bias: np.ones(24)})
+
+
+def test_only_a_file_in_a_folder_of_its_name_is_taken_for_whisper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WEIGHTS, "whisper-tiny.en", replace(WEIGHTS["whisper-tiny.en"], hashes=()))
+    for name in ("bert", "whisper-tiny.en"):
+        absent = find("whisper-tiny.en", [tmp_path])
+        assert isinstance(absent, Absent)
+        assert absent.refused is None
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"weights")
+    found = find("whisper-tiny.en", [tmp_path])
+    assert isinstance(found, Found)
+    assert found.path.parent.name == "whisper-tiny.en"
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,19 @@ def speech_share(audio: np.ndarray) -> float:
     Args:
         audio: float32 (N,) mono at 16 kHz.
     """
+    return sum(end - start for start, end in spoken_parts(audio)) / max(1, len(audio))
+
+
+def spoken_parts(audio: np.ndarray) -> list[tuple[int, int]]:
+    """From which to which sample of a sound (N,) at 16 kHz somebody speaks, in order."""
     if len(audio) == 0:
-        return 0.0
+        return []
     sound = torch.from_numpy(np.ascontiguousarray(audio))
     with _one_thread():
         from silero_vad import get_speech_timestamps
 
         spoken = get_speech_timestamps(sound, _detector(), sampling_rate=SAMPLE_RATE)
-    return sum(part["end"] - part["start"] for part in spoken) / len(audio)
+    return [(part["start"], part["end"]) for part in spoken]
 
 
 @contextmanager
