@@ -13,7 +13,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
-from fada.data.scores.speech import spoken_parts
+from fada.data.scores.speech import one_thread, spoken_parts
 from fada.files.manifest import hash_file
 from fada.media.sample_rate import SAMPLE_RATE
 
@@ -66,7 +66,8 @@ class VoiceEncoder(nn.Module):
         if len(mels) < WINDOW:
             return torch.zeros(0, _WIDTH)
         windows = mels.unfold(0, WINDOW, STEP).transpose(1, 2)
-        return torch.cat([self(part) for part in windows.split(256)])
+        with one_thread():
+            return torch.cat([self(part) for part in windows.split(256)])
 
 
 class VoiceLikeness:

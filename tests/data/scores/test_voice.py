@@ -44,6 +44,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([A] * 2 + [B] * 5 + [A], 0.6),
         # Only one window is another's: three in a row with it, 2 A + B, against 3 A.
         ([A] * 5 + [B], 2.6 / np.hypot(2.6, 0.8)),
+        ([B] + [A] * 5, 2.6 / np.hypot(2.6, 0.8)),
     ],
 )
 def test_the_likeness_is_that_of_the_stretch_which_is_least_like_the_rest(windows: list, least: float) -> None:
@@ -88,6 +89,20 @@ def test_a_tone_is_loudest_in_its_band() -> None:
     top = 15 + 27 * np.log(8) / np.log(6.4)
     mels = [300 * 3 / 200, 15, 15 + 27 * np.log(5) / np.log(6.4)]
     assert bands == [round(mel / top * 41) - 1 for mel in mels]
+
+
+def test_spectra_are_powers_of_pieces_with_silence_before_the_first() -> None:
+    heard: list[torch.Tensor] = []
+    encoder = VoiceEncoder()
+    encoder.lstm.register_forward_pre_hook(lambda _, args: heard.append(args[0]))
+    sound = noise(1.7)
+    assert (encoder.embed(sound) >= 0).all()
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    for place, piece in ((0, np.concatenate([np.zeros(200), sound[:200]])), (3, sound[280:680])):
+        power = np.abs(np.fft.rfft(piece * hann)) ** 2
+        np.testing.assert_allclose(heard[0][0, place], power @ encoder.filters.numpy(), rtol=1e-3)
+    # The last filter goes up to half the rate.
+    assert encoder.filters[199, -1] > 0
 
 
 def test_only_what_is_spoken_is_heard_and_quiet_sounds_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
