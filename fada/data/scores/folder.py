@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fada.data.clips.clip import ClipError, list_clips, read_clip, read_record
 from fada.data.clips.clip_files import clip_file
@@ -55,8 +56,8 @@ class Models:
 
     def absolute(self) -> Models:
         """The same by absolute paths."""
-        paths = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Models(**{name: path.absolute() if isinstance(path, Path) else path for name, path in paths.items()})
+        given: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Models(**{name: path.absolute() if isinstance(path, Path) else path for name, path in given.items()})
 
     def identity(self) -> Identity:
         """What scores depend on.
