@@ -57,7 +57,8 @@ class Models:
     def absolute(self) -> Models:
         """The same by absolute paths."""
         given: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Models(**{name: path.absolute() if isinstance(path, Path) else path for name, path in given.items()})
+        given |= {name: path.absolute() for name, path in given.items() if isinstance(path, Path)}
+        return Models(**given)
 
     def identity(self) -> Identity:
         """What scores depend on.
