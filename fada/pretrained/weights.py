@@ -5,6 +5,7 @@ The only place of the package that reads a pickle: torch's own reader of tensors
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import zipfile
@@ -47,14 +48,19 @@ def read_safetensors(file: Path) -> dict[str, Tensor]:
         raise ModelFolderError(f"{file}: no safetensors file ({error}); fetch it again") from error
 
 
-def read_pickle(file: Path) -> Any:
+def read_pickle(file: Path, content: bytes | None = None) -> Any:
     """What a file of torch's holds, as long as it is tensors, numbers, texts and tables of them.
+
+    Args:
+        content: of the file, where it is not on the disk.
 
     Raises:
         NotOnlyTensors: it names anything else.
         ModelFolderError: torch cannot read it.
     """
     try:
+        if content is not None:
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
         raise NotOnlyTensors(f"{file}: holds more than tensors, or is damaged") from error

@@ -86,7 +86,7 @@ class Recipe(Section):
         if self.audio.kind == "log_mel" and 4000 % self.clip.fps:
             raise ValueError(
                 f"clip.fps: log_mel makes four spectra per video frame, for which {self.clip.fps:g} frames per second "
-                "must divide 4000 (20, 25, 40, 50); change it, or set audio.kind: wav2vec2"
+                "must divide 4000 (20, 25, 40, 50); change it, or set audio.kind: wav2vec2 or whisper"
             )
         return self
 

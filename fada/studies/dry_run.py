@@ -36,8 +36,8 @@ from fada.teacher.denoiser import AvatarDenoiser
 
 GPU_TFLOPS = 300
 """What one GPU is taken to reach: three tenths of an H100's dense bf16 peak. An assumption, not a measurement."""
-WAV2VEC2 = (12, 768)
-"""Layers and width of wav2vec2-base, when the encoder is not at hand."""
+MODEL_STATES = {"wav2vec2": (12, 768), "whisper": (4, 384)}
+"""Layers and width of wav2vec2-base and of Whisper tiny, whatever encoder is at hand."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,8 @@ def _bytes(recipe: Recipe) -> list[str]:
 
 def _audio_dims(recipe: Recipe) -> tuple[int, int]:
     """Layers and width of the audio states."""
-    return (1, recipe.audio.bins * 4) if recipe.audio.kind == "log_mel" else WAV2VEC2
+    audio = recipe.audio
+    return (1, audio.bins * 4) if audio.kind == "log_mel" else MODEL_STATES[audio.kind]
 
 
 def _missing(recipe: Recipe) -> list[str]:

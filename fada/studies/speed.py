@@ -15,12 +15,12 @@ import torch
 from diffusers import AutoencoderKL
 from rich.console import Console
 from torch import Tensor
-from transformers import Wav2Vec2Config, Wav2Vec2Model
+from transformers import Wav2Vec2Config, Wav2Vec2Model, WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from fada.assembly.models import audio_encoder, new_teacher, pipeline
 from fada.assembly.settings import default_scales, default_steps, distill_settings, recompute
-from fada.data.audio.features import AudioEncoder
-from fada.data.audio.wav2vec2 import Wav2Vec2Encoder
+from fada.data.audio.features import AudioEncoder, Wav2Vec2Encoder, WhisperAudioEncoder
 from fada.data.clips.clip import list_clips, read_clip
 from fada.data.clips.emotion import emotion_of
 from fada.data.clips.face import FaceClues
@@ -239,12 +239,17 @@ class _Networks:
         return made.requires_grad_(False)
 
     def _encoder(self) -> AudioEncoder:
-        """The recipe's, or one of wav2vec2-base's shape where its weights are not at hand."""
+        """The recipe's, or one of the shape of wav2vec2-base or Whisper tiny where its weights are not at hand."""
         section = self.recipe.audio
         if section.path is None or section.path.exists():
             return audio_encoder(section, self.recipe.clip.fps)
-        self.notes.append(f"{section.path} is not there: a wav2vec2-base with random weights stands in for it")
-        return Wav2Vec2Encoder(Wav2Vec2Model(Wav2Vec2Config()), self.recipe.clip.fps, rate=section.rate or "states")
+        named = "Whisper tiny" if section.kind == "whisper" else "wav2vec2-base"
+        self.notes.append(f"{section.path} is not there: a {named} with random weights stands in for it")
+        fps, rate = self.recipe.clip.fps, section.rate or "states"
+        if section.kind == "whisper":
+            assert rate != "features"
+            return WhisperAudioEncoder(WhisperEncoder(WhisperConfig()), fps, rate)
+        return Wav2Vec2Encoder(Wav2Vec2Model(Wav2Vec2Config()), fps, rate=rate)
 
     def _vae(self) -> Any:
         """The family's own codec, or a VAE of the recipe's shape; Stable Diffusion's, where a released one is named."""

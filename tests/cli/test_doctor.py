@@ -18,6 +18,7 @@ def weights(tmp_path: Path) -> Path:
     (tmp_path / "rgb_imagenet.pt").touch()
     for name, config in {
         "wav2vec2": {"model_type": "wav2vec2"},
+        "tiny": {"model_type": "whisper"},
         "vae": {"_class_name": "AutoencoderKL"},
         "other": {"model_type": "bert"},
     }.items():
@@ -31,6 +32,7 @@ def weights(tmp_path: Path) -> Path:
 def test_models_are_known_by_their_config(weights: Path) -> None:
     assert find_models([weights]) == {
         "wav2vec2": [weights / "wav2vec2"],
+        "whisper": [weights / "tiny"],
         "VAE": [weights / "vae"],
     }
 

@@ -154,8 +154,8 @@ def test_wav2vec2_refuses_pickled_weights(wav2vec2: Wav2Vec2Encoder, tmp_path: P
 
 
 def test_unknown_encoders_are_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "whisper"}))
-    with pytest.raises(ValueError, match="no audio encoder named 'whisper'; choose from log_mel, wav2vec2"):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "hubert"}))
+    with pytest.raises(ValueError, match="no audio encoder named 'hubert'; choose from log_mel, wav2vec2, whisper"):
         load_audio_encoder(tmp_path)
 
 

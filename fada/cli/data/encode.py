@@ -38,8 +38,8 @@ def encode(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="An audio encoder's folder (wav2vec2, log-mel): makes the states. Without it training makes them of "
-            "the sound (audio.states: from_sound).",
+            help="An audio encoder's folder (wav2vec2, Whisper, log-mel): makes the states. Without it training makes "
+            "them of the sound (audio.states: from_sound).",
         ),
     ] = None,
     face_embedder: FaceEmbedder = None,

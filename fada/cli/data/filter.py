@@ -43,6 +43,14 @@ def filter_clips(
             "(fada[metrics]).",
         ),
     ] = None,
+    voices: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A speaker embedding (voice_encoder.safetensors, by fada weights get voices): whether one voice "
+            "speaks throughout.",
+        ),
+    ] = None,
     histograms: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write a histogram of every score here, with its thresholds.")
     ] = None,
@@ -78,6 +86,7 @@ def filter_clips(
       fada data filter data/clips --strict my-strict.yaml --thresholds-only
       fada data filter /disk/clips --cluster ray=HOST:6379
       fada data filter data/clips --iqa piqe --syncnet weights/syncnet_v2.model --dnsmos weights/sig_bak_ovr.onnx
+      fada data filter data/clips --voices weights/voice_encoder.safetensors
     """
     from fada.cli.progress import progress_bar
     from fada.data.clips.clip import list_clips, read_record
@@ -104,7 +113,7 @@ def filter_clips(
         check_report(histograms, folder, overwrite=overwrite)
     if thresholds_only and histograms is not None:
         raise typer.BadParameter("--histograms: are drawn of scores that are looked at; leave --thresholds-only out")
-    models = Models(face_landmarker, iqa, iqa_weights, syncnet, dnsmos)
+    models = Models(face_landmarker, iqa, iqa_weights, syncnet, dnsmos, voices)
     thresholds = load_thresholds(strict), load_thresholds(lenient)
     console = SafeConsole()
     if thresholds_only:

@@ -67,9 +67,25 @@ class AudioEncoder(nn.Module, ABC):
         """In what precision it computes."""
         return next(iter(self.state()), torch.zeros(0)).dtype
 
+    def first_heard(self, frame: int) -> int:
+        """At which frame the sound begins that a stream hears for the states of `frame` and later ones.
+
+        It never goes back as frames go on: what lies before it is forgotten.
+        """
+        return max(0, frame - (self.look_back if self.frames_around is None else self.frames_around))
+
     def state(self) -> list[Tensor]:
         """Parameters and buffers."""
         return [*self.parameters(), *self.buffers()]
+
+
+def interpolated(tokens: Tensor, position: Tensor) -> Tensor:
+    """Of tokens (B, T, L, D) what lies at positions (P,), counted in tokens, on lines between two: (B, P, L, D)."""
+    position = position.clamp(0, tokens.shape[1] - 1)
+    left = position.floor().long().clamp(max=max(tokens.shape[1] - 2, 0))
+    right = (left + 1).clamp(max=tokens.shape[1] - 1)
+    share = (position - left).to(tokens.dtype)[:, None, None]
+    return tokens[:, left] + share * (tokens[:, right] - tokens[:, left])
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Sound to states per video frame: what the denoising network attends to.
 
-Two encoders with one interface (audio_encoder.py): log-mel (no weights) for the drawn world, wav2vec2 (wav2vec2.py) for
-speech.
+Encoders with one interface (encoder.py): log-mel (no weights) for the drawn world, wav2vec2 (wav2vec2.py) and Whisper
+(whisper.py) for speech.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from fada.data.audio.encoder import FPS, AudioEncoder, Moments, fit_length
 from fada.data.audio.wav2vec2 import Rate, Wav2Vec2Encoder
+from fada.data.audio.whisper import WhisperAudioEncoder
 from fada.media.frame_count import exact_rate, sample_count
 from fada.media.sample_rate import SAMPLE_RATE
 from fada.pretrained.networks import CONFIG, check_settings, read_config
@@ -27,6 +28,7 @@ __all__ = [
     "Moments",
     "Rate",
     "Wav2Vec2Encoder",
+    "WhisperAudioEncoder",
     "fit_length",
     "load_audio_encoder",
     "window_states",
@@ -116,7 +118,7 @@ class LogMelEncoder(AudioEncoder):
         return cls(config["bins"], config["frames_per_video_frame"], config["fps"])
 
 
-def load_audio_encoder(path: str | Path) -> LogMelEncoder | Wav2Vec2Encoder:
+def load_audio_encoder(path: str | Path) -> LogMelEncoder | Wav2Vec2Encoder | WhisperAudioEncoder:
     """The encoder a folder holds, chosen by its config.json.
 
     Raises:
@@ -125,9 +127,10 @@ def load_audio_encoder(path: str | Path) -> LogMelEncoder | Wav2Vec2Encoder:
     """
     config = read_config(Path(path))
     kind = config.get("kind", config.get("model_type"))
-    encoders: dict[str, type[LogMelEncoder] | type[Wav2Vec2Encoder]] = {
+    encoders: dict[str, type[LogMelEncoder] | type[Wav2Vec2Encoder] | type[WhisperAudioEncoder]] = {
         "log_mel": LogMelEncoder,
         "wav2vec2": Wav2Vec2Encoder,
+        "whisper": WhisperAudioEncoder,
     }
     if not isinstance(kind, str) or kind not in encoders:
         raise ValueError(

@@ -25,9 +25,9 @@ class AudioStates:
     frames behind them, and the frames that the encoder looks ahead.
 
     Args:
-        encoder: of finite reach (log-mel), its own is used; one that hears the whole sound (wav2vec2) waits for the
-            sound's end, or, with `look_ahead`, sees only so much: its states are then close to the whole sound's, not
-            equal.
+        encoder: of finite reach (log-mel), its own is used; one that hears the whole sound (wav2vec2, Whisper) waits
+            for the sound's end, or, with `look_ahead`, sees only so much: its states are then close to the whole
+            sound's, not equal.
         chunks: float samples (N,) at 16 kHz.
         fps: video frames per second.
         max_frames: take the sound of so many frames at most.
@@ -46,9 +46,8 @@ class AudioStates:
         self._parts = _parts(chunks)
         if encoder.frames_around is not None:
             self._ahead: int | None = encoder.frames_around
-            self._back = encoder.frames_around
         else:
-            self._ahead, self._back = look_ahead, encoder.look_back
+            self._ahead = look_ahead
         self.total: int | None = None
         """Frames in all, once the end of the sound is known."""
         self._kept: list[np.ndarray] = [np.zeros(0, np.float32)]
@@ -86,7 +85,7 @@ class AudioStates:
         stop = int(limit if ahead is None else min(stop, limit))
         if stop <= self._encoded:
             return
-        before = max(0, self._encoded - self._back)
+        before = self.encoder.first_heard(self._encoded)
         after = int(min(stop + (ahead or 0), limit))
         sound = torch.from_numpy(self._between(before, after))[None].to(self.encoder.device)
         if ahead is None or self.encoder.frames_around is not None:
@@ -97,7 +96,7 @@ class AudioStates:
             states = self.encoder(sound, after - before, self._moments)[0]
         self._states.extend(states[self._encoded - before : stop - before])
         self._encoded = stop
-        self._forget(self._sample(max(0, stop - self._back)))
+        self._forget(self._sample(self.encoder.first_heard(stop)))
 
     def _receive(self) -> None:
         """Take more of the sound, or learn that there is no more."""

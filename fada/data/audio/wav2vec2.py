@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Wav2Vec2Model
 
-from fada.data.audio.encoder import FPS, AudioEncoder, Moments, fit_length
+from fada.data.audio.encoder import FPS, AudioEncoder, Moments, fit_length, interpolated
 from fada.media.frame_count import sample_count
 from fada.media.sample_rate import SAMPLE_RATE
 from fada.pretrained.networks import PREPROCESSOR, read_preprocessor
@@ -119,11 +119,7 @@ class Wav2Vec2Encoder(AudioEncoder):
         # The first entry is the transformer's input; layer 1 is the first layer's output.
         hidden = torch.stack(output.hidden_states[1:], dim=2)
         middles = (torch.arange(frames, device=audio.device) + 0.5) * SAMPLE_RATE / self.fps
-        position = ((middles - self.reach / 2) / self.stride).clamp(0, hidden.shape[1] - 1)
-        left = position.floor().long().clamp(max=max(hidden.shape[1] - 2, 0))
-        right = (left + 1).clamp(max=hidden.shape[1] - 1)
-        share = (position - left).to(hidden.dtype)[:, None, None]
-        return hidden[:, left] + share * (hidden[:, right] - hidden[:, left])
+        return interpolated(hidden, (middles - self.reach / 2) / self.stride)
 
     def fingerprint(self) -> str:
         """A short hash of everything that decides the states: settings and weights."""

@@ -11,6 +11,7 @@ from fada.data.scores.syncnet import SyncNet, SyncNetError
 from fada.data.scores.table import ScoresError, count_scores, draw_scores, read_scores, write_scores
 from fada.data.scores.thresholds import Thresholds, check_nested, load_thresholds
 from fada.data.scores.truth import curves, judge, truth_tables
+from fada.data.scores.voice import VoiceError, VoiceLikeness
 
 __all__ = [
     "AXES",
@@ -27,6 +28,8 @@ __all__ = [
     "SyncNet",
     "SyncNetError",
     "Thresholds",
+    "VoiceError",
+    "VoiceLikeness",
     "check_nested",
     "count_scores",
     "curves",

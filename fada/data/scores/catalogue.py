@@ -37,6 +37,9 @@ _ALL = (
     Score("dnsmos_signal", "sync", "1-5", "what listeners would say of the voice (DNSMOS P.835)"),
     Score("dnsmos_background", "sync", "1-5", "of what sounds behind it; 5 is silence"),
     Score("dnsmos_overall", "sync", "1-5", "of the whole sound"),
+    Score(
+        "voice_likeness", "sync", "cosine", "least likeness of a stretch of speech to all other; low: a second voice"
+    ),
     Score("background_change", "background", "levels", "how much the surroundings change from frame to frame"),
     Score("background_drift", "background", "levels", "how far the surroundings go from their own mean"),
     Score("head_motion", "movement", "faces", "mean way of the nose per frame, in face heights"),

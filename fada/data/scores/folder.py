@@ -8,20 +8,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fada.data.clips.clip import ClipError, list_clips, read_clip, read_record
 from fada.data.clips.clip_files import clip_file
 from fada.data.prepare.models import FaceFinder, check_model
 from fada.data.sampling.pool import in_processes, on_cluster
+from fada.data.scores import dnsmos, voice
 from fada.data.scores.catalogue import SCORES
-from fada.data.scores.dnsmos import SpeechQuality, check_weights
+from fada.data.scores.dnsmos import SpeechQuality
 from fada.data.scores.face import find_face
 from fada.data.scores.measure import VERSION, Scores, score_clip
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.syncnet import SyncNet, SyncNetError
+from fada.data.scores.voice import VoiceLikeness
 from fada.data.stages import add_up
 from fada.data.workers.crew import Lost
 from fada.engine.clock import Clock
@@ -31,7 +34,8 @@ from fada.files.whole import write_text
 Reasons = dict[str, str]
 """Why scores are missing, by score."""
 Identity = tuple[str, ...]
-"""SHA-256 of the face model, the metric of image quality, SHA-256 of SyncNet's weights; where DNSMOS is used, its."""
+"""SHA-256 of the face model, the metric of image quality, SHA-256 of SyncNet's weights; where DNSMOS and the speaker
+embedding are used, theirs."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,14 @@ class Models:
     """SyncNet's weights."""
     dnsmos: Path | None = None
     """DNSMOS's network."""
+    voices: Path | None = None
+    """The speaker embedding's weights."""
 
     def absolute(self) -> Models:
         """The same by absolute paths."""
-        given = (self.face_landmarker, self.iqa_weights, self.syncnet, self.dnsmos)
-        face_landmarker, iqa_weights, syncnet, dnsmos = (None if path is None else path.absolute() for path in given)
-        return Models(face_landmarker, self.iqa, iqa_weights, syncnet, dnsmos)
+        given: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        given |= {name: path.absolute() for name, path in given.items() if isinstance(path, Path)}
+        return Models(**given)
 
     def identity(self) -> Identity:
         """What scores depend on.
@@ -61,14 +67,16 @@ class Models:
             ModelError: the face model is missing.
             SyncNetError: SyncNet's weights are missing.
             SpeechQualityError: DNSMOS's network is missing, or another file.
+            VoiceError: the speaker embedding's weights are, likewise.
         """
         if self.syncnet is not None and not self.syncnet.is_file():
             raise SyncNetError(f"--syncnet {self.syncnet}: no such file; give syncnet_v2.model")
         face = "" if self.face_landmarker is None else check_model(self.face_landmarker, "face landmarker")
         lips = "" if self.syncnet is None else hash_file(self.syncnet)
-        # Only where it is used: scores from before there was DNSMOS stay what they are.
-        speech = () if self.dnsmos is None else (check_weights(self.dnsmos),)
-        return (face, self.iqa or "", lips, *speech)
+        # Only where they are used: scores from before there were these stay what they are.
+        speech = () if self.dnsmos is None else (dnsmos.check_weights(self.dnsmos),)
+        speaker = () if self.voices is None else (voice.check_weights(self.voices),)
+        return (face, self.iqa or "", lips, *speech, *speaker)
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class _Tools:
     quality: ImageQuality | None
     syncnet: SyncNet | None
     dnsmos: SpeechQuality | None
+    voices: VoiceLikeness | None
 
     @classmethod
     def load(cls, models: Models) -> _Tools:
@@ -87,6 +96,7 @@ class _Tools:
             None if models.iqa is None else ImageQuality(models.iqa, models.iqa_weights),
             None if models.syncnet is None else SyncNet(models.syncnet),
             None if models.dnsmos is None else SpeechQuality(models.dnsmos),
+            None if models.voices is None else VoiceLikeness(models.voices),
         )
 
     def close(self) -> None:
@@ -133,6 +143,7 @@ def score_folder(
         QualityError: the metric of image quality cannot be had.
         SyncNetError: SyncNet cannot be had.
         SpeechQualityError: DNSMOS cannot be had.
+        VoiceError: the speaker embedding cannot be had.
         ClusterError: ray is not installed, or the cluster cannot be used.
     """
     models = models or Models()
@@ -204,7 +215,7 @@ def _measure(folder: Path, key: str, tools: _Tools, model: Identity) -> Measured
             clip = read_clip(folder, key)
         with clock("face"):
             face = find_face(folder, clip, tools.finder)
-        scores = score_clip(clip, face, tools.quality, tools.syncnet, tools.dnsmos, clock, reasons)
+        scores = score_clip(clip, face, tools.quality, tools.syncnet, tools.dnsmos, tools.voices, clock, reasons)
     except (ClipError, ValueError) as error:
         return str(error)
     kept = {"state": _state(folder, key, model), "scores": scores, "unmeasured": reasons}

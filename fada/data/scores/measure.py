@@ -17,6 +17,7 @@ from fada.data.scores.face import FaceTrack
 from fada.data.scores.quality import ImageQuality
 from fada.data.scores.speech import speech_share
 from fada.data.scores.syncnet import SyncNet
+from fada.data.scores.voice import SHORTEST_SECONDS, VoiceLikeness
 from fada.engine.clock import Clock
 from fada.media.sample_rate import SAMPLE_RATE
 
@@ -39,6 +40,7 @@ def score_clip(
     quality: ImageQuality | None = None,
     syncnet: SyncNet | None = None,
     dnsmos: SpeechQuality | None = None,
+    voices: VoiceLikeness | None = None,
     clock: Clock | None = None,
     reasons: dict[str, str] | None = None,
 ) -> Scores:
@@ -48,7 +50,7 @@ def score_clip(
         face: None where no face is known: what needs one stays None.
         quality: a metric of image quality; without one `iqa` stays None.
         syncnet: without it its three scores stay None.
-        dnsmos: likewise.
+        dnsmos, voices: likewise.
         clock: told how long each axis takes.
         reasons: given, for each score that could not be measured of this clip, why.
 
@@ -70,6 +72,8 @@ def score_clip(
         if dnsmos is not None:
             names = ("dnsmos_signal", "dnsmos_background", "dnsmos_overall")
             found |= dict(zip(names, dnsmos(clip.audio) or (None,) * 3, strict=True))
+        if voices is not None:
+            found["voice_likeness"] = voices(clip.audio)
     if face is not None:
         with clock("sync"):
             found |= _sync(clip, face)
@@ -83,7 +87,10 @@ def score_clip(
             found["background_change"], found["background_drift"] = picture.surroundings(clip.frames, face.boxes)
     scores = {name: _plain(value) for name, value in found.items()}
     if reasons is not None:
-        reasons |= {name: why for name, why in _why_not(clip, face).items() if scores[name] is None}
+        why_not = _why_not(clip, face)
+        if voices is not None:
+            why_not["voice_likeness"] = f"under {SHORTEST_SECONDS} s of speech: too short to hear two voices"
+        reasons |= {name: why for name, why in why_not.items() if scores[name] is None}
     return scores
 
 

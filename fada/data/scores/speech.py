@@ -20,20 +20,25 @@ def speech_share(audio: np.ndarray) -> float:
     Args:
         audio: float32 (N,) mono at 16 kHz.
     """
+    return sum(end - start for start, end in spoken_parts(audio)) / max(1, len(audio))
+
+
+def spoken_parts(audio: np.ndarray) -> list[tuple[int, int]]:
+    """From which to which sample of a sound (N,) at 16 kHz somebody speaks, in order."""
     if len(audio) == 0:
-        return 0.0
+        return []
     sound = torch.from_numpy(np.ascontiguousarray(audio))
-    with _one_thread():
+    with one_thread():
         from silero_vad import get_speech_timestamps
 
         spoken = get_speech_timestamps(sound, _detector(), sampling_rate=SAMPLE_RATE)
-    return sum(part["end"] - part["start"] for part in spoken) / len(audio)
+    return [(part["start"], part["end"]) for part in spoken]
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Its network is tiny and asked 31 times a second: threads beside other work only wait for one another there
-    (5 s of sound in 10 s instead of 0.05)."""
+def one_thread() -> Iterator[None]:
+    """For tiny networks that are asked often, Silero's 31 times a second of sound: threads beside other work only wait
+    for one another there (5 s of sound in 10 s instead of 0.05)."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -203,13 +203,15 @@ class ClipShape(Section):
 class Audio(Section):
     """The frozen audio encoder."""
 
-    kind: Literal["log_mel", "wav2vec2"] = "log_mel"
-    """`log_mel` needs no weights (embedded default); `wav2vec2` uses all hidden states of a transformers model."""
+    kind: Literal["log_mel", "wav2vec2", "whisper"] = "log_mel"
+    """`log_mel` needs no weights (embedded default); `wav2vec2` uses all hidden states of a transformers model,
+    `whisper` those of its encoder."""
     path: FilePath | None = None
-    """Folder of the wav2vec2 model; only for that kind."""
+    """Folder of the wav2vec2 or Whisper model; only for these kinds."""
     rate: Literal["states", "features", "pairs"] | None = None
-    """What of wav2vec2 is brought to the video's rate; only for that kind. `states`: what its transformer gives.
-    `features`: what goes into it, as Hallo does. Default: what the folder says (an imported Hallo's does), or `states`.
+    """What of the model is brought to the video's rate. `states`: what its transformer gives, all layers. `pairs`: of
+    its last layer two states per frame. `features`: what goes into it, as Hallo does; only for `wav2vec2`. Default:
+    what the folder says (an imported Hallo's does), or `states`.
     """
     states: Literal["stored", "from_sound"] = "stored"
     """Of training shards with latents: `stored` audio states, or `from_sound`: made of the clip's sound each time it is
@@ -220,13 +222,18 @@ class Audio(Section):
     """Video frames of audio to each side that a frame sees."""
 
     @model_validator(mode="after")
-    def wav2vec2_has_path(self) -> Audio:
-        if self.kind == "wav2vec2" and self.path is None:
-            raise ValueError("audio.path: a wav2vec2 folder is needed when audio.kind is wav2vec2")
+    def models_have_a_path(self) -> Audio:
+        if self.kind != "log_mel" and self.path is None:
+            raise ValueError(f"audio.path: a {self.kind} folder is needed when audio.kind is {self.kind}")
         return self
 
     @model_validator(mode="after")
-    def only_wav2vec2_has_rate(self) -> Audio:
-        if self.kind != "wav2vec2" and self.rate is not None:
-            raise ValueError(f"audio.rate: {self.kind} has none; leave it out, or set audio.kind=wav2vec2")
+    def rate_is_one_of_its_kind(self) -> Audio:
+        if self.kind == "log_mel" and self.rate is not None:
+            raise ValueError("audio.rate: log_mel has none; leave it out, or set audio.kind=wav2vec2")
+        if self.kind == "whisper" and self.rate == "features":
+            raise ValueError(
+                "audio.rate: whisper has no features, its layers know 50 states per second alone; choose states or "
+                "pairs"
+            )
         return self

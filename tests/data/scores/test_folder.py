@@ -49,7 +49,7 @@ def test_every_clip_has_every_score_by_name(scored: ScoredFolder) -> None:
     one = next(iter(scored.scores.values()))
     assert [name for name, value in one.items() if value is None] == [
         "bits_per_pixel", "iqa", "syncnet_offset", "syncnet_confidence", "syncnet_distance",
-        "dnsmos_signal", "dnsmos_background", "dnsmos_overall", "yaw", "roll", "wobble",
+        "dnsmos_signal", "dnsmos_background", "dnsmos_overall", "voice_likeness", "yaw", "roll", "wobble",
         "second_face", "face_pixels",
     ]  # fmt: skip
 
