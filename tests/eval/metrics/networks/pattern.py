@@ -32,7 +32,8 @@ def weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def graph_weights(shapes: Mapping[str, list[int]], gain: float = 2.0) -> dict[str, np.ndarray]:
     """Random weights of a TensorFlow.js graph, each from its own name: slopes and biases small, matrices and
-    convolutions (..., in, out) or (height, width, channels, 1) of a size that keeps signals alive, or as ``gain`` says."""
+    convolutions (..., in, out) or (height, width, channels, 1) of a size that keeps signals alive: ``gain`` is what
+    a layer makes of its input's variance."""
     made = {}
     for name, shape in shapes.items():
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
