@@ -53,16 +53,16 @@ def test_every_look_is_the_upright_square_of_one_and_a_half_faces() -> None:
     network = Reads()
     MeshFinder(network).find(PICTURE.astype(np.uint8))
     # The first look is a square of the longer side: a third of a pixel for each of 192.
-    first, second, _ = network.seen
+    first, second, third = network.seen
     np.testing.assert_allclose(first, network.points / 3 - torch.tensor([0, (WIDTH - HEIGHT) / 2]), atol=1e-3)
-    # 40 pixels between the eyes at (4, 3) / 5: the second look turns by that angle.
+    # 40 pixels between the eyes at (4, 3) / 5: every look turns by that angle more.
     cosine, sine = 0.8, 0.6
     upright = first.numpy() @ np.array([[cosine, -sine], [sine, cosine]])
     side = 1.5 * np.ptp(upright, axis=0).max()
-    step = second[263] - second[33]
-    tilt = math.atan2(step[1], step[0])
-    assert tilt == pytest.approx(2 * math.atan2(sine, cosine), abs=1e-3)
-    assert math.hypot(*step) == pytest.approx(40 / 192 * side, rel=1e-3)
+    steps = [(one[263] - one[33]).tolist() for one in (second, third)]
+    tilts = [math.atan2(down, across) for across, down in steps]
+    assert tilts == pytest.approx([turns * math.atan2(sine, cosine) for turns in (2, 3)], abs=1e-3)
+    assert math.hypot(*steps[0]) == pytest.approx(40 / 192 * side, rel=1e-3)
 
 
 def test_below_half_a_presence_there_is_no_face() -> None:
