@@ -61,10 +61,9 @@ def _described(entry: Any) -> tuple[str, list[int], np.dtype[Any]]:
     name, shape, kind = fields.get("name"), fields.get("shape"), fields.get("dtype")
     sides = shape if isinstance(shape, list) else [-1]
     is_shape = all(type(side) is int and 0 <= side < 2**20 for side in sides)
-    stored = _KINDS.get(kind) if isinstance(kind, str) else None
+    stored: np.dtype[Any] | None = _KINDS.get(kind) if isinstance(kind, str) else None
     if "quantization" in fields:
-        is_half = kind == "float32" and _is_half(fields["quantization"])
-        stored = _HALF if is_half else None
+        stored = _HALF if kind == "float32" and _is_half(fields["quantization"]) else None
     if not isinstance(name, str) or not is_shape or stored is None:
         raise ModelFolderError(
             f"TensorFlow.js: weights are float32, float16 of them, or int32 with name and shape, got {shortly(entry)}"
