@@ -1,6 +1,6 @@
 """What the metrics of real footage look at: a video with its sound, and the face in it, found once.
 
-Faces come from MediaPipe's landmarker, frame by frame without smoothing over time.
+Faces come from MediaPipe's landmarker, or from the mesh alone, frame by frame without smoothing over time.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from fada.data.prepare import measure
-from fada.data.prepare.models import Face, FaceFinder, overlap
+from fada.data.prepare.models import Face, overlap
 from fada.eval.metrics.not_measurable import NotMeasurable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _REMEMBERED = 8
 class FaceReading:
     """One face over the frames of a video; NaN where none was found.
 
-    points: (F, 478, 3) landmarks in pixels; blendshapes: (F, 52) in [0, 1].
+    points: (F, 478, 3) landmarks in pixels; blendshapes: (F, 52) in [0, 1], NaN where they come from the mesh alone.
     """
 
     points: np.ndarray
@@ -41,7 +41,7 @@ class FaceReading:
     @property
     def found(self) -> np.ndarray:
         """(F,) bool: whether a face was found."""
-        return np.isfinite(self.blendshapes[:, 0])
+        return np.isfinite(self.points[:, 0, 0])
 
     def whole(self) -> FaceReading:
         """The same without gaps: a frame without a face repeats the one before it (at the start, the first found).
@@ -67,6 +67,11 @@ class FaceReading:
         """(F,) MediaPipe's jawOpen."""
         return self.blendshapes[:, measure.JAW_OPEN]
 
+    @property
+    def jaw_drop(self) -> np.ndarray:
+        """(F,) length of the lower face over that of the forehead: what the mesh alone says of the jaw."""
+        return measure.jaw_drop(self.points)
+
     def track(self) -> FaceTrack:
         """The face as `fada.data.scores` knows it, in shares of the picture's side.
 
@@ -91,10 +96,16 @@ class FaceReading:
         )
 
 
+class Finder(Protocol):
+    """What finds the faces of a picture (H, W, 3) uint8: `FaceFinder`, `MeshFinder`."""
+
+    def find(self, pixels: np.ndarray) -> list[Face]: ...
+
+
 class FaceReader:
     """Reads the face of videos, and remembers the last few of them."""
 
-    def __init__(self, finder: FaceFinder) -> None:
+    def __init__(self, finder: Finder) -> None:
         self.finder = finder
         self._known: OrderedDict[str, FaceReading] = OrderedDict()
 

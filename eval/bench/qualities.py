@@ -23,7 +23,14 @@ from fada.eval.statistics.intervals import (
 )
 
 QUALITY_KINDS: Mapping[str, tuple[str, ...]] = {
-    "mouth": ("mouth_correlation_synth", "sync_d", "lip_correlation", "lip_sound_correlation"),
+    "mouth": (
+        "mouth_correlation_synth",
+        "sync_d",
+        "lip_correlation",
+        "lip_sound_correlation",
+        "lip_correlation_facemesh",
+        "lip_sound_correlation_facemesh",
+    ),
     "identity": ("identity_error_synth", "identity_similarity", "identity_mobileface", "still_colour_error"),
     "pictures": ("fvd_r", "fd_latent_synth", "fd_latent"),
 }

@@ -28,11 +28,14 @@ SPEED_SHARE = 0.92
 WORSE = (
     ("iqa", BLURRED),
     ("niqe", BLURRED),
+    ("niqe_skvideo", BLURRED),
     ("lpips_truth", BLURRED),
     ("sync_c", SHUFFLED),
     ("sync_d", SHUFFLED),
     ("lip_sound_confidence", SHUFFLED),
     ("lip_sound_correlation", SHUFFLED),
+    ("lip_sound_confidence_facemesh", SHUFFLED),
+    ("lip_sound_correlation_facemesh", SHUFFLED),
 )
 """Metrics of real footage, and the control that each must call worse than the true video."""
 

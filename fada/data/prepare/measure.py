@@ -33,6 +33,12 @@ def lip_opening_in_depth(points: np.ndarray) -> np.ndarray:
     return np.sum(gaps, axis=0) / np.maximum(rigid, 1e-6)
 
 
+def jaw_drop(points: np.ndarray) -> np.ndarray:
+    """Distance of chin and nose root in three dimensions over that of nose root and forehead (F,)."""
+    down, up = (np.linalg.norm(points[:, end] - points[:, _NASION], axis=1) for end in (_CHIN, _FOREHEAD))
+    return down / np.maximum(up, 1e-6)
+
+
 def lip_width(points: np.ndarray) -> np.ndarray:
     """Distance of the mouth's corners over that of the eyes' outer corners (F,), in as many dimensions as are given."""
     corners, eyes = (np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in (_MOUTH_CORNERS, _EYE_CORNERS))

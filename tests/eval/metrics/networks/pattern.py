@@ -30,14 +30,23 @@ def weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
-def graph_weights(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
+def graph_weights(shapes: Mapping[str, list[int]], gain: float = 2.0) -> dict[str, np.ndarray]:
     """Random weights of a TensorFlow.js graph, each from its own name: slopes and biases small, matrices and
-    convolutions (..., in, out) or (height, width, channels, 1) of a size that keeps signals alive."""
+    convolutions (..., in, out) or (height, width, channels, 1) of a size that keeps signals alive: ``gain`` is what
+    a layer makes of its input's variance."""
     made = {}
     for name, shape in shapes.items():
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
         inputs = math.prod(shape[:2] if shape[-1] == 1 else shape[:-1])
-        made[name] = (noise * (math.sqrt(2 / inputs) if len(shape) > 1 else 0.3)).numpy()
+        made[name] = (noise * (math.sqrt(gain / inputs) if len(shape) > 1 else 0.3)).numpy()
+    return made
+
+
+def mesh_weights(shapes: Mapping[str, list[int]]) -> dict[str, np.ndarray]:
+    """The same for a face mesh: small beside what goes on, and its points about the middle of 192 pixels."""
+    made = graph_weights(shapes, gain=0.8)
+    places = next(name for name in made if name.endswith("output_mesh/BiasAdd/ReadVariableOp"))
+    made[places] = np.float32(96) + np.float32(100) * made[places]
     return made
 
 
