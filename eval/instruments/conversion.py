@@ -121,12 +121,12 @@ def whisper_encoder_weights(variables: Constants) -> dict[str, Tensor]:
     taken = _Taken(encoder, "CTranslate2", np.float16)
 
     def pair(name: str, source: str, weight: str = "weight", bias: str = "bias") -> None:
-        taken.vector(f"{name}.weight", f"encoder/{source}/{weight}")
-        taken.vector(f"{name}.bias", f"encoder/{source}/{bias}")
+        taken.as_it_is(f"{name}.weight", f"encoder/{source}/{weight}")
+        taken.as_it_is(f"{name}.bias", f"encoder/{source}/{bias}")
 
     pair("conv1", "conv1")
     pair("conv2", "conv2")
-    taken.vector("embed_positions.weight", "encoder/position_encodings/encodings")
+    taken.as_it_is("embed_positions.weight", "encoder/position_encodings/encodings")
     for place in range(sum(name.endswith("/ffn/linear_0/weight") for name in encoder)):
         ours, theirs = f"layers.{place}", f"layer_{place}"
         _split_attention(taken, f"{ours}.self_attn", f"encoder/{theirs}/self_attention/linear_0")
@@ -185,6 +185,9 @@ class _Taken:
 
     def keep(self, name: str, found: np.ndarray) -> None:
         self._state[name] = torch.from_numpy(np.array(found, self._kind, order="C"))
+
+    def as_it_is(self, name: str, source: str) -> None:
+        self.keep(name, self.array(source))
 
     def vector(self, name: str, source: str) -> None:
         self.keep(name, self.array(source).reshape(-1))
