@@ -223,6 +223,6 @@ def test_a_recipe_without_stages_trains_the_codec_alone(recipe: Recipes, tmp_pat
     with pytest.raises(RecipeError, match="this recipe trains a codec alone"):
         jobs.distill(alone, QUIET)
     lines = "\n".join(jobs.dry_run(alone).lines)
-    assert "codec: 0.01 M weights; 4 steps of batch 2" in lines
+    assert "codec: 0.60 M weights; 4 steps of batch 2" in lines
     with pytest.raises(RecipeError, match=r"give teacher.path \(a teacher folder\) or teacher.stages"):
         load_recipe("tiny/smoke", ["teacher.stages=[]"])

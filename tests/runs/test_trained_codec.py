@@ -89,8 +89,10 @@ def weights(codec: MotionAutoencoder) -> torch.Tensor:
 def test_it_is_trained_with_logs_checkpoints_and_previews(trained: Path) -> None:
     lines = [json.loads(line) for line in (trained / "codec/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
-    assert {"l1", "component_eye", "lr"} <= lines[0].keys()
-    assert "lip_judge" not in lines[0]
+    # Motion alone first.
+    assert {"eye_motion", "boxes", "lr"} <= lines[0].keys()
+    assert not {"l1", "lip_judge"} & lines[0].keys()
+    assert {"l1", "component_eye", "eye_motion"} <= lines[2].keys()
     assert "lip_judge" in lines[3]
     assert {each.name for each in (trained / "codec/checkpoints").iterdir()} == {"step-00000002", "step-00000004"}
     assert (trained / "codec/preview/frames-000002.png").is_file()
@@ -183,7 +185,7 @@ def test_lpips_is_what_pictures_are_compared_by_where_its_files_are_given(
     files = ("teacher.codec.train.lpips_backbone=alexnet.pth", "teacher.codec.train.lpips_heads=alex.pth")
     made(tmp_path / "run", *files, "teacher.codec.train.lip_adversarial=0")
     assert asked == [(Path("alexnet.pth"), Path("alex.pth"))]
-    line = json.loads((tmp_path / "run/codec/log.jsonl").read_text().splitlines()[0])
+    line = json.loads((tmp_path / "run/codec/log.jsonl").read_text().splitlines()[-1])
     assert (line["perceptual"], line["component_eye"], line["component_lip"]) == (7.0, 7.0, 7.0)
 
 
