@@ -130,11 +130,10 @@ class CodecAndJudges(nn.Module):
             parts = self.patches(self.codec.dec.painter, pixels, boxes, motion, places)
             found.parts.update(parts)
             found.total = found.total + self.weights.motion * of_patches(parts)
-        if drawn is None:
-            self._draw(found, pixels, boxes, read, has_judges=has_judges, penalty=penalty)
-        elif drawn:
-            first = torch.arange(drawn, device=pixels.device)
-            rows = torch.cat([first, first + len(pixels) // 2])
+        pairs = len(pixels) // 2
+        if drawn != 0:
+            first = torch.arange(pairs if drawn is None else drawn, device=pixels.device)
+            rows = torch.cat([first, first + pairs])
             shown = {name: each[rows] for name, each in boxes.items()}
             read = None if read is None else (read[0][rows], read[1][rows])
             self._draw(found, pixels[rows], shown, read, has_judges=has_judges, penalty=penalty)

@@ -1,6 +1,7 @@
 """What every audio encoder is: audio (B, N) at 16 kHz to states (B, F, L, D), L layers of width D per video frame."""
 
 from abc import ABC, abstractmethod
+from typing import Self
 
 import numpy as np
 import torch
@@ -73,6 +74,10 @@ class AudioEncoder(nn.Module, ABC):
         It never goes back as frames go on: what lies before it is forgotten.
         """
         return max(0, frame - (self.look_back if self.frames_around is None else self.frames_around))
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode: the encoder is frozen, and dropout would change the states."""
+        return super().train(False)
 
     def state(self) -> list[Tensor]:
         """Parameters and buffers."""

@@ -61,10 +61,6 @@ class Wav2Vec2Encoder(AudioEncoder):
         """Width of a state."""
         return int(self.model.config.hidden_size)
 
-    def train(self, mode: bool = True) -> "Wav2Vec2Encoder":
-        """Stays in evaluation mode: the encoder is frozen, and its dropout would change the states."""
-        return super().train(False)
-
     @torch.no_grad()
     def forward(self, audio: Tensor, frames: int, heard: Moments | None = None) -> Tensor:
         """States (B, frames, layers, states_dim) of audio (B, N); short audio counts as silence after its end.

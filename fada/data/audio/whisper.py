@@ -60,10 +60,6 @@ class WhisperAudioEncoder(AudioEncoder):
         """Width of a state."""
         return int(self.model.config.d_model)
 
-    def train(self, mode: bool = True) -> "WhisperAudioEncoder":
-        """Stays in evaluation mode: the encoder is frozen, and its dropout would change the states."""
-        return super().train(False)
-
     def first_heard(self, frame: int) -> int:
         """Where the first window begins that holds `frame`: heard from there, windows lie as in the whole sound."""
         window, place = divmod(frame, self.step_frames)
