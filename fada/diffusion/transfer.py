@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 PINNED_BYTES = 2**16
 """From here on a copy to a CUDA device waits for all that the device was asked before, unless its memory is pinned."""
+
+
+def like(values: Sequence[Any], tensor: Tensor) -> Tensor:
+    """Numbers as a tensor of another's kind, on its device; `tensor.new_tensor(values)` would wait for that."""
+    return moved(torch.tensor(values, dtype=tensor.dtype), tensor.device)
 
 
 def moved(tensor: Tensor, device: torch.device | str) -> Tensor:

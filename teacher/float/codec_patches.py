@@ -46,7 +46,7 @@ class PatchLosses(nn.Module):
         drawn = regions(true)
         patch = painter.seen(pixels, drawn)
         # Where the same part of the face is in the other frame: as far away as the head has moved, which the eyes tell.
-        other = painter.seen(_other(pixels), drawn + shift[:, :1, [0, 1, 0, 1]])
+        other = painter.seen(_other(pixels), drawn + shift[:, :1, :2].tile(2))
         changes = painter.changes(patch, moved).unbind(1)
         told = [
             warped(each, change[:, :2]) + change[:, 2:] for each, change in zip(patch.unbind(1), changes, strict=True)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from fada.data.sampling.dataset import BatchShape
 from fada.data.sampling.seeds import seeded
 from fada.data.shards.format import Sample
+from fada.diffusion.transfer import moved
 from fada.engine.objective import StepLoss
 from fada.teacher.codec import CodecTraining, LoadLpips
 from fada.teacher.float import codec_losses as losses
@@ -235,8 +236,8 @@ class CodecObjective:
         boxes = {"eye": batch.eyes, "lip": batch.mouth}
         has_penalty = self.r1_every and step % self.r1_every == 0
         total, parts = model(
-            batch.pixels.to(device),
-            {name: each.to(device) for name, each in boxes.items() if each is not None},
+            moved(batch.pixels, device),
+            {name: moved(each, device) for name, each in boxes.items() if each is not None},
             has_judges=step >= self.judges_from,
             penalty=float(self.r1_every) if has_penalty else 0.0,
             drawn=drawn,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fada.diffusion.transfer import like
 from fada.teacher.float.codec_losses import patches
 from fada.teacher.float.motion_encoder import LR_MUL, REACH
 from fada.teacher.float.style_layers import SLOPE, EqualConv2d, EqualLinear, whole
@@ -94,7 +95,7 @@ def warped(pictures: Tensor, flow: Tensor) -> Tensor:
     """Pictures (B or 1, C, h, w), each pixel taken from where the flow (B, 2, h, w) points, in halves of a picture."""
     flow = whole(flow)
     # From -1 to 1 go the edges of a picture, and places its outer pixels' middles.
-    inner = flow.new_tensor([1 - 1 / pictures.shape[3], 1 - 1 / pictures.shape[2]])[:, None, None]
+    inner = like([1 - 1 / pictures.shape[3], 1 - 1 / pictures.shape[2]], flow)[:, None, None]
     grid = (_places(flow)[:1] * inner + flow).permute(0, 2, 3, 1)
     seen = whole(pictures).expand(len(flow), -1, -1, -1)
     return F.grid_sample(seen, grid, padding_mode="border", align_corners=False).to(pictures.dtype)

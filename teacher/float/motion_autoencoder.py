@@ -19,6 +19,7 @@ from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor, nn
 
+from fada.diffusion.transfer import like
 from fada.teacher.float import codec_settings
 from fada.teacher.float.face_painter import FacePainter, regions, warped
 from fada.teacher.float.motion_encoder import MotionEncoder
@@ -424,8 +425,8 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         """Latents (F, D) of numbers along the directions, (F, motion_dim)."""
         return coordinates if self.config.coordinates else coordinates @ self.dec.direction().to(coordinates).T
 
-    def _shift(self, like: Tensor) -> Tensor:
-        return like.new_tensor(self.config.shift or [0.0] * self.config.motion_dim)
+    def _shift(self, latents: Tensor) -> Tensor:
+        return like(self.config.shift or [0.0] * self.config.motion_dim, latents)
 
     def passes(self, frames: np.ndarray) -> Iterator[Tensor]:
         """Pixels (f, 3, H, W) of a few frames each.

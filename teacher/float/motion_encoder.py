@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fada.diffusion.transfer import like
 from fada.teacher.float.codec_losses import patches
 from fada.teacher.float.style_layers import EqualConv2d, EqualLinear, whole
 
@@ -71,7 +72,7 @@ class MotionEncoder(nn.Module):
         close = F.adaptive_avg_pool2d(pixels, CLOSE) if pixels.shape[-1] > CLOSE else pixels
         found = self.finder(overview)
         boxes = TENTH * whole(found).unflatten(1, (2, 4))
-        boxes = boxes + boxes.new_tensor(USUAL)
+        boxes = boxes + like(USUAL, boxes)
         eyes, lips = (patches(close, each, PATCH) for each in boxes.detach().unbind(1))
         seen = [self.whole(overview), self.eyes(eyes), self.lips(lips), found.detach()]
         return REACH * self.motion(torch.cat(seen, dim=1)), boxes

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fada.diffusion.transfer import like
+
 BLUR = (1.0, 3.0, 3.0, 1.0)
 """Of every change of resolution, along one side."""
 SLOPE = 0.2
@@ -268,7 +270,7 @@ class ToFlow(nn.Module):
 
         Three rows of weights per frame are cheaper than a scaled copy of the features.
         """
-        units = self.bias.new_tensor([self.unit, self.unit, 1.0])
+        units = like([self.unit, self.unit, 1.0], self.bias)
         weight = self.conv.weight[0, :, :, 0, 0] * (units[:, None] * self.conv.scale)
         rows = weight * self.conv.modulation(style)[:, None]
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)

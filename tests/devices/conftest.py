@@ -21,6 +21,9 @@ from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
+from fada.teacher.float.audio_projection import FloatAudioProjection
+from fada.teacher.float.model import Float
+from fada.teacher.float.transformer import VectorField
 from fada.teacher.hallo.model import Hallo
 from fada.teacher.hallo.projections import FaceLocator, FaceProjection
 from fada.teacher.hallo.unets import HalloDenoisingUNet, HalloReferenceUNet
@@ -62,7 +65,15 @@ def v_express() -> VExpress:
     return new_v_express(small_v_express.NETWORK, PATH.to_config(), audio, (4, 8, 8))
 
 
-FAMILIES: dict[str, Callable[[], AvatarDenoiser]] = {"dual_unet": dual_unet, "hallo": hallo, "v_express": v_express}
+def small_float() -> Float:
+    """Two blocks; latents are differences from the portrait's, as where a codec is trained here."""
+    field = VectorField(6, 32, 2, 4, audio_dim=8, max_frames=8, relative=True)
+    return Float(field, FloatAudioProjection(5, 1, 12, 8), NoisePath("flow_prediction"))
+
+
+FAMILIES: dict[str, Callable[[], AvatarDenoiser]] = {
+    "dual_unet": dual_unet, "hallo": hallo, "v_express": v_express, "float": small_float,
+}  # fmt: skip
 
 
 @pytest.fixture(params=FAMILIES)
@@ -78,17 +89,18 @@ def model(request: pytest.FixtureRequest) -> AvatarDenoiser:
 
 @pytest.fixture
 def sampler(model: AvatarDenoiser) -> ClipSampler:
-    """Four clips with faces and keypoints, of both qualities; V-Express has no motion frames."""
+    """Four clips with faces, keypoints and emotions, of both qualities; V-Express has no motion frames."""
     generator = torch.Generator().manual_seed(3)
     face, lips = torch.tensor([0.1, 0.1, 0.8, 0.9]), torch.tensor([0.3, 0.5, 0.6, 0.8])
     clips = [
         LatentClip(
             f"clip-{i}",
             "AB"[i % 2],
-            torch.randn(9, 4, 8, 8, generator=generator),
+            torch.randn(9, *((6,) if isinstance(model, Float) else (4, 8, 8)), generator=generator),
             torch.randn(9, 1, 12, generator=generator),
             FaceClues(torch.randn(20, generator=generator), face, lips),
             small_v_express.keypoints(9),
+            torch.rand(7, generator=generator).softmax(0),
         )
         for i in range(4)
     ]

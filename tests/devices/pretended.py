@@ -112,20 +112,28 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention and isinstance(args[0], There):
-            return _attention(*args)
+            return _attention(*args, **kwargs)
         if func is Tensor.tolist and isinstance(args[0], There):
             self.told.note("a value of the device's")
             return args[0].held.tolist()
+        if func is Tensor.new_tensor and isinstance(args[0], There):
+            self.told.note("a copy to the device")
+            return torch.tensor(args[1], dtype=args[0].dtype).to(DEVICE, non_blocking=True)
         if func in (torch.tensor, torch.as_tensor) and torch.device(kwargs.get("device") or "cpu") == DEVICE:
             return func(*args, **{**kwargs, "device": "cpu"}).to(DEVICE)
         return func(*args, **kwargs)
 
 
-def _attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def _attention(query: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None = None) -> Tensor:
     rows = query.shape[:-2].numel()
     if rows > GRID:
         raise DevicesMixed(f"CUDA error: invalid configuration argument (attention over {rows} rows and heads)")
-    return (query @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1) @ values
+    scores = query @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5
+    if attn_mask is not None:
+        # -inf where it is false: a mask of the other kind would be added.
+        assert attn_mask.dtype == torch.bool
+        scores = scores.masked_fill(attn_mask.logical_not(), -torch.inf)
+    return scores.softmax(-1) @ values
 
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any], told: Pretended | None) -> Any:

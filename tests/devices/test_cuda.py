@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pretended import gradients
+from test_float_codec import new_codec, objective, pairs  # noqa: F401 - a fixture
+from test_float_codec import stepped as stepped_codec
 from test_generation import CASES as WAYS
 from test_generation import WAYS as HOW
 from test_generation import denoised, student_of
@@ -21,6 +24,7 @@ from test_training_step import CASES, STEPS, stepped, to_device
 
 from fada.data.sampling.dataset import ClipSampler
 from fada.teacher.denoiser import AvatarDenoiser
+from fada.teacher.float.frame_pairs import FramePairs
 
 pytestmark = [
     pytest.mark.gpu,
@@ -90,3 +94,28 @@ def test_denoising_is_the_cpus_and_waits_for_nothing(model: AvatarDenoiser, samp
     assert evaluations == as_many
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)
     assert waited == []
+
+
+@pytest.mark.parametrize("finds_face", [True, False])
+def test_a_step_of_floats_codec_is_the_cpus_and_waits_for_nothing(pairs: FramePairs, finds_face: bool) -> None:  # noqa: F811
+    made = objective(pairs, finds_face)
+    there = copy.deepcopy(made)
+    there.module.to(CUDA)
+    with exact_kernels():
+        stepped_codec(copy.deepcopy(there))
+        with waits() as waited:
+            found = stepped_codec(there)
+        expected = stepped_codec(made)
+    torch.testing.assert_close(found.total.detach().cpu(), expected.total.detach(), rtol=1e-3, atol=1e-4)
+    assert waited == []
+
+
+@pytest.mark.parametrize("finds_face", [True, False])
+def test_clips_of_floats_codec_are_the_cpus(pairs: FramePairs, finds_face: bool) -> None:  # noqa: F811
+    codec = new_codec(finds_face)
+    frames = ((pairs.batch(5, 0, range(4)).pixels[:4].permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
+    there = copy.deepcopy(codec).to(CUDA)
+    with exact_kernels():
+        found, expected = there.retold(frames), codec.retold(frames)
+    assert expected.std() > 5
+    assert np.abs(found.astype(int) - expected).max() <= 2

@@ -37,7 +37,7 @@ WAYS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 
 CASES = [("dual_unet", way) for way in WAYS] + [
     pytest.param(family, way, marks=() if way in ("teacher", "fast") else pytest.mark.slow)
-    for family in ("hallo", "v_express")
+    for family in ("hallo", "v_express", "float")
     for way in WAYS
 ]
 

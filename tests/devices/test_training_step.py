@@ -70,6 +70,13 @@ def v_express_stage(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -
     )
 
 
+def float_stage(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
+    """FLOAT's only stage."""
+    drop = DropRates({"audio": 0.3, "emotion": 0.3}, 0.5, 0.3)
+    weights = {"velocity_weight": 1.0, "motion_weight": 1.0}
+    return PretrainObjective(model, sampler, SHAPE, ("audio", "vector_field"), drop, seed=0, **weights)
+
+
 def distilled(mode: Any, **changes: Any) -> Callable[[AvatarDenoiser, ClipSampler, Path], Made]:
     def make(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
         return DistillObjective(model, student_of(model, mode, 2), sampler, settings(**changes), SHAPE)
@@ -92,6 +99,7 @@ def tcd(model: AvatarDenoiser, sampler: ClipSampler, folder: Path) -> Made:
 STEPS = {
     "pretrain": (pretrain, []),
     "V-Express's last stage": (v_express_stage, []),
+    "FLOAT's stage": (float_stage, []),
     "balanced": (distilled("none", guidance="sync", matched=True), [CHECKED]),
     "fast": (distilled("tokens", solver="dpmpp_2m", solver_spacing="noise_share"), [CHECKED]),
     "fast by time embedding": (distilled("time_embed", solver="dpmpp_2m_log_snr"), [CHECKED]),
@@ -101,7 +109,7 @@ STEPS = {
 }
 
 
-OWN = {"dual_unet": "pretrain", "v_express": "V-Express's last stage"}
+OWN = {"dual_unet": "pretrain", "v_express": "V-Express's last stage", "float": "FLOAT's stage"}
 """How a family's teachers are trained; Hallo's are not."""
 
 
@@ -114,7 +122,7 @@ def cases(family: str) -> list[Any]:
     return [pytest.param(family, step, marks=() if is_usual[step] else pytest.mark.slow) for step in is_usual]
 
 
-CASES = [case for family in ("dual_unet", "hallo", "v_express") for case in cases(family)]
+CASES = [case for family in ("dual_unet", "hallo", "v_express", "float") for case in cases(family)]
 
 
 def stepped(made: Made) -> StepLoss:
