@@ -128,7 +128,7 @@ class Family:
         A family without a VAE has `CODEC` too, the class of its own (`fada/teacher/codec.py`), and
         `new_codec(recipe)`. Where that has something to learn there is also
         `train_codec(recipe, codec, samples, shape, load_lpips)`, which gives a `fada.teacher.codec.CodecTraining`, and
-        `pass_of_step(recipe, codec)`, which runs a step's pass, for dry runs to price.
+        `passes_of_step(recipe, codec)`: what its steps run, each with the share of them, for dry runs to price.
     settings: of its pipeline's folder: what a clip is, and the defaults of a call.
     section: of `teacher.network` in recipes; None where sizes are the released ones.
     codec_section: of `teacher.codec` in recipes; None where there is no codec, or nothing to choose of it.

@@ -170,10 +170,13 @@ def _channels(recipe: Recipe) -> int:
 
 
 def codec_cost(recipe: Recipe) -> tuple[int, float]:
-    """Weights of the family's own codec, and operations of a training step's pass through it."""
+    """Weights of the family's own codec, and operations of what a training step runs forward, on average."""
     networks = recipe.teacher.family.networks
-    counter = FlopCounterMode(display=False)
-    with torch.device("meta"), counter:
+    flop = 0.0
+    with torch.device("meta"):
         codec = networks.new_codec(recipe)
-        networks.pass_of_step(recipe, codec)
-    return sum(weight.numel() for weight in codec.parameters()), float(counter.get_total_flops())
+        for share, run in networks.passes_of_step(recipe, codec):
+            with FlopCounterMode(display=False) as counter:
+                run()
+            flop += share * counter.get_total_flops()
+    return sum(weight.numel() for weight in codec.parameters()), flop

@@ -9,7 +9,7 @@ Source of the losses: FLOAT (arXiv:2412.01064), section 3.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
@@ -255,13 +255,23 @@ def new_codec(recipe: Recipe) -> MotionAutoencoder:
     return codec
 
 
-def pass_of_step(recipe: Recipe, codec: MotionAutoencoder) -> Tensor:
-    """The pictures of a training step as `codec` makes them of nothing, for whoever counts what that costs."""
+def passes_of_step(recipe: Recipe, codec: MotionAutoencoder) -> Iterator[tuple[float, Callable[[], object]]]:
+    """What training steps run, of nothing, each with the share of the steps in which it runs; to count what it costs."""
     section = recipe.teacher.codec
     assert isinstance(section, Codec)
-    pictures, size = 2 * section.train.batch, recipe.clip.size
-    rows = torch.arange(pictures, device=codec.device)
-    return codec.driven(torch.zeros(pictures, 3, size, size, device=codec.device), rows, rows)
+    train, size = section.train, recipe.clip.size
+    with torch.device(codec.device):
+        pictures = torch.zeros(2 * train.batch * MOTION_PAIRS, 3, size, size)
+        drawn, rows = pictures[: 2 * train.batch], torch.arange(2 * train.batch)
+        boxes, motion = torch.zeros(len(pictures), 2, 4), torch.zeros(len(pictures), codec.directions)
+        read, share = None, 1.0
+        if codec.motion is not None and train.motion:
+            encoder, painter, losses_of = codec.motion, codec.dec.painter, PatchLosses(codec.directions)
+            named = {"eye": boxes[:, 0], "lip": boxes[:, 1]}
+            yield 1.0, lambda: encoder(pictures)
+            yield 1.0, lambda: losses_of(painter, pictures, named, motion, boxes)
+            read, share = (motion[rows], boxes[rows]), 1.0 - train.motion_until
+        yield share, lambda: codec.driven(drawn, rows, rows, read)
 
 
 def train_codec(

@@ -13,9 +13,9 @@ from fada.teacher.float.section import Network
 from fada.teacher.float.transformer import VectorField
 
 if TYPE_CHECKING:
-    from fada.teacher.float.codec_training import new_codec, pass_of_step, train_codec
+    from fada.teacher.float.codec_training import new_codec, passes_of_step, train_codec
 
-__all__ = ["CODEC", "MODEL", "NETWORKS", "new", "new_codec", "pass_of_step", "train_codec"]
+__all__ = ["CODEC", "MODEL", "NETWORKS", "new", "new_codec", "passes_of_step", "train_codec"]
 
 MODEL, CODEC = Float, MotionAutoencoder
 NETWORKS = {"vector_field": VectorField, "audio_projection": FloatAudioProjection}
@@ -29,7 +29,7 @@ def new(network: Network, noise: Mapping[str, Any], audio: tuple[int, int, int],
 
 def __getattr__(name: str) -> Any:
     """What trains the codec (PEP 562): who only generates needs none of it."""
-    if name not in ("new_codec", "pass_of_step", "train_codec"):
+    if name not in ("new_codec", "passes_of_step", "train_codec"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from fada.teacher.float import codec_training
 

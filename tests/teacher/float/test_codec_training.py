@@ -11,12 +11,15 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from fada.data.sampling.dataset import BatchShape
 from fada.data.shards.format import Sample
 from fada.data.world.draw import make_clip
 from fada.engine.loop import LoopSettings, fit
 from fada.engine.run_log import RunLog
+from fada.recipe.loading import load_recipe
+from fada.studies.meta_passes import codec_cost
 from fada.teacher.float.codec_losses import patches, pyramid_distance
 from fada.teacher.float.codec_patches import of_patches
 from fada.teacher.float.codec_start import start_as_portrait, start_from_motion
@@ -113,6 +116,27 @@ def test_a_codec_that_reads_motion_from_w_is_not_taught_it_by_patches(held: Fram
     found = made.loss(made.module, 0, 0)
     assert found.scalars.keys() == {"l1"}
     assert len(found.keys) == 2
+
+
+@pytest.mark.parametrize("finds_face", [True, False])
+def test_a_dry_run_prices_what_steps_run(held: FramePairs, finds_face: bool) -> None:
+    changes = [
+        "clip.size=32", "teacher.codec.style_dim=16", "teacher.codec.motion_dim=4", "teacher.codec.channels=[8,8,8,6]",
+        "teacher.codec.train.batch=2", "teacher.codec.train.motion_until=0.25",
+        f"teacher.codec.finds_face={str(finds_face).lower()}",
+    ]  # fmt: skip
+    made = objective(held, replace(NONE, l1=1.0, motion=1.0), pictures_from=1, finds_face=finds_face)
+
+    def counted(step: int) -> int:
+        with FlopCounterMode(display=False) as counter:
+            made.loss(made.module, step, 0)
+        return counter.get_total_flops()
+
+    alone, beside = counted(0), counted(1)
+    assert (alone < beside) is finds_face
+    _, flop = codec_cost(load_recipe("tiny/float", changes))
+    # Of a codec that is not taught by patches, every step draws.
+    assert flop == pytest.approx(0.25 * alone + 0.75 * beside)
 
 
 def test_pictures_teach_the_motion_encoder_too(held: FramePairs) -> None:
