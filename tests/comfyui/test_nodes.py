@@ -5,6 +5,7 @@ The contract is that of the public server (execution.py and server.py of ComfyUI
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import math
@@ -12,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -144,6 +146,24 @@ def test_an_instance_is_kept_until_its_files_change(student: Path, tmp_path: Pat
     assert load(copy).pipeline is not first
 
 
+def test_a_model_that_nobody_holds_goes_before_the_next_one_comes(
+    student: Path, student_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> bool:
+        gc.collect()
+        return first() is None
+
+    def noting(*args: Any, **options: Any) -> Any:
+        beside.append(not gone())
+        return opened(*args, **options)
+
+    load(student_run / "teacher")
+    first, beside, opened = weakref.ref(load(student).pipeline), [], fada.load
+    monkeypatch.setattr(fada, "load", noting)
+    load(student_run / "teacher")
+    assert beside == [False]
+
+
 def test_a_model_that_another_node_holds_is_shared_and_one_that_nobody_holds_is_gone(
     student: Path, student_run: Path
 ) -> None:
@@ -152,7 +172,6 @@ def test_a_model_that_another_node_holds_is_shared_and_one_that_nobody_holds_is_
     assert load(student).pipeline is held.pipeline
     del held
     load(student_run / "teacher")
-    import gc
 
     gc.collect()
     assert len(models._alive) == 1

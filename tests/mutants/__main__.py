@@ -55,8 +55,9 @@ class Results:
         write_json(self.path, self.kept)
 
     def _hash(self, mutant: Mutant) -> str:
-        files = [mutant.file, *(test.partition("::")[0] for test in mutant.tests)]
-        parts = [path.read_bytes() for name in files if (path := self.root / name).is_file()]
+        named = [self.root / each for each in (mutant.file, *(test.partition("::")[0] for test in mutant.tests))]
+        files = [file for path in named for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+        parts = [file.read_bytes() for file in files if file.is_file()]
         return hashlib.sha256(b"\0".join([repr(mutant).encode(), *parts])).hexdigest()
 
 

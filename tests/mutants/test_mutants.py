@@ -108,10 +108,11 @@ def test_a_package_that_is_imported_from_elsewhere_is_an_error(tree: Path, tmp_p
         Tree(tree, tmp_path / "copy")
 
 
+@pytest.mark.parametrize("tests", ["tests/test_add.py", "tests"])
 def test_results_are_kept_until_the_file_or_its_tests_change(
-    command: ModuleType, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    command: ModuleType, tree: Path, tmp_path: Path, tests: str
 ) -> None:
-    write_list(tree, KILLED)
+    write_list(tree, {**KILLED, "tests": [tests]})
     out = ["--jobs", "1", "--out", str(tmp_path / "out")]
     kept = tmp_path / "out" / "results.json"
     assert command.main(out, tree) == 0

@@ -33,7 +33,7 @@ HALVES = np.array([[0.5, -2.0, 3.0]], "<f2")
 def test_variables_and_their_other_names_are_read() -> None:
     aliases = struct.pack("<I", 1) + text("b/weight") + text("a/weight")
     heads = variable("heads", np.array(6, "<i2"), 2)
-    found = read_ctranslate2(model(variable("a/weight", HALVES, 4), heads, aliases=aliases), "WhisperSpec")
+    found = read_ctranslate2(model(heads, variable("a/weight", HALVES, 4), aliases=aliases), "WhisperSpec")
     assert found["a/weight"].tolist() == found["b/weight"].tolist() == [[0.5, -2.0, 3.0]]
     assert (found["heads"].shape, int(found["heads"])) == ((), 6)
 

@@ -21,7 +21,7 @@ from fada.export.push import files_to_push, push
 from fada.export.run_export import export_run
 from fada.files.errors import FolderFault
 from fada.generation.pipelines import FadaPipeline
-from fada.pretrained.hub import HubFault, HubName, hub_name, is_held, model_folder
+from fada.pretrained.hub import HubFault, HubName, _plain, hub_name, is_held, model_folder
 from tests.hub_stand_in import Files, Hub, serving
 
 MODEL = {"model_index.json": b"{}", "vae/config.json": b"{}", "vae/diffusion_pytorch_model.safetensors": b"weights"}
@@ -281,6 +281,20 @@ def test_a_new_commit_is_another_folder(hub: Hub) -> None:
     assert (model_folder(Path("someone/portraits")) / "model_index.json").read_bytes() == b'{"new": 1}'
     assert model_folder(Path(f"someone/portraits@{mark}")) == first
     assert files_in(first) == MODEL
+
+
+def test_of_a_snapshot_that_was_incomplete_a_later_one_takes_nothing(tmp_path: Path) -> None:
+    # As a version of huggingface_hub that does not look whether it is whole would give it.
+    snapshot, cache = tmp_path / "cache" / "snapshots" / "abc", (tmp_path / "cache").resolve()
+    snapshot.mkdir(parents=True)
+    (snapshot / "model_index.json").write_bytes(b"{}")
+    half = _plain(snapshot, cache, tmp_path / "models")
+    (snapshot / "README.md").write_bytes(b"all of it")
+    assert files_in(_plain(snapshot, cache, tmp_path / "models")) == {
+        "model_index.json": b"{}",
+        "README.md": b"all of it",
+    }
+    assert files_in(half) == {"model_index.json": b"{}"}
 
 
 def test_a_folder_of_that_name_wins(hub: Hub) -> None:
