@@ -24,6 +24,7 @@ from fada.diffusion.transfer import moved
 from fada.engine.objective import StepLoss
 from fada.teacher.codec import CodecTraining, LoadLpips
 from fada.teacher.float import codec_losses as losses
+from fada.teacher.float.codec_axes import turn_to_principal_axes
 from fada.teacher.float.codec_patches import PatchLosses, of_patches
 from fada.teacher.float.codec_section import Codec
 from fada.teacher.float.codec_section import CodecTraining as Train
@@ -256,7 +257,7 @@ def new_codec(recipe: Recipe) -> MotionAutoencoder:
 
 
 def passes_of_step(recipe: Recipe, codec: MotionAutoencoder) -> Iterator[tuple[float, Callable[[], object]]]:
-    """What training steps run, of nothing, each with the share of the steps in which it runs; to count what it costs."""
+    """What training steps run, of nothing, each with the share of steps that run it, for whoever counts the cost."""
     section = recipe.teacher.codec
     assert isinstance(section, Codec)
     train, size = section.train, recipe.clip.size
@@ -310,7 +311,9 @@ def shared_by_name(train: Train) -> dict[str, float]:
 
 
 def finish(codec: MotionAutoencoder, pairs: FramePairs) -> MotionAutoencoder:
-    """A trained codec, frozen, whose latents have mean 0, and within clips variance 1 along their directions."""
+    """A trained codec, frozen, whose latents have mean 0, and within clips variance 1; its directions are the principal
+    axes of motion there, the strongest first."""
     codec.eval().requires_grad_(False)
+    turn_to_principal_axes(codec, [codec.factors(frames) for frames in pairs.by_clip(SCALED_FRAMES)])
     codec.fit_scale([codec.factors(frames) for frames in pairs.by_clip(SCALED_FRAMES)])
     return codec
