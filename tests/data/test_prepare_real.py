@@ -134,7 +134,7 @@ def test_workers_make_the_same_clips(tmp_path) -> None:
     assert alone.clips == together.clips
     for clip in alone.clips:
         first, second = (
-            {file.name: file.read_bytes() for file in (tmp_path / each).glob(f"{clip.key}.*")} for each in "12"
+            {file.name: file.read_bytes() for file in (tmp_path / each).rglob(f"{clip.key}.*")} for each in "12"
         )
         assert first.keys() >= {f"{clip.key}.{ending}" for ending in ("wav", "json", "landmarks.safetensors")}
         assert first == second

@@ -248,12 +248,16 @@ def test_a_training_killed_after_a_checkpoint_ends_as_the_unbroken_one_bit_for_b
         assert torch.equal(value, resumed[name]), name
 
 
-def test_what_a_finished_codec_says_of_frames_has_unit_variance_within_clips(held: FramePairs) -> None:
+def test_what_a_finished_codec_says_of_frames_has_unit_variance_within_clips_along_its_axes(held: FramePairs) -> None:
     codec = finish(module(NONE, starts=False).codec, held)
     assert not any(each.requires_grad for each in codec.parameters())
     found = torch.stack([codec.coordinates(codec.encode(frames)) for frames in held.by_clip(512)])
     assert float(found.var(1).mean()) == pytest.approx(1.0, abs=1e-3)
     torch.testing.assert_close(found.mean((0, 1)), torch.zeros(4), atol=1e-3, rtol=0)
+    within = (found - found.mean(1, keepdim=True)).flatten(0, 1)
+    covariance = within.T @ within / len(within)
+    torch.testing.assert_close(covariance, covariance.diagonal().diag(), atol=1e-2, rtol=0)
+    assert covariance.diagonal().tolist() == sorted(covariance.diagonal().tolist(), reverse=True)
 
 
 def test_learning_to_move_beats_standing_still() -> None:
