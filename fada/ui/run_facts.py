@@ -21,6 +21,8 @@ from fada.files.locks import holder_of
 from fada.files.names import PLAIN_NAME, check_name
 
 LOG = "log.jsonl"
+CODEC = "codec"
+"""Folder of a codec's training, which comes before the work of stages and phases and lies beside it."""
 LARGEST_LOG = 256 * 2**20
 LARGEST_EVENTS = 512 * 2**20
 POINTS = 400
@@ -64,6 +66,10 @@ def _planned(run: Path) -> dict[str, tuple[str, int | None]]:
     teacher, distill = (_table(recipe.get(name)) for name in ("teacher", "distill"))
     stages = [] if teacher.get("path") else _tables(teacher.get("stages"))
     found: dict[str, tuple[str, int | None]] = {}
+    codec = _table(_table(teacher.get("codec")).get("train"))
+    if codec and not teacher.get("path") and not _table(recipe.get("vae")).get("path"):
+        steps = codec.get("steps")
+        found[CODEC] = (CODEC, steps if isinstance(steps, int) else None)
     for prefix, title, tables in (("teacher-", "teacher, ", stages), ("", "", _tables(distill.get("phases")))):
         for table in tables:
             name, steps = table.get("name"), table.get("steps")
@@ -100,7 +106,13 @@ def log_of(run: Path, part: str) -> list[dict[str, Any]]:
 
 
 def _log_file(run: Path, part: str) -> Path:
-    return inside(run, "work", check_name(part, "part"), LOG)
+    return inside(_work(run, part), LOG)
+
+
+def _work(run: Path, part: str) -> Path:
+    """The folder of a part's work; a phase may be called codec too, and lies where phases do."""
+    work = inside(run, "work", check_name(part, "part"))
+    return inside(run, CODEC) if part == CODEC and not work.is_dir() else work
 
 
 def curves_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
@@ -132,7 +144,7 @@ def histograms_of(run: Path, part: str) -> dict[str, list[dict[str, Any]]]:
     Raises:
         FolderFault: a file of the logs is a link.
     """
-    folder = inside(run, "work", check_name(part, "part"))
+    folder = _work(run, part)
     names = [each.name for each in folder.iterdir() if ".tfevents." in each.name] if folder.is_dir() else []
     files = [inside(folder, name) for name in names]
     if not files or sum(file.stat().st_size for file in files) > LARGEST_EVENTS:
@@ -170,7 +182,7 @@ def _histogram(event: Any) -> dict[str, Any]:
 
 def previews_of(run: Path, part: str) -> list[int]:
     """Steps of which there is a sheet of preview frames, in order."""
-    folder = inside(run, "work", check_name(part, "part"), "preview")
+    folder = inside(_work(run, part), "preview")
     names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
     return sorted(int(found[1]) for name in names if (found := _PREVIEW.fullmatch(name)))
 
@@ -181,7 +193,7 @@ def preview_file(run: Path, part: str, step: int) -> Path:
     Raises:
         FolderFault: it is a link.
     """
-    return inside(run, "work", check_name(part, "part"), "preview", f"frames-{step:06d}.png")
+    return inside(_work(run, part), "preview", f"frames-{step:06d}.png")
 
 
 def state_of(run: Path) -> str:

@@ -13,6 +13,8 @@ import torch
 from fada.engine.run_log import RunLog
 from fada.files.errors import FolderFault, NameFault
 from fada.files.locks import locked
+from fada.run import codec as trained
+from fada.ui import run_facts
 from fada.ui.run_facts import (
     PILLARS,
     POINTS,
@@ -56,6 +58,26 @@ def test_parts_follow_the_recipe_with_steps_and_time_left(run: Path) -> None:
         ("fast", "fast", 40, 100, 15.0),
         ("extra", "extra", 3, None, None),
     ]
+
+
+def test_a_codec_that_the_run_trains_is_its_first_part(run: Path) -> None:
+    assert trained.CODEC == run_facts.CODEC
+    write_log(run, "../codec", [{"step": step, "loss": 2.0, "seconds": 0.5} for step in (1, 2)])
+    (run / "codec" / "preview").mkdir()
+    (run / "codec" / "preview" / "frames-000002.png").write_bytes(b"")
+    (run / "recipe.yaml").write_text(RECIPE.replace("{stages", "{codec: {train: {steps: 10}}, stages"))
+    first = parts_of(run)[0]
+    assert (first.name, first.title, first.steps, first.of, first.seconds_left) == ("codec", "codec", 2, 10, 4.0)
+    assert curves_of(log_of(run, "codec"))["loss"] == [(1, 2.0), (2, 2.0)]
+    assert previews_of(run, "codec") == [2]
+    assert preview_file(run, "codec", 2) == run / "codec" / "preview" / "frames-000002.png"
+    # One that is given is not trained; a phase of that name lies where phases do.
+    (run / "recipe.yaml").write_text(
+        RECIPE.replace("{stages", "{codec: {train: {steps: 10}}, stages") + "vae: {path: elsewhere}"
+    )
+    assert parts_of(run)[0].name == "teacher-images"
+    write_log(run, "codec", [{"step": 7}])
+    assert log_of(run, "codec") == [{"step": 7}]
 
 
 def test_stages_of_a_given_teacher_are_no_parts_of_the_run(run: Path) -> None:
