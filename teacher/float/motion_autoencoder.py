@@ -338,7 +338,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         return int(self.config.motion_dim)
 
     def along(self, latents: Tensor, direction: int, amount: float) -> Tensor:
-        """Latents (F, D), moved along one direction, in their own units: 1 is a deviation, on average over the directions.
+        """Latents (F, D), moved along one direction, in their own units: 1 is a deviation of an average one.
 
         Raises:
             ValueError: no such direction; they count from 0.
