@@ -26,6 +26,7 @@ class MotionAutoencoder(Settings):
     coordinates: bool = False
     scaling_factor: Annotated[float, Field(gt=1e-6, le=1e6)] = 1.0
     shift: Annotated[list[Annotated[float, Field(ge=-1e6, le=1e6)]], Field(max_length=256)] = Field(default=[])
+    reach: Annotated[list[Annotated[float, Field(gt=0.0, le=1e6)]], Field(max_length=256)] = Field(default=[])
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -34,6 +35,8 @@ class MotionAutoencoder(Settings):
             raise ValueError(f"channels has {len(self.channels)} entries, pictures of {self.size} have {levels} levels")
         if self.shift and len(self.shift) != self.motion_dim:
             raise ValueError(f"shift has {len(self.shift)} numbers for {self.motion_dim} directions")
+        if self.reach and (len(self.reach) != self.motion_dim or not self.finds_face):
+            raise ValueError(f"reach is for {self.motion_dim} directions, with finds_face, got {len(self.reach)}")
         if self.motion_dim > self.style_dim:
             raise ValueError(f"motion_dim {self.motion_dim} must not be above style_dim {self.style_dim}")
         return self

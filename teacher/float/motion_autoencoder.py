@@ -39,6 +39,8 @@ from fada.teacher.vae import to_network
 
 RELEASED_CHANNELS = (512, 512, 512, 512, 256, 128, 64, 32, 16)
 """Of pictures and maps 4, 8, ..., 1024 pixels wide."""
+COMMON = 0.99
+"""Share of the pairs of a clip's frames that are within a codec's reach."""
 HALF_POWER = 0.5**0.5
 """Of each of two maps whose sum is to be as strong as one."""
 PASS_PIXELS = 2**18
@@ -260,6 +262,8 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             difference of two poses, and the decoder draws both anew. Released codecs read lambda from w.
         coordinates: latents are the numbers along the directions, (F, motion_dim); released ones are vectors.
         scaling_factor, shift: of latents, above; shift is a number per direction, empty: zeros.
+        reach: how far a decoded frame's lambda may be from the portrait's, a number per direction; empty: anywhere.
+            Large guidance scales ask for more than a face ever did, and eyes that were drawn so far out broke.
 
     Raises:
         ValueError: settings that contradict each other.
@@ -281,6 +285,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
         coordinates: bool = False,
         scaling_factor: float = 1.0,
         shift: Sequence[float] = (),
+        reach: Sequence[float] = (),
     ) -> None:
         super().__init__()
         if size not in codec_settings.SIZES:
@@ -293,6 +298,8 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             raise ValueError(f"motion_dim must be from 1 to style_dim ({style_dim}), got {motion_dim}")
         if shift and len(shift) != motion_dim:
             raise ValueError(f"shift must have a number for each of {motion_dim} directions, got {len(shift)}")
+        if reach and (len(reach) != motion_dim or not finds_face):
+            raise ValueError(f"reach is for {motion_dim} directions, with finds_face, got {len(reach)}")
         self.enc = Encoder(widths, style_dim, motion_dim, reads_motion=not finds_face)
         self.motion = MotionEncoder(motion_dim) if finds_face else None
         self.dec = Decoder(
@@ -326,6 +333,8 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     def decode(self, latents: Tensor, appearance: Appearance) -> np.ndarray:
         """Frames (F, H, W, 3) uint8 of latents (F, D), some at a time so that memory stays bounded."""
         w = appearance.w + self.motion_of(latents.to(appearance.w.device).float()).to(appearance.w.dtype)
+        if self.config.reach:
+            w = self._within_reach(w)
         pictures = [
             ((self.dec(part, appearance).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
             for part in w.split(self.frames_per_pass)
@@ -376,6 +385,16 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             shift=[round(float(each), 6) for each in mean], scaling_factor=1.0 / max(deviation, EPSILON)
         )
 
+    def fit_reach(self, clips: Sequence[Tensor]) -> None:
+        """Set `reach` to how far two frames of a clip are from each other in all but a hundredth of the pairs.
+
+        Args:
+            clips: lambda (F, motion_dim) of two frames or more of each.
+        """
+        every = [(each[:, None] - each)[tuple(torch.triu_indices(len(each), len(each), 1))] for each in clips]
+        found = torch.cat(every).abs().quantile(COMMON, dim=0).clamp_min(EPSILON)
+        self.register_to_config(reach=[round(float(each), 6) for each in found])
+
     @torch.no_grad()
     def factors(self, frames: np.ndarray) -> Tensor:
         """The encoder's lambda (F, motion_dim) of frames (F, H, W, 3) uint8, in float32."""
@@ -418,6 +437,12 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             return w
         directions = self.dec.direction()
         return w - (w @ directions + motion) @ directions.T
+
+    def _within_reach(self, w: Tensor) -> Tensor:
+        """w (F, style_dim) of frames; along the directions a difference from the portrait, which ends at `reach`."""
+        directions, reach = self.dec.direction().to(w), like(self.config.reach, w)
+        asked = w @ directions
+        return w + (torch.clamp(asked, -reach, reach) - asked) @ directions.T
 
     @property
     def frames_per_pass(self) -> int:

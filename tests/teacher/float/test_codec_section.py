@@ -42,6 +42,9 @@ def test_boxes_are_needed_by_any_local_loss_alone() -> None:
     [
         ({"size": 32, "channels": [8, 8]}, "channels has 2 entries, pictures of 32 have 4 levels"),
         ({"shift": [1.0]}, "shift has 1 numbers for 20 directions"),
+        ({"reach": [1.0], "finds_face": True}, "reach is for 20 directions, with finds_face, got 1"),
+        ({"reach": [1.0] * 20}, "reach is for 20 directions, with finds_face, got 20"),
+        ({"reach": [0.0] * 20, "finds_face": True}, "reach.0"),
         ({"style_dim": 4}, "motion_dim 20 must not be above style_dim 4"),
         ({"size": 48}, "Input should be 16, 32, 64, 128, 256, 512 or 1024"),
     ],

@@ -254,10 +254,20 @@ def test_what_a_finished_codec_says_of_frames_has_unit_variance_within_clips_alo
     found = torch.stack([codec.coordinates(codec.encode(frames)) for frames in held.by_clip(512)])
     assert float(found.var(1).mean()) == pytest.approx(1.0, abs=1e-3)
     torch.testing.assert_close(found.mean((0, 1)), torch.zeros(4), atol=1e-3, rtol=0)
+    assert not codec.config.reach
     within = (found - found.mean(1, keepdim=True)).flatten(0, 1)
     covariance = within.T @ within / len(within)
     torch.testing.assert_close(covariance, covariance.diagonal().diag(), atol=1e-2, rtol=0)
     assert covariance.diagonal().tolist() == sorted(covariance.diagonal().tolist(), reverse=True)
+
+
+def test_a_finished_codec_that_finds_faces_has_a_reach(held: FramePairs) -> None:
+    codec = finish(module(NONE, starts=False, finds_face=True).codec, held)
+    clips = [codec.factors(frames) for frames in held.by_clip(2048)]
+    furthest = torch.stack([(each.max(0).values - each.min(0).values) for each in clips]).max(0).values
+    reach = torch.tensor(codec.config.reach)
+    assert bool((reach <= furthest + 1e-6).all())
+    assert bool((reach > 0.5 * furthest).all())
 
 
 def test_learning_to_move_beats_standing_still() -> None:

@@ -94,6 +94,37 @@ def test_scaled_latents_have_no_mean_and_within_clips_unit_variance() -> None:
     torch.testing.assert_close(codec.latents_of(torch.cat(clips)).mean(0), torch.zeros(24), atol=1e-6, rtol=0)
 
 
+def test_frames_are_decoded_no_further_from_the_portrait_than_the_reach() -> None:
+    reach = [0.5, 1.0, 2.0, 0.25, 3.0]
+    free, held = (small(coordinates=True, finds_face=True, **more) for more in ({}, {"reach": reach}))
+    with torch.no_grad():
+        for each in free.dec.painter.parameters():
+            each.normal_(std=0.3)
+        for each in free.dec.to_flows:
+            each.conv.weight.normal_(std=0.1)
+    held.load_state_dict(free.state_dict())
+    portrait = free.appearance(frames()[0])
+    own = free.factors(frames()[:1])
+    asked = own + torch.tensor([[0.4, -0.9, 1.9, -0.2, 2.9], [5.0, -0.9, -7.0, 0.2, 9.0]])
+    ends = own + torch.tensor([[0.4, -0.9, 1.9, -0.2, 2.9], [0.5, -0.9, -2.0, 0.2, 3.0]])
+    shown = held.decode(held.latents_of(asked), portrait).astype(int)
+    assert np.abs(shown - free.decode(free.latents_of(ends), portrait)).max() <= 1
+    assert np.abs(shown - free.decode(free.latents_of(asked), portrait)).max() > 3
+
+
+def test_the_reach_is_what_nearly_all_pairs_of_frames_of_a_clip_keep() -> None:
+    codec = small(coordinates=True, finds_face=True)
+    # 99 clips whose frames are 1, 2, ... 5 apart along the directions, one in which they are ten times that.
+    apart = torch.arange(1.0, 6.0)
+    clips = [torch.stack([7 - apart / 2, 7 + apart / 2])] * 99 + [torch.stack([-5 * apart, 5 * apart])]
+    codec.fit_reach(clips)
+    # Between the 99th and the 100th of the pairs in order: a hundredth of the way.
+    torch.testing.assert_close(torch.tensor(codec.config.reach), apart * 1.09, rtol=1e-3, atol=0)
+    # Of three frames there are three pairs.
+    codec.fit_reach([torch.tensor([[0.0], [1.0], [3.0]]).expand(3, 5)])
+    torch.testing.assert_close(torch.tensor(codec.config.reach), torch.full((5,), 3 - 0.02), rtol=1e-3, atol=0)
+
+
 @pytest.mark.parametrize("coordinates", [False, True])
 def test_moving_along_a_direction_changes_that_coordinate_alone(coordinates: bool) -> None:
     codec = small(coordinates=coordinates)
@@ -186,11 +217,13 @@ def test_in_bfloat16_it_draws_nearly_the_same(finds_face: bool) -> None:
 
 
 def test_a_saved_codec_is_found_again(tmp_path: Path) -> None:
-    codec = small(scaling_factor=0.7, shift=[0.0, 1.0, 2.0, 3.0, 4.0], coordinates=True, finds_face=True)
+    shift, reach = [0.0, 1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0, 5.0]
+    codec = small(scaling_factor=0.7, shift=shift, reach=reach, coordinates=True, finds_face=True)
     codec.save_pretrained(str(tmp_path))
     again = load_network(tmp_path, MotionAutoencoder)
     torch.testing.assert_close(again.encode(frames()), codec.encode(frames()))
     assert again.config.coordinates is True
+    assert again.config.reach == reach
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
