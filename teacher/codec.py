@@ -55,6 +55,10 @@ class HasDirections(Protocol):
         """Latents (F, ...), moved along a direction; an amount of 1 is about a deviation."""
         ...
 
+    def within_reach(self, latents: Tensor, appearance: Any) -> Tensor:
+        """Latents (F, ...) no further from the portrait's than faces go, of which frames are made; may be left out."""
+        ...
+
 
 @dataclass(frozen=True)
 class CodecTraining:

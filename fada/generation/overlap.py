@@ -64,6 +64,9 @@ class ClipDecoder:
     def __call__(self, latents: Tensor) -> np.ndarray:
         # Without a stream of its own this context does nothing. When it ends the frames are on the CPU.
         with torch.cuda.stream(self.stream):
+            if hasattr(self.vae, "within_reach"):
+                latents = self.vae.within_reach(latents, self.appearance)
+            # What is asked for by hand comes on top.
             for direction, amount in self.motion.items():
                 latents = self.vae.along(latents, direction, amount)
             return decode_latents(self.vae, latents, self.appearance)

@@ -262,7 +262,7 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             difference of two poses, and the decoder draws both anew. Released codecs read lambda from w.
         coordinates: latents are the numbers along the directions, (F, motion_dim); released ones are vectors.
         scaling_factor, shift: of latents, above; shift is a number per direction, empty: zeros.
-        reach: how far a decoded frame's lambda may be from the portrait's, a number per direction; empty: anywhere.
+        reach: how far a made frame's lambda may be from the portrait's, a number per direction; empty: anywhere.
             Large guidance scales ask for more than a face ever did, and eyes that were drawn so far out broke.
 
     Raises:
@@ -333,13 +333,23 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
     def decode(self, latents: Tensor, appearance: Appearance) -> np.ndarray:
         """Frames (F, H, W, 3) uint8 of latents (F, D), some at a time so that memory stays bounded."""
         w = appearance.w + self.motion_of(latents.to(appearance.w.device).float()).to(appearance.w.dtype)
-        if self.config.reach:
-            w = self._within_reach(w)
         pictures = [
             ((self.dec(part, appearance).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
             for part in w.split(self.frames_per_pass)
         ]
         return torch.cat(pictures).permute(0, 2, 3, 1).contiguous().numpy()
+
+    @torch.no_grad()
+    def within_reach(self, latents: Tensor, appearance: Appearance) -> Tensor:
+        """Latents (F, D) whose lambda is no further from the portrait's than `reach` along each direction."""
+        if not self.config.reach:
+            return latents
+        directions = self.dec.direction().float()
+        # Along the directions w is the difference of two lambda.
+        asked = (appearance.w.float() + self.motion_of(latents.to(directions))) @ directions
+        reach = like(self.config.reach, asked)
+        change = (torch.clamp(asked, -reach, reach) - asked) * self.config.scaling_factor
+        return latents + self._of_coordinates(change).to(latents)
 
     @property
     def directions(self) -> int:
@@ -437,12 +447,6 @@ class MotionAutoencoder(ModelMixin, ConfigMixin):
             return w
         directions = self.dec.direction()
         return w - (w @ directions + motion) @ directions.T
-
-    def _within_reach(self, w: Tensor) -> Tensor:
-        """w (F, style_dim) of frames; along the directions a difference from the portrait, which ends at `reach`."""
-        directions, reach = self.dec.direction().to(w), like(self.config.reach, w)
-        asked = w @ directions
-        return w + (torch.clamp(asked, -reach, reach) - asked) @ directions.T
 
     @property
     def frames_per_pass(self) -> int:

@@ -94,7 +94,7 @@ def test_scaled_latents_have_no_mean_and_within_clips_unit_variance() -> None:
     torch.testing.assert_close(codec.latents_of(torch.cat(clips)).mean(0), torch.zeros(24), atol=1e-6, rtol=0)
 
 
-def test_frames_are_decoded_no_further_from_the_portrait_than_the_reach() -> None:
+def test_latents_within_reach_are_no_further_from_the_portrait() -> None:
     reach = [0.5, 1.0, 2.0, 0.25, 3.0]
     free, held = (small(coordinates=True, finds_face=True, **more) for more in ({}, {"reach": reach}))
     with torch.no_grad():
@@ -107,9 +107,13 @@ def test_frames_are_decoded_no_further_from_the_portrait_than_the_reach() -> Non
     own = free.factors(frames()[:1])
     asked = own + torch.tensor([[0.4, -0.9, 1.9, -0.2, 2.9], [5.0, -0.9, -7.0, 0.2, 9.0]])
     ends = own + torch.tensor([[0.4, -0.9, 1.9, -0.2, 2.9], [0.5, -0.9, -2.0, 0.2, 3.0]])
-    shown = held.decode(held.latents_of(asked), portrait).astype(int)
-    assert np.abs(shown - free.decode(free.latents_of(ends), portrait)).max() <= 1
-    assert np.abs(shown - free.decode(free.latents_of(asked), portrait)).max() > 3
+    found = held.within_reach(held.latents_of(asked), portrait)
+    torch.testing.assert_close(found, held.latents_of(ends), atol=1e-4, rtol=1e-4)
+    assert torch.equal(free.within_reach(free.latents_of(asked), portrait), free.latents_of(asked))
+    # In bfloat16 too, where a portrait's own lambda is rounded.
+    rough = held.to(torch.bfloat16)
+    found = rough.within_reach(held.latents_of(asked), rough.appearance(frames()[0]))
+    torch.testing.assert_close(found, held.latents_of(ends), atol=0.3, rtol=0.05)
 
 
 def test_the_reach_is_what_nearly_all_pairs_of_frames_of_a_clip_keep() -> None:
