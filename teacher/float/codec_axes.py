@@ -16,11 +16,14 @@ from fada.teacher.float.style_layers import EqualLinear
 
 
 @torch.no_grad()
-def turn_to_principal_axes(codec: MotionAutoencoder, clips: Sequence[Tensor]) -> None:
+def turn_to_principal_axes(codec: MotionAutoencoder, clips: Sequence[Tensor]) -> list[Tensor]:
     """Turn lambda so that within clips its numbers are uncorrelated, and fall in variance from the first to the last.
 
     Args:
         clips: lambda (F, motion_dim) of two frames or more of each.
+
+    Returns:
+        What the codec says of these frames from now on.
     """
     within = torch.cat([each - each.mean(0) for each in clips]).double()
     _, axes = torch.linalg.eigh(within.T @ within)
@@ -34,6 +37,7 @@ def turn_to_principal_axes(codec: MotionAutoencoder, clips: Sequence[Tensor]) ->
         parameter.copy_(turn @ parameter.double())
     for taker in takers:
         taker.weight.copy_(taker.weight.double() @ turn.T)
+    return [(each.double() @ turn.T).to(each.dtype) for each in clips]
 
 
 def _source(codec: MotionAutoencoder) -> EqualLinear:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 LOCAL = ("eye", "lip")
 START_FRAMES, START_PIXELS = 2048, 2**26
 """Frames in which a new codec looks for motion, and their pixels: at most; of large pictures fewer are as good."""
-SCALED_FRAMES = 2048
-"""Frames from which axes, shift, scale and reach of latents are found."""
+SCALED_FRAMES, SCALED_PIXELS = 2048, 2**27
+"""Frames from which axes, shift, scale and reach of latents are found, and their pixels: at most."""
 MOTION_PAIRS = 4
 """Times as many pairs teach motion as are drawn whole, which costs so much more."""
 
@@ -314,8 +314,8 @@ def finish(codec: MotionAutoencoder, pairs: FramePairs) -> MotionAutoencoder:
     """A trained codec, frozen, whose latents have mean 0, and within clips variance 1; its directions are the principal
     axes of motion there, the strongest first."""
     codec.eval().requires_grad_(False)
-    turn_to_principal_axes(codec, [codec.factors(frames) for frames in pairs.by_clip(SCALED_FRAMES)])
-    found = [codec.factors(frames) for frames in pairs.by_clip(SCALED_FRAMES)]
+    shown = pairs.by_clip(min(SCALED_FRAMES, SCALED_PIXELS // codec.config.size**2))
+    found = turn_to_principal_axes(codec, [codec.factors(frames) for frames in shown])
     codec.fit_scale(found)
     if codec.motion is not None:
         codec.fit_reach(found)

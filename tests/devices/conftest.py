@@ -16,12 +16,15 @@ import small_model as small_v_express
 
 from fada.data.clips.face import FaceClues
 from fada.data.sampling.dataset import ClipSampler, LatentClip
+from fada.data.shards.format import Sample
+from fada.data.world.draw import make_clip
 from fada.diffusion.paths import NoisePath
 from fada.teacher.denoiser import AvatarDenoiser
 from fada.teacher.dual_unet.audio_projection import AudioProjection
 from fada.teacher.dual_unet.model import DualUNet
 from fada.teacher.dual_unet.unets import DenoisingUNet, ReferenceUNet
 from fada.teacher.float.audio_projection import FloatAudioProjection
+from fada.teacher.float.frame_pairs import FramePairs
 from fada.teacher.float.model import Float
 from fada.teacher.float.transformer import VectorField
 from fada.teacher.hallo.model import Hallo
@@ -106,3 +109,10 @@ def sampler(model: AvatarDenoiser) -> ClipSampler:
     ]
     motion = {"frames": 4, "motion_frames": 0} if isinstance(model, VExpress) else {"frames": 3, "motion_frames": 2}
     return ClipSampler(clips, **motion, context=small_v_express.CONTEXT if isinstance(model, VExpress) else 2)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> FramePairs:
+    """Frames that train FLOAT's codec."""
+    clips = (make_clip(1, number, size=32, frames=6) for number in range(3))
+    return FramePairs((Sample(each.key, each.meta, each.frames) for each in clips), 32, 10**9, has_boxes=True)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from pretended import gradients
-from test_float_codec import new_codec, objective, pairs  # noqa: F401 - a fixture
+from test_float_codec import new_codec, objective
 from test_float_codec import stepped as stepped_codec
 from test_generation import CASES as WAYS
 from test_generation import WAYS as HOW
@@ -97,7 +97,7 @@ def test_denoising_is_the_cpus_and_waits_for_nothing(model: AvatarDenoiser, samp
 
 
 @pytest.mark.parametrize("finds_face", [True, False])
-def test_a_step_of_floats_codec_is_the_cpus_and_waits_for_nothing(pairs: FramePairs, finds_face: bool) -> None:  # noqa: F811
+def test_a_step_of_floats_codec_is_the_cpus_and_waits_for_nothing(pairs: FramePairs, finds_face: bool) -> None:
     made = objective(pairs, finds_face)
     there = copy.deepcopy(made)
     there.module.to(CUDA)
@@ -111,7 +111,7 @@ def test_a_step_of_floats_codec_is_the_cpus_and_waits_for_nothing(pairs: FramePa
 
 
 @pytest.mark.parametrize("finds_face", [True, False])
-def test_clips_of_floats_codec_are_the_cpus(pairs: FramePairs, finds_face: bool) -> None:  # noqa: F811
+def test_clips_of_floats_codec_are_the_cpus(pairs: FramePairs, finds_face: bool) -> None:
     codec = new_codec(finds_face)
     frames = ((pairs.batch(5, 0, range(4)).pixels[:4].permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
     there = copy.deepcopy(codec).to(CUDA)

@@ -11,7 +11,6 @@ import torch
 from pretended import DEVICE, gradients, pretended_device, values
 
 from fada.data.sampling.dataset import BatchShape
-from fada.data.shards.format import Sample
 from fada.data.world.draw import make_clip
 from fada.engine.objective import StepLoss
 from fada.teacher.float.codec_losses import pyramid_distance
@@ -23,12 +22,6 @@ WEIGHTS = CodecWeights(
     l1=1.0, squared=1.0, perceptual=0.5, component=0.5, lip_squared=5.0, motion=1.0, adversarial=0.1,
     eye_adversarial=0.1, lip_adversarial=0.1, eye_statistics=0.1, lip_statistics=0.1, r1=10.0,
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def pairs() -> FramePairs:
-    clips = (make_clip(1, number, size=32, frames=6) for number in range(3))
-    return FramePairs((Sample(each.key, each.meta, each.frames) for each in clips), 32, 10**9, has_boxes=True)
 
 
 def new_codec(finds_face: bool) -> MotionAutoencoder:

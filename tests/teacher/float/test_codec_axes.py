@@ -36,8 +36,9 @@ def factors(made: MotionAutoencoder) -> list[Tensor]:
 def test_numbers_are_uncorrelated_within_clips_and_fall_in_strength_and_pictures_stay(finds_face: bool) -> None:
     made = codec(finds_face)
     before, shown = factors(made), made.driven(next(made.passes(frames(5))), torch.arange(8), torch.arange(8).flip(0))
-    turn_to_principal_axes(made, before)
+    told = turn_to_principal_axes(made, before)
     after = factors(made)
+    torch.testing.assert_close(told, after)
     within = torch.cat([each - each.mean(0) for each in after])
     covariance = within.T @ within / len(within)
     strengths = covariance.diagonal()
